@@ -1,0 +1,23 @@
+//! Everything that was read of one bucket.
+
+use crate::{BucketId, DefaultEncryption, Fact, ResolvedKey};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// The tags of a bucket, by key.
+pub type Tags = BTreeMap<String, String>;
+
+/// The facts of one bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bucket {
+    /// Which bucket.
+    pub id: BucketId,
+    /// The moment just before the first of these facts was asked for: a change after it has an event of its own.
+    pub read_at: Timestamp,
+    /// The bucket's tags; no tags at all is `Known` and empty.
+    pub tags: Fact<Tags>,
+    /// The bucket's default encryption.
+    pub encryption: Fact<DefaultEncryption>,
+    /// The key that the default encryption names.
+    pub key: Fact<ResolvedKey>,
+}

@@ -1,0 +1,119 @@
+//! A bucket's default encryption: the rules that S3 returns, and what they amount to.
+
+use crate::KeyReference;
+
+/// A rule of [GetBucketEncryption](https://docs.aws.amazon.com/AmazonS3/latest/API/API_ServerSideEncryptionRule.html).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncryptionRule {
+    /// `SSEAlgorithm` and `KMSMasterKeyID`; none where the rule has no `ApplyServerSideEncryptionByDefault`.
+    pub default: Option<(Algorithm, KeyReference)>,
+}
+
+/// The values of `SSEAlgorithm`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Algorithm {
+    /// `AES256`: SSE-S3.
+    Aes256,
+    /// `aws:kms`: SSE-KMS.
+    Kms,
+    /// `aws:kms:dsse`: dual-layer encryption with a KMS key.
+    KmsDsse,
+    /// Any other, such as `aws:fsx`.
+    Other(String),
+}
+
+impl From<&str> for Algorithm {
+    fn from(text: &str) -> Self {
+        match text {
+            "AES256" => Self::Aes256,
+            "aws:kms" => Self::Kms,
+            "aws:kms:dsse" => Self::KmsDsse,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+/// What S3 does with an upload that asks for no encryption of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DefaultEncryption {
+    /// SSE-S3 (`AES256`), be it said or not:
+    /// [every bucket has at least that](https://docs.aws.amazon.com/AmazonS3/latest/userguide/default-bucket-encryption.html).
+    SseS3,
+    /// `aws:kms` with this key.
+    Kms(KeyReference),
+    /// `aws:kms:dsse` with this key.
+    KmsDsse(KeyReference),
+    /// An algorithm that this version does not know.
+    Unknown(String),
+    /// Several rules that say different things. S3 documents one rule, so which holds cannot be told.
+    Contradictory,
+}
+
+impl DefaultEncryption {
+    /// What the rules of a bucket amount to. A rule without `ApplyServerSideEncryptionByDefault` says nothing of the
+    /// default, and where none does, SSE-S3 applies.
+    #[must_use]
+    pub fn of(rules: &[EncryptionRule]) -> Self {
+        let mut defaults = rules.iter().filter_map(|rule| rule.default.as_ref());
+        let Some(first) = defaults.next() else { return Self::SseS3 };
+        if defaults.any(|other| other != first) {
+            return Self::Contradictory;
+        }
+        let (algorithm, key) = first.clone();
+        match algorithm {
+            Algorithm::Aes256 => Self::SseS3,
+            Algorithm::Kms => Self::Kms(key),
+            Algorithm::KmsDsse => Self::KmsDsse(key),
+            Algorithm::Other(name) => Self::Unknown(name),
+        }
+    }
+
+    /// The key that is used, where it is a KMS key.
+    #[must_use]
+    pub fn key(&self) -> Option<&KeyReference> {
+        match self {
+            Self::Kms(key) | Self::KmsDsse(key) => Some(key),
+            Self::SseS3 | Self::Unknown(_) | Self::Contradictory => None,
+        }
+    }
+
+    /// The algorithm, as S3 writes it.
+    #[must_use]
+    pub fn algorithm(&self) -> &str {
+        match self {
+            Self::SseS3 => "AES256",
+            Self::Kms(_) => "aws:kms",
+            Self::KmsDsse(_) => "aws:kms:dsse",
+            Self::Unknown(name) => name,
+            Self::Contradictory => "several that differ",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(algorithm: &str, key: &str) -> EncryptionRule {
+        EncryptionRule { default: Some((algorithm.into(), key.parse().unwrap())) }
+    }
+
+    #[test]
+    fn rules_amount_to_one_default() {
+        let silent = EncryptionRule { default: None };
+        let key: KeyReference = "alias/a".parse().unwrap();
+        for (rules, expected) in [
+            (vec![], DefaultEncryption::SseS3),
+            (vec![silent.clone()], DefaultEncryption::SseS3),
+            (vec![rule("AES256", "")], DefaultEncryption::SseS3),
+            (vec![rule("aws:kms", "")], DefaultEncryption::Kms(KeyReference::Absent)),
+            (vec![silent, rule("aws:kms", "alias/a")], DefaultEncryption::Kms(key.clone())),
+            (vec![rule("aws:kms", "alias/a"), rule("aws:kms", "alias/a")], DefaultEncryption::Kms(key.clone())),
+            (vec![rule("aws:kms", "alias/a"), rule("AES256", "")], DefaultEncryption::Contradictory),
+            (vec![rule("aws:kms:dsse", "alias/a")], DefaultEncryption::KmsDsse(key)),
+            (vec![rule("aws:fsx", "")], DefaultEncryption::Unknown("aws:fsx".into())),
+        ] {
+            assert_eq!(DefaultEncryption::of(&rules), expected, "{rules:?}");
+        }
+    }
+}

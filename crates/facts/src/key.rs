@@ -1,0 +1,59 @@
+//! A KMS key, as far as the controls ask about it.
+
+use crate::KeyArn;
+use jiff::Timestamp;
+
+/// What the key that a bucket names turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResolvedKey {
+    /// The default encryption uses no KMS key.
+    None,
+    /// The AWS-managed key `aws/s3`, named by leaving the key out or by an alias whose key was not created yet.
+    AwsManagedDefault,
+    /// KMS says that there is no such key, or the text can name none.
+    Missing,
+    /// The key.
+    Found(Key),
+}
+
+/// A key, as [DescribeKey](https://docs.aws.amazon.com/kms/latest/APIReference/API_KeyMetadata.html) tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The key's ARN, with its account and region.
+    pub arn: KeyArn,
+    /// Who manages the key.
+    pub manager: KeyManager,
+    /// The state that the key is in.
+    pub state: KeyState,
+    /// `SYMMETRIC_DEFAULT`, or another key spec of KMS.
+    pub spec: String,
+    /// `ENCRYPT_DECRYPT`, or another key usage of KMS.
+    pub usage: String,
+}
+
+/// [Who manages a key](https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-mgmt), by the key's own
+/// `KeyManager`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyManager {
+    /// `AWS`: nobody of the account can scope or revoke the key.
+    Aws,
+    /// `CUSTOMER`: a customer-managed key (CMK).
+    Customer,
+    /// A value that this version does not know.
+    Other(String),
+}
+
+/// [The state of a key](https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyState {
+    /// The key can be used.
+    Enabled,
+    /// Somebody disabled the key.
+    Disabled,
+    /// The key will be deleted at the given moment, after which what it encrypted cannot be read by anyone.
+    PendingDeletion(Option<Timestamp>),
+    /// A multi-Region primary that will be deleted when its last replica is gone.
+    PendingReplicaDeletion,
+    /// Any other state, by the name that KMS gives it; in none of them can the key be relied on.
+    Other(String),
+}

@@ -1,0 +1,160 @@
+//! The ARNs of KMS keys and of their aliases.
+
+use crate::{AccountId, Malformed, Region};
+use std::{fmt, str::FromStr};
+
+/// The ARN of a [KMS key](https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id-key-ARN):
+/// `arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyArn(Arn);
+
+/// The ARN of an [alias](https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id-alias-ARN):
+/// `arn:aws:kms:us-east-1:123456789012:alias/acme`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AliasArn(Arn);
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Arn {
+    text: String,
+    region: Region,
+    account: AccountId,
+    /// Where in `text` the resource begins.
+    resource: usize,
+}
+
+impl Arn {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(6, ':');
+        let ("arn", partition, "kms") = (parts.next()?, parts.next()?, parts.next()?) else { return None };
+        let region: Region = parts.next()?.parse().ok()?;
+        let account = parts.next()?.parse().ok()?;
+        let resource = text.len() - parts.next()?.len();
+        (partition == region.partition()).then(|| Self { text: text.to_owned(), region, account, resource })
+    }
+
+    fn resource(&self) -> &str {
+        self.text.get(self.resource..).unwrap_or_default()
+    }
+}
+
+/// A key id is a UUID or `mrk-` and 32 hexadecimal digits; the form checked is a little wider, as KMS does not promise more.
+pub(crate) fn is_key_id(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+/// The form of [an alias name](https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html).
+pub(crate) fn is_alias_name(text: &str) -> bool {
+    text.len() <= 256
+        && text.strip_prefix("alias/").is_some_and(|name| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-'))
+        })
+}
+
+impl FromStr for KeyArn {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        Arn::parse(text)
+            .filter(|arn| arn.resource().strip_prefix("key/").is_some_and(is_key_id))
+            .map(Self)
+            .ok_or_else(|| Malformed::new("the ARN of a KMS key", text))
+    }
+}
+
+impl FromStr for AliasArn {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        Arn::parse(text)
+            .filter(|arn| is_alias_name(arn.resource()))
+            .map(Self)
+            .ok_or_else(|| Malformed::new("the ARN of a KMS alias", text))
+    }
+}
+
+impl KeyArn {
+    /// The whole ARN.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0.text
+    }
+
+    /// The account that the key belongs to.
+    #[must_use]
+    pub fn account(&self) -> &AccountId {
+        &self.0.account
+    }
+
+    /// The region that the key lies in.
+    #[must_use]
+    pub fn region(&self) -> &Region {
+        &self.0.region
+    }
+}
+
+impl AliasArn {
+    /// The whole ARN.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0.text
+    }
+
+    /// The alias without the rest of the ARN, `alias/` included.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.resource()
+    }
+
+    /// The account that the alias belongs to.
+    #[must_use]
+    pub fn account(&self) -> &AccountId {
+        &self.0.account
+    }
+
+    /// The region that the alias lies in.
+    #[must_use]
+    pub fn region(&self) -> &Region {
+        &self.0.region
+    }
+}
+
+impl fmt::Display for KeyArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.text)
+    }
+}
+
+impl fmt::Display for AliasArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_an_arn() {
+        let key: KeyArn = "arn:aws:kms:eu-west-1:123456789012:key/mrk-12ab".parse().unwrap();
+        assert_eq!((key.account().as_str(), key.region().as_str()), ("123456789012", "eu-west-1"));
+        let alias: AliasArn = "arn:aws:kms:eu-west-1:123456789012:alias/team/data".parse().unwrap();
+        assert_eq!(alias.name(), "alias/team/data");
+    }
+
+    #[test]
+    fn other_texts_are_no_arns_of_keys() {
+        for text in [
+            "",
+            "arn:aws:kms:eu-west-1:123456789012:alias/a",
+            "arn:aws:kms:eu-west-1:12345678901:key/a",
+            "arn:aws:kms:eu-west-1:123456789012:key/",
+            "arn:aws:kms:eu-west-1:123456789012:key/a/b",
+            "arn:aws-cn:kms:eu-west-1:123456789012:key/a",
+            "arn:aws:s3:eu-west-1:123456789012:key/a",
+            "arn:aws:kms:eu-west-1:123456789012",
+        ] {
+            assert!(text.parse::<KeyArn>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What is known of a bucket, of its key and of the account that owns it.
+//!
+//! A [`Fact`] is something that was read, or the reason why it could not be read; there is no default. Names that come
+//! from outside ([`AccountId`], [`Region`], [`BucketName`], [`KeyArn`]) are types that only a well-formed text makes, so
+//! that nothing malformed reaches an ARN, an AssumeRole or a finding.
+//!
+//! This crate knows no rule: whether a fact is good or bad is for `controls` to say. It reads nothing: that is for
+//! `collect`.
+
+mod account_id;
+mod bucket;
+mod bucket_id;
+mod bucket_name;
+mod encryption;
+mod fact;
+mod key;
+mod key_arn;
+mod key_reference;
+mod region;
+
+pub use account_id::AccountId;
+pub use bucket::{Bucket, Tags};
+pub use bucket_id::BucketId;
+pub use bucket_name::BucketName;
+pub use encryption::{Algorithm, DefaultEncryption, EncryptionRule};
+pub use fact::{Fact, Unreadable};
+pub use key::{Key, KeyManager, KeyState, ResolvedKey};
+pub use key_arn::{AliasArn, KeyArn};
+pub use key_reference::KeyReference;
+pub use region::Region;
+
+/// A text that does not have the form which AWS gives to such a name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not {expected}")]
+pub struct Malformed {
+    /// What the text should have been, with its article: "an account id (12 digits)".
+    pub expected: &'static str,
+    /// The text as it came, cut to 80 characters and without control characters.
+    pub text: String,
+}
+
+impl Malformed {
+    pub(crate) fn new(expected: &'static str, text: &str) -> Self {
+        let text = text.chars().filter(|c| !c.is_control()).take(80).collect();
+        Self { expected, text }
+    }
+}
