@@ -1,6 +1,6 @@
 //! Everything that was read of one bucket.
 
-use crate::{BucketId, DefaultEncryption, Fact, ResolvedKey};
+use crate::{BucketId, DefaultEncryption, Fact};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -16,8 +16,6 @@ pub struct Bucket {
     pub read_at: Timestamp,
     /// The bucket's tags; no tags at all is `Known` and empty.
     pub tags: Fact<Tags>,
-    /// The bucket's default encryption.
+    /// The bucket's default encryption, with its key.
     pub encryption: Fact<DefaultEncryption>,
-    /// The key that the default encryption names.
-    pub key: Fact<ResolvedKey>,
 }

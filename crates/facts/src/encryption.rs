@@ -1,6 +1,6 @@
 //! A bucket's default encryption: the rules that S3 returns, and what they amount to.
 
-use crate::KeyReference;
+use crate::{KeyReference, UsedKey};
 
 /// A rule of [GetBucketEncryption](https://docs.aws.amazon.com/AmazonS3/latest/API/API_ServerSideEncryptionRule.html).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,23 +33,24 @@ impl From<&str> for Algorithm {
     }
 }
 
-/// What S3 does with an upload that asks for no encryption of its own.
+/// What S3 does with an upload that asks for no encryption of its own; `K` is how its key is known, first by its
+/// [`KeyReference`] and, once that was looked up, as a [`UsedKey`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DefaultEncryption {
+pub enum DefaultEncryption<K = UsedKey> {
     /// SSE-S3 (`AES256`), be it said or not:
     /// [every bucket has at least that](https://docs.aws.amazon.com/AmazonS3/latest/userguide/default-bucket-encryption.html).
     SseS3,
     /// `aws:kms` with this key.
-    Kms(KeyReference),
+    Kms(K),
     /// `aws:kms:dsse` with this key.
-    KmsDsse(KeyReference),
+    KmsDsse(K),
     /// An algorithm that this version does not know.
     Unknown(String),
     /// Several rules that say different things. S3 documents one rule, so which holds cannot be told.
     Contradictory,
 }
 
-impl DefaultEncryption {
+impl DefaultEncryption<KeyReference> {
     /// What the rules of a bucket amount to. A rule without `ApplyServerSideEncryptionByDefault` says nothing of the
     /// default, and where none does, SSE-S3 applies.
     #[must_use]
@@ -67,16 +68,9 @@ impl DefaultEncryption {
             Algorithm::Other(name) => Self::Unknown(name),
         }
     }
+}
 
-    /// The key that is used, where it is a KMS key.
-    #[must_use]
-    pub fn key(&self) -> Option<&KeyReference> {
-        match self {
-            Self::Kms(key) | Self::KmsDsse(key) => Some(key),
-            Self::SseS3 | Self::Unknown(_) | Self::Contradictory => None,
-        }
-    }
-
+impl<K> DefaultEncryption<K> {
     /// The algorithm, as S3 writes it.
     #[must_use]
     pub fn algorithm(&self) -> &str {

@@ -1,13 +1,20 @@
 //! A KMS key, as far as the controls ask about it.
 
-use crate::KeyArn;
+use crate::{Fact, KeyArn, KeyReference};
 use jiff::Timestamp;
+
+/// The key of a bucket's default encryption: what the bucket calls it, and what that turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedKey {
+    /// The key as the bucket spells it.
+    pub reference: KeyReference,
+    /// What KMS tells of it.
+    pub resolved: Fact<ResolvedKey>,
+}
 
 /// What the key that a bucket names turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResolvedKey {
-    /// The default encryption uses no KMS key.
-    None,
     /// The AWS-managed key `aws/s3`, named by leaving the key out or by an alias whose key was not created yet.
     AwsManagedDefault,
     /// KMS says that there is no such key, or the text can name none.

@@ -24,7 +24,7 @@ pub use bucket_id::BucketId;
 pub use bucket_name::BucketName;
 pub use encryption::{Algorithm, DefaultEncryption, EncryptionRule};
 pub use fact::{Fact, Unreadable};
-pub use key::{Key, KeyManager, KeyState, ResolvedKey};
+pub use key::{Key, KeyManager, KeyState, ResolvedKey, UsedKey};
 pub use key_arn::{AliasArn, KeyArn};
 pub use key_reference::KeyReference;
 pub use region::Region;

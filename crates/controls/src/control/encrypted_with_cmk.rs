@@ -1,0 +1,121 @@
+//! What must hold: the key of the bucket's default encryption is a customer-managed key.
+//!
+//! The key's own `KeyManager` decides
+//! ([KMS keys](https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-mgmt)): "AWS managed keys are KMS
+//! keys in your account that are created, managed, and used on your behalf by an AWS service", and their policies cannot
+//! be changed. Whether a customer-managed key can be used is for `key_usable` to say.
+
+use crate::{Control, Evidence, Level, Outcome, Severity};
+use facts::{Bucket, DefaultEncryption, Fact, Key, KeyManager, ResolvedKey, UsedKey};
+
+/// See the module.
+pub(crate) const ENCRYPTED_WITH_CMK: Control = Control {
+    slug: "encrypted-with-cmk",
+    level: Level::Cmk,
+    severity: Severity::High,
+    title: "S3 bucket default encryption should use a customer-managed KMS key",
+    why: "The policy of the AWS-managed key aws/s3 cannot be changed: it cannot be scoped to who needs it, and it cannot be \
+          revoked when credentials leak. A customer-managed key is a second gate that its owner controls.",
+    reference: "https://docs.aws.amazon.com/wellarchitected/latest/security-pillar/sec_protect_data_rest_key_mgmt.html",
+    requirements: &["AWS Well-Architected SEC08-BP01", "PCI DSS v4.0.1/3.5.1"],
+    remediation: "Create a customer-managed symmetric KMS key in the bucket's region and set it, by its ARN, as the key of the \
+                  bucket's default encryption, with a bucket key (s3:PutBucketEncryption). Objects that are there keep \
+                  their encryption until they are written again or changed with UpdateObjectEncryption.",
+    check,
+};
+
+const ENCRYPTION: &str = "default encryption";
+const KEY: &str = "key of the default encryption";
+const WANTED: &str = "a customer-managed key";
+
+fn check(bucket: &Bucket) -> Outcome {
+    let encryption = match bucket.encryption.known() {
+        Ok(encryption) => encryption,
+        Err(why) => return Outcome::unreadable(why),
+    };
+    match encryption {
+        DefaultEncryption::Kms(key) | DefaultEncryption::KmsDsse(key) => check_key(key),
+        DefaultEncryption::SseS3 => failed(ENCRYPTION, "AES256"),
+        DefaultEncryption::Unknown(_) | DefaultEncryption::Contradictory => {
+            Outcome::not_understood(Evidence::new(ENCRYPTION, encryption.algorithm(), WANTED))
+        }
+    }
+}
+
+fn check_key(UsedKey { reference, resolved }: &UsedKey) -> Outcome {
+    match resolved {
+        Fact::Unreadable(why) => Outcome::unreadable(why),
+        Fact::Known(ResolvedKey::AwsManagedDefault) => failed(KEY, "aws/s3, which AWS manages"),
+        Fact::Known(ResolvedKey::Missing) => failed(KEY, format!("{reference}, which does not exist")),
+        Fact::Known(ResolvedKey::Found(key)) => check_manager(key),
+    }
+}
+
+fn check_manager(key: &Key) -> Outcome {
+    match &key.manager {
+        KeyManager::Customer => Outcome::Passed(vec![Evidence::new(KEY, key.arn.as_str(), WANTED)]),
+        KeyManager::Aws => failed(KEY, format!("{}, which AWS manages", key.arn)),
+        KeyManager::Other(name) => {
+            Outcome::not_understood(Evidence::new(KEY, format!("{}, managed by {name}", key.arn), WANTED))
+        }
+    }
+}
+
+fn failed(fact: &'static str, value: impl Into<String>) -> Outcome {
+    Outcome::Failed { severity: ENCRYPTED_WITH_CMK.severity, evidence: vec![Evidence::new(fact, value, WANTED)] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::example::{FOREIGN_KEY, KEY_ARN, bucket, denied, key, kms};
+
+    #[test]
+    fn the_key_decides() {
+        let customer = key(KEY_ARN);
+        let aws = Key { manager: KeyManager::Aws, ..customer.clone() };
+        let other = Key { manager: KeyManager::Other("PARTNER".into()), ..customer.clone() };
+        let missing = || Fact::Known(ResolvedKey::Missing);
+        let passed = |arn: &str| Outcome::Passed(vec![Evidence::new(KEY, arn, WANTED)]);
+        for (reference, resolved, expected) in [
+            ("", Fact::Known(ResolvedKey::AwsManagedDefault), failed(KEY, "aws/s3, which AWS manages")),
+            ("alias/aws/s3", Fact::Known(ResolvedKey::AwsManagedDefault), failed(KEY, "aws/s3, which AWS manages")),
+            ("1234", Fact::Known(ResolvedKey::Found(aws)), failed(KEY, format!("{KEY_ARN}, which AWS manages"))),
+            ("1234", Fact::Known(ResolvedKey::Found(customer.clone())), passed(KEY_ARN)),
+            ("alias/a", Fact::Known(ResolvedKey::Found(customer)), passed(KEY_ARN)),
+            (FOREIGN_KEY, Fact::Known(ResolvedKey::Found(key(FOREIGN_KEY))), passed(FOREIGN_KEY)),
+            ("alias/gone", missing(), failed(KEY, "alias/gone, which does not exist")),
+            ("aws/s3", missing(), failed(KEY, "aws/s3, which does not exist")),
+            (
+                "1234",
+                Fact::Known(ResolvedKey::Found(other)),
+                Outcome::not_understood(Evidence::new(KEY, format!("{KEY_ARN}, managed by PARTNER"), WANTED)),
+            ),
+            ("1234", Fact::Unreadable(denied("kms:DescribeKey")), Outcome::unreadable(&denied("kms:DescribeKey"))),
+        ] {
+            for of in [DefaultEncryption::Kms, DefaultEncryption::KmsDsse] {
+                let bucket = bucket(Fact::Known(of(kms(reference, resolved.clone()))));
+                assert_eq!(check(&bucket), expected, "{reference} {resolved:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_kms_key() {
+        let why = denied("s3:GetEncryptionConfiguration");
+        for (encryption, expected) in [
+            (Fact::Known(DefaultEncryption::SseS3), failed(ENCRYPTION, "AES256")),
+            (
+                Fact::Known(DefaultEncryption::Unknown("aws:fsx".into())),
+                Outcome::not_understood(Evidence::new(ENCRYPTION, "aws:fsx", WANTED)),
+            ),
+            (
+                Fact::Known(DefaultEncryption::Contradictory),
+                Outcome::not_understood(Evidence::new(ENCRYPTION, "several that differ", WANTED)),
+            ),
+            (Fact::Unreadable(why.clone()), Outcome::unreadable(&why)),
+        ] {
+            assert_eq!(check(&bucket(encryption.clone())), expected, "{encryption:?}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What must hold: the bucket's default encryption is `aws:kms` or `aws:kms:dsse`, with whatever key.
+//!
+//! Follows [Security Hub S3.17](https://docs.aws.amazon.com/securityhub/latest/userguide/s3-controls.html#s3-17), which
+//! asks for SSE-KMS or DSSE-KMS and not for a customer-managed key. Whose key it is, is for `encrypted_with_cmk` to say.
+
+use crate::{Control, Evidence, Level, Outcome, Severity};
+use facts::{Bucket, DefaultEncryption};
+
+/// See the module.
+pub(crate) const ENCRYPTED_WITH_KMS: Control = Control {
+    slug: "encrypted-with-kms",
+    level: Level::Kms,
+    severity: Severity::Medium,
+    title: "S3 bucket default encryption should use AWS KMS",
+    why: "With SSE-S3 nobody can scope, revoke or audit the use of the key: whoever may read an object reads it in clear.",
+    reference: "https://docs.aws.amazon.com/securityhub/latest/userguide/s3-controls.html#s3-17",
+    requirements: &[
+        "NIST.800-53.r5 SC-12(2)",
+        "NIST.800-53.r5 CM-3(6)",
+        "NIST.800-53.r5 SC-13",
+        "NIST.800-53.r5 SC-28",
+        "NIST.800-53.r5 SC-28(1)",
+        "NIST.800-53.r5 SC-7(10)",
+        "NIST.800-53.r5 CA-9(1)",
+        "NIST.800-53.r5 SI-7(6)",
+        "NIST.800-53.r5 AU-9",
+        "NIST.800-171.r2 3.8.9",
+        "NIST.800-171.r2 3.13.11",
+        "NIST.800-171.r2 3.13.16",
+        "PCI DSS v4.0.1/3.5.1",
+    ],
+    remediation: "Set the bucket's default encryption to aws:kms with a KMS key of your own and a bucket key \
+                  (s3:PutBucketEncryption). Objects that are there keep their encryption until they are written again or \
+                  changed with UpdateObjectEncryption.",
+    check,
+};
+
+const FACT: &str = "default encryption";
+const WANTED: &str = "aws:kms or aws:kms:dsse";
+
+fn check(bucket: &Bucket) -> Outcome {
+    let encryption = match bucket.encryption.known() {
+        Ok(encryption) => encryption,
+        Err(why) => return Outcome::unreadable(why),
+    };
+    let evidence = Evidence::new(FACT, encryption.algorithm(), WANTED);
+    match encryption {
+        DefaultEncryption::Kms(_) | DefaultEncryption::KmsDsse(_) => Outcome::Passed(vec![evidence]),
+        DefaultEncryption::SseS3 => Outcome::Failed { severity: ENCRYPTED_WITH_KMS.severity, evidence: vec![evidence] },
+        DefaultEncryption::Unknown(_) | DefaultEncryption::Contradictory => Outcome::not_understood(evidence),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::example::{bucket, denied, kms};
+    use facts::{Fact, ResolvedKey};
+
+    #[test]
+    fn outcomes() {
+        let evidence = |value: &str| vec![Evidence::new(FACT, value, WANTED)];
+        let failed = Outcome::Failed { severity: Severity::Medium, evidence: evidence("AES256") };
+        let key = kms("", Fact::Known(ResolvedKey::AwsManagedDefault));
+        let unread = kms("alias/a", Fact::Unreadable(denied("kms:DescribeKey")));
+        for (encryption, expected) in [
+            (DefaultEncryption::SseS3, failed),
+            (DefaultEncryption::Kms(key.clone()), Outcome::Passed(evidence("aws:kms"))),
+            (DefaultEncryption::KmsDsse(key), Outcome::Passed(evidence("aws:kms:dsse"))),
+            // Any key will do, so an unreadable one does not matter here.
+            (DefaultEncryption::Kms(unread), Outcome::Passed(evidence("aws:kms"))),
+            (
+                DefaultEncryption::Unknown("aws:fsx".into()),
+                Outcome::not_understood(Evidence::new(FACT, "aws:fsx", WANTED)),
+            ),
+            (
+                DefaultEncryption::Contradictory,
+                Outcome::not_understood(Evidence::new(FACT, "several that differ", WANTED)),
+            ),
+        ] {
+            assert_eq!(check(&bucket(Fact::Known(encryption.clone()))), expected, "{encryption:?}");
+        }
+    }
+
+    #[test]
+    fn unreadable_is_undetermined() {
+        let why = denied("s3:GetEncryptionConfiguration");
+        assert_eq!(check(&bucket(Fact::Unreadable(why.clone()))), Outcome::unreadable(&why));
+    }
+}
