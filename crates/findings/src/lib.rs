@@ -1,1 +1,20 @@
-//! findings
+//! A verdict and the finding before it in, the finding to import out.
+//!
+//! Security Hub is the only state: what was true before is the finding that stands, read back by its deterministic id.
+//! [`plan`] compares it with what was judged now and says what must be imported and which workflow
+//! statuses must be set; [`plan_gone`] does so for a bucket that is no more. Neither talks to AWS: that is for `publish`.
+
+mod actor;
+mod compose;
+mod digest;
+pub mod fields;
+mod finding;
+mod plan;
+mod text;
+mod transition;
+
+pub use actor::Actor;
+pub use finding::{Compliance, Finding, Reason, RecordState, Resource, TYPE, Workflow, id, id_prefix};
+pub use plan::{Observation, Plan, plan, plan_gone};
+pub use text::plain;
+pub use transition::Transition;

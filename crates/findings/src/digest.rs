@@ -1,0 +1,29 @@
+//! A digest of what was judged, to tell whether anything changed.
+
+use crate::{Finding, fields};
+use sha2::{Digest, Sha256};
+
+/// The fields that a digest covers besides status, severity and resources. The moment, the actor and the version are not
+/// among them: the same state judged again is the same.
+const COVERED: [&str; 4] = [fields::CLASS, fields::LEVEL_REQUIRED, fields::LEVEL_REACHED, fields::EVIDENCE];
+
+/// 32 hexadecimal digits, the same for the same state.
+pub(crate) fn digest(finding: &Finding) -> String {
+    let mut hash = Sha256::new();
+    let mut add = |text: &str| {
+        hash.update(text.len().to_be_bytes());
+        hash.update(text);
+    };
+    add(&format!("{:?} {}", finding.compliance, finding.severity));
+    for resource in &finding.resources {
+        add(resource.arn());
+    }
+    for reason in &finding.reasons {
+        add(&reason.code);
+        add(&reason.description);
+    }
+    for key in COVERED {
+        add(finding.product_fields.get(key).map_or("", String::as_str));
+    }
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,35 @@
+//! The keys of our [ProductFields](https://docs.aws.amazon.com/securityhub/latest/userguide/asff-top-level-attributes.html).
+
+/// The bucket's class, by the settings.
+pub const CLASS: &str = "cmkwatch/class";
+/// The level that the class requires.
+pub const LEVEL_REQUIRED: &str = "cmkwatch/level-required";
+/// The highest level whose controls all hold.
+pub const LEVEL_REACHED: &str = "cmkwatch/level-reached";
+/// What happened to the finding since the import before; alerts are made from it.
+pub const TRANSITION: &str = "cmkwatch/transition";
+/// When that was seen.
+pub const TRANSITION_AT: &str = "cmkwatch/transition-at";
+/// Why the finding no longer stands.
+pub const GONE_BECAUSE: &str = "cmkwatch/gone-because";
+/// The API call that made cmkwatch look.
+pub const EVENT_NAME: &str = "cmkwatch/event-name";
+/// Its CloudTrail event id.
+pub const EVENT_ID: &str = "cmkwatch/event-id";
+/// Its time.
+pub const EVENT_TIME: &str = "cmkwatch/event-time";
+/// The principal that made it.
+pub const CHANGED_BY: &str = "cmkwatch/changed-by";
+/// The facts that decided, as a JSON list of fact, value and value wanted.
+pub const EVIDENCE: &str = "cmkwatch/evidence";
+/// A digest of what was judged: where it is the same, nothing changed.
+pub const DIGEST: &str = "cmkwatch/digest";
+/// The version of cmkwatch.
+pub const VERSION: &str = "cmkwatch/version";
+
+/// The fields that tell who changed the bucket.
+pub(crate) const OF_THE_ACTOR: [&str; 4] = [EVENT_NAME, EVENT_ID, EVENT_TIME, CHANGED_BY];
+
+/// The longest value that [ASFF](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_AwsSecurityFinding.html)
+/// allows, in characters.
+pub(crate) const LONGEST_VALUE: usize = 2048;

@@ -1,0 +1,133 @@
+//! A finding, as far as cmkwatch has a say in it.
+
+use controls::Severity;
+use facts::BucketId;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// The type of every finding, of the [types taxonomy](https://docs.aws.amazon.com/securityhub/latest/userguide/asff-type-taxonomy.html).
+pub const TYPE: &str = "Software and Configuration Checks/AWS Security Best Practices";
+
+/// A finding in the terms of [ASFF](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings-format.html).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// See [`id`].
+    pub id: String,
+    /// The bucket; its owner and its region are where the finding is imported.
+    pub bucket: BucketId,
+    /// `cmkwatch/` and the control's slug.
+    pub generator_id: String,
+    /// At most 256 characters.
+    pub title: String,
+    /// At most 1024 characters.
+    pub description: String,
+    /// What we say; what Security Hub shows may be an analyst's own.
+    pub severity: Severity,
+    /// What the control came to.
+    pub compliance: Compliance,
+    /// Why, where it did not pass.
+    pub reasons: Vec<Reason>,
+    /// What the finding is evidence for; at most 32.
+    pub requirements: Vec<String>,
+    /// What to do, at most 512 characters.
+    pub remediation: String,
+    /// Where to read more.
+    pub reference: String,
+    /// The bucket, and the key where it is known.
+    pub resources: Vec<Resource>,
+    /// See [`crate::fields`].
+    pub product_fields: BTreeMap<String, String>,
+    /// Whether it still stands.
+    pub record_state: RecordState,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When the bucket was first judged.
+    pub first_observed_at: Timestamp,
+    /// When the bucket was read; of two imports Security Hub keeps the one whose moment is later.
+    pub updated_at: Timestamp,
+    /// How far the customer is with it. Security Hub takes it from us for a new finding only; after that it is the
+    /// analysts'.
+    pub workflow: Workflow,
+}
+
+/// `Compliance.Status`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compliance {
+    /// The control passed.
+    Passed,
+    /// The control failed.
+    Failed,
+    /// It could not be told.
+    Warning,
+}
+
+/// An entry of `Compliance.StatusReasons`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// The fact in question, in capitals: `KEY_STATE`.
+    pub code: String,
+    /// What it is and what was wanted.
+    pub description: String,
+}
+
+/// Something that the finding is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resource {
+    /// The bucket, by its ARN.
+    Bucket(String),
+    /// The key, by its ARN: this is the index from keys to buckets.
+    Key(String),
+}
+
+impl Resource {
+    /// `Resources[].Type`
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Bucket(_) => "AwsS3Bucket",
+            Self::Key(_) => "AwsKmsKey",
+        }
+    }
+
+    /// `Resources[].Id`
+    #[must_use]
+    pub fn arn(&self) -> &str {
+        match self {
+            Self::Bucket(arn) | Self::Key(arn) => arn,
+        }
+    }
+}
+
+/// `RecordState`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordState {
+    /// The finding stands.
+    Active,
+    /// What it was about is no more, or the control no longer applies.
+    Archived,
+}
+
+/// `Workflow.Status`: how far the customer is with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workflow {
+    /// Nobody looked at it yet.
+    New,
+    /// The owner was told.
+    Notified,
+    /// The customer decided to take no action.
+    Suppressed,
+    /// There is nothing left to do.
+    Resolved,
+}
+
+/// The id of the finding that a control makes for a bucket: `cmkwatch/aws/123456789012/us-east-1/acme-data/key-usable`.
+#[must_use]
+pub fn id(bucket: &BucketId, slug: &str) -> String {
+    format!("{}{slug}", id_prefix(bucket))
+}
+
+/// What the ids of all findings of a bucket begin with, and those of no other: a bucket's name holds no slash.
+#[must_use]
+pub fn id_prefix(bucket: &BucketId) -> String {
+    format!("cmkwatch/{}/{bucket}/", bucket.region().partition())
+}

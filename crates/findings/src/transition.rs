@@ -1,0 +1,78 @@
+//! What happened to a finding since the import before.
+
+use crate::{Compliance, Finding, RecordState, fields};
+use std::fmt;
+
+/// What happened to a finding since the import before. Alerts are made from transitions, so that what is merely still
+/// so makes none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transition {
+    /// It fails, and did not before.
+    Opened,
+    /// It still fails, and worse.
+    Worsened,
+    /// It still fails, less badly.
+    Eased,
+    /// The same verdict, on other evidence.
+    Changed,
+    /// It failed or could not be told, and passes.
+    Resolved,
+    /// It could be told before, or is new, and cannot be told.
+    Unreadable,
+    /// It is new, and passes.
+    FirstSeen,
+    /// The bucket is no more, or the control no longer applies to it.
+    Gone,
+    /// Nothing; it was only time to import it again.
+    Unchanged,
+}
+
+impl Transition {
+    /// The word in the finding.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Worsened => "worsened",
+            Self::Eased => "eased",
+            Self::Changed => "changed",
+            Self::Resolved => "resolved",
+            Self::Unreadable => "unreadable",
+            Self::FirstSeen => "first-seen",
+            Self::Gone => "gone",
+            Self::Unchanged => "unchanged",
+        }
+    }
+
+    /// What happened between two findings of one control and bucket; an archived one counts as none.
+    pub(crate) fn between(before: Option<&Finding>, now: &Finding) -> Self {
+        use Compliance::{Failed, Passed, Warning};
+        let before = before.filter(|before| before.record_state == RecordState::Active);
+        let Some(before) = before else {
+            return match now.compliance {
+                Failed => Self::Opened,
+                Warning => Self::Unreadable,
+                Passed => Self::FirstSeen,
+            };
+        };
+        match (before.compliance, now.compliance) {
+            (Failed, Failed) if now.severity > before.severity => Self::Worsened,
+            (Failed, Failed) if now.severity < before.severity => Self::Eased,
+            (Failed, Failed) | (Warning, Warning) | (Passed, Passed) => Self::by_digest(before, now),
+            (Passed | Warning, Failed) => Self::Opened,
+            (Failed | Warning, Passed) => Self::Resolved,
+            (Passed | Failed, Warning) => Self::Unreadable,
+        }
+    }
+
+    fn by_digest(before: &Finding, now: &Finding) -> Self {
+        let digest = |finding: &Finding| finding.product_fields.get(fields::DIGEST).cloned();
+        if digest(before) == digest(now) { Self::Unchanged } else { Self::Changed }
+    }
+}
+
+impl fmt::Display for Transition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
