@@ -1,1 +1,15 @@
-//! collect
+//! Reads S3 and KMS into facts.
+//!
+//! What AWS answers becomes a [`facts::Fact`]; what it refuses becomes `Unreadable`; what did not get through at all is a
+//! [`CollectError`], to be tried again. Nothing here says whether what was read is good.
+
+mod accounts;
+mod bucket;
+mod encryption;
+mod error;
+mod key;
+mod tags;
+
+pub use accounts::Accounts;
+pub use bucket::{Collected, bucket};
+pub use error::CollectError;

@@ -1,1 +1,12 @@
-//! publish
+//! Findings to Security Hub, and back.
+//!
+//! [`SecurityHub`] is the one of an account and region. What is told there is decided in `findings`; here it takes the
+//! form of the [AWS Security Finding Format](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings-format.html)
+//! and nothing is dropped: what Security Hub does not take is tried once more alone, and then is an error.
+
+mod asff;
+mod error;
+mod hub;
+
+pub use error::PublishError;
+pub use hub::SecurityHub;

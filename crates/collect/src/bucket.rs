@@ -1,0 +1,32 @@
+//! Everything that the controls ask about one bucket.
+
+use crate::{Accounts, CollectError, encryption, tags};
+use aws_sdk_s3::Client;
+use facts::{Bucket, BucketId};
+use jiff::Timestamp;
+
+/// What became of reading a bucket.
+#[derive(Debug)]
+pub enum Collected {
+    /// The bucket's facts.
+    Present(Box<Bucket>),
+    /// S3 says that there is no such bucket.
+    Gone {
+        /// The moment just before it was asked.
+        read_at: Timestamp,
+    },
+}
+
+/// Reads a bucket: its default encryption, its tags, and the key that the encryption names. `now` is the time of the
+/// call. Takes 2 calls, and 1 or more to KMS where a KMS key is named.
+///
+/// # Errors
+/// What did not get through; [`CollectError::OtherRegion`] where the bucket lies elsewhere.
+pub async fn bucket(accounts: &Accounts, id: &BucketId, now: Timestamp) -> Result<Collected, CollectError> {
+    let s3 = Client::new(&accounts.config(id.account(), id.region()).await);
+    let (declared, tags) = tokio::join!(encryption::declared(&s3, id), tags::of_bucket(&s3, id));
+    let Some(declared) = declared? else { return Ok(Collected::Gone { read_at: now }) };
+    let Some(tags) = tags? else { return Ok(Collected::Gone { read_at: now }) };
+    let encryption = encryption::with_key(accounts, id, declared).await?;
+    Ok(Collected::Present(Box::new(Bucket { id: id.clone(), read_at: now, tags, encryption })))
+}

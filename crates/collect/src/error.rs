@@ -1,0 +1,113 @@
+//! What an answer of AWS means for a fact.
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use facts::{Fact, Unreadable};
+use std::error::Error;
+
+/// Something that did not get through, and is worth trying again.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// The role in the account gave no credentials.
+    #[error(
+        "no credentials for `{subject}`: the role in its account could not be assumed; is the member stack deployed there?"
+    )]
+    Credentials {
+        /// What was to be read.
+        subject: String,
+        /// What STS said.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A call was not answered, or with an error that says nothing of the bucket.
+    #[error("{permission} on {subject} failed")]
+    Call {
+        /// The IAM action of the call.
+        permission: &'static str,
+        /// What was asked about.
+        subject: String,
+        /// What went wrong.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The bucket lies in another region than was thought.
+    #[error("{subject} lies in region `{region}`")]
+    OtherRegion {
+        /// The bucket.
+        subject: String,
+        /// The region that S3 names.
+        region: String,
+    },
+    /// An answer lacks what the API says it has.
+    #[error("{permission} on {subject} answered without {what}")]
+    Incomplete {
+        /// The IAM action of the call.
+        permission: &'static str,
+        /// What was asked about.
+        subject: String,
+        /// What is missing.
+        what: &'static str,
+    },
+}
+
+impl CollectError {
+    /// True where the role in an account could not be assumed.
+    #[must_use]
+    pub fn is_credentials(&self) -> bool {
+        matches!(self, Self::Credentials { .. })
+    }
+}
+
+/// The codes by which AWS says that the caller may not know, which asking again does not change:
+/// [S3](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html),
+/// [KMS](https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html).
+const REFUSALS: [&str; 8] = [
+    "AccessDenied",
+    "AccessDeniedException",
+    "AllAccessDisabled",
+    "AccountProblem",
+    "MethodNotAllowed",
+    "NotSignedUp",
+    "OptInRequired",
+    "UnrecognizedClientException",
+];
+
+/// What was asked, and of what.
+#[derive(Debug, Clone)]
+pub(crate) struct Question {
+    /// The IAM action of the call.
+    pub(crate) permission: &'static str,
+    /// What it is about.
+    pub(crate) subject: String,
+}
+
+impl Question {
+    /// The fact that a failed call leaves: unreadable where AWS refused.
+    pub(crate) fn refused<T, E, R>(self, error: SdkError<E, R>) -> Result<Fact<T>, CollectError>
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+        R: std::fmt::Debug + Send + Sync + 'static,
+    {
+        let Self { permission, subject } = self;
+        match error.as_service_error().and_then(ProvideErrorMetadata::code) {
+            Some(code) if REFUSALS.contains(&code) => {
+                Ok(Fact::Unreadable(Unreadable { permission, subject, code: code.to_owned() }))
+            }
+            _ if is_credentials(&error) => Err(CollectError::Credentials { subject, source: Box::new(error) }),
+            _ => Err(CollectError::Call { permission, subject, source: Box::new(error) }),
+        }
+    }
+
+    pub(crate) fn incomplete(self, what: &'static str) -> CollectError {
+        CollectError::Incomplete { permission: self.permission, subject: self.subject, what }
+    }
+}
+
+/// The error code of the answer, where there was one.
+pub(crate) fn code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option<&str> {
+    error.as_service_error().and_then(ProvideErrorMetadata::code)
+}
+
+fn is_credentials(error: &(dyn Error + 'static)) -> bool {
+    error.is::<CredentialsError>() || error.source().is_some_and(is_credentials)
+}

@@ -1,0 +1,184 @@
+//! Our findings in the types of the API, and back.
+//!
+//! Severity and type go into `FindingProviderFields`, so that
+//! [an analyst's own survive](https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchimportfindings.html);
+//! what is read back from there is what we said last.
+
+use crate::PublishError;
+use aws_sdk_securityhub::types::{
+    AwsSecurityFinding, Compliance as AsffCompliance, ComplianceStatus, FindingProviderFields, FindingProviderSeverity,
+    Partition, Recommendation, RecordState as AsffRecordState, Remediation, Resource as AsffResource, SeverityLabel,
+    StatusReason, Workflow as AsffWorkflow, WorkflowStatus,
+};
+use controls::Severity;
+use facts::BucketId;
+use findings::{Compliance, Finding, Reason, RecordState, Resource, TYPE, Workflow};
+use jiff::Timestamp;
+
+/// The name that findings are shown under.
+const PRODUCT: &str = "cmkwatch";
+
+/// The [default product](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-custom-providers.html) of the
+/// account that owns the bucket, in the bucket's region.
+pub(crate) fn product_arn(bucket: &BucketId) -> String {
+    let (account, region) = (bucket.account(), bucket.region());
+    format!("arn:{}:securityhub:{region}:{account}:product/{account}/default", region.partition())
+}
+
+/// A finding as it is imported.
+pub(crate) fn to_asff(finding: &Finding) -> AwsSecurityFinding {
+    AwsSecurityFinding::builder()
+        .schema_version("2018-10-08")
+        .id(&finding.id)
+        .product_arn(product_arn(&finding.bucket))
+        .product_name(PRODUCT)
+        .company_name(PRODUCT)
+        .region(finding.bucket.region().as_str())
+        .generator_id(&finding.generator_id)
+        .aws_account_id(finding.bucket.account().as_str())
+        .title(&finding.title)
+        .description(&finding.description)
+        .created_at(finding.created_at.to_string())
+        .updated_at(finding.updated_at.to_string())
+        .first_observed_at(finding.first_observed_at.to_string())
+        .last_observed_at(finding.updated_at.to_string())
+        .finding_provider_fields(provider_fields(finding))
+        .compliance(compliance(finding))
+        .remediation(remediation(finding))
+        .set_resources(Some(finding.resources.iter().map(|resource| to_resource(resource, &finding.bucket)).collect()))
+        .set_product_fields(Some(finding.product_fields.clone().into_iter().collect()))
+        .record_state(match finding.record_state {
+            RecordState::Active => AsffRecordState::Active,
+            RecordState::Archived => AsffRecordState::Archived,
+        })
+        .workflow(AsffWorkflow::builder().status(to_workflow(finding.workflow)).build())
+        .build()
+}
+
+fn provider_fields(finding: &Finding) -> FindingProviderFields {
+    let label = SeverityLabel::from(finding.severity.as_str());
+    FindingProviderFields::builder()
+        .severity(FindingProviderSeverity::builder().label(label).build())
+        .types(TYPE)
+        .build()
+}
+
+fn compliance(finding: &Finding) -> AsffCompliance {
+    let reason =
+        |reason: &Reason| StatusReason::builder().reason_code(&reason.code).description(&reason.description).build();
+    let reasons: Vec<_> = finding.reasons.iter().map(reason).collect();
+    AsffCompliance::builder()
+        .status(match finding.compliance {
+            Compliance::Passed => ComplianceStatus::Passed,
+            Compliance::Failed => ComplianceStatus::Failed,
+            Compliance::Warning => ComplianceStatus::Warning,
+        })
+        .set_related_requirements(Some(finding.requirements.clone()).filter(|list| !list.is_empty()))
+        .set_status_reasons(Some(reasons).filter(|list| !list.is_empty()))
+        .build()
+}
+
+fn remediation(finding: &Finding) -> Remediation {
+    let recommendation = Recommendation::builder().text(&finding.remediation).url(&finding.reference).build();
+    Remediation::builder().recommendation(recommendation).build()
+}
+
+fn to_resource(resource: &Resource, bucket: &BucketId) -> AsffResource {
+    AsffResource::builder()
+        .r#type(resource.kind())
+        .id(resource.arn())
+        .partition(Partition::from(bucket.region().partition()))
+        .region(bucket.region().as_str())
+        .build()
+}
+
+/// The status as the API names it.
+pub(crate) fn to_workflow(workflow: Workflow) -> WorkflowStatus {
+    match workflow {
+        Workflow::New => WorkflowStatus::New,
+        Workflow::Notified => WorkflowStatus::Notified,
+        Workflow::Suppressed => WorkflowStatus::Suppressed,
+        Workflow::Resolved => WorkflowStatus::Resolved,
+    }
+}
+
+/// A finding of ours as it stands.
+pub(crate) fn from_asff(asff: AwsSecurityFinding, bucket: &BucketId) -> Result<Finding, PublishError> {
+    let id = asff.id.clone().unwrap_or_default();
+    read(asff, bucket).map_err(|what| PublishError::NotOurs { id, what })
+}
+
+fn read(asff: AwsSecurityFinding, bucket: &BucketId) -> Result<Finding, &'static str> {
+    let compliance = asff.compliance.ok_or("no compliance")?;
+    let recommendation = asff.remediation.and_then(|remediation| remediation.recommendation).ok_or("no remediation")?;
+    let created_at = moment(asff.created_at.as_deref())?;
+    Ok(Finding {
+        id: asff.id.ok_or("no id")?,
+        bucket: bucket.clone(),
+        generator_id: asff.generator_id.ok_or("no generator id")?,
+        title: asff.title.ok_or("no title")?,
+        description: asff.description.ok_or("no description")?,
+        severity: severity(asff.finding_provider_fields.as_ref())?,
+        compliance: status(compliance.status.as_ref())?,
+        reasons: compliance.status_reasons.unwrap_or_default().into_iter().map(reason).collect(),
+        requirements: compliance.related_requirements.unwrap_or_default(),
+        remediation: recommendation.text.unwrap_or_default(),
+        reference: recommendation.url.unwrap_or_default(),
+        resources: asff.resources.unwrap_or_default().into_iter().filter_map(from_resource).collect(),
+        product_fields: asff.product_fields.unwrap_or_default().into_iter().filter(is_ours).collect(),
+        record_state: match asff.record_state {
+            Some(AsffRecordState::Archived) => RecordState::Archived,
+            _ => RecordState::Active,
+        },
+        created_at,
+        first_observed_at: asff.first_observed_at.as_deref().map_or(Ok(created_at), |text| moment(Some(text)))?,
+        updated_at: moment(asff.updated_at.as_deref())?,
+        workflow: from_workflow(asff.workflow.and_then(|workflow| workflow.status)),
+    })
+}
+
+fn moment(text: Option<&str>) -> Result<Timestamp, &'static str> {
+    text.and_then(|text| text.parse().ok()).ok_or("a time is missing or malformed")
+}
+
+fn severity(fields: Option<&FindingProviderFields>) -> Result<Severity, &'static str> {
+    let label = fields.and_then(|fields| fields.severity.as_ref()).and_then(|severity| severity.label.as_ref());
+    let label = label.ok_or("no severity")?.as_str();
+    Severity::ALL.into_iter().find(|severity| severity.as_str() == label).ok_or("an unknown severity")
+}
+
+fn status(status: Option<&ComplianceStatus>) -> Result<Compliance, &'static str> {
+    match status {
+        Some(ComplianceStatus::Passed) => Ok(Compliance::Passed),
+        Some(ComplianceStatus::Failed) => Ok(Compliance::Failed),
+        Some(ComplianceStatus::Warning) => Ok(Compliance::Warning),
+        _ => Err("an unknown compliance status"),
+    }
+}
+
+fn reason(reason: StatusReason) -> Reason {
+    Reason { code: reason.reason_code.unwrap_or_default(), description: reason.description.unwrap_or_default() }
+}
+
+fn from_resource(resource: AsffResource) -> Option<Resource> {
+    match (resource.r#type.as_deref()?, resource.id?) {
+        ("AwsS3Bucket", arn) => Some(Resource::Bucket(arn)),
+        ("AwsKmsKey", arn) => Some(Resource::Key(arn)),
+        _ => None,
+    }
+}
+
+/// Security Hub adds [fields of its own](https://docs.aws.amazon.com/securityhub/latest/userguide/asff-top-level-attributes.html),
+/// `aws/...`, which may not be sent back.
+fn is_ours((key, _): &(String, String)) -> bool {
+    !key.starts_with("aws/")
+}
+
+fn from_workflow(status: Option<WorkflowStatus>) -> Workflow {
+    match status {
+        Some(WorkflowStatus::Notified) => Workflow::Notified,
+        Some(WorkflowStatus::Suppressed) => Workflow::Suppressed,
+        Some(WorkflowStatus::Resolved) => Workflow::Resolved,
+        _ => Workflow::New,
+    }
+}
