@@ -1,1 +1,25 @@
-//! x
+//! What the tests of the whole share: the scenarios, and the sandbox that some of them are played in.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "this crate is made of tests, and a test may stop at the first thing that is not as expected"
+)]
+
+mod place;
+mod sandbox;
+mod scenario;
+
+pub use place::{MadeKey, Place};
+pub use sandbox::{Sandbox, sandbox};
+pub use scenario::{Encryption, KeySetup, Scenario, Spelling, scenarios};
+
+use std::path::{Path, PathBuf};
+
+/// The top of the workspace.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 /// The calls that can change how a bucket is judged. TagResource and UntagResource take the place of the tagging calls once
 /// a bucket [uses ABAC](https://docs.aws.amazon.com/AmazonS3/latest/userguide/buckets-tagging-enable-abac.html).
-const CALLS: [&str; 10] = [
+pub const CALLS: [&str; 10] = [
     "CreateBucket",
     "DeleteBucket",
     "PutBucketEncryption",

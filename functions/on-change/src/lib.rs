@@ -9,4 +9,4 @@ mod cloudtrail;
 mod evaluate;
 
 pub use batch::OnChange;
-pub use cloudtrail::{Change, EventError, Message, parse};
+pub use cloudtrail::{CALLS, Change, EventError, Message, parse};

@@ -11,7 +11,7 @@ use std::{env, fs, path::Path, time::Duration};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing_subscriber::fmt().json().flatten_event(true).with_ansi(false).with_target(false).init();
+    tracing_subscriber::fmt().json().flatten_event(true).with_span_list(false).with_target(false).init();
     let function =
         function().await.inspect_err(|error| tracing::error!(error = format!("{error:#}"), "cannot start"))?;
     let function = &function;

@@ -1,0 +1,70 @@
+# Every command that a person types. `make` alone lists them.
+
+VENV := target/venv
+PYTHON := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+# cargo-lambda and its linker come with the virtual environment.
+LAMBDA := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cargo lambda build --locked
+ARCH ?= arm64
+REGION ?= us-east-1
+export PYTHONPATH := $(CURDIR)/tests
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo sandbox test check unit-test end-to-end-test functions deploy deploy-member clean
+
+help: ## List the commands.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: functions ## Play the story of a bucket that drifts, in a local AWS.
+	@exec $(PYTHON) -m sandbox.demo
+
+sandbox: functions ## Run the local AWS with cmkwatch in it until Ctrl-C; target/sandbox.json says what is where.
+	@exec $(PYTHON) -m sandbox
+
+test: check unit-test end-to-end-test ## Run every check and every test.
+
+check: ## Check formatting, lints and docs.
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
+
+unit-test: ## Run the tests of crates, functions and structure.
+	cargo test --locked --workspace --exclude cmkwatch-tests
+	cargo test --locked --package cmkwatch-tests --test structure --test scenarios
+
+end-to-end-test: functions ## Run the functions in the local AWS.
+	cargo test --locked --package cmkwatch-tests --test end_to_end
+
+functions: $(INSTALLED)  ## Build the functions for the local AWS.
+	@echo "building the functions; the first time the AWS SDK takes some minutes"
+	$(LAMBDA) --profile sandbox --bin on-change
+	@cp infra/cmkwatch.toml target/lambda/on-change/
+
+$(INSTALLED): tests/sandbox/requirements.txt
+	@echo "installing the local AWS and cargo-lambda into $(VENV)"
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed")'
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+deploy: $(INSTALLED) ## Deploy the hub: ARTIFACTS=bucket ORGANIZATION_ID=o-... [ARCH=arm64|x86_64] [REGION=us-east-1].
+	@test -n "$(ARTIFACTS)" -a -n "$(ORGANIZATION_ID)" || { echo "make deploy ARTIFACTS=bucket ORGANIZATION_ID=o-..."; exit 1; }
+	$(LAMBDA) --release --target $(if $(filter arm64,$(ARCH)),aarch64,x86_64)-unknown-linux-gnu --bin on-change
+	@cp infra/cmkwatch.toml target/lambda/on-change/
+	$(PYTHON) -m awscli cloudformation package --region $(REGION) --template-file infra/template.yaml \
+	  --s3-bucket $(ARTIFACTS) --output-template-file target/template.yaml
+	$(PYTHON) -m awscli cloudformation deploy --region $(REGION) --template-file target/template.yaml \
+	  --stack-name cmkwatch --capabilities CAPABILITY_NAMED_IAM CAPABILITY_AUTO_EXPAND \
+	  --parameter-overrides OrganizationId=$(ORGANIZATION_ID) Architecture=$(ARCH)
+
+deploy-member: $(INSTALLED) ## Deploy a member, with its credentials: BUS_ARN=... ROLE_ARN=... ORGANIZATION_ID=o-... HOME_REGION=... [REGION=...].
+	@test -n "$(BUS_ARN)" -a -n "$(ROLE_ARN)" -a -n "$(ORGANIZATION_ID)" -a -n "$(HOME_REGION)" || \
+	  { echo "make deploy-member BUS_ARN=... ROLE_ARN=... ORGANIZATION_ID=o-... HOME_REGION=..."; exit 1; }
+	$(PYTHON) -m awscli cloudformation deploy --region $(REGION) --template-file infra/member.yaml \
+	  --stack-name cmkwatch-member --capabilities CAPABILITY_NAMED_IAM \
+	  --parameter-overrides HubBusArn=$(BUS_ARN) OnChangeRoleArn=$(ROLE_ARN) OrganizationId=$(ORGANIZATION_ID) \
+	  HomeRegion=$(HOME_REGION)
+
+clean: ## Remove everything that was built or installed.
+	rm -rf target

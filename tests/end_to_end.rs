@@ -1,0 +1,233 @@
+//! The functions in a local AWS: what is done through the S3 API shows in Security Hub.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may stop at the first thing that is not as expected"
+)]
+
+use aws_sdk_securityhub::types::AwsSecurityFinding;
+use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
+use cmkwatch_tests::{KeySetup, Place, Scenario, root, sandbox, scenarios};
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, fs, process::Command, time::Duration};
+
+/// How many buckets are played with at once.
+const AT_ONCE: usize = 6;
+
+/// `FAILED HIGH`, for a finding that stands.
+fn verdict(finding: &AwsSecurityFinding) -> Option<String> {
+    if finding.record_state.as_ref()?.as_str() != "ACTIVE" {
+        return None;
+    }
+    let severity = finding.finding_provider_fields.as_ref()?.severity.as_ref()?.label.as_ref()?;
+    Some(format!("{} {severity}", finding.compliance.as_ref()?.status.as_ref()?))
+}
+
+/// `PASSED RESOLVED`, for a finding that stands.
+fn progress(finding: &AwsSecurityFinding) -> Option<String> {
+    let status = finding.compliance.as_ref()?.status.as_ref()?;
+    verdict(finding).map(|_| format!("{status} {}", finding.workflow.as_ref().unwrap().status.as_ref().unwrap()))
+}
+
+/// `ARCHIVED`
+fn state(finding: &AwsSecurityFinding) -> Option<String> {
+    finding.record_state.as_ref().map(|state| state.to_string())
+}
+
+fn expectation(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|&(slug, said)| (slug.to_owned(), said.to_owned())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_scenario_has_its_findings_until_it_is_fixed_and_deleted() {
+    let places = sandbox().places().await;
+    let plays = scenarios().into_iter().flat_map(|scenario| places.iter().map(move |place| (scenario.clone(), place)));
+    stream::iter(plays).map(|(scenario, place)| play(scenario, place)).buffer_unordered(AT_ONCE).collect::<()>().await;
+}
+
+async fn play(scenario: Scenario, place: &Place) {
+    let bucket = place.set_up(&scenario).await;
+    place.wait_for(&bucket, verdict, &scenario.expect).await;
+    // In no other place: nobody else was told.
+    let elsewhere = sandbox().another_account(place).await;
+    assert!(elsewhere.findings(&bucket).await.is_empty(), "{bucket}");
+    if scenario.refused.is_empty() {
+        fix(&scenario, place, &bucket).await;
+    }
+    place.s3().delete_bucket().bucket(&bucket).send().await.unwrap();
+    let archived = place.findings(&bucket).await.into_keys().map(|slug| (slug, "ARCHIVED".to_owned())).collect();
+    place.wait_for(&bucket, state, &archived).await;
+}
+
+/// A customer-managed key turns whatever is required PASSED and RESOLVED.
+async fn fix(scenario: &Scenario, place: &Place, bucket: &str) {
+    let key = place.create_key(&KeySetup::default(), &format!("{bucket}-fix")).await;
+    place.encrypt(bucket, "aws:kms", Some(&key.arn)).await;
+    let required: &[_] = match scenario.class.as_deref() {
+        Some("public") => &[],
+        Some("internal") => &[("encrypted-with-kms", "PASSED RESOLVED")],
+        _ => &[
+            ("encrypted-with-kms", "PASSED RESOLVED"),
+            ("encrypted-with-cmk", "PASSED RESOLVED"),
+            ("key-usable", "PASSED RESOLVED"),
+        ],
+    };
+    place.wait_for(bucket, progress, &expectation(required)).await;
+}
+
+#[tokio::test]
+async fn a_finding_tells_who_changed_the_bucket_and_keeps_its_age() {
+    let place = &sandbox().places().await[0];
+    let bucket = place.bucket_name("who");
+    place.create_bucket(&bucket, None).await;
+    place
+        .wait_for(
+            &bucket,
+            verdict,
+            &expectation(&[("encrypted-with-kms", "FAILED MEDIUM"), ("encrypted-with-cmk", "FAILED HIGH")]),
+        )
+        .await;
+    let opened = place.findings(&bucket).await.remove("encrypted-with-cmk").unwrap();
+    let fields = opened.product_fields.as_ref().unwrap();
+    assert_eq!(fields["cmkwatch/event-name"], "CreateBucket");
+    assert_eq!(fields["cmkwatch/changed-by"], format!("arn:aws:iam::{}:root", place.account));
+    assert_eq!(fields["cmkwatch/transition"], "opened");
+    assert_eq!(
+        (fields["cmkwatch/level-required"].as_str(), fields["cmkwatch/level-reached"].as_str()),
+        ("cmk", "sse-s3")
+    );
+    assert_eq!(opened.created_at, opened.updated_at);
+
+    let key = place.create_key(&KeySetup::default(), &bucket).await;
+    place.encrypt(&bucket, "aws:kms", Some(&key.id)).await;
+    place.wait_for(&bucket, progress, &all_passed()).await;
+    let resolved = place.findings(&bucket).await.remove("encrypted-with-cmk").unwrap();
+    let fields = resolved.product_fields.as_ref().unwrap();
+    assert_eq!(fields["cmkwatch/event-name"], "PutBucketEncryption");
+    assert_eq!(fields["cmkwatch/transition"], "resolved");
+    assert_eq!((&resolved.created_at, &resolved.first_observed_at), (&opened.created_at, &opened.first_observed_at));
+    let resources: Vec<_> = resolved.resources().iter().map(|resource| resource.id.clone().unwrap()).collect();
+    assert_eq!(resources, [format!("arn:aws:s3:::{bucket}"), key.arn]);
+}
+
+fn all_passed() -> BTreeMap<String, String> {
+    expectation(&[
+        ("encrypted-with-kms", "PASSED RESOLVED"),
+        ("encrypted-with-cmk", "PASSED RESOLVED"),
+        ("key-usable", "PASSED RESOLVED"),
+    ])
+}
+
+#[tokio::test]
+async fn duplicates_and_a_reversed_order_change_nothing() {
+    let place = &sandbox().places().await[1];
+    let bucket = place.bucket_name("again");
+    let key = place.create_key(&KeySetup::default(), &bucket).await;
+    place.create_bucket(&bucket, None).await;
+    place.encrypt(&bucket, "aws:kms", Some(&key.arn)).await;
+    place.wait_for(&bucket, progress, &all_passed()).await;
+    let before = place.findings(&bucket).await;
+
+    let mut events: Vec<_> =
+        (0..10).map(|_| event(place, &bucket, "PutBucketEncryption", "2026-11-01T00:00:02Z")).collect();
+    events.push(event(place, &bucket, "CreateBucket", "2026-11-01T00:00:01Z"));
+    send(&events).await;
+    assert_eq!(place.findings(&bucket).await, before);
+}
+
+#[tokio::test]
+async fn what_cannot_be_understood_goes_to_the_dead_letters_and_the_rest_is_done() {
+    let place = &sandbox().places().await[2];
+    let bucket = place.bucket_name("good-among-bad");
+    place.create_bucket(&bucket, None).await;
+    place
+        .wait_for(
+            &bucket,
+            verdict,
+            &expectation(&[("encrypted-with-kms", "FAILED MEDIUM"), ("encrypted-with-cmk", "FAILED HIGH")]),
+        )
+        .await;
+    let key = place.create_key(&KeySetup::default(), &bucket).await;
+    place.encrypt(&bucket, "aws:kms", Some(&key.arn)).await;
+    let mut nobody = event(place, &bucket, "PutBucketEncryption", "2026-11-01T00:00:00Z");
+    nobody["detail"]["requestParameters"] = Value::Null;
+    let mut account = event(place, &bucket, "PutBucketEncryption", "2026-11-01T00:00:00Z");
+    account["detail"]["recipientAccountId"] = json!("1234");
+    let mut region = event(place, &bucket, "PutBucketEncryption", "2026-11-01T00:00:00Z");
+    region["detail"]["awsRegion"] = json!("us-east-1.evil.example");
+    let name = event(place, "../<b>", "PutBucketEncryption", "2026-11-01T00:00:00Z");
+    let bad = [json!("this is no event"), nobody, account, region, name];
+    let other = json!({ "source": "aws.ec2", "detail-type": "x", "detail": {} });
+    let good = event(place, &bucket, "PutBucketEncryption", "2026-11-01T00:00:00Z");
+    let mut all = bad.to_vec();
+    all.extend([other, good]);
+    send(&all).await;
+    place.wait_for(&bucket, progress, &all_passed()).await;
+
+    let mut dead = dead_letters(bad.len()).await;
+    let mut bad: Vec<_> = bad.iter().map(Value::to_string).collect();
+    dead.sort();
+    bad.sort();
+    assert_eq!(dead, bad);
+}
+
+fn event(place: &Place, bucket: &str, call: &str, time: &str) -> Value {
+    json!({
+        "version": "0", "id": "0", "source": "aws.s3", "detail-type": "AWS API Call via CloudTrail",
+        "account": place.account, "region": place.region, "time": time, "resources": [],
+        "detail": {
+            "eventVersion": "1.11", "eventSource": "s3.amazonaws.com", "eventName": call, "eventTime": time,
+            "awsRegion": place.region, "recipientAccountId": place.account,
+            "requestParameters": { "bucketName": bucket },
+        },
+    })
+}
+
+/// Sends messages to on-change and waits until none is on its way but those that fail.
+async fn send(bodies: &[Value]) {
+    let (sqs, queue) = (sandbox().sqs().await, &sandbox().changes_queue_url);
+    for (batch, bodies) in bodies.chunks(10).enumerate() {
+        let entry = |(number, body): (usize, &Value)| {
+            let entry = SendMessageBatchRequestEntry::builder().id(format!("m{batch}-{number}"));
+            entry.message_body(body.to_string()).delay_seconds(0).build().unwrap()
+        };
+        let entries: Vec<_> = bodies.iter().enumerate().map(entry).collect();
+        let sent = sqs.send_message_batch().queue_url(queue).set_entries(Some(entries)).send().await.unwrap();
+        assert_eq!(sent.failed(), []);
+    }
+    tokio::time::sleep(Duration::from_secs(4)).await;
+}
+
+/// The bodies of the dead letters, once there are as many as are waited for.
+async fn dead_letters(wanted: usize) -> Vec<String> {
+    let (sqs, queue) = (sandbox().sqs().await, &sandbox().changes_dead_queue_url);
+    let count = QueueAttributeName::ApproximateNumberOfMessages;
+    for _ in 0..120 {
+        let attributes =
+            sqs.get_queue_attributes().queue_url(queue).attribute_names(count.clone()).send().await.unwrap();
+        if attributes.attributes.unwrap()[&count] == wanted.to_string() {
+            let messages = sqs.receive_message().queue_url(queue).max_number_of_messages(10).send().await.unwrap();
+            return messages.messages.unwrap().into_iter().map(|message| message.body.unwrap()).collect();
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    panic!("there never were {wanted} dead letters");
+}
+
+#[test]
+fn a_wrong_settings_file_stops_the_function_with_line_and_key() {
+    let task_root = root().join(format!("target/wrong-settings-{}", std::process::id()));
+    fs::create_dir_all(&task_root).unwrap();
+    let settings = fs::read_to_string(root().join("infra/cmkwatch.toml")).unwrap().replace("default =", "defualt =");
+    fs::write(task_root.join("cmkwatch.toml"), settings).unwrap();
+    let function = Command::new(root().join("target/lambda/on-change/bootstrap"))
+        .env("LAMBDA_TASK_ROOT", &task_root)
+        .output()
+        .unwrap();
+    fs::remove_dir_all(&task_root).unwrap();
+    assert!(!function.status.success());
+    let log = String::from_utf8(function.stdout).unwrap();
+    assert!(log.contains("cannot start") && log.contains("line 6") && log.contains("defualt"), "{log}");
+}

@@ -1,0 +1,66 @@
+"""IAM, where MiniStack is stricter or kinder than AWS."""
+
+import re
+
+from ministack.core import iam_actions, iam_evaluator
+from ministack.services import iam, kms
+
+from . import organization
+
+_ROLE_SESSION = re.compile(r"arn:(aws[a-z-]*):sts::(\d{12}):assumed-role/([^/]+)/")
+_ALIAS_CALLS = ("CreateAlias", "DeleteAlias", "UpdateAlias")
+
+
+def install():
+    iam_evaluator._principal_org_id = organization.of
+    _patch_condition_keys()
+    _patch_resource_arns()
+
+
+def _patch_condition_keys():
+    resolve = iam_evaluator._resolve_condition_key
+
+    def resolve_condition_key(key, context):
+        name = key.lower()
+        # "For assumed roles, the request context returns the ARN of the role."
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn
+        if name == "aws:principalarn" and context.principal_type == "AssumedRole":
+            if session := _ROLE_SESSION.match(context.principal_arn):
+                partition, account, role = session.groups()
+                known = iam._roles.get_scoped(account, None, role)
+                return known["Arn"] if known else f"arn:{partition}:iam::{account}:role/{role}"
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-resourceorgid
+        if name == "aws:resourceorgid":
+            return organization.of(_account_of(context.resource_arn))
+        return resolve(key, context)
+
+    iam_evaluator._resolve_condition_key = resolve_condition_key
+
+
+def _account_of(arn):
+    parts = (arn or "").split(":", 5)
+    return parts[4] if len(parts) == 6 else None
+
+
+def _patch_resource_arns():
+    extract = iam_actions.extract_resource_arn
+
+    def extract_resource_arn(service, method, path, headers, body, query_params, region, account_id):
+        arn = extract(service, method, path, headers, body, query_params, region, account_id)
+        # The operations of aliases alone are authorized on the alias; all others on the key that it leads to.
+        # https://docs.aws.amazon.com/kms/latest/developerguide/alias-access.html
+        if service == "kms" and ":alias/" in arn and not headers.get("x-amz-target", "").endswith(_ALIAS_CALLS):
+            key = kms._resolve_key(arn)
+            return key["Arn"] if key else arn
+        # A rule of the default bus has no bus in its ARN.
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
+        if service == "events":
+            return arn.replace(":rule/default/", ":rule/")
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecurityhub.html
+        if service == "securityhub":
+            if path == "/findings/import":
+                return f"arn:aws:securityhub:{region}:{account_id}:product/{account_id}/default"
+            return f"arn:aws:securityhub:{region}:{account_id}:hub/default"
+        return arn
+
+    iam_actions.extract_resource_arn = extract_resource_arn

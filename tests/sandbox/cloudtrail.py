@@ -1,0 +1,184 @@
+"""CloudTrail: a record of each management call to S3 and KMS that writes, on the default bus of the owner's account.
+
+What a record holds: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html;
+for S3, requestParameters are the request's XML as JSON, with bucketName, Host and the sub-resource:
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-understanding-s3-entries.html.
+"""
+
+import contextvars
+import datetime
+import json
+import uuid
+from urllib.parse import parse_qs
+
+import xmltodict
+from ministack import app as ministack
+from ministack.core import iam_evaluator, responses, router
+from ministack.core.sigv4 import decode_header_value
+
+from . import buckets, events
+
+_S3_CALLS = {
+    ("PUT", ""): "CreateBucket",
+    ("DELETE", ""): "DeleteBucket",
+    ("PUT", "encryption"): "PutBucketEncryption",
+    ("DELETE", "encryption"): "DeleteBucketEncryption",
+    ("PUT", "policy"): "PutBucketPolicy",
+    ("DELETE", "policy"): "DeleteBucketPolicy",
+    ("PUT", "tagging"): "PutBucketTagging",
+    ("DELETE", "tagging"): "DeleteBucketTagging",
+}
+_KMS_CALLS = {
+    "CancelKeyDeletion", "CreateAlias", "CreateKey", "DeleteAlias", "DeleteImportedKeyMaterial", "DisableKey",
+    "DisableKeyRotation", "EnableKey", "EnableKeyRotation", "PutKeyPolicy", "ScheduleKeyDeletion", "UpdateAlias",
+}  # fmt: skip
+
+
+class CloudTrail:
+    """Around the whole of MiniStack, where alone every request can be seen, virtual-hosted ones too."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http" or scope["path"].startswith("/_ministack"):
+            return await self.app(scope, receive, send)
+        call = Call(scope)
+
+        async def receive_and_keep():
+            message = await receive()
+            call.request += message.get("body", b"")
+            return message
+
+        async def keep_and_send(message):
+            if message["type"] == "http.response.start":
+                call.status = message["status"]
+            else:
+                call.response += message.get("body", b"")
+            await send(message)
+
+        call.bucket_before = buckets.owner_and_region(call.bucket) if call.bucket else None
+        await self.app(scope, receive_and_keep, keep_and_send)
+        call.record()
+
+
+class Call:
+    """One request, with what is needed to tell of it."""
+
+    def __init__(self, scope):
+        self.headers = {name.decode("latin-1").lower(): decode_header_value(value) for name, value in scope["headers"]}
+        self.query = parse_qs(scope["query_string"].decode(), keep_blank_values=True)
+        self.method, self.path = scope["method"], scope["path"]
+        self.request, self.response, self.status = b"", b"", 500
+        self.host = self.headers.get("host", "")
+        self.access_key = router.extract_access_key_id(self.headers, self.query)
+        self.region = router.extract_region(self.headers, self.query)
+        self.account = self._account()
+        self.kms_call = self.headers.get("x-amz-target", "").removeprefix("TrentService.")
+        self.bucket, self.is_object = self._bucket()
+        self.bucket_before = None
+
+    def _account(self):
+        def resolve():
+            responses.set_request_account_id(ministack._request_account_scope(self.access_key))
+            return responses.get_account_id()
+
+        return contextvars.copy_context().run(resolve) if self.access_key else None
+
+    def _bucket(self):
+        """The bucket that an S3 request is about, and whether it is about an object in it."""
+        if "/s3/aws4_request" not in self.headers.get("authorization", ""):
+            return None, False
+        hosted = ministack._extract_s3_vhost_bucket(self.host)
+        bucket, _, key = (f"{hosted}{self.path}" if hosted else self.path.lstrip("/")).partition("/")
+        return bucket or None, bool(key)
+
+    def record(self):
+        """Puts the record on the bus, if there is to be one."""
+        if self.kms_call in _KMS_CALLS:
+            self._record_kms()
+        elif self.bucket and not self.is_object:
+            sub_resource = next(iter(self.query), "")
+            if name := _S3_CALLS.get((self.method, sub_resource if sub_resource != "x-id" else "")):
+                self._record_s3(name, sub_resource)
+
+    def _record_s3(self, name, sub_resource):
+        owner, region = buckets.owner_and_region(self.bucket)
+        if owner is None:
+            owner, region = self.bucket_before or (None, None)
+        parameters = {**_xml(self.request), "bucketName": self.bucket, "Host": self.host}
+        if name == "PutBucketPolicy":
+            parameters = {"bucketPolicy": _json(self.request), "bucketName": self.bucket, "Host": self.host}
+        if sub_resource:
+            parameters[sub_resource] = ""
+        detail = self._common(name, "s3.amazonaws.com", owner or self.account, region or self.region)
+        detail["requestParameters"] = parameters
+        if name != "CreateBucket":
+            arn = f"arn:aws:s3:::{self.bucket}"
+            detail["resources"] = [{"accountId": owner, "type": "AWS::S3::Bucket", "ARN": arn}]
+        self._put("aws.s3", detail, _xml(self.response).get("Error", {}).get("Code"))
+
+    def _record_kms(self):
+        answer = _json(self.response)
+        request = {name[:1].lower() + name[1:]: value for name, value in _json(self.request).items()}
+        detail = self._common(self.kms_call, "kms.amazonaws.com", self.account, self.region)
+        detail["requestParameters"] = request
+        keys = [text for text in (request.get("keyId"), request.get("targetKeyId"), request.get("aliasName")) if text]
+        detail["resources"] = [{"accountId": self.account, "type": "AWS::KMS::Key", "ARN": self._arn(k)} for k in keys]
+        self._put("aws.kms", detail, answer.get("__type"))
+
+    def _arn(self, name):
+        if name.startswith("arn:"):
+            return name
+        kind = "" if name.startswith("alias/") else "key/"
+        return f"arn:aws:kms:{self.region}:{self.account}:{kind}{name}"
+
+    def _common(self, name, source, account, region):
+        now = datetime.datetime.now(datetime.timezone.utc)
+        return {
+            "eventVersion": "1.11",
+            "userIdentity": self._identity(),
+            "eventTime": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "eventSource": source,
+            "eventName": name,
+            "awsRegion": region,
+            "sourceIPAddress": "127.0.0.1",
+            "userAgent": self.headers.get("user-agent", ""),
+            "responseElements": None,
+            "requestID": uuid.uuid4().hex[:16].upper(),
+            "eventID": str(uuid.uuid4()),
+            "readOnly": False,
+            "eventType": "AwsApiCall",
+            "managementEvent": True,
+            "recipientAccountId": account,
+            "eventCategory": "Management",
+        }
+
+    def _identity(self):
+        """https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html"""
+        principal = iam_evaluator.resolve_principal(self.access_key, self.account) if self.access_key else None
+        if not isinstance(principal, iam_evaluator.PrincipalInfo):
+            return {"type": "Unknown"}
+        kind = {"User": "IAMUser"}.get(principal.type, principal.type)
+        return {"type": kind, "arn": principal.arn, "accountId": principal.account, "accessKeyId": self.access_key}
+
+    def _put(self, source, detail, error):
+        if detail["recipientAccountId"] is None:
+            return  # an anonymous call about a bucket that is not there is nobody's
+        if self.status >= 300:
+            detail |= {"errorCode": error or "AccessDenied", "errorMessage": error or "Access Denied"}
+        events.put(detail["recipientAccountId"], detail["awsRegion"], source, "AWS API Call via CloudTrail", detail)
+
+
+def _xml(body):
+    try:
+        return xmltodict.parse(body, attr_prefix="") or {}
+    except Exception:  # not XML: a call without a body, or with one of another kind
+        return {}
+
+
+def _json(body):
+    try:
+        return json.loads(body)
+    except ValueError:
+        return {}

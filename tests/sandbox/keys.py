@@ -1,0 +1,67 @@
+"""KMS, where MiniStack is stricter or kinder than AWS."""
+
+import re
+
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import kms
+
+_KEY_OR_ALIAS = re.compile(r"arn:aws:kms:([a-z0-9-]+):(\d{12}):(key|alias)/(.+)")
+
+
+def install():
+    _patch_foreign_keys()
+    _patch_reserved_aliases()
+
+
+def _patch_foreign_keys():
+    """A key of another account is found by its ARN or its alias's; whether the caller may, its key policy says.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-modifying-external-accounts.html
+    """
+    own = kms._resolve_key
+
+    def resolve(reference):
+        return own(reference) or _foreign(reference)
+
+    def key_policy_for_arn(arn):
+        key = resolve(arn)
+        return (key.get("Policy") or "", key["Arn"].split(":")[4]) if key else None
+
+    kms._resolve_key = resolve
+    kms.key_policy_for_arn = key_policy_for_arn
+
+
+def _foreign(reference):
+    match = _KEY_OR_ALIAS.fullmatch(reference or "")
+    if not match:
+        return None
+    region, account, kind, name = match.groups()
+    if account == get_account_id() or region != get_region():
+        return None
+    key = name if kind == "key" else kms._aliases.get_scoped(account, region, reference)
+    return kms._keys.get_scoped(account, region, key) if key else None
+
+
+def _patch_reserved_aliases():
+    """DescribeKey with a reserved alias that has no key yet makes the key, which is why cmkwatch must not do it.
+
+    "AWS services use this operation to create AWS managed keys":
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html
+    """
+    describe, metadata = kms._describe_key, kms._key_metadata
+
+    def key_metadata(key):
+        return {**metadata(key), "KeyManager": key.get("KeyManager", "CUSTOMER")}
+
+    def describe_key(request):
+        name = request.get("KeyId", "")
+        if name.startswith("alias/aws/") and not kms._resolve_key(name):
+            before = set(kms._keys)
+            kms._create_key({"Description": f"Made for {name}"})
+            (made,) = set(kms._keys) - before
+            kms._keys[made]["KeyManager"] = "AWS"
+            kms._create_alias({"AliasName": name, "TargetKeyId": made})
+        return describe(request)
+
+    kms._key_metadata = key_metadata
+    kms._describe_key = describe_key

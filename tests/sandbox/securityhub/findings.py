@@ -1,0 +1,154 @@
+"""The findings, and what an import or an edit does to them."""
+
+import copy
+
+from .. import events, organization
+from . import asff
+
+_ENABLED = set()
+_FINDINGS = {}
+
+# "BatchImportFindings cannot be used to update" these of a finding that exists:
+# https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchimportfindings.html
+_CUSTOMERS_OWN = ("Note", "UserDefinedFields", "VerificationState", "Workflow")
+# These the customer may overwrite, and then the provider's values go to FindingProviderFields alone (same page).
+_CUSTOMERS_IF_EDITED = ("Confidence", "Criticality", "RelatedFindings", "Severity", "Types")
+_EDITABLE = (*_CUSTOMERS_OWN, *_CUSTOMERS_IF_EDITED)
+_NORMALIZED = {"INFORMATIONAL": 0, "LOW": 1, "MEDIUM": 40, "HIGH": 70, "CRITICAL": 90}
+
+
+def reset():
+    """Forgets everything."""
+    _ENABLED.clear()
+    _FINDINGS.clear()
+
+
+class Hub:
+    """The Security Hub of one account and region."""
+
+    def __init__(self, account, region):
+        self.account, self.region = account, region
+
+    def enable(self):
+        _ENABLED.add((self.account, self.region))
+
+    def disable(self):
+        """Turning it off takes the findings along."""
+        _ENABLED.discard((self.account, self.region))
+        _FINDINGS.pop((self.account, self.region), None)
+
+    def is_enabled(self):
+        return (self.account, self.region) in _ENABLED
+
+    def visible(self):
+        """The findings that this account sees here: its own; as administrator its members' too; and in the home region
+        those of all linked regions. https://docs.aws.amazon.com/securityhub/latest/userguide/finding-aggregation.html"""
+        accounts = organization.ACCOUNTS if self.account == organization.HUB else (self.account,)
+        regions = organization.REGIONS if self.region == organization.HOME else (self.region,)
+        places = [(account, region) for account in accounts for region in regions]
+        found = [finding for place in places for finding in _FINDINGS.get(place, {}).values()]
+        public = [{name: value for name, value in finding.items() if name != "_edited"} for finding in found]
+        return sorted(copy.deepcopy(public), key=lambda finding: (finding["Id"], finding["Region"]))
+
+    def put(self, finding):
+        """Imports a finding; (code, message) where it is refused."""
+        # "If Security Hub is not enabled or the integration is not, the finding is returned in FailedFindings with
+        # InvalidAccess." https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchimportfindings.html
+        if not self.is_enabled():
+            return "InvalidAccess", f"Security Hub is not enabled in account {self.account}, region {self.region}"
+        if problem := asff.problem(finding):
+            return "InvalidInput", problem
+        # "The account that is associated with a finding" is the caller's, the product its default one:
+        # https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-custom-providers.html
+        product = f"arn:aws:securityhub:{self.region}:{self.account}:product/{self.account}/default"
+        if finding["AwsAccountId"] != self.account or finding["ProductArn"] != product:
+            return "InvalidAccess", f"account {self.account} may import with its own id and {product} only"
+        mine = _FINDINGS.setdefault((self.account, self.region), {})
+        before = mine.get(finding["Id"])
+        if before is None:
+            return self._create(mine, finding)
+        # "the update is ignored" unless UpdatedAt is more recent; that it still counts as success is an assumption, the
+        # page does not say. https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchimportfindings.html
+        if asff.moment(finding["UpdatedAt"]) > asff.moment(before["UpdatedAt"]):
+            self._update(mine, before, finding)
+        return None
+
+    def _create(self, mine, finding):
+        # "When you create a finding, CreatedAt and UpdatedAt must be the same":
+        # https://docs.aws.amazon.com/securityhub/latest/userguide/asff-required-attributes.html
+        if asff.moment(finding["CreatedAt"]) != asff.moment(finding["UpdatedAt"]):
+            return "InvalidInput", "a new finding has CreatedAt equal to UpdatedAt"
+        new = {"RecordState": "ACTIVE", "Workflow": {"Status": "NEW"}, **copy.deepcopy(finding)}
+        new["Region"], new["_edited"] = self.region, []
+        _from_provider(new, finding)
+        mine[finding["Id"]] = new
+        self._imported(new)
+        return None
+
+    def _update(self, mine, before, finding):
+        after = copy.deepcopy(finding)
+        after.setdefault("RecordState", "ACTIVE")
+        after["Region"], after["_edited"] = self.region, before["_edited"]
+        for name in _CUSTOMERS_OWN:
+            after.pop(name, None)
+            if name in before:
+                after[name] = before[name]
+        for name in before["_edited"]:
+            after[name] = before[name]
+        _from_provider(after, finding)
+        if _returns_to_new(before, after):
+            after["Workflow"] = {"Status": "NEW"}
+        mine[finding["Id"]] = after
+        self._imported(after)
+
+    def edit(self, identifier, request):
+        """A customer's own change, which leaves UpdatedAt alone; false where there is no such finding.
+
+        https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchupdatefindings.html
+        """
+        for place, held in _FINDINGS.items():
+            finding = held.get(identifier.get("Id"))
+            if finding and finding["ProductArn"] == identifier.get("ProductArn") and self._may_edit(place):
+                for name in _EDITABLE:
+                    if name in request:
+                        finding[name] = copy.deepcopy(request[name])
+                        finding["_edited"] = sorted({*finding["_edited"], name} & set(_CUSTOMERS_IF_EDITED))
+                Hub(*place)._imported(finding)
+                return True
+        return False
+
+    def _may_edit(self, place):
+        return place[0] == self.account or self.account == organization.HUB
+
+    def _imported(self, finding):
+        """Every import and every edit is an event, of one finding, in the account and its administrator's, there also in
+        the home region. https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-cwe-integration-types.html"""
+        public = {name: value for name, value in finding.items() if name != "_edited"}
+        places = {(self.account, self.region), (organization.HUB, self.region), (organization.HUB, organization.HOME)}
+        for account, region in sorted(places):
+            resource = f"{finding['ProductArn']}/{finding['Id']}"
+            detail = {"findings": [public]}
+            events.put(account, region, "aws.securityhub", "Security Hub Findings - Imported", detail, [resource])
+
+
+def _from_provider(finding, sent):
+    """What the provider says stands at the top too, unless the customer said otherwise."""
+    provider = dict(finding.get("FindingProviderFields") or {})
+    for name in ("Severity", "Types"):
+        if name in sent and name not in provider:
+            provider[name] = sent[name]
+        if name in provider and name not in finding["_edited"]:
+            finding[name] = copy.deepcopy(provider[name])
+    label = finding.get("Severity", {}).get("Label")
+    if label:
+        finding["Severity"]["Normalized"] = _NORMALIZED[label]
+    finding["FindingProviderFields"] = provider
+
+
+def _returns_to_new(before, after):
+    """https://docs.aws.amazon.com/securityhub/latest/userguide/findings-workflow-status.html"""
+    if before["Workflow"]["Status"] not in ("NOTIFIED", "RESOLVED"):
+        return False
+    returns = before["RecordState"] == "ARCHIVED" and after["RecordState"] == "ACTIVE"
+    was, now = (finding.get("Compliance", {}).get("Status") for finding in (before, after))
+    return returns or (was == "PASSED" and now in ("FAILED", "WARNING", "NOT_AVAILABLE"))

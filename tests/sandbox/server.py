@@ -1,0 +1,63 @@
+"""MiniStack with the sandbox's additions, on one port of 127.0.0.1."""
+
+import asyncio
+import logging
+import os
+import socket
+
+
+def free_port():
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def prepare(port, folder):
+    """Sets the environment that MiniStack reads when it is imported, and that the functions inherit. What the caller had
+    set for AWS is taken away: nothing in here may reach the real one."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "MINISTACK_"))]:
+        del os.environ[name]
+    temporary = folder / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    os.environ |= {
+        "AUTH": "true",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "IOT_MTLS_ENABLED": "0",
+        "LOG_LEVEL": "INFO",
+        "MINISTACK_HOST": "127.0.0.1",
+        "SFTP_ENABLED": "0",
+        "STATE_DIR": str(folder / "state"),
+        "TMPDIR": str(temporary),
+    }
+    logging.basicConfig(filename=folder / "server.log", filemode="w", level=logging.INFO, force=True)
+
+
+def load():
+    """MiniStack's application with the additions; call `prepare` first."""
+    from ministack import app as ministack
+
+    from . import access, buckets, cloudtrail, events, formation, keys, securityhub
+
+    for addition in (access, buckets, events, formation, keys, securityhub):
+        addition.install()
+    return cloudtrail.CloudTrail(ministack.app)
+
+
+async def serve(app, port, stop: asyncio.Event):
+    """Serves until told to stop, then ends every function's process."""
+    import hypercorn.asyncio
+    import hypercorn.config
+    from ministack.core import lambda_runtime
+
+    config = hypercorn.config.Config()
+    config.bind = [f"127.0.0.1:{port}"]
+    config.graceful_timeout = 1
+    config.errorlog = logging.getLogger("hypercorn.error")
+    try:
+        await hypercorn.asyncio.serve(app, config, shutdown_trigger=stop.wait)
+    finally:
+        lambda_runtime.reset()

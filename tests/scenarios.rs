@@ -1,0 +1,103 @@
+//! Every scenario through the pure evaluation: the facts that AWS would give, judged.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first thing that is not as expected")]
+
+use cmkwatch_tests::{Encryption, KeySetup, Scenario, Spelling, root, scenarios};
+use controls::{Outcome, Settings, Verdict, judge};
+use facts::{
+    Algorithm, Bucket, BucketId, DefaultEncryption, EncryptionRule, Fact, Key, KeyManager, KeyReference, KeyState,
+    ResolvedKey, Tags, Unreadable, UsedKey,
+};
+use jiff::Timestamp;
+use std::{collections::BTreeMap, fs};
+
+const ACCOUNT: &str = "111111111111";
+const REGION: &str = "us-east-1";
+
+#[test]
+fn scenarios_have_their_verdicts() {
+    let settings: Settings = fs::read_to_string(root().join("infra/cmkwatch.toml")).unwrap().parse().unwrap();
+    for scenario in scenarios() {
+        let verdicts = judge(&bucket(&scenario), &settings).verdicts;
+        let found: BTreeMap<_, _> = verdicts.iter().filter_map(told).collect();
+        assert_eq!(found, scenario.expect, "{}: {}", scenario.name, scenario.question);
+    }
+}
+
+fn told(verdict: &Verdict) -> Option<(String, String)> {
+    let told = match &verdict.outcome {
+        Outcome::Passed(_) => "PASSED INFORMATIONAL".to_owned(),
+        Outcome::Failed { severity, .. } => format!("FAILED {severity}"),
+        Outcome::Undetermined(_) => format!("WARNING {}", verdict.control.severity),
+        Outcome::NotApplicable(_) => return None,
+    };
+    Some((verdict.control.slug.to_owned(), told))
+}
+
+fn bucket(scenario: &Scenario) -> Bucket {
+    let id = BucketId::new(ACCOUNT.parse().unwrap(), REGION.parse().unwrap(), "acme".parse().unwrap()).unwrap();
+    let tags: Tags = scenario.class.iter().map(|class| ("data-classification".to_owned(), class.clone())).collect();
+    Bucket {
+        id,
+        read_at: Timestamp::UNIX_EPOCH,
+        tags: unless_refused(scenario, "s3:GetBucketTagging", tags),
+        encryption: unless_refused(scenario, "s3:GetEncryptionConfiguration", encryption(scenario)),
+    }
+}
+
+fn unless_refused<T>(scenario: &Scenario, permission: &'static str, value: T) -> Fact<T> {
+    if scenario.refused.iter().any(|refused| refused == permission) {
+        Fact::Unreadable(Unreadable { permission, subject: "it".into(), code: "AccessDenied".into() })
+    } else {
+        Fact::Known(value)
+    }
+}
+
+fn encryption(scenario: &Scenario) -> DefaultEncryption {
+    let key = |reference| UsedKey { resolved: resolved(scenario, &reference), reference };
+    match DefaultEncryption::of(&scenario.encryption.iter().map(|e| rule(e, scenario)).collect::<Vec<_>>()) {
+        DefaultEncryption::Kms(reference) => DefaultEncryption::Kms(key(reference)),
+        DefaultEncryption::KmsDsse(reference) => DefaultEncryption::KmsDsse(key(reference)),
+        DefaultEncryption::SseS3 => DefaultEncryption::SseS3,
+        DefaultEncryption::Unknown(name) => DefaultEncryption::Unknown(name),
+        DefaultEncryption::Contradictory => DefaultEncryption::Contradictory,
+    }
+}
+
+fn rule(encryption: &Encryption, scenario: &Scenario) -> EncryptionRule {
+    let arn = scenario.key.as_ref().map(arn).unwrap_or_default();
+    let spelled = match encryption.key {
+        Some(Spelling::Id) => "1234".to_owned(),
+        Some(Spelling::Arn) => arn,
+        Some(Spelling::Alias) => "alias/acme".to_owned(),
+        Some(Spelling::AliasArn) => arn.replace("key/1234", "alias/acme"),
+        None => encryption.literal.clone().unwrap_or_default(),
+    };
+    EncryptionRule { default: Some((Algorithm::from(encryption.algorithm.as_str()), spelled.parse().unwrap())) }
+}
+
+fn arn(key: &KeySetup) -> String {
+    let account = if key.in_another_account { "222222222222" } else { ACCOUNT };
+    let region = if key.in_another_region { "eu-west-1" } else { REGION };
+    format!("arn:aws:kms:{region}:{account}:key/1234")
+}
+
+fn resolved(scenario: &Scenario, reference: &KeyReference) -> Fact<ResolvedKey> {
+    let found = match (reference, &scenario.key) {
+        (KeyReference::Absent, _) => ResolvedKey::AwsManagedDefault,
+        (reference, _) if reference.is_reserved_alias() => ResolvedKey::AwsManagedDefault,
+        (_, None) => ResolvedKey::Missing,
+        (_, Some(key)) => ResolvedKey::Found(Key {
+            arn: arn(key).parse().unwrap(),
+            manager: KeyManager::Customer,
+            state: match key.state.as_str() {
+                "Enabled" => KeyState::Enabled,
+                "Disabled" => KeyState::Disabled,
+                "PendingDeletion" => KeyState::PendingDeletion(None),
+                other => panic!("no scenario can make a key {other}"),
+            },
+            spec: key.spec.clone(),
+            usage: key.usage.clone(),
+        }),
+    };
+    unless_refused(scenario, "kms:DescribeKey", found)
+}

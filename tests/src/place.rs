@@ -1,0 +1,204 @@
+//! An account and a region of the sandbox, and what a test does there.
+
+use crate::{Encryption, KeySetup, Scenario, Spelling, root, sandbox};
+use aws_config::SdkConfig;
+use aws_sdk_kms::types::{KeySpec, KeyUsageType};
+use aws_sdk_s3::types::{
+    BucketLocationConstraint, CreateBucketConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
+    ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Tag, Tagging,
+};
+use aws_sdk_securityhub::types::{AwsSecurityFinding, AwsSecurityFindingFilters, StringFilter, StringFilterComparison};
+use std::{
+    collections::BTreeMap,
+    process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+/// How long a change may take to show in Security Hub.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An account and a region of the sandbox.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The account.
+    pub account: String,
+    /// The region.
+    pub region: String,
+    pub(crate) config: SdkConfig,
+}
+
+/// A key that a test made, by all its names.
+#[derive(Debug, Clone)]
+pub struct MadeKey {
+    /// The bare id.
+    pub id: String,
+    /// The ARN.
+    pub arn: String,
+    /// The alias name.
+    pub alias: String,
+}
+
+impl Place {
+    /// S3, here.
+    #[must_use]
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        aws_sdk_s3::Client::new(&self.config)
+    }
+
+    fn kms(&self) -> aws_sdk_kms::Client {
+        aws_sdk_kms::Client::new(&self.config)
+    }
+
+    /// A name that no other bucket of the run has.
+    #[must_use]
+    pub fn bucket_name(&self, what: &str) -> String {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let what: String = what.chars().take(40).collect();
+        format!("{}-{number}-{}", what.trim_end_matches('-'), &self.account[..1])
+    }
+
+    /// Makes a bucket, tagged with a class where one is given.
+    pub async fn create_bucket(&self, name: &str, class: Option<&str>) {
+        let mut request = self.s3().create_bucket().bucket(name);
+        if self.region != "us-east-1" {
+            let there = BucketLocationConstraint::from(self.region.as_str());
+            let there = CreateBucketConfiguration::builder().location_constraint(there).build();
+            request = request.create_bucket_configuration(there);
+        }
+        request.send().await.unwrap();
+        if let Some(class) = class {
+            let tag = Tag::builder().key("data-classification").value(class).build().unwrap();
+            let tagging = Tagging::builder().tag_set(tag).build().unwrap();
+            self.s3().put_bucket_tagging().bucket(name).tagging(tagging).send().await.unwrap();
+        }
+    }
+
+    /// Sets a bucket's default encryption.
+    pub async fn encrypt(&self, bucket: &str, algorithm: &str, key: Option<&str>) {
+        let default = ServerSideEncryptionByDefault::builder()
+            .sse_algorithm(ServerSideEncryption::from(algorithm))
+            .set_kms_master_key_id(key.map(str::to_owned))
+            .build()
+            .unwrap();
+        let rule = ServerSideEncryptionRule::builder().apply_server_side_encryption_by_default(default).build();
+        let configuration = ServerSideEncryptionConfiguration::builder().rules(rule).build().unwrap();
+        let request = self.s3().put_bucket_encryption().bucket(bucket);
+        request.server_side_encryption_configuration(configuration).send().await.unwrap();
+    }
+
+    /// Makes a customer-managed key with an alias.
+    pub async fn create_key(&self, setup: &KeySetup, alias: &str) -> MadeKey {
+        let kms = self.kms();
+        let (spec, usage) = (KeySpec::from(setup.spec.as_str()), KeyUsageType::from(setup.usage.as_str()));
+        let made = kms.create_key().key_spec(spec).key_usage(usage).send().await.unwrap().key_metadata.unwrap();
+        let alias = format!("alias/{alias}");
+        kms.create_alias().alias_name(&alias).target_key_id(&made.key_id).send().await.unwrap();
+        match setup.state.as_str() {
+            "Disabled" => drop(kms.disable_key().key_id(&made.key_id).send().await.unwrap()),
+            "PendingDeletion" => drop(kms.schedule_key_deletion().key_id(&made.key_id).send().await.unwrap()),
+            _ => {}
+        }
+        MadeKey { arn: made.arn.unwrap(), id: made.key_id, alias }
+    }
+
+    /// Makes the bucket of a scenario as it says; its name.
+    pub async fn set_up(&self, scenario: &Scenario) -> String {
+        let bucket = self.bucket_name(&scenario.name);
+        for action in &scenario.refused {
+            self.refuse(action, &bucket);
+        }
+        self.create_bucket(&bucket, scenario.class.as_deref()).await;
+        if let Some(encryption) = &scenario.encryption {
+            let key = self.key_for(scenario, encryption, &bucket).await;
+            self.encrypt(&bucket, &encryption.algorithm, key.as_deref()).await;
+        }
+        bucket
+    }
+
+    async fn key_for(&self, scenario: &Scenario, encryption: &Encryption, bucket: &str) -> Option<String> {
+        let Some(setup) = &scenario.key else { return encryption.literal.clone() };
+        let there = match setup {
+            KeySetup { in_another_account: true, .. } => sandbox().another_account(self).await,
+            KeySetup { in_another_region: true, .. } => sandbox().another_region(self).await,
+            _ => self.clone(),
+        };
+        let key = there.create_key(setup, bucket).await;
+        if scenario.refused.iter().any(|action| action.starts_with("kms:")) {
+            self.refuse_on("kms:DescribeKey", &key.arn, bucket);
+        }
+        Some(match encryption.key? {
+            Spelling::Id => key.id,
+            Spelling::Arn => key.arn,
+            Spelling::Alias => key.alias,
+            Spelling::AliasArn => key.arn.replace(&format!("key/{}", key.id), &key.alias),
+        })
+    }
+
+    fn refuse(&self, action: &str, bucket: &str) {
+        if action.starts_with("s3:") {
+            self.refuse_on(action, &format!("arn:aws:s3:::{bucket}"), bucket);
+        }
+    }
+
+    /// Takes an action on one resource from the member role.
+    fn refuse_on(&self, action: &str, resource: &str, name: &str) {
+        let policy = format!(
+            r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Deny","Action":"{action}","Resource":"{resource}"}}}}"#
+        );
+        let arguments =
+            ["put-role-policy", "--role-name", "cmkwatch-member", "--policy-name", name, "--policy-document"];
+        self.aws("iam", &[&arguments[..], &[policy.as_str()]].concat());
+    }
+
+    /// Runs the AWS CLI here.
+    ///
+    /// # Panics
+    /// Where it fails.
+    pub fn aws(&self, service: &str, arguments: &[&str]) {
+        let done = Command::new(root().join("target/venv/bin/python"))
+            .args(["-m", "awscli", service])
+            .args(arguments)
+            .env("AWS_ENDPOINT_URL", &sandbox().endpoint)
+            .env("AWS_ACCESS_KEY_ID", &self.account)
+            .env("AWS_SECRET_ACCESS_KEY", "sandbox")
+            .env("AWS_DEFAULT_REGION", &self.region)
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "aws {service} {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    /// The findings of a bucket as its own Security Hub holds them, by control.
+    pub async fn findings(&self, bucket: &str) -> BTreeMap<String, AwsSecurityFinding> {
+        let prefix = format!("cmkwatch/aws/{}/{}/{bucket}/", self.account, self.region);
+        let mine = StringFilter::builder().comparison(StringFilterComparison::Prefix).value(&prefix).build();
+        let hub = aws_sdk_securityhub::Client::new(&self.config);
+        let request = hub.get_findings().filters(AwsSecurityFindingFilters::builder().id(mine).build());
+        let found = request.send().await.unwrap().findings.unwrap_or_default();
+        found.into_iter().map(|f| (f.id.as_ref().unwrap().replace(&prefix, ""), f)).collect()
+    }
+
+    /// Waits until the findings of a bucket, each said in a line, are as expected.
+    ///
+    /// # Panics
+    /// Where they are not in good time.
+    pub async fn wait_for(
+        &self,
+        bucket: &str,
+        say: fn(&AwsSecurityFinding) -> Option<String>,
+        expected: &BTreeMap<String, String>,
+    ) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let findings = self.findings(bucket).await;
+            let said: BTreeMap<_, _> = findings.into_iter().filter_map(|(slug, f)| Some((slug, say(&f)?))).collect();
+            if said == *expected {
+                return;
+            }
+            let place = format!("{}/{}/{bucket}", self.account, self.region);
+            assert!(Instant::now() < deadline, "{place}: found {said:?}, expected {expected:?}");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+}

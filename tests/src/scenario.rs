@@ -1,0 +1,100 @@
+//! A scenario: a bucket and its key, and what is to be found. One folder of `tests/scenarios/` each, named
+//! `<control>-<case>`.
+
+use crate::root;
+use serde::Deserialize;
+use std::{collections::BTreeMap, fs};
+
+/// A bucket, its key, and what each control says of it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Scenario {
+    /// The folder's name.
+    #[serde(skip)]
+    pub name: String,
+    /// What the scenario answers.
+    pub question: String,
+    /// The bucket's classification tag; none for a bucket without tags.
+    pub class: Option<String>,
+    /// What is put as default encryption; none for a bucket that is left as S3 makes it.
+    pub encryption: Option<Encryption>,
+    /// The customer-managed key that the scenario makes, where it makes one.
+    pub key: Option<KeySetup>,
+    /// Actions that the member role is refused.
+    #[serde(default)]
+    pub refused: Vec<String>,
+    /// Status and severity by control (`FAILED HIGH`); a control that is not named has no finding.
+    pub expect: BTreeMap<String, String>,
+}
+
+/// The default encryption.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Encryption {
+    /// `SSEAlgorithm`
+    pub algorithm: String,
+    /// How the scenario's key is spelled.
+    pub key: Option<Spelling>,
+    /// A `KMSMasterKeyID` to the letter, in place of the scenario's key.
+    pub literal: Option<String>,
+}
+
+/// The spellings of a key that names itself.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spelling {
+    /// A bare key id.
+    Id,
+    /// The key's ARN.
+    Arn,
+    /// An alias name.
+    Alias,
+    /// An alias's ARN.
+    AliasArn,
+}
+
+/// A key to be made.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct KeySetup {
+    /// `Enabled`, `Disabled` or `PendingDeletion`.
+    pub state: String,
+    /// Its key spec.
+    pub spec: String,
+    /// Its key usage.
+    pub usage: String,
+    /// Made in another account than the bucket's.
+    pub in_another_account: bool,
+    /// Made in another region than the bucket's.
+    pub in_another_region: bool,
+}
+
+impl Default for KeySetup {
+    fn default() -> Self {
+        Self {
+            state: "Enabled".into(),
+            spec: "SYMMETRIC_DEFAULT".into(),
+            usage: "ENCRYPT_DECRYPT".into(),
+            in_another_account: false,
+            in_another_region: false,
+        }
+    }
+}
+
+/// All scenarios, by name.
+#[must_use]
+pub fn scenarios() -> Vec<Scenario> {
+    let mut names: Vec<_> = fs::read_dir(root().join("tests/scenarios"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names.into_iter().map(read).collect()
+}
+
+fn read(name: String) -> Scenario {
+    let path = root().join("tests/scenarios").join(&name).join("scenario.toml");
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let scenario: Scenario = toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    Scenario { name, ..scenario }
+}

@@ -1,0 +1,181 @@
+//! What holds for the workspace as a whole, and a compiler does not see.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test may stop at the first thing that is not as expected"
+)]
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
+use cmkwatch_tests::{root, scenarios};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+/// Who may depend on whom. `collect` and `publish` meet in entry points only.
+const ARROWS: [(&str, &[&str]); 7] = [
+    ("facts", &[]),
+    ("controls", &["facts"]),
+    ("findings", &["controls", "facts"]),
+    ("collect", &["facts"]),
+    ("publish", &["controls", "facts", "findings"]),
+    ("on-change", &["collect", "controls", "facts", "findings", "publish"]),
+    ("cmkwatch-tests", &["controls", "facts", "on-change"]),
+];
+
+/// No SDK, no runtime: what decides can be run anywhere.
+const PURE: [&str; 3] = ["facts", "controls", "findings"];
+
+fn metadata() -> Metadata {
+    MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .other_options(vec!["--locked".into()])
+        .exec()
+        .unwrap()
+}
+
+fn dependencies(package: &Package) -> impl Iterator<Item = &str> {
+    package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal).map(|d| d.name.as_str())
+}
+
+#[test]
+fn crates_depend_along_the_arrows_only() {
+    let metadata = metadata();
+    let ours: BTreeSet<_> = metadata.workspace_packages().iter().map(|p| p.name.to_string()).collect();
+    let found: BTreeMap<_, BTreeSet<_>> = metadata
+        .workspace_packages()
+        .iter()
+        .map(|p| (p.name.to_string(), dependencies(p).filter(|d| ours.contains(*d)).map(str::to_owned).collect()))
+        .collect();
+    let expected = ARROWS.iter().map(|(name, to)| ((*name).to_owned(), to.iter().map(|&d| d.to_owned()).collect()));
+    assert_eq!(found, expected.collect());
+}
+
+#[test]
+fn pure_crates_bring_in_no_sdk_and_no_runtime() {
+    let metadata = metadata();
+    let graph = metadata.resolve.as_ref().unwrap();
+    for name in PURE {
+        let package = metadata.workspace_packages().into_iter().find(|package| *package.name == name).unwrap();
+        let (mut open, mut seen) = (vec![package.id.clone()], BTreeSet::new());
+        while let Some(id) = open.pop() {
+            if seen.insert(id.clone()) {
+                let node = graph.nodes.iter().find(|node| node.id == id).unwrap();
+                let normal =
+                    |d: &&cargo_metadata::NodeDep| d.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal);
+                open.extend(node.deps.iter().filter(normal).map(|d| d.pkg.clone()));
+            }
+        }
+        for id in &seen {
+            let package = &metadata[id].name;
+            assert!(!package.starts_with("aws-") && !package.starts_with("tokio"), "{name} brings in {package}");
+        }
+    }
+}
+
+#[test]
+fn each_dependency_that_we_name_has_one_version() {
+    let metadata = metadata();
+    let named: BTreeSet<_> = metadata.workspace_packages().into_iter().flat_map(dependencies).collect();
+    for name in named {
+        let versions: Vec<_> = metadata.packages.iter().filter(|p| *p.name == name).map(|p| &p.version).collect();
+        assert_eq!(versions.len(), 1, "{name}: {versions:?}");
+    }
+}
+
+#[test]
+fn one_slug_names_a_control_everywhere() {
+    let slugs: BTreeSet<_> = controls::ALL.iter().map(|control| control.slug.to_owned()).collect();
+    let files: BTreeSet<_> = fs::read_dir(root().join("crates/controls/src/control"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().replace('_', "-"))
+        .filter(|name| name != "mod" && name != "example")
+        .collect();
+    assert_eq!(files, slugs, "each control has its file, and each file its control");
+
+    let scenarios = scenarios();
+    for scenario in &scenarios {
+        assert!(slugs.iter().any(|slug| scenario.name.starts_with(&format!("{slug}-"))), "{}", scenario.name);
+        assert!(scenario.expect.keys().all(|slug| slugs.contains(slug)), "{}", scenario.name);
+    }
+    for slug in &slugs {
+        for outcome in ["PASSED", "FAILED"] {
+            let shown = scenarios.iter().filter(|scenario| scenario.name.starts_with(&format!("{slug}-")));
+            let shown = shown.filter_map(|scenario| scenario.expect.get(slug)).any(|said| said.starts_with(outcome));
+            assert!(shown, "no scenario of {slug} shows {outcome}");
+        }
+    }
+}
+
+#[test]
+fn the_member_role_may_do_what_the_code_calls_and_nothing_else() {
+    let sources = ["crates/collect/src", "crates/publish/src"].map(|folder| text_of(&root().join(folder)));
+    let called: BTreeSet<_> = sources.iter().flat_map(|source| quoted(source, '"')).filter_map(action).collect();
+    let template = fs::read_to_string(root().join("infra/member.yaml")).unwrap();
+    let role = template.split("ForwardRole:").next().unwrap();
+    let granted = role.lines().map(|line| line.trim().trim_start_matches("- ").trim_start_matches("Action: "));
+    let granted: BTreeSet<_> = granted.filter(|action| *action != "sts:AssumeRole").filter_map(action).collect();
+    assert_eq!(granted, called);
+}
+
+/// `s3:GetBucketTagging` and the like, where a text is the name of an action.
+fn action(text: &str) -> Option<String> {
+    let (service, name) = text.split_once(':')?;
+    let named = service.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        && name.starts_with(|c: char| c.is_ascii_uppercase())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric());
+    named.then(|| text.to_owned())
+}
+
+fn quoted(text: &str, quote: char) -> impl Iterator<Item = &str> {
+    text.split(quote).skip(1).step_by(2)
+}
+
+fn text_of(folder: &Path) -> String {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+#[test]
+fn the_members_forward_what_on_change_understands() {
+    let template = fs::read_to_string(root().join("infra/member.yaml")).unwrap();
+    let names = template.split("eventName:").nth(1).unwrap().split("errorCode:").next().unwrap();
+    let forwarded: BTreeSet<_> = names.split_whitespace().filter(|word| *word != "-").collect();
+    assert_eq!(forwarded, on_change::CALLS.into_iter().collect());
+}
+
+#[test]
+fn the_top_level_holds_what_it_should() {
+    let found: BTreeSet<_> = fs::read_dir(root())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.starts_with('.') && name != "target")
+        .collect();
+    let expected =
+        ["Cargo.lock", "Cargo.toml", "LICENSE", "Makefile", "README.md", "crates", "functions", "infra", "tests"];
+    assert_eq!(found, expected.map(str::to_owned).into());
+}
+
+#[test]
+fn paths_and_commands_in_the_readme_exist() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
+    let tops = ["crates/", "functions/", "infra/", "tests/"];
+    let (mut paths, mut commands) = (0, 0);
+    for word in readme.split(|c: char| c.is_whitespace() || "`()[],".contains(c)) {
+        let path = word.trim_end_matches(['.', ':', ';']);
+        if tops.iter().any(|top| path.starts_with(top)) && !path.contains(['*', '<']) {
+            assert!(root().join(path).exists(), "README.md names {path}");
+            paths += 1;
+        }
+    }
+    for command in readme.split("make ").skip(1) {
+        let target: String = command.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+        if readme.contains(&format!("`make {target}")) || readme.contains(&format!("\nmake {target}")) {
+            assert!(makefile.contains(&format!("\n{target}:")), "README.md names make {target}");
+            commands += 1;
+        }
+    }
+    assert!(paths > 5 && commands > 3, "{paths} paths and {commands} commands were found");
+}
