@@ -84,3 +84,93 @@ pub(crate) async fn with_key(
         DefaultEncryption::Contradictory => DefaultEncryption::Contradictory,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::{answer, bucket, s3_error};
+    use aws_smithy_mocks::{RuleMode, mock, mock_client};
+
+    async fn answered(
+        response: fn() -> HttpResponse,
+    ) -> Result<Option<Fact<DefaultEncryption<KeyReference>>>, CollectError> {
+        let rule = mock!(Client::get_bucket_encryption)
+            .match_requests(|r| r.bucket() == Some("acme") && r.expected_bucket_owner() == Some("111111111111"))
+            .then_http_response(response);
+        declared(&mock_client!(aws_sdk_s3, RuleMode::MatchAny, [&rule]), &bucket()).await
+    }
+
+    fn known(encryption: DefaultEncryption<KeyReference>) -> Option<Fact<DefaultEncryption<KeyReference>>> {
+        Some(Fact::Known(encryption))
+    }
+
+    #[tokio::test]
+    async fn rules_are_read_as_s3_writes_them() {
+        let key = |text: &str| text.parse::<KeyReference>().unwrap();
+        let cases: [(fn() -> HttpResponse, _); 5] = [
+            (|| answer(200, include_str!("../tests/answers/encryption-sse-s3.xml")), DefaultEncryption::SseS3),
+            (
+                || answer(200, include_str!("../tests/answers/encryption-kms-alias.xml")),
+                DefaultEncryption::Kms(key("alias/acme")),
+            ),
+            (
+                || answer(200, include_str!("../tests/answers/encryption-kms-no-key.xml")),
+                DefaultEncryption::Kms(KeyReference::Absent),
+            ),
+            (
+                || answer(200, include_str!("../tests/answers/encryption-dsse.xml")),
+                DefaultEncryption::KmsDsse(key(
+                    "arn:aws:kms:us-east-1:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+                )),
+            ),
+            (
+                || answer(200, include_str!("../tests/answers/encryption-blocked-types-only.xml")),
+                DefaultEncryption::SseS3,
+            ),
+        ];
+        for (response, expected) in cases {
+            assert_eq!(answered(response).await.unwrap(), known(expected));
+        }
+    }
+
+    #[tokio::test]
+    async fn error_codes_are_told_apart_whatever_their_status() {
+        let none: [fn() -> HttpResponse; 2] = [
+            || s3_error(404, "ServerSideEncryptionConfigurationNotFoundError"),
+            || s3_error(400, "ServerSideEncryptionConfigurationNotFoundError"),
+        ];
+        for response in none {
+            assert_eq!(answered(response).await.unwrap(), known(DefaultEncryption::SseS3));
+        }
+        assert_eq!(answered(|| s3_error(404, "NoSuchBucket")).await.unwrap(), None);
+        let refusals: [fn() -> HttpResponse; 3] = [
+            || s3_error(403, "AccessDenied"),
+            || s3_error(403, "AllAccessDisabled"),
+            || s3_error(405, "MethodNotAllowed"),
+        ];
+        for response in refusals {
+            let fact = answered(response).await.unwrap().unwrap();
+            assert_eq!(fact.known().unwrap_err().permission, "s3:GetEncryptionConfiguration");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_says_nothing_of_the_bucket_is_an_error() {
+        let others: [fn() -> HttpResponse; 3] =
+            [|| s3_error(400, "ExpiredToken"), || s3_error(403, "RequestTimeTooSkewed"), || answer(400, "")];
+        for response in others {
+            assert!(matches!(answered(response).await.unwrap_err(), CollectError::Call { .. }));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bucket_that_lies_elsewhere_is_looked_for_there() {
+        let moved = || {
+            let mut response = s3_error(301, "PermanentRedirect");
+            response.headers_mut().insert("x-amz-bucket-region", "eu-west-1");
+            response
+        };
+        let error = answered(moved).await.unwrap_err();
+        assert!(matches!(&error, CollectError::OtherRegion { region, .. } if region == "eu-west-1"), "{error}");
+    }
+}

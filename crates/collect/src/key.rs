@@ -125,3 +125,67 @@ fn state(name: &str, deletion: Option<Timestamp>) -> KeyState {
         other => KeyState::Other(other.to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::{answer, kms_error};
+    use aws_sdk_kms::config::http::HttpResponse;
+    use aws_smithy_mocks::{RuleMode, mock, mock_client};
+
+    async fn described(response: fn() -> HttpResponse) -> Result<Fact<ResolvedKey>, CollectError> {
+        let rule = mock!(Client::describe_key).then_http_response(response);
+        describe(&mock_client!(aws_sdk_kms, RuleMode::MatchAny, [&rule]), "alias/acme").await
+    }
+
+    #[tokio::test]
+    async fn the_metadata_of_a_key() {
+        let fact = described(|| answer(200, include_str!("../tests/answers/key-pending-deletion.json"))).await.unwrap();
+        let Fact::Known(ResolvedKey::Found(key)) = fact else { panic!("{fact:?}") };
+        assert_eq!(
+            (key.manager, key.spec.as_str(), key.usage.as_str()),
+            (KeyManager::Customer, "SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT")
+        );
+        assert_eq!(key.state, KeyState::PendingDeletion(Some("2026-12-01T10:00:00Z".parse().unwrap())));
+    }
+
+    #[tokio::test]
+    async fn values_that_are_new_to_us_are_kept() {
+        let fact = described(|| answer(200, include_str!("../tests/answers/key-of-the-future.json"))).await.unwrap();
+        let Fact::Known(ResolvedKey::Found(key)) = fact else { panic!("{fact:?}") };
+        assert_eq!(key.manager, KeyManager::Other("PARTNER".into()));
+        assert_eq!(key.state, KeyState::Other("Resting".into()));
+    }
+
+    #[tokio::test]
+    async fn missing_refused_and_failed_are_three_things() {
+        let missing = described(|| kms_error(400, "NotFoundException")).await.unwrap();
+        assert_eq!(missing, Fact::Known(ResolvedKey::Missing));
+        let refused = described(|| kms_error(400, "AccessDeniedException")).await.unwrap();
+        assert_eq!(
+            refused.known().unwrap_err().to_string(),
+            "`kms:DescribeKey` on key alias/acme: AccessDeniedException"
+        );
+        let failed = described(|| kms_error(400, "ThrottlingException")).await.unwrap_err();
+        assert!(matches!(failed, CollectError::Call { .. }));
+        let incomplete = described(|| answer(200, "{\"KeyMetadata\":{\"KeyId\":\"1\"}}")).await.unwrap_err();
+        assert!(matches!(incomplete, CollectError::Incomplete { .. }));
+    }
+
+    /// DescribeKey with a reserved alias makes the key: no rule answers it here, so that calling it would fail the test.
+    #[tokio::test]
+    async fn a_reserved_alias_is_listed_and_its_key_described_by_id() {
+        let list = mock!(Client::list_aliases)
+            .then_http_response(|| answer(200, include_str!("../tests/answers/aliases.json")));
+        let by_id = mock!(Client::describe_key)
+            .match_requests(|request| request.key_id() == Some("1234abcd-12ab-34cd-56ef-1234567890ab"))
+            .then_http_response(|| answer(200, include_str!("../tests/answers/key-aws-managed.json")));
+        let kms = mock_client!(aws_sdk_kms, RuleMode::MatchAny, [&list, &by_id]);
+        let made = reserved(&kms, &"alias/aws/s3".parse().unwrap()).await.unwrap();
+        assert!(matches!(made, Fact::Known(ResolvedKey::Found(Key { manager: KeyManager::Aws, .. }))), "{made:?}");
+        for not_made in ["alias/aws/ebs", "alias/aws/unheard-of"] {
+            let fact = reserved(&kms, &not_made.parse().unwrap()).await.unwrap();
+            assert_eq!(fact, Fact::Known(ResolvedKey::AwsManagedDefault), "{not_made}");
+        }
+    }
+}

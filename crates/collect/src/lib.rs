@@ -8,6 +8,8 @@ mod bucket;
 mod encryption;
 mod error;
 mod key;
+#[cfg(test)]
+mod replay;
 mod tags;
 
 pub use accounts::Accounts;
