@@ -6,6 +6,8 @@
 
 mod asff;
 mod error;
+#[cfg(test)]
+mod example;
 mod hub;
 
 pub use error::PublishError;
