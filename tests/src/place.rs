@@ -103,6 +103,18 @@ impl Place {
         MadeKey { arn: made.arn.unwrap(), id: made.key_id, alias }
     }
 
+    /// Lets another account describe a key, by the key's policy.
+    pub async fn let_describe(&self, key: &MadeKey, account: &str) {
+        let allow = |account: &str, action: &str| {
+            format!(
+                r#"{{"Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{account}:root"}},"Action":"{action}","Resource":"*"}}"#
+            )
+        };
+        let statements = [allow(&self.account, "kms:*"), allow(account, "kms:DescribeKey")].join(",");
+        let policy = format!(r#"{{"Version":"2012-10-17","Statement":[{statements}]}}"#);
+        self.kms().put_key_policy().key_id(&key.id).policy(policy).send().await.unwrap();
+    }
+
     /// Makes the bucket of a scenario as it says; its name.
     pub async fn set_up(&self, scenario: &Scenario) -> String {
         let bucket = self.bucket_name(&scenario.name);
@@ -173,10 +185,19 @@ impl Place {
     pub async fn findings(&self, bucket: &str) -> BTreeMap<String, AwsSecurityFinding> {
         let prefix = format!("cmkwatch/aws/{}/{}/{bucket}/", self.account, self.region);
         let mine = StringFilter::builder().comparison(StringFilterComparison::Prefix).value(&prefix).build();
-        let hub = aws_sdk_securityhub::Client::new(&self.config);
-        let request = hub.get_findings().filters(AwsSecurityFindingFilters::builder().id(mine).build());
-        let found = request.send().await.unwrap().findings.unwrap_or_default();
+        let found = self.select(AwsSecurityFindingFilters::builder().id(mine).build()).await;
         found.into_iter().map(|f| (f.id.as_ref().unwrap().replace(&prefix, ""), f)).collect()
+    }
+
+    /// The findings that this place sees about a resource.
+    pub async fn findings_about(&self, arn: &str) -> Vec<AwsSecurityFinding> {
+        let it = StringFilter::builder().comparison(StringFilterComparison::Equals).value(arn).build();
+        self.select(AwsSecurityFindingFilters::builder().resource_id(it).build()).await
+    }
+
+    async fn select(&self, filters: AwsSecurityFindingFilters) -> Vec<AwsSecurityFinding> {
+        let hub = aws_sdk_securityhub::Client::new(&self.config);
+        hub.get_findings().filters(filters).send().await.unwrap().findings.unwrap_or_default()
     }
 
     /// Waits until the findings of a bucket, each said in a line, are as expected.

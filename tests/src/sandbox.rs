@@ -80,6 +80,11 @@ impl Sandbox {
         places
     }
 
+    /// The hub, which sees the findings of every account and region.
+    pub async fn hub(&self) -> Place {
+        self.place(&self.hub_account, &self.home_region).await
+    }
+
     /// A place that differs from another in the account.
     pub async fn another_account(&self, place: &Place) -> Place {
         let account = self.member_accounts.iter().find(|account| **account != place.account).unwrap();
@@ -94,6 +99,6 @@ impl Sandbox {
 
     /// The queues of the hub.
     pub async fn sqs(&self) -> aws_sdk_sqs::Client {
-        aws_sdk_sqs::Client::new(&self.place(&self.hub_account, &self.home_region).await.config)
+        aws_sdk_sqs::Client::new(&self.hub().await.config)
     }
 }
