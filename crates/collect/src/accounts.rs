@@ -36,12 +36,6 @@ impl Accounts {
         Self { own, partition: home.partition(), role, known: Mutex::default() }
     }
 
-    /// The name of the role in the member accounts.
-    #[must_use]
-    pub fn role(&self) -> &str {
-        &self.role
-    }
-
     /// The configuration for calls within an account and region. Credentials are fetched with the first call, so that is
     /// where an AssumeRole that is refused shows.
     pub async fn config(&self, account: &AccountId, region: &Region) -> SdkConfig {

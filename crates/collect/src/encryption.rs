@@ -21,28 +21,34 @@ pub(crate) async fn declared(
     id: &BucketId,
 ) -> Result<Option<Fact<DefaultEncryption<KeyReference>>>, CollectError> {
     let request = s3.get_bucket_encryption().bucket(id.name().as_str()).expected_bucket_owner(id.account().as_str());
-    let rules = match request.send().await {
-        Ok(answer) => answer.server_side_encryption_configuration.map(|configuration| configuration.rules),
-        Err(error) => return failed(error, id),
-    };
-    let rules: Vec<_> = rules.unwrap_or_default().into_iter().map(rule).collect();
-    Ok(Some(Fact::Known(DefaultEncryption::of(&rules))))
+    match request.send().await {
+        Ok(answer) => {
+            let configuration = answer.server_side_encryption_configuration;
+            let configuration = configuration.ok_or_else(|| question(id).incomplete("a configuration"))?;
+            let rules: Vec<_> = configuration.rules.into_iter().map(rule).collect();
+            Ok(Some(Fact::Known(DefaultEncryption::of(&rules))))
+        }
+        Err(error) => failed(error, id),
+    }
 }
 
 fn failed(
     error: SdkError<GetBucketEncryptionError, HttpResponse>,
     id: &BucketId,
 ) -> Result<Option<Fact<DefaultEncryption<KeyReference>>>, CollectError> {
-    let subject = format!("bucket {}", id.name());
     match code(&error) {
         Some("NoSuchBucket") => Ok(None),
         // A bucket made before January 2023 may have no configuration; what it has then is SSE-S3.
         Some("ServerSideEncryptionConfigurationNotFoundError") => Ok(Some(Fact::Known(DefaultEncryption::SseS3))),
         _ => match other_region(&error, id) {
-            Some(region) => Err(CollectError::OtherRegion { subject, region }),
-            None => Question { permission: "s3:GetEncryptionConfiguration", subject }.refused(error).map(Some),
+            Some(region) => Err(CollectError::OtherRegion { subject: question(id).subject, region }),
+            None => question(id).unanswered(error).map(Some),
         },
     }
+}
+
+fn question(id: &BucketId) -> Question {
+    Question { permission: "s3:GetEncryptionConfiguration", subject: format!("bucket {}", id.name()) }
 }
 
 /// The region that [S3 names](https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html) when it is asked

@@ -2,10 +2,11 @@
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use facts::{Fact, Unreadable};
 use std::error::Error;
 
-/// Something that did not get through, and is worth trying again.
+/// Why there is no fact, not even an unreadable one; trying again may help.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectError {
     /// The role in the account gave no credentials.
@@ -15,6 +16,8 @@ pub enum CollectError {
     Credentials {
         /// What was to be read.
         subject: String,
+        /// True where STS refused, false where it was not reached or is not well.
+        refused: bool,
         /// What STS said.
         #[source]
         source: Box<dyn Error + Send + Sync>,
@@ -51,17 +54,21 @@ pub enum CollectError {
 }
 
 impl CollectError {
-    /// True where the role in an account could not be assumed.
-    #[must_use]
-    pub fn is_credentials(&self) -> bool {
-        matches!(self, Self::Credentials { .. })
+    /// True where there is no role in the account that we may assume.
+    pub(crate) fn is_refused_role(&self) -> bool {
+        matches!(self, Self::Credentials { refused: true, .. })
+    }
+
+    /// True where a call was not answered as it should have been.
+    pub(crate) fn is_failed_call(&self) -> bool {
+        matches!(self, Self::Call { .. })
     }
 }
 
 /// The codes by which AWS says that the caller may not know, which asking again does not change:
 /// [S3](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html),
 /// [KMS](https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html).
-const REFUSALS: [&str; 8] = [
+const REFUSALS: [&str; 9] = [
     "AccessDenied",
     "AccessDeniedException",
     "AllAccessDisabled",
@@ -70,6 +77,7 @@ const REFUSALS: [&str; 8] = [
     "NotSignedUp",
     "OptInRequired",
     "UnrecognizedClientException",
+    "ValidationException",
 ];
 
 /// What was asked, and of what.
@@ -82,18 +90,22 @@ pub(crate) struct Question {
 }
 
 impl Question {
-    /// The fact that a failed call leaves: unreadable where AWS refused.
-    pub(crate) fn refused<T, E, R>(self, error: SdkError<E, R>) -> Result<Fact<T>, CollectError>
+    /// The fact that a failed call leaves: unreadable where AWS refused, an error where it did not answer.
+    pub(crate) fn unanswered<T, E, R>(self, error: SdkError<E, R>) -> Result<Fact<T>, CollectError>
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
     {
         let Self { permission, subject } = self;
-        match error.as_service_error().and_then(ProvideErrorMetadata::code) {
+        match code(&error) {
             Some(code) if REFUSALS.contains(&code) => {
                 Ok(Fact::Unreadable(Unreadable { permission, subject, code: code.to_owned() }))
             }
-            _ if is_credentials(&error) => Err(CollectError::Credentials { subject, source: Box::new(error) }),
+            _ if find::<CredentialsError>(&error).is_some() => {
+                let refused =
+                    find::<AssumeRoleError>(&error).and_then(ProvideErrorMetadata::code) == Some("AccessDenied");
+                Err(CollectError::Credentials { subject, refused, source: Box::new(error) })
+            }
             _ => Err(CollectError::Call { permission, subject, source: Box::new(error) }),
         }
     }
@@ -108,6 +120,7 @@ pub(crate) fn code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option
     error.as_service_error().and_then(ProvideErrorMetadata::code)
 }
 
-fn is_credentials(error: &(dyn Error + 'static)) -> bool {
-    error.is::<CredentialsError>() || error.source().is_some_and(is_credentials)
+/// An error of this type among the causes of an error.
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    error.downcast_ref().or_else(|| error.source().and_then(find))
 }

@@ -5,7 +5,9 @@ use crate::{
     error::{Question, code},
 };
 use aws_sdk_kms::{Client, types::KeyMetadata};
-use facts::{AccountId, BucketId, Fact, Key, KeyManager, KeyReference, KeyState, Region, ResolvedKey, UsedKey};
+use facts::{
+    AccountId, BucketId, Fact, Key, KeyManager, KeyReference, KeyState, Region, ResolvedKey, Unreadable, UsedKey,
+};
 use jiff::Timestamp;
 
 /// Looks up a key that a bucket names. A bare id and an alias name are looked up in the bucket's own account and region,
@@ -15,49 +17,70 @@ pub(crate) async fn look_up(
     bucket: &BucketId,
     reference: KeyReference,
 ) -> Result<UsedKey, CollectError> {
-    let (account, region) = place(&reference, bucket);
+    let (account, _) = place(&reference, bucket);
     let resolved = match &reference {
         KeyReference::Absent => Fact::Known(ResolvedKey::AwsManagedDefault),
         KeyReference::Unrecognised(_) => Fact::Known(ResolvedKey::Missing),
-        // DescribeKey with a reserved alias would create the key.
-        _ if reference.is_reserved_alias() => reserved(&kms(accounts, account, region).await, &reference).await?,
-        _ if account == bucket.account() => {
-            describe(&kms(accounts, account, region).await, &reference.to_string()).await?
+        // Only AWS makes such an alias, and no account but its own can use its key: there is nothing to look up.
+        _ if reference.is_reserved_alias() && account != bucket.account() => {
+            Fact::Known(ResolvedKey::AwsManagedDefault)
         }
-        _ => foreign(accounts, bucket, &reference).await?,
+        _ => ask(accounts, bucket, &reference).await?,
     };
     Ok(UsedKey { reference, resolved })
 }
 
-/// The account and region in which a reference has its meaning.
-fn place<'a>(reference: &'a KeyReference, bucket: &'a BucketId) -> (&'a AccountId, &'a Region) {
-    match reference {
-        KeyReference::Arn(arn) => (arn.account(), arn.region()),
-        KeyReference::AliasArn(arn) => (arn.account(), arn.region()),
-        KeyReference::Absent | KeyReference::Id(_) | KeyReference::AliasName(_) | KeyReference::Unrecognised(_) => {
-            (bucket.account(), bucket.region())
-        }
-    }
-}
-
-async fn kms(accounts: &Accounts, account: &AccountId, region: &Region) -> Client {
-    Client::new(&accounts.config(account, region).await)
-}
-
-/// A key of another account: asked there, and where cmkwatch has no role in that account or may not ask, from the
-/// bucket's own account, which [DescribeKey allows](https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html)
-/// where the key's policy does.
-async fn foreign(
+/// Asks KMS. S3 takes any region in an ARN, one that does not exist too; that nobody answers there is a fact about the
+/// key, not a reason to judge the bucket later.
+async fn ask(
     accounts: &Accounts,
     bucket: &BucketId,
     reference: &KeyReference,
 ) -> Result<Fact<ResolvedKey>, CollectError> {
     let (account, region) = place(reference, bucket);
-    match describe(&kms(accounts, account, region).await, &reference.to_string()).await {
+    let kms = kms_of(accounts, account, region).await;
+    let answer = if reference.is_reserved_alias() {
+        // DescribeKey with a reserved alias would create the key.
+        reserved(&kms, reference).await
+    } else if account == bucket.account() {
+        describe(&kms, &reference.to_string()).await
+    } else {
+        foreign(accounts, bucket, reference, &kms).await
+    };
+    match answer {
+        Err(error) if error.is_failed_call() && region != bucket.region() => Ok(Fact::Unreadable(Unreadable {
+            permission: "kms:DescribeKey",
+            subject: format!("key {reference}"),
+            code: format!("no answer from region {region}"),
+        })),
+        answer => answer,
+    }
+}
+
+/// The account and region in which a reference has its meaning.
+fn place<'a>(reference: &'a KeyReference, bucket: &'a BucketId) -> (&'a AccountId, &'a Region) {
+    (reference.account().unwrap_or(bucket.account()), reference.region().unwrap_or(bucket.region()))
+}
+
+async fn kms_of(accounts: &Accounts, account: &AccountId, region: &Region) -> Client {
+    Client::new(&accounts.config(account, region).await)
+}
+
+/// A key of another account: asked there, with `kms`, and where cmkwatch is refused its role in that account or may not
+/// ask, from the bucket's own account, which
+/// [DescribeKey allows](https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html) where the key's policy does.
+async fn foreign(
+    accounts: &Accounts,
+    bucket: &BucketId,
+    reference: &KeyReference,
+    kms: &Client,
+) -> Result<Fact<ResolvedKey>, CollectError> {
+    match describe(kms, &reference.to_string()).await {
         Ok(known @ Fact::Known(_)) => Ok(known),
-        Err(error) if !error.is_credentials() => Err(error),
+        Err(error) if !error.is_refused_role() => Err(error),
         Ok(Fact::Unreadable(_)) | Err(_) => {
-            describe(&kms(accounts, bucket.account(), region).await, &reference.to_string()).await
+            let (_, region) = place(reference, bucket);
+            describe(&kms_of(accounts, bucket.account(), region).await, &reference.to_string()).await
         }
     }
 }
@@ -72,7 +95,7 @@ async fn describe(kms: &Client, key: &str) -> Result<Fact<ResolvedKey>, CollectE
         }
         Err(error) => match code(&error) {
             Some("NotFoundException" | "InvalidArnException") => Ok(Fact::Known(ResolvedKey::Missing)),
-            _ => question.refused(error),
+            _ => question.unanswered(error),
         },
     }
 }
@@ -91,7 +114,7 @@ async fn reserved(kms: &Client, reference: &KeyReference) -> Result<Fact<Resolve
                 };
             }
             Ok(_) => {}
-            Err(error) => return question.refused(error),
+            Err(error) => return question.unanswered(error),
         }
     }
     Ok(Fact::Known(ResolvedKey::AwsManagedDefault))
@@ -119,6 +142,7 @@ fn manager(name: &str) -> KeyManager {
 fn state(name: &str, deletion: Option<Timestamp>) -> KeyState {
     match name {
         "Enabled" => KeyState::Enabled,
+        "Updating" => KeyState::Updating,
         "Disabled" => KeyState::Disabled,
         "PendingDeletion" => KeyState::PendingDeletion(deletion),
         "PendingReplicaDeletion" => KeyState::PendingReplicaDeletion,

@@ -18,7 +18,7 @@ pub(crate) async fn of_bucket(s3: &Client, id: &BucketId) -> Result<Option<Fact<
             Some("NoSuchBucket") => Ok(None),
             _ => {
                 let question = Question { permission: "s3:GetBucketTagging", subject: format!("bucket {}", id.name()) };
-                question.refused(error).map(Some)
+                question.unanswered(error).map(Some)
             }
         },
     }

@@ -1,6 +1,6 @@
 //! All controls applied to one bucket, by what its class requires.
 
-use crate::{ALL, Class, Control, Level, Outcome, Settings, classify};
+use crate::{ALL, Class, Control, Level, Outcome, Settings, class::classify};
 use facts::{Bucket, Fact, Unreadable};
 
 /// What is to be said of one bucket.
@@ -77,7 +77,7 @@ fn level_reached(outcomes: &[(&Control, Outcome)]) -> Option<Level> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::example::{KEY_ARN, bucket, denied, key, kms};
+    use crate::example::{KEY_ARN, bucket, denied, key, kms};
     use facts::{DefaultEncryption, ResolvedKey, Tags};
 
     const SETTINGS: &str = r#"

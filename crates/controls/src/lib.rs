@@ -7,13 +7,14 @@
 mod catalogue;
 mod class;
 mod control;
+#[cfg(test)]
+mod example;
 mod judge;
 mod level;
 mod outcome;
 mod settings;
 
 pub use catalogue::{ALL, Control};
-pub use class::classify;
 pub use judge::{Judgement, Verdict, judge};
 pub use level::Level;
 pub use outcome::{Evidence, Outcome, Severity, Shortfall};

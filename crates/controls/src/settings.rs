@@ -5,7 +5,7 @@
 
 use crate::Level;
 use serde::{Deserialize, Deserializer, de};
-use std::{collections::BTreeMap, fmt, ops::Range, str::FromStr};
+use std::{borrow::Borrow, collections::BTreeMap, fmt, ops::Range, str::FromStr};
 use toml::Spanned;
 
 /// The settings, checked.
@@ -41,6 +41,12 @@ impl ClassName {
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for ClassName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }
@@ -81,8 +87,9 @@ impl FromStr for Settings {
         let error = |span: Option<Range<usize>>, message: String| {
             let start = span.map_or(0, |span| span.start);
             let line = 1 + text.bytes().take(start).filter(|b| *b == b'\n').count();
-            let source = text.lines().nth(line - 1).unwrap_or_default().trim();
-            SettingsError { line, message: format!("`{source}`: {message}") }
+            let source = text.lines().nth(line - 1).filter(|_| start > 0).map(str::trim);
+            let message = source.map_or_else(|| message.clone(), |source| format!("`{source}`: {message}"));
+            SettingsError { line, message }
         };
         let document: Document = toml::from_str(text).map_err(|e| error(e.span(), e.message().to_owned()))?;
         document.settle().map_err(|(span, message)| error(Some(span), message))

@@ -71,7 +71,28 @@ impl DefaultEncryption<KeyReference> {
 }
 
 impl<K> DefaultEncryption<K> {
-    /// The algorithm, as S3 writes it.
+    /// The KMS key, where one is used.
+    #[must_use]
+    pub fn key(&self) -> Option<&K> {
+        match self {
+            Self::Kms(key) | Self::KmsDsse(key) => Some(key),
+            Self::SseS3 | Self::Unknown(_) | Self::Contradictory => None,
+        }
+    }
+
+    /// The same with its key known in another way.
+    #[must_use]
+    pub fn map_key<L>(self, change: impl FnOnce(K) -> L) -> DefaultEncryption<L> {
+        match self {
+            Self::SseS3 => DefaultEncryption::SseS3,
+            Self::Kms(key) => DefaultEncryption::Kms(change(key)),
+            Self::KmsDsse(key) => DefaultEncryption::KmsDsse(change(key)),
+            Self::Unknown(algorithm) => DefaultEncryption::Unknown(algorithm),
+            Self::Contradictory => DefaultEncryption::Contradictory,
+        }
+    }
+
+    /// The algorithm, as S3 writes it, or in words where the rules name several.
     #[must_use]
     pub fn algorithm(&self) -> &str {
         match self {
@@ -79,7 +100,7 @@ impl<K> DefaultEncryption<K> {
             Self::Kms(_) => "aws:kms",
             Self::KmsDsse(_) => "aws:kms:dsse",
             Self::Unknown(name) => name,
-            Self::Contradictory => "several that differ",
+            Self::Contradictory => "several rules that differ",
         }
     }
 }

@@ -55,6 +55,8 @@ pub enum KeyManager {
 pub enum KeyState {
     /// The key can be used.
     Enabled,
+    /// A multi-Region key whose primary region is being changed; it can be used meanwhile.
+    Updating,
     /// Somebody disabled the key.
     Disabled,
     /// The key will be deleted at the given moment, after which what it encrypted cannot be read by anyone.

@@ -1,6 +1,6 @@
 //! The ways in which a bucket's default encryption can name its key.
 
-use crate::{AliasArn, KeyArn, key_arn};
+use crate::{AccountId, AliasArn, KeyArn, Region, key_arn};
 use std::{convert::Infallible, fmt, str::FromStr};
 
 /// The key of a bucket's default encryption, as its `KMSMasterKeyID` spells it.
@@ -32,6 +32,26 @@ impl KeyReference {
             Self::AliasName(name) => Some(name),
             Self::AliasArn(arn) => Some(arn.name()),
             Self::Absent | Self::Id(_) | Self::Arn(_) | Self::Unrecognised(_) => None,
+        }
+    }
+
+    /// The account that an ARN names.
+    #[must_use]
+    pub fn account(&self) -> Option<&AccountId> {
+        match self {
+            Self::Arn(arn) => Some(arn.account()),
+            Self::AliasArn(arn) => Some(arn.account()),
+            Self::Absent | Self::Id(_) | Self::AliasName(_) | Self::Unrecognised(_) => None,
+        }
+    }
+
+    /// The region that an ARN names.
+    #[must_use]
+    pub fn region(&self) -> Option<&Region> {
+        match self {
+            Self::Arn(arn) => Some(arn.region()),
+            Self::AliasArn(arn) => Some(arn.region()),
+            Self::Absent | Self::Id(_) | Self::AliasName(_) | Self::Unrecognised(_) => None,
         }
     }
 

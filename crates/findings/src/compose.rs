@@ -4,7 +4,7 @@ use crate::{
     Compliance, Finding, Observation, Reason, RecordState, Resource, Workflow, digest, fields, id, plain, text,
 };
 use controls::{Evidence, Outcome, Severity, Shortfall, Verdict};
-use facts::{Bucket, DefaultEncryption, Fact, KeyReference, ResolvedKey, UsedKey};
+use facts::{Bucket, Fact, KeyReference, ResolvedKey, UsedKey};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -99,17 +99,14 @@ fn reason(shortfall: &Shortfall) -> Reason {
         }
         Shortfall::NotUnderstood(evidence) => (
             "NOT_UNDERSTOOD",
-            format!("{} is {}, which this version of cmkwatch does not know", evidence.fact, value(evidence)),
+            format!("{} is {}, which this version of cmkwatch does not understand", evidence.fact, value(evidence)),
         ),
     };
     Reason { code: code.to_owned(), description }
 }
 
 fn resources(bucket: &Bucket) -> Vec<Resource> {
-    let key = match &bucket.encryption {
-        Fact::Known(DefaultEncryption::Kms(key) | DefaultEncryption::KmsDsse(key)) => key_arn(key),
-        Fact::Known(_) | Fact::Unreadable(_) => None,
-    };
+    let key = bucket.encryption.known().ok().and_then(|encryption| encryption.key()).and_then(key_arn);
     std::iter::once(Resource::Bucket(bucket.id.arn())).chain(key.map(Resource::Key)).collect()
 }
 
@@ -148,12 +145,19 @@ fn evidence_json(outcome: &Outcome) -> String {
         value: String,
         wanted: String,
     }
-    let evidence = match outcome {
-        Outcome::Passed(evidence) | Outcome::Failed { evidence, .. } => evidence.as_slice(),
-        Outcome::NotApplicable(_) | Outcome::Undetermined(_) => &[],
+    let known = |e: &Evidence| Entry { fact: e.fact, value: value(e), wanted: e.wanted.clone() };
+    let short = |shortfall: &Shortfall| match shortfall {
+        Shortfall::NotUnderstood(evidence) => known(evidence),
+        Shortfall::Unreadable(why) => {
+            let told = plain(&format!("{} on {}", why.code, why.subject), LONGEST_FACT);
+            Entry { fact: why.permission, value: told, wanted: "an answer".to_owned() }
+        }
     };
-    let mut entries: Vec<_> =
-        evidence.iter().map(|e| Entry { fact: e.fact, value: value(e), wanted: e.wanted.clone() }).collect();
+    let mut entries: Vec<_> = match outcome {
+        Outcome::Passed(evidence) | Outcome::Failed { evidence, .. } => evidence.iter().map(known).collect(),
+        Outcome::Undetermined(shortfalls) => shortfalls.iter().map(short).collect(),
+        Outcome::NotApplicable(_) => Vec::new(),
+    };
     loop {
         match serde_json::to_string(&entries) {
             Ok(json) if json.len() <= fields::LONGEST_VALUE => return json,

@@ -3,8 +3,8 @@
 use crate::{Finding, fields};
 use sha2::{Digest, Sha256};
 
-/// The fields that a digest covers besides status, severity and resources. The moment, the actor and the version are not
-/// among them: the same state judged again is the same.
+/// The fields that a digest covers besides status, severity and resources: facts and no prose. The moment, the actor and
+/// the version are not among them, so that the same state judged again is the same, by a later version too.
 const COVERED: [&str; 4] = [fields::CLASS, fields::LEVEL_REQUIRED, fields::LEVEL_REACHED, fields::EVIDENCE];
 
 /// 32 hexadecimal digits, the same for the same state.
@@ -14,13 +14,10 @@ pub(crate) fn digest(finding: &Finding) -> String {
         hash.update(text.len().to_be_bytes());
         hash.update(text);
     };
-    add(&format!("{:?} {}", finding.compliance, finding.severity));
+    add(finding.compliance.as_str());
+    add(finding.severity.as_str());
     for resource in &finding.resources {
         add(resource.arn());
-    }
-    for reason in &finding.reasons {
-        add(&reason.code);
-        add(&reason.description);
     }
     for key in COVERED {
         add(finding.product_fields.get(key).map_or("", String::as_str));

@@ -20,7 +20,8 @@ pub const EVENT_ID: &str = "cmkwatch/event-id";
 pub const EVENT_TIME: &str = "cmkwatch/event-time";
 /// The principal that made it.
 pub const CHANGED_BY: &str = "cmkwatch/changed-by";
-/// The facts that decided, as a JSON list of fact, value and value wanted.
+/// The facts that decided, as a JSON list of fact, value and value wanted; where one could not be read, the permission,
+/// the answer, and of what.
 pub const EVIDENCE: &str = "cmkwatch/evidence";
 /// A digest of what was judged: where it is the same, nothing changed.
 pub const DIGEST: &str = "cmkwatch/digest";

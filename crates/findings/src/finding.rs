@@ -61,6 +61,18 @@ pub enum Compliance {
     Warning,
 }
 
+impl Compliance {
+    /// The word of ASFF.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "PASSED",
+            Self::Failed => "FAILED",
+            Self::Warning => "WARNING",
+        }
+    }
+}
+
 /// An entry of `Compliance.StatusReasons`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {

@@ -2,7 +2,7 @@
 //!
 //! Security Hub is the only state: what was true before is the finding that stands, read back by its deterministic id.
 //! [`plan`] compares it with what was judged now and says what must be imported and which workflow
-//! statuses must be set; [`plan_gone`] does so for a bucket that is no more. Neither talks to AWS: that is for `publish`.
+//! statuses must be set; [`plan_gone`] does so for a bucket that is no more, and [`plan_again`] once a plan was carried out. None talks to AWS: that is for `publish`.
 
 mod actor;
 mod compose;
@@ -15,6 +15,6 @@ mod transition;
 
 pub use actor::Actor;
 pub use finding::{Compliance, Finding, Reason, RecordState, Resource, TYPE, Workflow, id, id_prefix};
-pub use plan::{Observation, Plan, plan, plan_gone};
+pub use plan::{Observation, Plan, after, latest, plan, plan_again, plan_gone};
 pub use text::plain;
 pub use transition::Transition;

@@ -61,7 +61,77 @@ pub fn plan_gone(bucket: &BucketId, read_at: Timestamp, actor: Option<&Actor>, s
     Plan { import, ..Plan::default() }
 }
 
+/// Compares once more, after a plan was carried out: what was read before it may not have been the last word, for another
+/// evaluation of the same bucket may have been under way, and the moment of a finding tells which of two observations is
+/// later, not which state holds. Whoever changed something looks again until there is nothing to add; then the last
+/// observation stands, whatever the order. `standing` is [`after`] the plan that was `carried_out`, and, where that set
+/// anything RESOLVED, the [`latest`] of it and of what Security Hub says now.
+#[must_use]
+pub fn plan_again(observation: &Observation<'_>, standing: &[Finding], carried_out: &Plan) -> Plan {
+    let mut plan = plan(observation, standing);
+    // Set RESOLVED over a failure that was imported meanwhile, or on the strength of what no longer holds.
+    let fails =
+        |finding: &&Finding| finding.compliance != Compliance::Passed && carried_out.resolve.contains(&finding.id);
+    let hidden: Vec<_> = standing.iter().chain(&plan.import).filter(fails).map(|finding| finding.id.clone()).collect();
+    for id in hidden {
+        if !plan.reopen.contains(&id) {
+            plan.reopen.push(id);
+        }
+    }
+    plan
+}
+
+/// Of each finding the one that was updated last.
+#[must_use]
+pub fn latest(mut standing: Vec<Finding>, others: Vec<Finding>) -> Vec<Finding> {
+    for other in others {
+        match standing.iter_mut().find(|finding| finding.id == other.id) {
+            None => standing.push(other),
+            Some(finding) if finding.updated_at < other.updated_at => *finding = other,
+            Some(_) => {}
+        }
+    }
+    standing
+}
+
+/// What stands once a plan was carried out, by the rules of
+/// [workflow status](https://docs.aws.amazon.com/securityhub/latest/userguide/findings-workflow-status.html).
+#[must_use]
+pub fn after(mut standing: Vec<Finding>, plan: &Plan) -> Vec<Finding> {
+    set_workflow(&mut standing, &plan.reopen, Workflow::New);
+    for finding in &plan.import {
+        match standing.iter_mut().find(|before| before.id == finding.id) {
+            None => standing.push(finding.clone()),
+            Some(before) if before.updated_at < finding.updated_at => {
+                *before = Finding { workflow: workflow_after(before, finding), ..finding.clone() };
+            }
+            Some(_) => {}
+        }
+    }
+    set_workflow(&mut standing, &plan.resolve, Workflow::Resolved);
+    standing
+}
+
+fn set_workflow(standing: &mut [Finding], ids: &[String], workflow: Workflow) {
+    standing.iter_mut().filter(|finding| ids.contains(&finding.id)).for_each(|finding| finding.workflow = workflow);
+}
+
+fn workflow_after(before: &Finding, now: &Finding) -> Workflow {
+    let returns = before.record_state == RecordState::Archived && now.record_state == RecordState::Active;
+    let fails = before.compliance == Compliance::Passed && now.compliance != Compliance::Passed;
+    match before.workflow {
+        Workflow::Notified | Workflow::Resolved if returns || fails => Workflow::New,
+        workflow => workflow,
+    }
+}
+
 impl Plan {
+    /// True where there is nothing to tell.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.reopen.is_empty() && self.import.is_empty() && self.resolve.is_empty()
+    }
+
     /// Adds what one verdict asks for; `before` is older than the observation.
     fn add(&mut self, observation: &Observation<'_>, verdict: &Verdict, before: Option<&Finding>) {
         if let Outcome::NotApplicable(why) = &verdict.outcome {
@@ -75,7 +145,7 @@ impl Plan {
         }
         let transition = Transition::between(before, &now);
         if let Some(before) = before {
-            self.reopen.extend(must_reopen(before, &now).then(|| now.id.clone()));
+            self.reopen.extend(must_reopen(before, transition).then(|| now.id.clone()));
             self.resolve.extend(must_resolve(before, &now).then(|| now.id.clone()));
             inherit(before, &mut now, transition);
         }
@@ -105,12 +175,12 @@ fn must_resolve(before: &Finding, now: &Finding) -> bool {
         }
 }
 
-/// True where a finding that fails would stay hidden: Security Hub resets RESOLVED when PASSED turns FAILED, but not when
-/// WARNING does.
-fn must_reopen(before: &Finding, now: &Finding) -> bool {
-    before.record_state == RecordState::Active
-        && (before.compliance, now.compliance) == (Compliance::Warning, Compliance::Failed)
-        && before.workflow == Workflow::Resolved
+/// True where work to do would stay hidden: Security Hub resets RESOLVED when a finding that passed does not any more, or
+/// returns, but not when one that never passed gets worse or turns into another.
+fn must_reopen(before: &Finding, transition: Transition) -> bool {
+    let news = matches!(transition, Transition::Opened | Transition::Worsened | Transition::Unreadable);
+    let reset_by_itself = before.compliance == Compliance::Passed || before.record_state == RecordState::Archived;
+    news && !reset_by_itself && before.workflow == Workflow::Resolved
 }
 
 /// What a finding keeps from the one before: its age, and, where nothing changed, who changed it last.

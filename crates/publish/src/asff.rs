@@ -11,7 +11,7 @@ use aws_sdk_securityhub::types::{
     StatusReason, Workflow as AsffWorkflow, WorkflowStatus,
 };
 use controls::Severity;
-use facts::BucketId;
+use facts::{AccountId, BucketId, Region};
 use findings::{Compliance, Finding, Reason, RecordState, Resource, TYPE, Workflow};
 use jiff::Timestamp;
 
@@ -20,8 +20,7 @@ const PRODUCT: &str = "cmkwatch";
 
 /// The [default product](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-custom-providers.html) of the
 /// account that owns the bucket, in the bucket's region.
-pub(crate) fn product_arn(bucket: &BucketId) -> String {
-    let (account, region) = (bucket.account(), bucket.region());
+pub(crate) fn product_arn(account: &AccountId, region: &Region) -> String {
     format!("arn:{}:securityhub:{region}:{account}:product/{account}/default", region.partition())
 }
 
@@ -30,7 +29,7 @@ pub(crate) fn to_asff(finding: &Finding) -> AwsSecurityFinding {
     AwsSecurityFinding::builder()
         .schema_version("2018-10-08")
         .id(&finding.id)
-        .product_arn(product_arn(&finding.bucket))
+        .product_arn(product_arn(finding.bucket.account(), finding.bucket.region()))
         .product_name(PRODUCT)
         .company_name(PRODUCT)
         .region(finding.bucket.region().as_str())
@@ -83,12 +82,14 @@ fn remediation(finding: &Finding) -> Remediation {
     Remediation::builder().recommendation(recommendation).build()
 }
 
+/// A key may lie in another region than the bucket, whose own ARN names none.
 fn to_resource(resource: &Resource, bucket: &BucketId) -> AsffResource {
+    let region = resource.arn().split(':').nth(3).filter(|region| !region.is_empty());
     AsffResource::builder()
         .r#type(resource.kind())
         .id(resource.arn())
         .partition(Partition::from(bucket.region().partition()))
-        .region(bucket.region().as_str())
+        .region(region.unwrap_or(bucket.region().as_str()))
         .build()
 }
 
@@ -128,12 +129,13 @@ fn read(asff: AwsSecurityFinding, bucket: &BucketId) -> Result<Finding, &'static
         product_fields: asff.product_fields.unwrap_or_default().into_iter().filter(is_ours).collect(),
         record_state: match asff.record_state {
             Some(AsffRecordState::Archived) => RecordState::Archived,
-            _ => RecordState::Active,
+            Some(AsffRecordState::Active) => RecordState::Active,
+            _ => return Err("an unknown record state"),
         },
         created_at,
         first_observed_at: asff.first_observed_at.as_deref().map_or(Ok(created_at), |text| moment(Some(text)))?,
         updated_at: moment(asff.updated_at.as_deref())?,
-        workflow: from_workflow(asff.workflow.and_then(|workflow| workflow.status)),
+        workflow: from_workflow(asff.workflow.and_then(|workflow| workflow.status))?,
     })
 }
 
@@ -174,11 +176,12 @@ fn is_ours((key, _): &(String, String)) -> bool {
     !key.starts_with("aws/")
 }
 
-fn from_workflow(status: Option<WorkflowStatus>) -> Workflow {
+fn from_workflow(status: Option<WorkflowStatus>) -> Result<Workflow, &'static str> {
     match status {
-        Some(WorkflowStatus::Notified) => Workflow::Notified,
-        Some(WorkflowStatus::Suppressed) => Workflow::Suppressed,
-        Some(WorkflowStatus::Resolved) => Workflow::Resolved,
-        _ => Workflow::New,
+        Some(WorkflowStatus::New) => Ok(Workflow::New),
+        Some(WorkflowStatus::Notified) => Ok(Workflow::Notified),
+        Some(WorkflowStatus::Suppressed) => Ok(Workflow::Suppressed),
+        Some(WorkflowStatus::Resolved) => Ok(Workflow::Resolved),
+        _ => Err("an unknown workflow status"),
     }
 }

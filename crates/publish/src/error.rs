@@ -1,5 +1,6 @@
 //! What can go wrong between us and Security Hub.
 
+use aws_sdk_securityhub::types::{BatchUpdateFindingsUnprocessedFinding, ImportFindingsError};
 use std::error::Error;
 
 /// Something that Security Hub did not take, or did not tell.
@@ -36,4 +37,24 @@ pub enum PublishError {
         /// What is missing or malformed.
         what: &'static str,
     },
+}
+
+impl From<ImportFindingsError> for PublishError {
+    fn from(refusal: ImportFindingsError) -> Self {
+        Self::Refused {
+            id: refusal.id.unwrap_or_default(),
+            code: refusal.error_code.unwrap_or_default(),
+            message: refusal.error_message.unwrap_or_default(),
+        }
+    }
+}
+
+impl From<BatchUpdateFindingsUnprocessedFinding> for PublishError {
+    fn from(left: BatchUpdateFindingsUnprocessedFinding) -> Self {
+        Self::Refused {
+            id: left.finding_identifier.and_then(|identifier| identifier.id).unwrap_or_default(),
+            code: left.error_code.unwrap_or_default(),
+            message: left.error_message.unwrap_or_default(),
+        }
+    }
 }

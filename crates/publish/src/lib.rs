@@ -8,7 +8,7 @@ mod asff;
 mod error;
 #[cfg(test)]
 mod example;
-mod hub;
+mod security_hub;
 
 pub use error::PublishError;
-pub use hub::SecurityHub;
+pub use security_hub::SecurityHub;

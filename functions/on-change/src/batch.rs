@@ -1,6 +1,7 @@
 //! A batch of messages: what each is about, each bucket once, and which messages failed.
 
 use crate::{Change, Message, parse};
+use anyhow::anyhow;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use collect::Accounts;
 use controls::Settings;
@@ -9,6 +10,7 @@ use findings::Actor;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use tokio::time::{Instant, timeout_at};
 
 /// How many buckets are evaluated at once.
 const AT_ONCE: usize = 8;
@@ -32,12 +34,14 @@ struct Group {
 }
 
 impl OnChange {
-    /// Judges every bucket that the batch names, and says which messages are to come again.
-    pub async fn handle(&self, batch: SqsEvent) -> SqsBatchResponse {
+    /// Judges every bucket that the batch names, and says which messages are to come again. What is not done at `deadline`
+    /// comes again too, so that a slow bucket does not take the others with it.
+    pub async fn handle(&self, batch: SqsEvent, deadline: Instant) -> SqsBatchResponse {
         let received = batch.records.len();
         let (groups, mut failed, dropped) = sort(batch.records);
         let buckets = groups.len();
-        let judged = stream::iter(groups).map(|(bucket, group)| self.judge(bucket, group)).buffer_unordered(AT_ONCE);
+        let judged = stream::iter(groups).map(|(bucket, group)| self.attend(bucket, group, deadline));
+        let judged = judged.buffer_unordered(AT_ONCE);
         failed.extend(judged.collect::<Vec<_>>().await.into_iter().flatten());
         tracing::info!(received, buckets, dropped, failed = failed.len(), "batch done");
         let mut response = SqsBatchResponse::default();
@@ -45,17 +49,17 @@ impl OnChange {
         response
     }
 
-    /// Judges one bucket; the messages that failed with it.
-    async fn judge(&self, bucket: BucketId, group: Group) -> Vec<String> {
+    /// Sees to one bucket; the messages that failed with it.
+    async fn attend(&self, bucket: BucketId, group: Group, deadline: Instant) -> Vec<String> {
         let event = group.actor.event_id.as_deref().unwrap_or_default();
-        match self.evaluate(&bucket, &group.actor).await {
+        let (account, region, name) = (bucket.account(), bucket.region(), bucket.name());
+        let told = timeout_at(deadline, self.evaluate(&bucket, &group.actor)).await;
+        match told.unwrap_or_else(|_| Err(anyhow!("there was not time enough"))) {
             Ok(told) => {
-                let (account, region, name) = (bucket.account(), bucket.region(), bucket.name());
                 tracing::info!(%account, %region, bucket = %name, event, told = %told.join(" "), "judged");
                 Vec::new()
             }
             Err(error) => {
-                let (account, region, name) = (bucket.account(), bucket.region(), bucket.name());
                 tracing::error!(%account, %region, bucket = %name, event, error = format!("{error:#}"), "not judged");
                 group.messages
             }
@@ -74,7 +78,7 @@ fn sort(records: Vec<SqsMessage>) -> (BTreeMap<BucketId, Group>, Vec<String>, us
             Ok(Message::NoneOfOurs) => dropped += 1,
             Err(error) => {
                 let error = anyhow::Error::from(error);
-                tracing::error!(message = id, error = format!("{error:#}"), "message not understood");
+                tracing::error!(message_id = id, error = format!("{error:#}"), "message not understood");
                 failed.push(id);
             }
         }

@@ -1,51 +1,98 @@
 //! One bucket: read, judged, told.
 
 use crate::OnChange;
-use anyhow::Context;
+use anyhow::bail;
 use collect::{CollectError, Collected};
 use controls::judge;
-use facts::BucketId;
-use findings::{Actor, Observation, Plan, fields, plan, plan_gone};
+use facts::{BucketId, Region};
+use findings::{Actor, Finding, Observation, Plan, after, fields, latest, plan_again, plan_gone};
 use publish::SecurityHub;
 
+/// How often a bucket is looked at before it is left to a later run: it changes faster than it can be judged.
+const MOST_LOOKS: usize = 5;
+
 impl OnChange {
-    /// Evaluates a bucket and tells its Security Hub what changed; the transitions, for the log.
+    /// Evaluates a bucket and tells its Security Hub what changed; the transitions, for the log. 4 to 6 calls where nothing
+    /// changed, some more where something did, for then it is looked at again.
     pub(crate) async fn evaluate(&self, bucket: &BucketId, actor: &Actor) -> anyhow::Result<Vec<String>> {
-        let read_at = (self.now)();
-        match collect::bucket(&self.accounts, bucket, read_at).await {
-            Ok(collected) => self.tell(bucket, &collected, actor).await,
-            Err(CollectError::OtherRegion { region, .. }) => {
-                let there = BucketId::new(bucket.account().clone(), region.parse()?, bucket.name().clone())?;
-                let collected = collect::bucket(&self.accounts, &there, read_at).await;
-                self.tell(&there, &collected.context("asked in the region that S3 named")?, actor).await
-            }
-            Err(error) => Err(error.into()),
+        match self.follow(bucket, actor).await {
+            Err(error) => match other_region(&error) {
+                Some(region) => self.follow_to(region.parse()?, bucket, actor).await,
+                None => Err(error),
+            },
+            told => told,
         }
     }
 
-    async fn tell(&self, bucket: &BucketId, collected: &Collected, actor: &Actor) -> anyhow::Result<Vec<String>> {
-        let hub = SecurityHub::of(&self.accounts.config(bucket.account(), bucket.region()).await, bucket);
-        let standing = hub.standing().await?;
-        let plan = match collected {
-            Collected::Gone { read_at } => plan_gone(bucket, *read_at, Some(actor), &standing),
-            Collected::Present(bucket) => {
-                let judgement = judge(bucket, &self.settings);
-                let observation =
-                    Observation { bucket, judgement: &judgement, actor: Some(actor), settings: &self.settings };
-                plan(&observation, &standing)
+    /// The bucket lies in another region than the event said: it was deleted and made again there, or the event named the
+    /// region of the call. What stands in the region of the event is about a bucket that is no more.
+    async fn follow_to(&self, region: Region, bucket: &BucketId, actor: &Actor) -> anyhow::Result<Vec<String>> {
+        let there = BucketId::new(bucket.account().clone(), region, bucket.name().clone())?;
+        let told = self.follow(&there, actor).await?;
+        let (hub, read_at) = (self.security_hub(bucket).await, (self.now)());
+        hub.carry_out(&plan_gone(bucket, read_at, Some(actor), &hub.standing(bucket).await?)).await?;
+        Ok(told)
+    }
+
+    /// Looks at the bucket, and again whenever there was something to tell, until there is not.
+    async fn follow(&self, bucket: &BucketId, actor: &Actor) -> anyhow::Result<Vec<String>> {
+        let hub = self.security_hub(bucket).await;
+        let (mut standing, mut done, mut told) = (None, Plan::default(), Vec::new());
+        for _ in 0..MOST_LOOKS {
+            let collected = collect::bucket(&self.accounts, bucket, (self.now)()).await?;
+            let known = match standing.take() {
+                None => hub.standing(bucket).await?,
+                Some(standing) if done.resolve.is_empty() => standing,
+                Some(standing) => latest(standing, hub.standing(bucket).await?),
+            };
+            let plan = self.compare(bucket, &collected, actor, &known, &done);
+            if plan.is_empty() {
+                return Ok(told);
             }
-        };
-        hub.carry_out(&plan).await?;
-        Ok(transitions(&plan))
+            hub.carry_out(&plan).await?;
+            told.extend(transitions(&plan));
+            standing = Some(after(known, &plan));
+            done = plan;
+        }
+        bail!("the bucket was different at each of {MOST_LOOKS} looks")
+    }
+
+    fn compare(
+        &self,
+        id: &BucketId,
+        collected: &Collected,
+        actor: &Actor,
+        standing: &[Finding],
+        carried_out: &Plan,
+    ) -> Plan {
+        match collected {
+            Collected::Gone { read_at } => plan_gone(id, *read_at, Some(actor), standing),
+            Collected::Present(bucket) => {
+                let (judgement, settings) = (&judge(bucket, &self.settings), &self.settings);
+                let observation = Observation { bucket, judgement, actor: Some(actor), settings };
+                plan_again(&observation, standing, carried_out)
+            }
+        }
+    }
+
+    async fn security_hub(&self, bucket: &BucketId) -> SecurityHub {
+        let (account, region) = (bucket.account(), bucket.region());
+        SecurityHub::new(&self.accounts.config(account, region).await, account, region)
+    }
+}
+
+fn other_region(error: &anyhow::Error) -> Option<&str> {
+    match error.downcast_ref()? {
+        CollectError::OtherRegion { region, .. } => Some(region),
+        _ => None,
     }
 }
 
 /// `encrypted-with-cmk:opened`, and so on.
-fn transitions(plan: &Plan) -> Vec<String> {
-    let imported = plan.import.iter().map(|finding| {
+fn transitions(plan: &Plan) -> impl Iterator<Item = String> {
+    plan.import.iter().map(|finding| {
         let control = finding.generator_id.trim_start_matches("cmkwatch/");
         let transition = finding.product_fields.get(fields::TRANSITION).map_or("", String::as_str);
         format!("{control}:{transition}")
-    });
-    imported.collect()
+    })
 }

@@ -5,8 +5,8 @@
 //! keys in your account that are created, managed, and used on your behalf by an AWS service", and their policies cannot
 //! be changed. Whether a customer-managed key can be used is for `key_usable` to say.
 
-use crate::{Control, Evidence, Level, Outcome, Severity};
-use facts::{Bucket, DefaultEncryption, Fact, Key, KeyManager, ResolvedKey, UsedKey};
+use crate::{Control, Evidence, Level, Outcome, Severity, control::kms_key};
+use facts::{Bucket, Fact, Key, KeyManager, ResolvedKey, UsedKey};
 
 /// See the module.
 pub(crate) const ENCRYPTED_WITH_CMK: Control = Control {
@@ -25,28 +25,22 @@ pub(crate) const ENCRYPTED_WITH_CMK: Control = Control {
 };
 
 const ENCRYPTION: &str = "default encryption";
-const KEY: &str = "key of the default encryption";
+const KEY: &str = "key";
 const WANTED: &str = "a customer-managed key";
 
 fn check(bucket: &Bucket) -> Outcome {
-    let encryption = match bucket.encryption.known() {
-        Ok(encryption) => encryption,
-        Err(why) => return Outcome::unreadable(why),
-    };
-    match encryption {
-        DefaultEncryption::Kms(key) | DefaultEncryption::KmsDsse(key) => check_key(key),
-        DefaultEncryption::SseS3 => failed(ENCRYPTION, "AES256"),
-        DefaultEncryption::Unknown(_) | DefaultEncryption::Contradictory => {
-            Outcome::not_understood(Evidence::new(ENCRYPTION, encryption.algorithm(), WANTED))
-        }
+    match kms_key(bucket) {
+        Ok(Some(key)) => check_key(key),
+        Ok(None) => failed(ENCRYPTION, "AES256"),
+        Err(undetermined) => undetermined,
     }
 }
 
 fn check_key(UsedKey { reference, resolved }: &UsedKey) -> Outcome {
     match resolved {
         Fact::Unreadable(why) => Outcome::unreadable(why),
-        Fact::Known(ResolvedKey::AwsManagedDefault) => failed(KEY, "aws/s3, which AWS manages"),
-        Fact::Known(ResolvedKey::Missing) => failed(KEY, format!("{reference}, which does not exist")),
+        Fact::Known(ResolvedKey::AwsManagedDefault) => failed(KEY, "aws/s3 (AWS-managed)"),
+        Fact::Known(ResolvedKey::Missing) => failed(KEY, format!("{reference} (no such key)")),
         Fact::Known(ResolvedKey::Found(key)) => check_manager(key),
     }
 }
@@ -54,9 +48,9 @@ fn check_key(UsedKey { reference, resolved }: &UsedKey) -> Outcome {
 fn check_manager(key: &Key) -> Outcome {
     match &key.manager {
         KeyManager::Customer => Outcome::Passed(vec![Evidence::new(KEY, key.arn.as_str(), WANTED)]),
-        KeyManager::Aws => failed(KEY, format!("{}, which AWS manages", key.arn)),
+        KeyManager::Aws => failed(KEY, format!("{} (AWS-managed)", key.arn)),
         KeyManager::Other(name) => {
-            Outcome::not_understood(Evidence::new(KEY, format!("{}, managed by {name}", key.arn), WANTED))
+            Outcome::not_understood(Evidence::new(KEY, format!("{} (managed by {name})", key.arn), WANTED))
         }
     }
 }
@@ -68,7 +62,8 @@ fn failed(fact: &'static str, value: impl Into<String>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::example::{FOREIGN_KEY, KEY_ARN, bucket, denied, key, kms};
+    use crate::example::{FOREIGN_KEY, KEY_ARN, bucket, denied, key, kms};
+    use facts::DefaultEncryption;
 
     #[test]
     fn the_key_decides() {
@@ -78,18 +73,18 @@ mod tests {
         let missing = || Fact::Known(ResolvedKey::Missing);
         let passed = |arn: &str| Outcome::Passed(vec![Evidence::new(KEY, arn, WANTED)]);
         for (reference, resolved, expected) in [
-            ("", Fact::Known(ResolvedKey::AwsManagedDefault), failed(KEY, "aws/s3, which AWS manages")),
-            ("alias/aws/s3", Fact::Known(ResolvedKey::AwsManagedDefault), failed(KEY, "aws/s3, which AWS manages")),
-            ("1234", Fact::Known(ResolvedKey::Found(aws)), failed(KEY, format!("{KEY_ARN}, which AWS manages"))),
+            ("", Fact::Known(ResolvedKey::AwsManagedDefault), failed(KEY, "aws/s3 (AWS-managed)")),
+            ("alias/aws/s3", Fact::Known(ResolvedKey::AwsManagedDefault), failed(KEY, "aws/s3 (AWS-managed)")),
+            ("1234", Fact::Known(ResolvedKey::Found(aws)), failed(KEY, format!("{KEY_ARN} (AWS-managed)"))),
             ("1234", Fact::Known(ResolvedKey::Found(customer.clone())), passed(KEY_ARN)),
             ("alias/a", Fact::Known(ResolvedKey::Found(customer)), passed(KEY_ARN)),
             (FOREIGN_KEY, Fact::Known(ResolvedKey::Found(key(FOREIGN_KEY))), passed(FOREIGN_KEY)),
-            ("alias/gone", missing(), failed(KEY, "alias/gone, which does not exist")),
-            ("aws/s3", missing(), failed(KEY, "aws/s3, which does not exist")),
+            ("alias/gone", missing(), failed(KEY, "alias/gone (no such key)")),
+            ("aws/s3", missing(), failed(KEY, "aws/s3 (no such key)")),
             (
                 "1234",
                 Fact::Known(ResolvedKey::Found(other)),
-                Outcome::not_understood(Evidence::new(KEY, format!("{KEY_ARN}, managed by PARTNER"), WANTED)),
+                Outcome::not_understood(Evidence::new(KEY, format!("{KEY_ARN} (managed by PARTNER)"), WANTED)),
             ),
             ("1234", Fact::Unreadable(denied("kms:DescribeKey")), Outcome::unreadable(&denied("kms:DescribeKey"))),
         ] {
@@ -107,11 +102,15 @@ mod tests {
             (Fact::Known(DefaultEncryption::SseS3), failed(ENCRYPTION, "AES256")),
             (
                 Fact::Known(DefaultEncryption::Unknown("aws:fsx".into())),
-                Outcome::not_understood(Evidence::new(ENCRYPTION, "aws:fsx", WANTED)),
+                Outcome::not_understood(Evidence::new(ENCRYPTION, "aws:fsx", "aws:kms or aws:kms:dsse")),
             ),
             (
                 Fact::Known(DefaultEncryption::Contradictory),
-                Outcome::not_understood(Evidence::new(ENCRYPTION, "several that differ", WANTED)),
+                Outcome::not_understood(Evidence::new(
+                    ENCRYPTION,
+                    "several rules that differ",
+                    "aws:kms or aws:kms:dsse",
+                )),
             ),
             (Fact::Unreadable(why.clone()), Outcome::unreadable(&why)),
         ] {

@@ -54,7 +54,7 @@ fn check(bucket: &Bucket) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::example::{bucket, denied, kms};
+    use crate::example::{bucket, denied, kms};
     use facts::{Fact, ResolvedKey};
 
     #[test]
@@ -75,7 +75,7 @@ mod tests {
             ),
             (
                 DefaultEncryption::Contradictory,
-                Outcome::not_understood(Evidence::new(FACT, "several that differ", WANTED)),
+                Outcome::not_understood(Evidence::new(FACT, "several rules that differ", WANTED)),
             ),
         ] {
             assert_eq!(check(&bucket(Fact::Known(encryption.clone()))), expected, "{encryption:?}");

@@ -6,8 +6,8 @@
 //! in the bucket's region. S3 accepts any key in PutBucketEncryption; what is wrong with it shows when somebody uploads.
 //! A key that AWS manages cannot be disabled or deleted, and that it is one is `encrypted_with_cmk`'s finding.
 
-use crate::{Control, Evidence, Level, Outcome, Severity};
-use facts::{Bucket, DefaultEncryption, Fact, Key, KeyManager, KeyState, ResolvedKey, UsedKey};
+use crate::{Control, Evidence, Level, Outcome, Severity, control::kms_key};
+use facts::{AccountId, Bucket, Fact, Key, KeyManager, KeyReference, KeyState, Region, ResolvedKey, UsedKey};
 
 /// See the module.
 pub(crate) const KEY_USABLE: Control = Control {
@@ -26,59 +26,62 @@ pub(crate) const KEY_USABLE: Control = Control {
 };
 
 fn check(bucket: &Bucket) -> Outcome {
-    let encryption = match bucket.encryption.known() {
-        Ok(encryption) => encryption,
-        Err(why) => return Outcome::unreadable(why),
-    };
-    match encryption {
-        DefaultEncryption::Kms(key) | DefaultEncryption::KmsDsse(key) => check_used(key, bucket),
-        DefaultEncryption::SseS3 => Outcome::NotApplicable("the default encryption uses no KMS key".into()),
-        DefaultEncryption::Unknown(_) | DefaultEncryption::Contradictory => Outcome::not_understood(Evidence::new(
-            "default encryption",
-            encryption.algorithm(),
-            "aws:kms or aws:kms:dsse",
-        )),
+    match kms_key(bucket) {
+        Ok(Some(key)) => check_used(key, bucket),
+        Ok(None) => Outcome::NotApplicable("the default encryption uses no KMS key".into()),
+        Err(undetermined) => undetermined,
     }
 }
 
 fn check_used(UsedKey { reference, resolved }: &UsedKey, bucket: &Bucket) -> Outcome {
+    let named = [named_region(reference, bucket), named_owner(reference, bucket)];
     match resolved {
-        Fact::Unreadable(why) => Outcome::unreadable(why),
-        Fact::Known(ResolvedKey::AwsManagedDefault) => Outcome::NotApplicable("AWS manages the key".into()),
-        Fact::Known(ResolvedKey::Missing) => Outcome::Failed {
-            severity: Severity::Critical,
-            evidence: vec![Evidence::new("key", format!("{reference} does not exist"), "a key that exists")],
-        },
+        Fact::Known(ResolvedKey::Missing) => {
+            let value = format!("{reference} (no such key)");
+            failed(vec![(Severity::Critical, Evidence::new("key", value, WANTED))])
+        }
         Fact::Known(ResolvedKey::Found(key))
-            if key.manager == KeyManager::Aws && key.arn.account() == bucket.id.account() =>
+            if key.manager != KeyManager::Aws || key.arn.account() != bucket.id.account() =>
         {
+            let faults = [state(&key.state), kind(key), region(key.arn.region(), bucket), owner(key)];
+            judged(key.arn.as_str(), faults.into_iter().flatten().collect())
+        }
+        Fact::Known(ResolvedKey::AwsManagedDefault) if named.iter().any(Option::is_some) => {
+            judged(&reference.to_string(), named.into_iter().flatten().collect())
+        }
+        Fact::Known(ResolvedKey::AwsManagedDefault | ResolvedKey::Found(_)) => {
             Outcome::NotApplicable("AWS manages the key".into())
         }
-        Fact::Known(ResolvedKey::Found(key)) => check_found(key, bucket),
+        // Where the key's name alone says that S3 cannot use it, the rest need not be known.
+        Fact::Unreadable(why) => match named_region(reference, bucket) {
+            Some(fault) => judged(&reference.to_string(), vec![fault]),
+            None => Outcome::unreadable(why),
+        },
     }
 }
 
-fn check_found(key: &Key, bucket: &Bucket) -> Outcome {
-    let faults: Vec<_> =
-        [state(&key.state), kind(key), region(key, bucket), owner(key)].into_iter().flatten().collect();
-    match faults.iter().map(|(severity, _)| *severity).max() {
-        None => Outcome::Passed(vec![Evidence::new("key", key.arn.as_str(), "a key that can be used")]),
-        Some(severity) => {
-            let subject = Evidence::new("key", key.arn.as_str(), "a key that can be used");
-            let evidence = std::iter::once(subject).chain(faults.into_iter().map(|(_, evidence)| evidence)).collect();
-            Outcome::Failed { severity, evidence }
-        }
+const WANTED: &str = "a key that can be used";
+
+fn judged(key: &str, faults: Vec<(Severity, Evidence)>) -> Outcome {
+    let subject = Evidence::new("key", key, WANTED);
+    if faults.is_empty() {
+        return Outcome::Passed(vec![subject]);
     }
+    failed(std::iter::once((Severity::Informational, subject)).chain(faults).collect())
+}
+
+/// The worst fault gives the severity.
+fn failed(faults: Vec<(Severity, Evidence)>) -> Outcome {
+    let severity = faults.iter().map(|(severity, _)| *severity).max().unwrap_or(KEY_USABLE.severity);
+    Outcome::Failed { severity, evidence: faults.into_iter().map(|(_, evidence)| evidence).collect() }
 }
 
 type Fault = Option<(Severity, Evidence)>;
 
 fn state(state: &KeyState) -> Fault {
     let (severity, value) = match state {
-        KeyState::Enabled => return None,
-        KeyState::PendingDeletion(Some(date)) => {
-            (Severity::Critical, format!("PendingDeletion, to be deleted on {date}"))
-        }
+        KeyState::Enabled | KeyState::Updating => return None,
+        KeyState::PendingDeletion(Some(date)) => (Severity::Critical, format!("PendingDeletion (deletion on {date})")),
         KeyState::PendingDeletion(None) => (Severity::Critical, "PendingDeletion".into()),
         KeyState::PendingReplicaDeletion => (Severity::Critical, "PendingReplicaDeletion".into()),
         KeyState::Disabled => (Severity::High, "Disabled".into()),
@@ -95,23 +98,33 @@ fn kind(key: &Key) -> Fault {
     })
 }
 
-fn region(key: &Key, bucket: &Bucket) -> Fault {
-    let (is, wanted) = (key.arn.region(), bucket.id.region());
+fn region(is: &Region, bucket: &Bucket) -> Fault {
+    let wanted = bucket.id.region();
     (is != wanted).then(|| (Severity::High, Evidence::new("key region", is.as_str(), wanted.as_str())))
 }
 
-/// Only a key that AWS manages *for another account* comes this far: such a key serves that account alone.
+fn named_region(reference: &KeyReference, bucket: &Bucket) -> Fault {
+    reference.region().and_then(|is| region(is, bucket))
+}
+
+/// A key that AWS manages for another account serves that account alone.
 fn owner(key: &Key) -> Fault {
-    (key.manager == KeyManager::Aws).then(|| {
-        let value = format!("AWS, for account {}", key.arn.account());
-        (Severity::High, Evidence::new("key manager", value, "the customer"))
-    })
+    (key.manager == KeyManager::Aws).then(|| aws_for(key.arn.account()))
+}
+
+fn named_owner(reference: &KeyReference, bucket: &Bucket) -> Fault {
+    reference.account().filter(|account| *account != bucket.id.account()).map(aws_for)
+}
+
+fn aws_for(account: &AccountId) -> (Severity, Evidence) {
+    (Severity::High, Evidence::new("key manager", format!("AWS (for account {account})"), "the customer"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::example::{FOREIGN_KEY, KEY_ARN, bucket, denied, key, kms};
+    use crate::example::{FOREIGN_KEY, KEY_ARN, bucket, denied, key, kms};
+    use facts::DefaultEncryption;
 
     fn of(resolved: Fact<ResolvedKey>) -> Outcome {
         check(&bucket(Fact::Known(DefaultEncryption::Kms(kms("alias/a", resolved)))))
@@ -126,6 +139,7 @@ mod tests {
         for arn in [KEY_ARN, FOREIGN_KEY] {
             assert!(matches!(of_key(key(arn)), Outcome::Passed(_)));
         }
+        assert!(matches!(of_key(Key { state: KeyState::Updating, ..key(KEY_ARN) }), Outcome::Passed(_)));
     }
 
     #[test]
@@ -138,7 +152,7 @@ mod tests {
                 with_state(KeyState::PendingDeletion(Some(date))),
                 Severity::Critical,
                 "key state",
-                "PendingDeletion, to be deleted on 2026-12-01T10:00:00Z",
+                "PendingDeletion (deletion on 2026-12-01T10:00:00Z)",
             ),
             (with_state(KeyState::PendingDeletion(None)), Severity::Critical, "key state", "PendingDeletion"),
             (with_state(KeyState::PendingReplicaDeletion), Severity::Critical, "key state", "PendingReplicaDeletion"),
@@ -166,7 +180,7 @@ mod tests {
                 Key { manager: KeyManager::Aws, ..key(FOREIGN_KEY) },
                 Severity::High,
                 "key manager",
-                "AWS, for account 222222222222",
+                "AWS (for account 222222222222)",
             ),
         ] {
             let Outcome::Failed { severity: found, evidence } = of_key(key.clone()) else { panic!("{key:?}") };
@@ -186,7 +200,7 @@ mod tests {
     fn a_missing_key_is_critical() {
         let Outcome::Failed { severity, evidence } = of(Fact::Known(ResolvedKey::Missing)) else { panic!() };
         assert_eq!(severity, Severity::Critical);
-        assert_eq!(evidence[0].value, "alias/a does not exist");
+        assert_eq!(evidence[0].value, "alias/a (no such key)");
     }
 
     #[test]
@@ -195,6 +209,26 @@ mod tests {
         assert!(matches!(of(Fact::Known(ResolvedKey::AwsManagedDefault)), Outcome::NotApplicable(_)));
         assert!(matches!(of_key(aws), Outcome::NotApplicable(_)));
         assert!(matches!(check(&bucket(Fact::Known(DefaultEncryption::SseS3))), Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn the_name_alone_can_say_that_the_key_cannot_be_used() {
+        let named = |reference: &str, resolved| {
+            let used = kms(reference, resolved);
+            check(&bucket(Fact::Known(DefaultEncryption::Kms(used))))
+        };
+        let elsewhere = "arn:aws:kms:eu-west-1:111111111111:key/1234";
+        let unread = || Fact::Unreadable(denied("kms:DescribeKey"));
+        let fact = |outcome: Outcome| match outcome {
+            Outcome::Failed { evidence, .. } => evidence.last().unwrap().fact,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(fact(named(elsewhere, unread())), "key region");
+        assert_eq!(named(KEY_ARN, unread()), Outcome::unreadable(&denied("kms:DescribeKey")));
+        let default = || Fact::Known(ResolvedKey::AwsManagedDefault);
+        assert_eq!(fact(named("arn:aws:kms:us-east-1:222222222222:alias/aws/s3", default())), "key manager");
+        let own = named("arn:aws:kms:us-east-1:111111111111:alias/aws/s3", default());
+        assert!(matches!(own, Outcome::NotApplicable(_)), "{own:?}");
     }
 
     #[test]

@@ -4,12 +4,14 @@ use crate::{PublishError, asff};
 use aws_config::SdkConfig;
 use aws_sdk_securityhub::{
     Client,
+    error::ProvideErrorMetadata,
+    operation::batch_import_findings::BatchImportFindingsError,
     types::{
         AwsSecurityFinding, AwsSecurityFindingFilters, AwsSecurityFindingIdentifier, ImportFindingsError, StringFilter,
         StringFilterComparison, WorkflowUpdate,
     },
 };
-use facts::BucketId;
+use facts::{AccountId, BucketId, Region};
 use findings::{Finding, Plan, Workflow, id_prefix};
 use std::error::Error;
 
@@ -18,41 +20,43 @@ use std::error::Error;
 /// batch stays below the 6 MB that it may have.
 const BATCH: usize = 100;
 
-/// The Security Hub of the account and region that a bucket belongs to.
+/// The Security Hub of an account and region.
 #[derive(Debug)]
 pub struct SecurityHub {
     client: Client,
-    bucket: BucketId,
+    account: AccountId,
+    region: Region,
 }
 
 impl SecurityHub {
-    /// `config` is that of the account that owns the bucket, in the bucket's region: the
-    /// [caller of an import must be that account](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchImportFindings.html).
+    /// `config` is that of the account in the region: the
+    /// [caller of an import must be the account](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchImportFindings.html)
+    /// that owns the bucket.
     #[must_use]
-    pub fn of(config: &SdkConfig, bucket: &BucketId) -> Self {
-        Self::with_client(Client::new(config), bucket)
+    pub fn new(config: &SdkConfig, account: &AccountId, region: &Region) -> Self {
+        Self::with_client(Client::new(config), account, region)
     }
 
-    fn with_client(client: Client, bucket: &BucketId) -> Self {
-        Self { client, bucket: bucket.clone() }
+    fn with_client(client: Client, account: &AccountId, region: &Region) -> Self {
+        Self { client, account: account.clone(), region: region.clone() }
     }
 
-    /// Every finding of ours about the bucket, archived ones too. 1 call for each 100.
+    /// Every finding of ours about a bucket, archived ones too. 1 call for each 100.
     ///
     /// # Errors
     /// A call that failed, a finding that is not as we wrote it.
-    pub async fn standing(&self) -> Result<Vec<Finding>, PublishError> {
+    pub async fn standing(&self, bucket: &BucketId) -> Result<Vec<Finding>, PublishError> {
         let is = |comparison, value: String| StringFilter::builder().comparison(comparison).value(value).build();
         let filters = AwsSecurityFindingFilters::builder()
-            .id(is(StringFilterComparison::Prefix, id_prefix(&self.bucket)))
-            .product_arn(is(StringFilterComparison::Equals, asff::product_arn(&self.bucket)))
-            .aws_account_id(is(StringFilterComparison::Equals, self.bucket.account().to_string()))
+            .id(is(StringFilterComparison::Prefix, id_prefix(bucket)))
+            .product_arn(is(StringFilterComparison::Equals, self.product_arn()))
+            .aws_account_id(is(StringFilterComparison::Equals, self.account.to_string()))
             .build();
         let mut pages = self.client.get_findings().filters(filters).max_results(100).into_paginator().items().send();
         let mut standing = Vec::new();
         while let Some(finding) = pages.next().await {
             let finding = finding.map_err(|error| self.failed("securityhub:GetFindings", error))?;
-            standing.push(asff::from_asff(finding, &self.bucket)?);
+            standing.push(asff::from_asff(finding, bucket)?);
         }
         Ok(standing)
     }
@@ -60,39 +64,50 @@ impl SecurityHub {
     /// Tells Security Hub what a plan asks for; no call where it asks for nothing.
     ///
     /// # Errors
-    /// A call that failed, a finding that was refused: what was told before stays, and a plan made anew asks for the rest.
+    /// A call that failed, a finding that was refused. What could be told was told nevertheless, and a plan made anew asks
+    /// for the rest.
     pub async fn carry_out(&self, plan: &Plan) -> Result<(), PublishError> {
         self.set_workflow(&plan.reopen, Workflow::New).await?;
+        let mut refused = Vec::new();
         for batch in plan.import.chunks(BATCH) {
-            self.import(batch.iter().map(asff::to_asff).collect()).await?;
+            refused.extend(self.import(batch.iter().map(asff::to_asff).collect()).await?);
         }
-        self.set_workflow(&plan.resolve, Workflow::Resolved).await
+        let taken = plan.resolve.iter().filter(|id| refused.iter().all(|refusal| refusal.id.as_ref() != Some(*id)));
+        self.set_workflow(&taken.cloned().collect::<Vec<_>>(), Workflow::Resolved).await?;
+        refused.into_iter().next().map_or(Ok(()), |refusal| Err(refusal.into()))
     }
 
-    /// Imports a batch; what is refused within it is sent once more, alone.
-    async fn import(&self, batch: Vec<AwsSecurityFinding>) -> Result<(), PublishError> {
-        let refused = self.send(batch.clone()).await?;
-        for finding in batch.into_iter().filter(|f| refused.iter().any(|refusal| refusal.id == f.id)) {
-            if let Some(refusal) = self.send(vec![finding]).await?.into_iter().next() {
-                return Err(PublishError::Refused {
-                    id: refusal.id.unwrap_or_default(),
-                    code: refusal.error_code.unwrap_or_default(),
-                    message: refusal.error_message.unwrap_or_default(),
-                });
+    /// Imports a batch; what is refused within it is sent once more, each alone. What is still refused.
+    async fn import(&self, batch: Vec<AwsSecurityFinding>) -> Result<Vec<ImportFindingsError>, PublishError> {
+        let first = self.send(batch.clone()).await?;
+        let mut refused = Vec::new();
+        for refusal in first {
+            match batch.iter().find(|finding| finding.id == refusal.id) {
+                Some(finding) => refused.extend(self.send(vec![finding.clone()]).await?),
+                None => refused.push(refusal),
             }
         }
-        Ok(())
+        Ok(refused)
     }
 
+    /// Sends a batch; what was refused of it. One that is malformed may fail the call as a whole; then all were refused.
     async fn send(&self, batch: Vec<AwsSecurityFinding>) -> Result<Vec<ImportFindingsError>, PublishError> {
-        let answer = self.client.batch_import_findings().set_findings(Some(batch)).send().await;
-        let answer = answer.map_err(|error| self.failed("securityhub:BatchImportFindings", error))?;
-        Ok(answer.failed_findings.unwrap_or_default())
+        match self.client.batch_import_findings().set_findings(Some(batch.clone())).send().await {
+            Ok(answer) => Ok(answer.failed_findings.unwrap_or_default()),
+            Err(error)
+                if error.as_service_error().is_some_and(BatchImportFindingsError::is_invalid_input_exception) =>
+            {
+                let refusal = ImportFindingsError::builder()
+                    .error_code("InvalidInputException")
+                    .error_message(error.message().unwrap_or("something in the batch is malformed"));
+                Ok(batch.into_iter().map(|finding| refusal.clone().set_id(finding.id).build()).collect())
+            }
+            Err(error) => Err(self.failed("securityhub:BatchImportFindings", error)),
+        }
     }
 
     async fn set_workflow(&self, ids: &[String], workflow: Workflow) -> Result<(), PublishError> {
-        const PERMISSION: &str = "securityhub:BatchUpdateFindings";
-        let product = asff::product_arn(&self.bucket);
+        let product = self.product_arn();
         for batch in ids.chunks(BATCH) {
             let identifier = |id: &String| AwsSecurityFindingIdentifier::builder().id(id).product_arn(&product).build();
             let answer = self
@@ -102,23 +117,23 @@ impl SecurityHub {
                 .workflow(WorkflowUpdate::builder().status(asff::to_workflow(workflow)).build())
                 .send()
                 .await
-                .map_err(|error| self.failed(PERMISSION, error))?;
+                .map_err(|error| self.failed("securityhub:BatchUpdateFindings", error))?;
             if let Some(left) = answer.unprocessed_findings.unwrap_or_default().into_iter().next() {
-                return Err(PublishError::Refused {
-                    id: left.finding_identifier.and_then(|identifier| identifier.id).unwrap_or_default(),
-                    code: left.error_code.unwrap_or_default(),
-                    message: left.error_message.unwrap_or_default(),
-                });
+                return Err(left.into());
             }
         }
         Ok(())
     }
 
+    fn product_arn(&self) -> String {
+        asff::product_arn(&self.account, &self.region)
+    }
+
     fn failed(&self, permission: &'static str, error: impl Error + Send + Sync + 'static) -> PublishError {
         PublishError::Call {
             permission,
-            account: self.bucket.account().to_string(),
-            region: self.bucket.region().to_string(),
+            account: self.account.to_string(),
+            region: self.region.to_string(),
             source: Box::new(error),
         }
     }
@@ -133,12 +148,13 @@ mod tests {
             batch_import_findings::BatchImportFindingsOutput, batch_update_findings::BatchUpdateFindingsOutput,
             get_findings::GetFindingsOutput,
         },
-        types::BatchUpdateFindingsUnprocessedFinding,
+        types::{BatchUpdateFindingsUnprocessedFinding, error::InvalidInputException},
     };
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
 
     fn hub(rules: &[&aws_smithy_mocks::Rule]) -> SecurityHub {
-        SecurityHub::with_client(mock_client!(aws_sdk_securityhub, RuleMode::Sequential, rules), &bucket())
+        let client = mock_client!(aws_sdk_securityhub, RuleMode::Sequential, rules);
+        SecurityHub::with_client(client, bucket().account(), bucket().region())
     }
 
     fn refusal(id: &str) -> ImportFindingsError {
@@ -175,6 +191,55 @@ mod tests {
         let error = hub(&[&rule]).carry_out(&plan).await.unwrap_err();
         assert!(error.to_string().contains(&finding(0).id), "{error}");
         assert_eq!(rule.num_calls(), 2);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_refused_does_not_hold_up_the_others() {
+        let refuse = |ids: &'static [usize]| {
+            move || {
+                let refused = ids.iter().map(|id| refusal(&finding(*id).id)).collect();
+                BatchImportFindingsOutput::builder().set_failed_findings(Some(refused)).build()
+            }
+        };
+        let all = mock!(Client::batch_import_findings).then_output(refuse(&[0, 1]));
+        let first_again = mock!(Client::batch_import_findings).then_output(refuse(&[0]));
+        let second_again = mock!(Client::batch_import_findings).then_output(done);
+        let resolve = mock!(Client::batch_update_findings)
+            .match_requests(|request| {
+                let ids: Vec<_> =
+                    request.finding_identifiers().iter().filter_map(|identifier| identifier.id()).collect();
+                ids == [finding(2).id]
+            })
+            .then_output(|| BatchUpdateFindingsOutput::builder().build());
+        let plan = Plan {
+            import: (0..3).map(finding).collect(),
+            resolve: vec![finding(0).id, finding(2).id],
+            ..Plan::default()
+        };
+        let error = hub(&[&all, &first_again, &second_again, &resolve]).carry_out(&plan).await.unwrap_err();
+        assert!(error.to_string().contains(&finding(0).id), "{error}");
+        assert_eq!(resolve.num_calls(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_what_was_not_sent_is_an_error_too() {
+        let refuse = || BatchImportFindingsOutput::builder().failed_findings(refusal("another")).build();
+        let plan = Plan { import: vec![finding(0)], ..Plan::default() };
+        let rule = mock!(Client::batch_import_findings).then_output(refuse);
+        assert!(matches!(hub(&[&rule]).carry_out(&plan).await, Err(PublishError::Refused { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_is_refused_as_a_whole_is_sent_one_by_one() {
+        let invalid = || BatchImportFindingsError::InvalidInputException(InvalidInputException::builder().build());
+        let whole = mock!(Client::batch_import_findings)
+            .match_requests(|request| request.findings().len() == 2)
+            .then_error(invalid);
+        let good = mock!(Client::batch_import_findings).then_output(done);
+        let bad = mock!(Client::batch_import_findings).then_error(invalid);
+        let plan = Plan { import: (0..2).map(finding).collect(), ..Plan::default() };
+        let error = hub(&[&whole, &good, &bad]).carry_out(&plan).await.unwrap_err();
+        assert!(matches!(&error, PublishError::Refused { id, .. } if *id == finding(1).id), "{error}");
     }
 
     #[tokio::test]
@@ -227,14 +292,17 @@ mod tests {
         };
         let first = mock!(Client::get_findings)
             .match_requests(|request| {
-                let id = request.filters().and_then(|filters| filters.id().first()).and_then(|filter| filter.value());
-                id == Some("cmkwatch/aws/111111111111/eu-west-1/acme/")
+                let filters = request.filters().unwrap();
+                let value = |filter: &[StringFilter]| filter[0].value().unwrap().to_owned();
+                value(filters.id()) == "cmkwatch/aws/111111111111/eu-west-1/acme/"
+                    && value(filters.product_arn()) == asff::product_arn(bucket().account(), bucket().region())
+                    && value(filters.aws_account_id()) == "111111111111"
             })
             .then_output(move || page(0, Some("more")));
         let second = mock!(Client::get_findings)
             .match_requests(|request| request.next_token() == Some("more"))
             .then_output(move || page(1, None));
-        assert_eq!(hub(&[&first, &second]).standing().await.unwrap(), [finding(0), finding(1)]);
+        assert_eq!(hub(&[&first, &second]).standing(&bucket()).await.unwrap(), [finding(0), finding(1)]);
     }
 
     #[tokio::test]
@@ -243,7 +311,7 @@ mod tests {
             let finding = AwsSecurityFinding::builder().id("cmkwatch/x").build();
             GetFindingsOutput::builder().findings(finding).build()
         };
-        let error = hub(&[&mock!(Client::get_findings).then_output(strange)]).standing().await.unwrap_err();
+        let error = hub(&[&mock!(Client::get_findings).then_output(strange)]).standing(&bucket()).await.unwrap_err();
         assert!(matches!(&error, PublishError::NotOurs { id, .. } if id == "cmkwatch/x"), "{error}");
     }
 }
