@@ -5,6 +5,8 @@ PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 # cargo-lambda and its linker come with the virtual environment.
 LAMBDA := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cargo lambda build --locked
+FUNCTIONS := $(notdir $(wildcard functions/*))
+BINS := $(addprefix --bin ,$(FUNCTIONS))
 ARCH ?= arm64
 REGION ?= us-east-1
 export PYTHONPATH := $(CURDIR)/tests
@@ -24,8 +26,11 @@ sandbox: functions ## Run the local AWS with cmkwatch in it until Ctrl-C; target
 
 test: check unit-test end-to-end-test ## Run every check and every test.
 
-check: ## Check formatting, lints and docs.
+check: $(INSTALLED) ## Check formatting, lints, docs and templates.
 	cargo fmt --all --check
+	$(VENV)/bin/ruff format --quiet --check --config tests/sandbox/ruff.toml tests/sandbox
+	$(VENV)/bin/ruff check --quiet --config tests/sandbox/ruff.toml tests/sandbox
+	$(VENV)/bin/cfn-lint infra/*.yaml
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
 
@@ -38,32 +43,32 @@ end-to-end-test: functions ## Run the functions in the local AWS.
 
 functions: $(INSTALLED)  ## Build the functions for the local AWS.
 	@echo "building the functions; the first time the AWS SDK takes some minutes"
-	$(LAMBDA) --profile sandbox --bin on-change
-	@cp infra/cmkwatch.toml target/lambda/on-change/
+	$(LAMBDA) --profile sandbox $(BINS)
+	@for function in $(FUNCTIONS); do cp infra/cmkwatch.toml target/lambda/$$function/; done
 
-$(INSTALLED): tests/sandbox/requirements.txt
+$(INSTALLED): tests/sandbox/requirements.txt tests/sandbox/constraints.txt
 	@echo "installing the local AWS and cargo-lambda into $(VENV)"
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed")'
 	python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $< --constraint tests/sandbox/constraints.txt
 	@touch $@
 
 deploy: $(INSTALLED) ## Deploy the hub: ARTIFACTS=bucket ORGANIZATION_ID=o-... [ARCH=arm64|x86_64] [REGION=us-east-1].
 	@test -n "$(ARTIFACTS)" -a -n "$(ORGANIZATION_ID)" || { echo "make deploy ARTIFACTS=bucket ORGANIZATION_ID=o-..."; exit 1; }
-	$(LAMBDA) --release --target $(if $(filter arm64,$(ARCH)),aarch64,x86_64)-unknown-linux-gnu --bin on-change
-	@cp infra/cmkwatch.toml target/lambda/on-change/
+	$(LAMBDA) --release --target $(if $(filter arm64,$(ARCH)),aarch64,x86_64)-unknown-linux-gnu $(BINS)
+	@for function in $(FUNCTIONS); do cp infra/cmkwatch.toml target/lambda/$$function/; done
 	$(PYTHON) -m awscli cloudformation package --region $(REGION) --template-file infra/template.yaml \
 	  --s3-bucket $(ARTIFACTS) --output-template-file target/template.yaml
 	$(PYTHON) -m awscli cloudformation deploy --region $(REGION) --template-file target/template.yaml \
 	  --stack-name cmkwatch --capabilities CAPABILITY_NAMED_IAM CAPABILITY_AUTO_EXPAND \
-	  --parameter-overrides OrganizationId=$(ORGANIZATION_ID) Architecture=$(ARCH)
+	  --no-fail-on-empty-changeset --parameter-overrides OrganizationId=$(ORGANIZATION_ID) Architecture=$(ARCH)
 
 deploy-member: $(INSTALLED) ## Deploy a member, with its credentials: BUS_ARN=... ROLE_ARN=... ORGANIZATION_ID=o-... HOME_REGION=... [REGION=...].
 	@test -n "$(BUS_ARN)" -a -n "$(ROLE_ARN)" -a -n "$(ORGANIZATION_ID)" -a -n "$(HOME_REGION)" || \
 	  { echo "make deploy-member BUS_ARN=... ROLE_ARN=... ORGANIZATION_ID=o-... HOME_REGION=..."; exit 1; }
 	$(PYTHON) -m awscli cloudformation deploy --region $(REGION) --template-file infra/member.yaml \
 	  --stack-name cmkwatch-member --capabilities CAPABILITY_NAMED_IAM \
-	  --parameter-overrides HubBusArn=$(BUS_ARN) OnChangeRoleArn=$(ROLE_ARN) OrganizationId=$(ORGANIZATION_ID) \
+	  --no-fail-on-empty-changeset --parameter-overrides HubBusArn=$(BUS_ARN) OnChangeRoleArn=$(ROLE_ARN) OrganizationId=$(ORGANIZATION_ID) \
 	  HomeRegion=$(HOME_REGION)
 
 clean: ## Remove everything that was built or installed.

@@ -1,7 +1,11 @@
 //! Every scenario through the pure evaluation: the facts that AWS would give, judged.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first thing that is not as expected")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test may stop at the first thing that is not as expected"
+)]
 
-use cmkwatch_tests::{Encryption, KeySetup, Scenario, Spelling, root, scenarios};
+use cmkwatch_tests::{Encryption, KeySetup, Refused, Scenario, Spelling, State, root, scenarios};
 use controls::{Outcome, Settings, Verdict, judge};
 use facts::{
     Algorithm, Bucket, BucketId, DefaultEncryption, EncryptionRule, Fact, Key, KeyManager, KeyReference, KeyState,
@@ -39,13 +43,14 @@ fn bucket(scenario: &Scenario) -> Bucket {
     Bucket {
         id,
         read_at: Timestamp::UNIX_EPOCH,
-        tags: unless_refused(scenario, "s3:GetBucketTagging", tags),
-        encryption: unless_refused(scenario, "s3:GetEncryptionConfiguration", encryption(scenario)),
+        tags: unless_refused(scenario, Refused::Tags, tags),
+        encryption: unless_refused(scenario, Refused::Encryption, encryption(scenario)),
     }
 }
 
-fn unless_refused<T>(scenario: &Scenario, permission: &'static str, value: T) -> Fact<T> {
-    if scenario.refused.iter().any(|refused| refused == permission) {
+fn unless_refused<T>(scenario: &Scenario, refused: Refused, value: T) -> Fact<T> {
+    if scenario.refused == Some(refused) {
+        let permission = refused.action();
         Fact::Unreadable(Unreadable { permission, subject: "it".into(), code: "AccessDenied".into() })
     } else {
         Fact::Known(value)
@@ -53,14 +58,8 @@ fn unless_refused<T>(scenario: &Scenario, permission: &'static str, value: T) ->
 }
 
 fn encryption(scenario: &Scenario) -> DefaultEncryption {
-    let key = |reference| UsedKey { resolved: resolved(scenario, &reference), reference };
-    match DefaultEncryption::of(&scenario.encryption.iter().map(|e| rule(e, scenario)).collect::<Vec<_>>()) {
-        DefaultEncryption::Kms(reference) => DefaultEncryption::Kms(key(reference)),
-        DefaultEncryption::KmsDsse(reference) => DefaultEncryption::KmsDsse(key(reference)),
-        DefaultEncryption::SseS3 => DefaultEncryption::SseS3,
-        DefaultEncryption::Unknown(name) => DefaultEncryption::Unknown(name),
-        DefaultEncryption::Contradictory => DefaultEncryption::Contradictory,
-    }
+    let rules: Vec<_> = scenario.encryption.iter().map(|encryption| rule(encryption, scenario)).collect();
+    DefaultEncryption::of(&rules).map_key(|reference| UsedKey { resolved: resolved(scenario, &reference), reference })
 }
 
 fn rule(encryption: &Encryption, scenario: &Scenario) -> EncryptionRule {
@@ -89,15 +88,14 @@ fn resolved(scenario: &Scenario, reference: &KeyReference) -> Fact<ResolvedKey> 
         (_, Some(key)) => ResolvedKey::Found(Key {
             arn: arn(key).parse().unwrap(),
             manager: KeyManager::Customer,
-            state: match key.state.as_str() {
-                "Enabled" => KeyState::Enabled,
-                "Disabled" => KeyState::Disabled,
-                "PendingDeletion" => KeyState::PendingDeletion(None),
-                other => panic!("no scenario can make a key {other}"),
+            state: match key.state {
+                State::Enabled => KeyState::Enabled,
+                State::Disabled => KeyState::Disabled,
+                State::PendingDeletion => KeyState::PendingDeletion(None),
             },
             spec: key.spec.clone(),
             usage: key.usage.clone(),
         }),
     };
-    unless_refused(scenario, "kms:DescribeKey", found)
+    unless_refused(scenario, Refused::Key, found)
 }

@@ -8,6 +8,8 @@ import pathlib
 import signal
 import sys
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from . import organization, server
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -15,14 +17,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 def main():
     arguments = _arguments()
-    folder = ROOT / "target" / "local-aws"
-    folder.mkdir(parents=True, exist_ok=True)
+    arguments.folder.mkdir(parents=True, exist_ok=True)
     port = arguments.port or server.free_port()
-    server.prepare(port, folder)
+    server.prepare(port, arguments.folder)
     try:
         asyncio.run(_run(arguments, port))
-    except RuntimeError as error:
-        sys.exit(f"the sandbox did not start: {error}\nmore in {folder / 'server.log'}")
+    except (RuntimeError, OSError, BotoCoreError, ClientError) as error:
+        sys.exit(f"the sandbox did not start: {error}\nmore in {arguments.folder / 'server.log'}")
     finally:
         arguments.json.unlink(missing_ok=True)
 
@@ -30,7 +31,12 @@ def main():
 def _arguments():
     parser = argparse.ArgumentParser(prog="sandbox", description="A local AWS with cmkwatch deployed in it.")
     parser.add_argument("--port", type=int, help="the port on 127.0.0.1; a free one if not given")
-    parser.add_argument("--json", type=pathlib.Path, default=ROOT / "target" / "sandbox.json", help="where to say what is where")
+    parser.add_argument(
+        "--json", type=pathlib.Path, default=ROOT / "target" / "sandbox.json", help="where to say what is where"
+    )
+    parser.add_argument(
+        "--folder", type=pathlib.Path, default=ROOT / "target" / "local-aws", help="for its log and files"
+    )
     parser.add_argument("--settle-delay", type=int, default=2, help="seconds that a change waits before it is judged")
     parser.add_argument("--while-stdin-is-open", action="store_true", help="stop when standard input ends, too")
     return parser.parse_args()
@@ -61,7 +67,7 @@ def _start(arguments, port):
     from . import deploy
 
     print(f"starting a local AWS at http://127.0.0.1:{port} and deploying cmkwatch into it", flush=True)
-    outputs = deploy.deploy(ROOT, arguments.settle_delay)
+    outputs = deploy.deploy(ROOT, arguments.folder, arguments.settle_delay)
     deploy.wait_until_handled(outputs)
     told = {
         "endpoint": f"http://127.0.0.1:{port}",

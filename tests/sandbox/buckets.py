@@ -25,5 +25,3 @@ def owner_and_region(bucket):
     owner = s3._bucket_owner_account(bucket)
     record = s3._buckets.get_scoped(owner, None, bucket) if owner else None
     return (owner, record["region"]) if record else (None, None)
-
-

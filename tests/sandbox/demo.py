@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "target" / "local-aws-demo"
 PATIENCE = 30
 MARKS = {"PASSED": "[green]✔", "FAILED": "[red]✘", "WARNING": "[yellow]?"}
 BUCKET = "acme-invoices"
@@ -29,12 +30,12 @@ class Unexpected(Exception):
 def main():
     with tempfile.TemporaryDirectory() as folder:
         told = pathlib.Path(folder) / "sandbox.json"
-        command = [sys.executable, "-m", "sandbox", "--while-stdin-is-open", "--json", str(told)]
+        command = [sys.executable, "-m", "sandbox", "--while-stdin-is-open", "--json", told, "--folder", FOLDER]
         sandbox = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         try:
             with console.status("starting a local AWS and deploying infra/template.yaml and infra/member.yaml into it"):
                 if not any(line.strip() == "ready" for line in sandbox.stdout):
-                    raise Unexpected("the local AWS did not start; see target/local-aws/server.log")
+                    raise Unexpected(f"the local AWS did not start; see {FOLDER}/server.log")
             Story(json.loads(told.read_text())).play()
         except Unexpected as error:
             console.print(f"\n[red]✘ {escape(str(error))}[/]")
@@ -73,7 +74,9 @@ class Story:
         hub, home = self.told["hub_account"], self.told["home_region"]
         console.rule("cmkwatch: a bucket drifts, Security Hub says so")
         console.print(f"cmkwatch runs in account {hub}, {home}. Everything below happens in account {self.account},")
-        console.print(f"{self.region}, through the S3 API; the findings are read back from the Security Hub of that account.")
+        console.print(
+            f"{self.region}, through the S3 API; the findings are read back from the Security Hub of that account."
+        )
         kms_failed = {"encrypted-with-kms": "FAILED NEW opened", "encrypted-with-cmk": "FAILED NEW opened"}
         resolved = {"encrypted-with-kms": "PASSED RESOLVED", "encrypted-with-cmk": "PASSED RESOLVED resolved",
                     "key-usable": "PASSED RESOLVED first-seen"}  # fmt: skip

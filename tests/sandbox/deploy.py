@@ -1,11 +1,14 @@
-"""Deploys infra/template.yaml and infra/member.yaml as they stand, with the same commands as `make deploy`."""
+"""Deploys infra/template.yaml and infra/member.yaml as they stand."""
 
 import json
 import os
 import subprocess
 import sys
+import time
+import uuid
 
 import boto3
+from botocore.config import Config
 
 from . import organization
 
@@ -20,25 +23,26 @@ def client(service, account, region=organization.HOME):
         region_name=region,
         aws_access_key_id=account,
         aws_secret_access_key="sandbox",
+        config=Config(retries={"total_max_attempts": 1}),
     )
 
 
-def deploy(root, settle_delay):
+def deploy(root, folder, settle_delay):
     """Security Hub everywhere, the hub's stack, then the members'; the outputs of the hub's stack."""
     for account in organization.ACCOUNTS:
         for region in organization.REGIONS:
             client("securityhub", account, region).enable_security_hub()
-    outputs = _deploy_hub(root, settle_delay)
+    outputs = _deploy_hub(root, folder, settle_delay)
     for account in organization.ACCOUNTS:
         for region in organization.REGIONS:
             _deploy_member(root, account, region, outputs)
     return outputs
 
 
-def _deploy_hub(root, settle_delay):
+def _deploy_hub(root, folder, settle_delay):
+    """As `make deploy` does it: packaged and deployed with the AWS CLI."""
     client("s3", organization.HUB).create_bucket(Bucket=_ARTIFACTS)
-    packaged = root / "target" / "local-aws" / "template.yaml"
-    template = root / "infra" / "template.yaml"
+    packaged, template = folder / "template.yaml", root / "infra" / "template.yaml"
     _aws("package", "--template-file", template, "--s3-bucket", _ARTIFACTS, "--output-template-file", packaged)
     parameters = {
         "OrganizationId": organization.ID,
@@ -91,9 +95,6 @@ def _aws(*arguments):
 
 def wait_until_handled(outputs, patience=60):
     """Waits until a change made now leads to a finding: makes a bucket, waits for its finding, deletes it."""
-    import time
-    import uuid
-
     member = organization.MEMBERS[0]
     name = f"sandbox-ready-{uuid.uuid4().hex[:12]}"
     storage, hub = client("s3", member), client("securityhub", member)

@@ -82,10 +82,9 @@ def _refusal(bus_arn, arn, bus, role_arn):
     policies = iam_evaluator._gather_role_policies(name, role_at.account_id)
     if iam_evaluator.evaluate(context, policies).decision != "Allow":
         return f"{role_arn} may not put events there"
-    if arn.account_id != get_account_id():
-        policy = eventbridge._event_bus_policies.get_scoped(arn.account_id, arn.region, bus)
-        if not policy or iam_evaluator.evaluate_resource_policy(policy, context).decision != "Allow":
-            return "the bus's policy does not allow it"
+    policy = eventbridge._event_bus_policies.get_scoped(arn.account_id, arn.region, bus)
+    if not policy or iam_evaluator.evaluate_resource_policy(policy, context).decision != "Allow":
+        return "the bus's policy does not allow it"
     return None
 
 

@@ -55,6 +55,7 @@ def _patch_reserved_aliases():
 
     def describe_key(request):
         name = request.get("KeyId", "")
+        name = name.rpartition(":")[2] if name.startswith(f"arn:aws:kms:{get_region()}:{get_account_id()}:") else name
         if name.startswith("alias/aws/") and not kms._resolve_key(name):
             before = set(kms._keys)
             kms._create_key({"Description": f"Made for {name}"})

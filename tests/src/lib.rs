@@ -1,5 +1,6 @@
 //! What the tests of the whole share: the scenarios, and the sandbox that some of them are played in.
 #![allow(
+    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
@@ -14,7 +15,7 @@ mod scenario;
 
 pub use place::{MadeKey, Place};
 pub use sandbox::{Sandbox, sandbox};
-pub use scenario::{Encryption, KeySetup, Scenario, Spelling, scenarios};
+pub use scenario::{Encryption, KeySetup, Refused, Scenario, Spelling, State, scenarios};
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
 //! An account and a region of the sandbox, and what a test does there.
 
-use crate::{Encryption, KeySetup, Scenario, Spelling, root, sandbox};
+use crate::{Encryption, KeySetup, Refused, Scenario, Spelling, State, root, sandbox};
 use aws_config::SdkConfig;
 use aws_sdk_kms::types::{KeySpec, KeyUsageType};
 use aws_sdk_s3::types::{
@@ -16,7 +16,7 @@ use std::{
 };
 
 /// How long a change may take to show in Security Hub.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An account and a region of the sandbox.
 #[derive(Debug, Clone)]
@@ -69,10 +69,15 @@ impl Place {
         }
         request.send().await.unwrap();
         if let Some(class) = class {
-            let tag = Tag::builder().key("data-classification").value(class).build().unwrap();
-            let tagging = Tagging::builder().tag_set(tag).build().unwrap();
-            self.s3().put_bucket_tagging().bucket(name).tagging(tagging).send().await.unwrap();
+            self.tag(name, class).await;
         }
+    }
+
+    /// Tags a bucket with a class.
+    pub async fn tag(&self, name: &str, class: &str) {
+        let tag = Tag::builder().key("data-classification").value(class).build().unwrap();
+        let tagging = Tagging::builder().tag_set(tag).build().unwrap();
+        self.s3().put_bucket_tagging().bucket(name).tagging(tagging).send().await.unwrap();
     }
 
     /// Sets a bucket's default encryption.
@@ -95,10 +100,10 @@ impl Place {
         let made = kms.create_key().key_spec(spec).key_usage(usage).send().await.unwrap().key_metadata.unwrap();
         let alias = format!("alias/{alias}");
         kms.create_alias().alias_name(&alias).target_key_id(&made.key_id).send().await.unwrap();
-        match setup.state.as_str() {
-            "Disabled" => drop(kms.disable_key().key_id(&made.key_id).send().await.unwrap()),
-            "PendingDeletion" => drop(kms.schedule_key_deletion().key_id(&made.key_id).send().await.unwrap()),
-            _ => {}
+        match setup.state {
+            State::Enabled => {}
+            State::Disabled => drop(kms.disable_key().key_id(&made.key_id).send().await.unwrap()),
+            State::PendingDeletion => drop(kms.schedule_key_deletion().key_id(&made.key_id).send().await.unwrap()),
         }
         MadeKey { arn: made.arn.unwrap(), id: made.key_id, alias }
     }
@@ -118,8 +123,8 @@ impl Place {
     /// Makes the bucket of a scenario as it says; its name.
     pub async fn set_up(&self, scenario: &Scenario) -> String {
         let bucket = self.bucket_name(&scenario.name);
-        for action in &scenario.refused {
-            self.refuse(action, &bucket);
+        if let Some(refused @ (Refused::Encryption | Refused::Tags)) = scenario.refused {
+            self.refuse(refused, &format!("arn:aws:s3:::{bucket}"), &bucket);
         }
         self.create_bucket(&bucket, scenario.class.as_deref()).await;
         if let Some(encryption) = &scenario.encryption {
@@ -137,8 +142,8 @@ impl Place {
             _ => self.clone(),
         };
         let key = there.create_key(setup, bucket).await;
-        if scenario.refused.iter().any(|action| action.starts_with("kms:")) {
-            self.refuse_on("kms:DescribeKey", &key.arn, bucket);
+        if scenario.refused == Some(Refused::Key) {
+            self.refuse(Refused::Key, &key.arn, bucket);
         }
         Some(match encryption.key? {
             Spelling::Id => key.id,
@@ -148,14 +153,9 @@ impl Place {
         })
     }
 
-    fn refuse(&self, action: &str, bucket: &str) {
-        if action.starts_with("s3:") {
-            self.refuse_on(action, &format!("arn:aws:s3:::{bucket}"), bucket);
-        }
-    }
-
-    /// Takes an action on one resource from the member role.
-    fn refuse_on(&self, action: &str, resource: &str, name: &str) {
+    /// Takes an action on one resource from the member role; `name` is that of the policy.
+    pub fn refuse(&self, refused: Refused, resource: &str, name: &str) {
+        let action = refused.action();
         let policy = format!(
             r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Deny","Action":"{action}","Resource":"{resource}"}}}}"#
         );

@@ -8,7 +8,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
-    sync::OnceLock,
+    sync::LazyLock,
 };
 
 /// What `python -m sandbox` says of itself.
@@ -36,22 +36,25 @@ pub struct Sandbox {
 /// # Panics
 /// Where it does not start; `make test` installs what it needs.
 pub fn sandbox() -> &'static Sandbox {
-    static SANDBOX: OnceLock<(Child, Sandbox)> = OnceLock::new();
-    &SANDBOX.get_or_init(start).1
+    static SANDBOX: LazyLock<(Child, Sandbox)> = LazyLock::new(start);
+    &SANDBOX.1
 }
 
 fn start() -> (Child, Sandbox) {
-    let json = root().join(format!("target/local-aws-{}.json", std::process::id()));
+    let folder = root().join("target/local-aws-tests");
+    let json = folder.join("sandbox.json");
     let mut child = Command::new(root().join("target/venv/bin/python"))
         .args(["-m", "sandbox", "--while-stdin-is-open", "--json"])
         .arg(&json)
+        .arg("--folder")
+        .arg(&folder)
         .env("PYTHONPATH", root().join("tests"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("no target/venv; run `make test`");
     let ready = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).any(|line| line == "ready");
-    assert!(ready, "the sandbox did not start; see target/local-aws/server.log");
+    assert!(ready, "the sandbox did not start; see target/local-aws-tests/server.log");
     let told = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
     (child, told)
 }

@@ -20,11 +20,36 @@ pub struct Scenario {
     pub encryption: Option<Encryption>,
     /// The customer-managed key that the scenario makes, where it makes one.
     pub key: Option<KeySetup>,
-    /// Actions that the member role is refused.
-    #[serde(default)]
-    pub refused: Vec<String>,
+    /// What the member role is refused.
+    pub refused: Option<Refused>,
     /// Status and severity by control (`FAILED HIGH`); a control that is not named has no finding.
     pub expect: BTreeMap<String, String>,
+}
+
+/// An action that the member role can be refused, on the bucket or on the scenario's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Refused {
+    /// The bucket's default encryption.
+    #[serde(rename = "s3:GetEncryptionConfiguration")]
+    Encryption,
+    /// The bucket's tags.
+    #[serde(rename = "s3:GetBucketTagging")]
+    Tags,
+    /// The scenario's key.
+    #[serde(rename = "kms:DescribeKey")]
+    Key,
+}
+
+impl Refused {
+    /// The action, as a policy writes it.
+    #[must_use]
+    pub fn action(self) -> &'static str {
+        match self {
+            Self::Encryption => "s3:GetEncryptionConfiguration",
+            Self::Tags => "s3:GetBucketTagging",
+            Self::Key => "kms:DescribeKey",
+        }
+    }
 }
 
 /// The default encryption.
@@ -53,12 +78,23 @@ pub enum Spelling {
     AliasArn,
 }
 
+/// A state that a key can be put into.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub enum State {
+    /// As it is made.
+    Enabled,
+    /// By DisableKey.
+    Disabled,
+    /// By ScheduleKeyDeletion.
+    PendingDeletion,
+}
+
 /// A key to be made.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct KeySetup {
-    /// `Enabled`, `Disabled` or `PendingDeletion`.
-    pub state: String,
+    /// The state that it is put into.
+    pub state: State,
     /// Its key spec.
     pub spec: String,
     /// Its key usage.
@@ -72,7 +108,7 @@ pub struct KeySetup {
 impl Default for KeySetup {
     fn default() -> Self {
         Self {
-            state: "Enabled".into(),
+            state: State::Enabled,
             spec: "SYMMETRIC_DEFAULT".into(),
             usage: "ENCRYPT_DECRYPT".into(),
             in_another_account: false,

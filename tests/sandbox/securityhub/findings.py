@@ -80,6 +80,7 @@ class Hub:
             return "InvalidInput", "a new finding has CreatedAt equal to UpdatedAt"
         new = {"RecordState": "ACTIVE", "Workflow": {"Status": "NEW"}, **copy.deepcopy(finding)}
         new["Region"], new["_edited"] = self.region, []
+        _add_own_fields(new)
         _from_provider(new, finding)
         mine[finding["Id"]] = new
         self._imported(new)
@@ -89,6 +90,7 @@ class Hub:
         after = copy.deepcopy(finding)
         after.setdefault("RecordState", "ACTIVE")
         after["Region"], after["_edited"] = self.region, before["_edited"]
+        _add_own_fields(after)
         for name in _CUSTOMERS_OWN:
             after.pop(name, None)
             if name in before:
@@ -129,6 +131,17 @@ class Hub:
             resource = f"{finding['ProductArn']}/{finding['Id']}"
             detail = {"findings": [public]}
             events.put(account, region, "aws.securityhub", "Security Hub Findings - Imported", detail, [resource])
+
+
+def _add_own_fields(finding):
+    """Fields that Security Hub adds, and that nobody may send back.
+
+    https://docs.aws.amazon.com/securityhub/latest/userguide/asff-top-level-attributes.html#asff-productfields
+    """
+    fields = finding.setdefault("ProductFields", {})
+    fields["aws/securityhub/FindingId"] = f"{finding['ProductArn']}/{finding['Id']}"
+    fields["aws/securityhub/ProductName"] = finding.get("ProductName", "Default")
+    fields["aws/securityhub/CompanyName"] = finding.get("CompanyName", "Personal")
 
 
 def _from_provider(finding, sent):
