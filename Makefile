@@ -34,7 +34,8 @@ check: $(INSTALLED) ## Check formatting, lints, docs and templates.
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
 
-unit-test: ## Run the tests of crates, functions and structure.
+unit-test: $(INSTALLED) ## Run the tests of crates, functions, structure and the local AWS itself.
+	$(PYTHON) -m unittest --quiet sandbox.test_securityhub
 	cargo test --locked --workspace --exclude cmkwatch-tests
 	cargo test --locked --package cmkwatch-tests --test structure --test scenarios
 
