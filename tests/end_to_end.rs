@@ -174,6 +174,58 @@ async fn duplicates_and_a_reversed_order_change_nothing() {
     assert_eq!(place.findings(&bucket).await, before);
 }
 
+/// What a look at a bucket costs, in calls: 4 where nothing changed; at most 9 where something did, for then the bucket is
+/// looked at once more. The hub's own account is watched as any other, and nobody else makes calls in its second region.
+#[tokio::test]
+async fn a_look_costs_few_calls() {
+    let (hub, place) = (sandbox().hub().await, sandbox().another_region(&sandbox().hub().await).await);
+    let arn = |bucket: &str| format!("arn:aws:s3:::{bucket}");
+    let bucket = place.bucket_name("calls");
+    let key = place.create_key(&KeySetup::default(), &bucket).await;
+    place.create_bucket(&bucket, None).await;
+    until(async || hub.findings_about(&arn(&bucket)).await.len() == 2).await;
+
+    let before = looks(&place).await;
+    place.encrypt(&bucket, "aws:kms", Some(&key.arn)).await;
+    until(async || hub.findings_about(&arn(&bucket)).await.len() == 3).await;
+    let changed = looks(&place).await;
+    assert!(changed - before <= 9, "{:?}", sandbox().calls(&place));
+
+    send(&[event(&place, &bucket, "PutBucketEncryption", "2026-11-01T00:00:00Z")]).await;
+    until(async || looks(&place).await > changed).await;
+    assert_eq!(looks(&place).await - changed, 4, "{:?}", sandbox().calls(&place));
+}
+
+/// The calls of on-change in a place, once no more come.
+async fn looks(place: &Place) -> u64 {
+    let count = || {
+        let calls = sandbox().calls(place);
+        let ours = ["s3:Get", "kms:Describe", "securityhub:"];
+        calls
+            .iter()
+            .filter(|(call, _)| ours.iter().any(|our| call.starts_with(our)))
+            .map(|(_, count)| count)
+            .sum::<u64>()
+    };
+    loop {
+        let before = count();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        if count() == before {
+            return before;
+        }
+    }
+}
+
+async fn until(mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..100 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    panic!("it did not come to hold within 30 s");
+}
+
 /// CloudTrail may name the region that was called; S3 names the one that the bucket lies in. Nothing is forwarded from that
 /// region here, so that the finding can come from this event alone.
 #[tokio::test]

@@ -40,11 +40,11 @@ def load():
     """MiniStack's application with the additions; call `prepare` first."""
     from ministack import app as ministack
 
-    from . import access, buckets, cloudtrail, events, formation, keys, securityhub
+    from . import access, buckets, calls, cloudtrail, events, formation, keys, securityhub
 
     for addition in (access, buckets, events, formation, keys, securityhub):
         addition.install()
-    return cloudtrail.CloudTrail(ministack.app)
+    return calls.Calls(cloudtrail.CloudTrail(ministack.app))
 
 
 async def serve(app, port, stop: asyncio.Event):

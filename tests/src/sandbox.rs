@@ -5,6 +5,7 @@ use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use serde::Deserialize;
 use std::{
+    collections::BTreeMap,
     fs,
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
@@ -86,6 +87,15 @@ impl Sandbox {
     /// The hub, which sees the findings of every account and region.
     pub async fn hub(&self) -> Place {
         self.place(&self.hub_account, &self.home_region).await
+    }
+
+    /// How many calls of each action were made in a place until now. Asking is none.
+    #[must_use]
+    pub fn calls(&self, place: &Place) -> BTreeMap<String, u64> {
+        let url = format!("{}/_sandbox/calls", self.endpoint);
+        let all: BTreeMap<String, u64> = ureq::get(url).call().unwrap().body_mut().read_json().unwrap();
+        let here = format!("{}/{}/", place.account, place.region);
+        all.into_iter().filter_map(|(call, count)| Some((call.strip_prefix(&here)?.to_owned(), count))).collect()
     }
 
     /// A place that differs from another in the account.

@@ -1,0 +1,75 @@
+//! What a finding says.
+
+use crate::example::{Hub, cmk, sse_s3, unreadable, used};
+use facts::{DefaultEncryption, Fact, KeyState, ResolvedKey};
+use findings::fields;
+
+#[test]
+fn descriptions_read_well() {
+    let described = |encryption: Fact<DefaultEncryption>, slug: &str| {
+        let mut hub = Hub::default();
+        hub.observe(encryption, 0);
+        hub.get(slug).description.clone()
+    };
+    let subject = "Bucket acme (class confidential, which requires level cmk)";
+    let missing = || Fact::Known(used("alias/gone", Fact::Known(ResolvedKey::Missing)));
+    let absent = || Fact::Known(used("", Fact::Known(ResolvedKey::AwsManagedDefault)));
+    let date = "2026-12-01T10:00:00Z".parse().unwrap();
+    for (encryption, slug, said) in [
+        (sse_s3(), "encrypted-with-kms", "default encryption is AES256, wanted is aws:kms or aws:kms:dsse."),
+        (sse_s3(), "encrypted-with-cmk", "default encryption is AES256, wanted is a customer-managed key."),
+        (absent(), "encrypted-with-kms", "default encryption is aws:kms, as required."),
+        (absent(), "encrypted-with-cmk", "key is aws/s3 (AWS-managed), wanted is a customer-managed key."),
+        (missing(), "encrypted-with-cmk", "key is alias/gone (no such key), wanted is a customer-managed key."),
+        (missing(), "key-usable", "key is alias/gone (no such key), wanted is a key that can be used."),
+        (
+            cmk(KeyState::PendingDeletion(Some(date))),
+            "key-usable",
+            "key is arn:aws:kms:us-east-1:111111111111:key/1234, wanted is a key that can be used; key state is \
+             PendingDeletion (deletion on 2026-12-01T10:00:00Z), wanted is Enabled.",
+        ),
+        (
+            unreadable(),
+            "key-usable",
+            "it cannot be told whether the control `key-usable` holds: s3:GetEncryptionConfiguration on bucket acme was \
+             answered with AccessDenied.",
+        ),
+        (
+            Fact::Known(DefaultEncryption::Contradictory),
+            "encrypted-with-kms",
+            "it cannot be told whether the control `encrypted-with-kms` holds: default encryption is several rules that \
+             differ, which this version of cmkwatch does not understand.",
+        ),
+    ] {
+        assert_eq!(described(encryption, slug), format!("{subject}: {said}"));
+    }
+}
+
+/// The digest is written into findings: that of a state must not change from one version to the next, or every finding
+/// would seem changed.
+#[test]
+fn the_digest_of_a_state_is_for_ever() {
+    let mut hub = Hub::default();
+    hub.observe(sse_s3(), 0);
+    assert_eq!(hub.get("encrypted-with-kms").product_fields[fields::DIGEST], "b985d264b70fbcb574af570ecad4a109");
+}
+
+#[test]
+fn text_from_outside_is_made_plain() {
+    let mut hub = Hub::default();
+    let evil = "<script>\u{202e}*x*\n".repeat(200);
+    hub.observe(Fact::Known(used(&evil, Fact::Known(ResolvedKey::Missing))), 0);
+    for finding in &hub.findings {
+        let told = finding.product_fields.values().chain([&finding.description]);
+        for text in told.chain(finding.reasons.iter().map(|reason| &reason.description)) {
+            assert!(!text.contains(['<', '\n', '\u{202e}', '*']), "{text}");
+        }
+        assert!(finding.description.chars().count() <= 1024);
+        let fields = &finding.product_fields;
+        assert!(fields.len() <= 50 && fields.iter().all(|(key, value)| key.len() <= 128 && value.len() <= 2048));
+    }
+    assert_eq!(
+        hub.get("encrypted-with-kms").product_fields[fields::CHANGED_BY],
+        "arn:aws:iam::111111111111:user/?jane?"
+    );
+}
