@@ -1,7 +1,7 @@
 //! Facts and settings in, a verdict for each control out.
 //!
 //! A control is one rule that a bucket must keep: one file in `control/`, one entry in [`ALL`], one slug everywhere.
-//! [`judge`] applies those that the bucket's class requires. Nothing here reads, waits or can fail: a fact that could not
+//! [`judge()`] applies those that the bucket's class requires. Nothing here reads, waits or can fail: a fact that could not
 //! be read makes the outcome [`Outcome::Undetermined`].
 
 mod catalogue;

@@ -52,16 +52,16 @@ fn description(observation: &Observation<'_>, verdict: &Verdict) -> String {
         Fact::Unreadable(_) => format!("Bucket {name} (its class could not be read)"),
     };
     let said = match &verdict.outcome {
-        Outcome::Passed(evidence) => join(evidence, |e| format!("{} is {}, as required", e.fact, value(e))),
-        Outcome::Failed { evidence, .. } => join(evidence, sentence),
+        Outcome::Passed(evidence) => join(evidence, |e| format!("{} is {}, as required.", e.fact, value(e))),
+        Outcome::Failed { evidence, .. } => format!("{}. {}", join(evidence, sentence), verdict.control.why),
         Outcome::Undetermined(shortfalls) => format!(
-            "it cannot be told whether the control `{}` holds: {}",
+            "it cannot be told whether the control `{}` holds: {}.",
             verdict.control.slug,
             join(shortfalls, |shortfall| reason(shortfall).description)
         ),
         Outcome::NotApplicable(why) => why.clone(),
     };
-    text::cut(&format!("{subject}: {said}."), 1024)
+    text::cut(&format!("{subject}: {said}"), 1024)
 }
 
 fn join<T>(parts: &[T], say: impl Fn(&T) -> String) -> String {

@@ -1,7 +1,7 @@
 //! A verdict and the finding before it in, the finding to import out.
 //!
 //! Security Hub is the only state: what was true before is the finding that stands, read back by its deterministic id.
-//! [`plan`] compares it with what was judged now and says what must be imported and which workflow
+//! [`plan()`] compares it with what was judged now and says what must be imported and which workflow
 //! statuses must be set; [`plan_gone`] does so for a bucket that is no more, and [`plan_again`] once a plan was carried out. None talks to AWS: that is for `publish`.
 
 mod actor;
