@@ -12,8 +12,8 @@ use publish::SecurityHub;
 const MOST_LOOKS: usize = 5;
 
 impl OnChange {
-    /// Evaluates a bucket and tells its Security Hub what changed; the transitions, for the log. 4 to 6 calls where nothing
-    /// changed, some more where something did, for then it is looked at again.
+    /// Evaluates a bucket and tells its Security Hub what changed; the transitions, for the log. 4 calls where nothing
+    /// changed, up to 10 where something did, for then it is looked at again.
     pub(crate) async fn evaluate(&self, bucket: &BucketId, actor: &Actor) -> anyhow::Result<Vec<String>> {
         match self.follow(bucket, actor).await {
             Err(error) => match other_region(&error) {
