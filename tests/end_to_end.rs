@@ -174,8 +174,8 @@ async fn duplicates_and_a_reversed_order_change_nothing() {
     assert_eq!(place.findings(&bucket).await, before);
 }
 
-/// What a look at a bucket costs, in calls: 4 where nothing changed; at most 10 where something did, for then the bucket is
-/// looked at once more. The hub's own account is watched as any other, and nobody else makes calls in its second region.
+/// What a look at a bucket with a key of its account costs, in calls: 4 where nothing changed; at most 10 where something
+/// did, for then the bucket is looked at once more. The hub's own account is watched as any other, and nobody else makes calls in its second region.
 #[tokio::test]
 async fn a_look_costs_few_calls() {
     let (hub, place) = (sandbox().hub().await, sandbox().another_region(&sandbox().hub().await).await);

@@ -134,7 +134,7 @@ class Call:
         return f"arn:aws:kms:{self.region}:{self.account}:{kind}{name}"
 
     def _common(self, name, source, account, region):
-        now = datetime.datetime.now(datetime.UTC)
+        now = datetime.datetime.now(datetime.timezone.utc)
         return {
             "eventVersion": "1.11",
             "userIdentity": self._identity(),

@@ -10,7 +10,7 @@ from sandbox import organization, server
 
 server.prepare(0, pathlib.Path(tempfile.mkdtemp(prefix="sandbox-")))
 
-from sandbox.securityhub import filters, findings  # noqa: E402 - MiniStack reads the environment when it is imported
+from sandbox.securityhub import filters, findings, service  # noqa: E402 - MiniStack reads the environment when it is imported
 
 MEMBER, OTHER = organization.MEMBERS
 HOME, LINKED = organization.REGIONS
@@ -187,6 +187,16 @@ class Get(StandIn):
         ]:
             with self.subTest(wanted):
                 self.assertEqual(bool(filters.select(self.hub.visible(), copy.deepcopy(wanted))), matches)
+
+    def test_pages(self):
+        for number in range(3):
+            self.hub.put(finding(Id=f"cmkwatch/{number}"))
+        first = service._get(self.hub, {"MaxResults": 2})
+        second = service._get(self.hub, {"MaxResults": 2, "NextToken": first["NextToken"]})
+        self.assertEqual(
+            [f["Id"] for page in (first, second) for f in page["Findings"]], [f"cmkwatch/{n}" for n in range(3)]
+        )
+        self.assertNotIn("NextToken", second)
 
     def test_a_filter_that_is_not_there_is_an_error(self):
         self.imported()

@@ -29,6 +29,8 @@ pub enum CollectError {
         permission: &'static str,
         /// What was asked about.
         subject: String,
+        /// True where AWS answered, if with an error.
+        answered: bool,
         /// What went wrong.
         #[source]
         source: Box<dyn Error + Send + Sync>,
@@ -59,9 +61,9 @@ impl CollectError {
         matches!(self, Self::Credentials { refused: true, .. })
     }
 
-    /// True where a call was not answered as it should have been.
-    pub(crate) fn is_failed_call(&self) -> bool {
-        matches!(self, Self::Call { .. })
+    /// True where nobody answered.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Call { answered: false, .. })
     }
 }
 
@@ -106,7 +108,10 @@ impl Question {
                     find::<AssumeRoleError>(&error).and_then(ProvideErrorMetadata::code) == Some("AccessDenied");
                 Err(CollectError::Credentials { subject, refused, source: Box::new(error) })
             }
-            _ => Err(CollectError::Call { permission, subject, source: Box::new(error) }),
+            _ => {
+                let answered = error.raw_response().is_some();
+                Err(CollectError::Call { permission, subject, answered, source: Box::new(error) })
+            }
         }
     }
 

@@ -48,7 +48,7 @@ async fn ask(
         foreign(accounts, bucket, reference, &kms).await
     };
     match answer {
-        Err(error) if error.is_failed_call() && region != bucket.region() => Ok(Fact::Unreadable(Unreadable {
+        Err(error) if error.is_unanswered() && region != bucket.region() => Ok(Fact::Unreadable(Unreadable {
             permission: "kms:DescribeKey",
             subject: format!("key {reference}"),
             code: format!("no answer from region {region}"),
@@ -191,7 +191,7 @@ mod tests {
             "`kms:DescribeKey` on key alias/acme: AccessDeniedException"
         );
         let failed = described(|| kms_error(400, "ThrottlingException")).await.unwrap_err();
-        assert!(matches!(failed, CollectError::Call { .. }));
+        assert!(matches!(failed, CollectError::Call { answered: true, .. }));
         let incomplete = described(|| answer(200, "{\"KeyMetadata\":{\"KeyId\":\"1\"}}")).await.unwrap_err();
         assert!(matches!(incomplete, CollectError::Incomplete { .. }));
     }

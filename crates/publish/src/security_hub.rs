@@ -64,8 +64,8 @@ impl SecurityHub {
     /// Tells Security Hub what a plan asks for; no call where it asks for nothing.
     ///
     /// # Errors
-    /// A call that failed, a finding that was refused. What could be told was told nevertheless, and a plan made anew asks
-    /// for the rest.
+    /// A call that failed, a finding that was refused; a refused finding holds up no other. A plan made anew asks for the
+    /// rest.
     pub async fn carry_out(&self, plan: &Plan) -> Result<(), PublishError> {
         self.set_workflow(&plan.reopen, Workflow::New).await?;
         let mut refused = Vec::new();

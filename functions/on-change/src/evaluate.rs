@@ -6,18 +6,20 @@ use collect::{CollectError, Collected};
 use controls::judge;
 use facts::{BucketId, Region};
 use findings::{Actor, Finding, Observation, Plan, after, fields, latest, plan_again, plan_gone};
+use jiff::Timestamp;
 use publish::SecurityHub;
 
 /// How often a bucket is looked at before it is left to a later run: it changes faster than it can be judged.
 const MOST_LOOKS: usize = 5;
 
 impl OnChange {
-    /// Evaluates a bucket and tells its Security Hub what changed; the transitions, for the log. 4 calls where nothing
-    /// changed, up to 10 where something did, for then it is looked at again.
+    /// Evaluates a bucket and tells its Security Hub what changed; the transitions, for the log. With a key of the bucket's
+    /// account that is 4 calls where nothing changed, and up to 10 where something did and the next look finds it so.
     pub(crate) async fn evaluate(&self, bucket: &BucketId, actor: &Actor) -> anyhow::Result<Vec<String>> {
+        let read_at = (self.now)();
         match self.follow(bucket, actor).await {
             Err(error) => match other_region(&error) {
-                Some(region) => self.follow_to(region.parse()?, bucket, actor).await,
+                Some(region) => self.follow_to(region.parse()?, bucket, read_at, actor).await,
                 None => Err(error),
             },
             told => told,
@@ -25,13 +27,20 @@ impl OnChange {
     }
 
     /// The bucket lies in another region than the event said: it was deleted and made again there, or the event named the
-    /// region of the call. What stands in the region of the event is about a bucket that is no more.
-    async fn follow_to(&self, region: Region, bucket: &BucketId, actor: &Actor) -> anyhow::Result<Vec<String>> {
+    /// region of the call. What stands in the region of the event is about a bucket that was no more at `read_at`.
+    async fn follow_to(
+        &self,
+        region: Region,
+        bucket: &BucketId,
+        read_at: Timestamp,
+        actor: &Actor,
+    ) -> anyhow::Result<Vec<String>> {
         let there = BucketId::new(bucket.account().clone(), region, bucket.name().clone())?;
-        let told = self.follow(&there, actor).await?;
-        let (hub, read_at) = (self.security_hub(bucket).await, (self.now)());
+        let told = self.follow(&there, actor).await;
+        // Whether or not that could be told.
+        let hub = self.security_hub(bucket).await;
         hub.carry_out(&plan_gone(bucket, read_at, Some(actor), &hub.standing(bucket).await?)).await?;
-        Ok(told)
+        told
     }
 
     /// Looks at the bucket, and again whenever there was something to tell, until there is not.

@@ -1,10 +1,10 @@
-//! What must hold: the customer-managed key of the bucket's default encryption exists, is Enabled, is a symmetric
-//! encryption key, and lies in the bucket's region.
+//! What must hold: the key of the bucket's default encryption exists, is Enabled, is a symmetric encryption key, lies in the
+//! bucket's region, and, where AWS manages it, serves the bucket's account.
 //!
 //! Follows [the states of KMS keys](https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html) and
 //! [SSE-KMS](https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html): the key must be symmetric and
 //! in the bucket's region. S3 accepts any key in PutBucketEncryption; what is wrong with it shows when somebody uploads.
-//! A key that AWS manages cannot be disabled or deleted, and that it is one is `encrypted_with_cmk`'s finding.
+//! The account's own AWS-managed key is always usable, and that it is one is `encrypted_with_cmk`'s finding.
 
 use crate::{Control, Evidence, Level, Outcome, Severity, control::kms_key};
 use facts::{AccountId, Bucket, Fact, Key, KeyManager, KeyReference, KeyState, Region, ResolvedKey, UsedKey};
@@ -40,10 +40,8 @@ fn check_used(UsedKey { reference, resolved }: &UsedKey, bucket: &Bucket) -> Out
             let value = format!("{reference} (no such key)");
             failed(vec![(Severity::Critical, Evidence::new("key", value, WANTED))])
         }
-        Fact::Known(ResolvedKey::Found(key))
-            if key.manager != KeyManager::Aws || key.arn.account() != bucket.id.account() =>
-        {
-            let faults = [state(&key.state), kind(key), region(key.arn.region(), bucket), owner(key)];
+        Fact::Known(ResolvedKey::Found(key)) if key.manager != KeyManager::Aws || serves_another(key, bucket) => {
+            let faults = [state(&key.state), kind(key), region(key.arn.region(), bucket), owner(key, bucket)];
             judged(key.arn.as_str(), faults.into_iter().flatten().collect())
         }
         Fact::Known(ResolvedKey::AwsManagedDefault) if named.iter().any(Option::is_some) => {
@@ -107,9 +105,14 @@ fn named_region(reference: &KeyReference, bucket: &Bucket) -> Fault {
     reference.region().and_then(|is| region(is, bucket))
 }
 
-/// A key that AWS manages for another account serves that account alone.
-fn owner(key: &Key) -> Fault {
-    (key.manager == KeyManager::Aws).then(|| aws_for(key.arn.account()))
+/// A key that AWS manages serves one account in one region.
+fn serves_another(key: &Key, bucket: &Bucket) -> bool {
+    key.arn.account() != bucket.id.account() || key.arn.region() != bucket.id.region()
+}
+
+fn owner(key: &Key, bucket: &Bucket) -> Fault {
+    let foreign = key.manager == KeyManager::Aws && key.arn.account() != bucket.id.account();
+    foreign.then(|| aws_for(key.arn.account()))
 }
 
 fn named_owner(reference: &KeyReference, bucket: &Bucket) -> Fault {
@@ -227,6 +230,11 @@ mod tests {
         assert_eq!(named(KEY_ARN, unread()), Outcome::unreadable(&denied("kms:DescribeKey")));
         let default = || Fact::Known(ResolvedKey::AwsManagedDefault);
         assert_eq!(fact(named("arn:aws:kms:us-east-1:222222222222:alias/aws/s3", default())), "key manager");
+        // ... whether or not AWS made that key yet.
+        let made = Key { manager: KeyManager::Aws, ..key(elsewhere) };
+        let alias = "arn:aws:kms:eu-west-1:111111111111:alias/aws/s3";
+        assert_eq!(fact(named(alias, default())), "key region");
+        assert_eq!(fact(named(alias, Fact::Known(ResolvedKey::Found(made)))), "key region");
         let own = named("arn:aws:kms:us-east-1:111111111111:alias/aws/s3", default());
         assert!(matches!(own, Outcome::NotApplicable(_)), "{own:?}");
     }
