@@ -59,7 +59,7 @@ async fn ask(
 
 /// The account and region in which a reference has its meaning.
 fn place<'a>(reference: &'a KeyReference, bucket: &'a BucketId) -> (&'a AccountId, &'a Region) {
-    (reference.account().unwrap_or(bucket.account()), reference.region().unwrap_or(bucket.region()))
+    reference.place().unwrap_or((bucket.account(), bucket.region()))
 }
 
 async fn kms_of(accounts: &Accounts, account: &AccountId, region: &Region) -> Client {

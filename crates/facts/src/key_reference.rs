@@ -35,22 +35,12 @@ impl KeyReference {
         }
     }
 
-    /// The account that an ARN names.
+    /// The account and the region that an ARN names.
     #[must_use]
-    pub fn account(&self) -> Option<&AccountId> {
+    pub fn place(&self) -> Option<(&AccountId, &Region)> {
         match self {
-            Self::Arn(arn) => Some(arn.account()),
-            Self::AliasArn(arn) => Some(arn.account()),
-            Self::Absent | Self::Id(_) | Self::AliasName(_) | Self::Unrecognised(_) => None,
-        }
-    }
-
-    /// The region that an ARN names.
-    #[must_use]
-    pub fn region(&self) -> Option<&Region> {
-        match self {
-            Self::Arn(arn) => Some(arn.region()),
-            Self::AliasArn(arn) => Some(arn.region()),
+            Self::Arn(arn) => Some((arn.account(), arn.region())),
+            Self::AliasArn(arn) => Some((arn.account(), arn.region())),
             Self::Absent | Self::Id(_) | Self::AliasName(_) | Self::Unrecognised(_) => None,
         }
     }

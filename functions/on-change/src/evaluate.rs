@@ -37,10 +37,20 @@ impl OnChange {
     ) -> anyhow::Result<Vec<String>> {
         let there = BucketId::new(bucket.account().clone(), region, bucket.name().clone())?;
         let told = self.follow(&there, actor).await;
-        // Whether or not that could be told.
+        // Whether or not that could be told, and without hiding why not.
+        match self.archive(bucket, read_at, actor).await {
+            Ok(()) => told,
+            Err(error) => Err(match told {
+                Ok(_) => error,
+                Err(first) => first.context(format!("and, in the region of the event: {error:#}")),
+            }),
+        }
+    }
+
+    async fn archive(&self, bucket: &BucketId, read_at: Timestamp, actor: &Actor) -> anyhow::Result<()> {
         let hub = self.security_hub(bucket).await;
-        hub.carry_out(&plan_gone(bucket, read_at, Some(actor), &hub.standing(bucket).await?)).await?;
-        told
+        let standing = hub.standing(bucket).await?;
+        Ok(hub.carry_out(&plan_gone(bucket, read_at, Some(actor), &standing)).await?)
     }
 
     /// Looks at the bucket, and again whenever there was something to tell, until there is not.

@@ -102,7 +102,7 @@ fn region(is: &Region, bucket: &Bucket) -> Fault {
 }
 
 fn named_region(reference: &KeyReference, bucket: &Bucket) -> Fault {
-    reference.region().and_then(|is| region(is, bucket))
+    reference.place().and_then(|(_, is)| region(is, bucket))
 }
 
 /// A key that AWS manages serves one account in one region.
@@ -116,7 +116,7 @@ fn owner(key: &Key, bucket: &Bucket) -> Fault {
 }
 
 fn named_owner(reference: &KeyReference, bucket: &Bucket) -> Fault {
-    reference.account().filter(|account| *account != bucket.id.account()).map(aws_for)
+    reference.place().map(|(account, _)| account).filter(|account| *account != bucket.id.account()).map(aws_for)
 }
 
 fn aws_for(account: &AccountId) -> (Severity, Evidence) {
