@@ -16,7 +16,8 @@ use std::{
 };
 
 /// Who may depend on whom. `collect` and `publish` meet in entry points only.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
+    ("iam-policy", &[]),
     ("facts", &[]),
     ("controls", &["facts"]),
     ("findings", &["controls", "facts"]),
@@ -27,7 +28,7 @@ const ARROWS: [(&str, &[&str]); 7] = [
 ];
 
 /// No SDK, no runtime: what decides can be run anywhere.
-const PURE: [&str; 3] = ["facts", "controls", "findings"];
+const PURE: [&str; 4] = ["iam-policy", "facts", "controls", "findings"];
 
 fn metadata() -> Metadata {
     MetadataCommand::new()

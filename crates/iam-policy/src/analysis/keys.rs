@@ -1,0 +1,172 @@
+//! The condition keys that a policy speaks of, and what each condition says of their possible values.
+//!
+//! All texts that a key can have are divided into a few sets, by the values that the policy names: what holds for a set
+//! holds for each of its texts, or it is [`Truth::Maybe`]. What is worked out once for a set is then looked up in bits.
+
+use super::{
+    shape::Shape,
+    values::{Element, holds, shapes},
+};
+use crate::{Condition, Given, Pattern, Policy, Quantifier, truth::Truth};
+use fixedbitset::FixedBitSet;
+use std::collections::{HashMap, HashSet};
+
+/// The keys of a policy.
+#[derive(Debug)]
+pub(super) struct Keys<'p> {
+    by_name: HashMap<&'p str, usize>,
+    elements: Vec<Vec<Element>>,
+}
+
+/// What a condition says of each element of its key.
+#[derive(Debug)]
+pub(super) struct Judged {
+    /// The key, by its number.
+    pub(super) key: usize,
+    /// The elements for which it may hold.
+    pub(super) may_hold: FixedBitSet,
+    /// The elements for which it may fail.
+    pub(super) may_fail: FixedBitSet,
+}
+
+/// Keys that a request has once at most, in small letters, as their pages say:
+/// [global](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html),
+/// [KMS](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html),
+/// [S3](https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html). Of any other key a policy
+/// that uses a set operator is taken at its word: it may have several values.
+const SINGLE: [&str; 14] = [
+    "aws:principalaccount",
+    "aws:principalarn",
+    "aws:principalorgid",
+    "aws:principaltype",
+    "aws:principalisawsservice",
+    "aws:securetransport",
+    "aws:sourcearn",
+    "aws:sourceaccount",
+    "aws:viaawsservice",
+    "kms:calleraccount",
+    "kms:grantisforawsresource",
+    "kms:viaservice",
+    "s3:x-amz-server-side-encryption",
+    "s3:x-amz-server-side-encryption-aws-kms-key-id",
+];
+
+impl<'p> Keys<'p> {
+    /// The keys of a policy, with what questions will say of them.
+    pub(super) fn of<'a>(policy: &'p Policy, asked: impl IntoIterator<Item = (&'a str, &'a Given)>) -> Self {
+        let mut keys = Self { by_name: HashMap::new(), elements: Vec::new() };
+        let mut drafts: Vec<Draft> = Vec::new();
+        for condition in policy.statements.iter().flat_map(|statement| &statement.conditions) {
+            let new = drafts.len();
+            let number = *keys.by_name.entry(&condition.key).or_insert(new);
+            if number == new {
+                drafts.push(Draft::default());
+            }
+            if let Some(draft) = drafts.get_mut(number) {
+                let several = condition.operator.quantifier != Quantifier::Single;
+                draft.several |= several && !SINGLE.contains(&condition.key.as_str());
+                shapes(condition, policy.version).for_each(|shape| draft.add(&shape));
+            }
+        }
+        for (key, given) in asked {
+            if let Some(draft) = keys.named(key).and_then(|number| drafts.get_mut(number)) {
+                given.like.iter().for_each(|pattern| draft.add(&Shape::Text(pattern.clone())));
+                if !given.unlike.is_empty() && !draft.without.contains(&given.unlike) {
+                    draft.without.push(given.unlike.clone());
+                }
+            }
+        }
+        keys.elements = drafts.into_iter().map(Draft::elements).collect();
+        keys
+    }
+
+    /// The number of a key; none where the policy says nothing of it.
+    pub(super) fn named(&self, key: &str) -> Option<usize> {
+        self.by_name.get(key).copied()
+    }
+
+    /// The name of a key, in small letters.
+    pub(super) fn name(&self, number: usize) -> &'p str {
+        self.by_name.iter().find(|(_, other)| **other == number).map_or("", |(name, _)| name)
+    }
+
+    /// Works a condition of the policy out.
+    pub(super) fn judge(&self, condition: &Condition, policy: &Policy) -> Judged {
+        let key = self.named(&condition.key).unwrap_or(usize::MAX);
+        let values: Vec<_> = shapes(condition, policy.version).collect();
+        let elements = self.elements.get(key).map_or(&[][..], Vec::as_slice);
+        let truths: Vec<_> = elements.iter().map(|element| holds(condition, &values, element)).collect();
+        let bits = |not: Truth| {
+            let mut bits = FixedBitSet::with_capacity(truths.len());
+            bits.extend(truths.iter().enumerate().filter(|(_, truth)| **truth != not).map(|(at, _)| at));
+            bits
+        };
+        Judged { key, may_hold: bits(Truth::Never), may_fail: bits(Truth::Always) }
+    }
+
+    /// The elements that a key may have by what is known of it.
+    pub(super) fn allowed(&self, number: usize, given: &Given) -> FixedBitSet {
+        let elements = self.elements.get(number).map_or(&[][..], Vec::as_slice);
+        let like = given.like.as_ref().map(|pattern| Shape::Text(pattern.clone()));
+        let allows = |element: &Element| match element {
+            Element::Absent => given.absent,
+            Element::Of { set, without } => {
+                given.present
+                    && like.as_ref().is_none_or(|like| like.holds_for(set) != Truth::Never)
+                    && *without == relevant(&given.unlike, set)
+                    && !given.unlike.iter().any(|unlike| covers(unlike, set))
+            }
+            Element::Other => given.present && like.is_none(),
+            Element::Several => false,
+        };
+        let mut bits = FixedBitSet::with_capacity(elements.len());
+        bits.extend(elements.iter().enumerate().filter(|(_, element)| allows(element)).map(|(at, _)| at));
+        bits
+    }
+}
+
+/// What is gathered of a key before its elements are known.
+#[derive(Default)]
+struct Draft {
+    sets: Vec<Shape>,
+    seen: HashSet<Shape>,
+    without: Vec<Vec<Pattern>>,
+    several: bool,
+}
+
+impl Draft {
+    fn add(&mut self, shape: &Shape) {
+        let shape = shape.widened();
+        if shape != Shape::Unclear && self.seen.insert(shape.clone()) {
+            self.sets.push(shape);
+        }
+    }
+
+    fn elements(self) -> Vec<Element> {
+        let mut elements = vec![Element::Absent];
+        if self.several {
+            elements.push(Element::Several);
+        }
+        if !self.sets.iter().any(Shape::is_universal) {
+            elements.push(Element::Other);
+        }
+        for set in self.sets {
+            let mut without: Vec<_> = self.without.iter().map(|unlike| relevant(unlike, &set)).collect();
+            without.push(Vec::new());
+            without.sort_by_key(Vec::len);
+            without.dedup();
+            elements.extend(without.into_iter().map(|without| Element::Of { set: set.clone(), without }));
+        }
+        elements
+    }
+}
+
+/// Those of the patterns that take in some texts of a set, and not all.
+fn relevant(unlike: &[Pattern], set: &Shape) -> Vec<Pattern> {
+    let some = |pattern: &&Pattern| Shape::Text((*pattern).clone()).holds_for(set) == Truth::Maybe;
+    unlike.iter().filter(some).cloned().collect()
+}
+
+fn covers(pattern: &Pattern, set: &Shape) -> bool {
+    Shape::Text(pattern.clone()).holds_for(set) == Truth::Always
+}

@@ -1,0 +1,134 @@
+//! A statement made ready to be asked about many requests.
+
+use super::{
+    caller::{self, Caller},
+    keys::{Judged, Keys},
+    shape::Shape,
+    space::Space,
+};
+use crate::{Pattern, Policy, Selection, Statement, truth::Truth};
+
+/// A statement, with its patterns read and its conditions worked out.
+#[derive(Debug)]
+pub(super) struct Rule<'p> {
+    /// Its index in the policy.
+    pub(super) index: usize,
+    pub(super) statement: &'p Statement,
+    actions: Selection<Pattern>,
+    resources: Selection<Shape>,
+    pub(super) conditions: Vec<Judged>,
+}
+
+/// Whether a statement applies to the requests of a space.
+#[derive(Debug)]
+pub(super) enum Applies<'r> {
+    /// To none of them.
+    Never,
+    /// To each of them.
+    Always,
+    /// It leaves some of them; each way tells which.
+    Leaves(Vec<Way<'r>>),
+}
+
+/// Requests that a statement leaves alone.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Way<'r> {
+    /// Those of callers whom it does not name.
+    Callers,
+    /// Those of actions that it does not name.
+    Actions,
+    /// Those on resources that it does not name.
+    Resources,
+    /// Those of an action that it excepts.
+    Action(&'r Pattern),
+    /// Those on a resource that it excepts.
+    Resource(&'r Shape),
+    /// Those for which this condition fails.
+    Condition(&'r Judged),
+}
+
+impl<'p> Rule<'p> {
+    pub(super) fn new(index: usize, statement: &'p Statement, policy: &Policy, keys: &Keys<'p>) -> Self {
+        let resource = |text: &String| Shape::arn(text, policy.version);
+        Self {
+            index,
+            statement,
+            actions: each(&statement.actions, |text| Pattern::wildcard(&text.to_lowercase())),
+            resources: each(&statement.resources, resource),
+            conditions: statement.conditions.iter().map(|condition| keys.judge(condition, policy)).collect(),
+        }
+    }
+
+    /// Whether the statement is about any of these actions and resources at all, whoever calls and whatever the
+    /// conditions.
+    pub(super) fn concerns(&self, space: &Space) -> bool {
+        selects(&self.actions, &space.actions, Pattern::holds_for) != Truth::Never
+            && selects(&self.resources, &space.resources, Shape::holds_for) != Truth::Never
+    }
+
+    /// Whether it applies to the requests of a space by a caller; none stands for all callers.
+    pub(super) fn applies<'r>(&'r self, space: &Space, caller: Option<&Caller>) -> Applies<'r> {
+        let callers = caller::named(&self.statement.principals, caller);
+        let actions = selects(&self.actions, &space.actions, Pattern::holds_for);
+        let resources = selects(&self.resources, &space.resources, Shape::holds_for);
+        let never = |condition: &Judged| space.masked(condition.key, &condition.may_hold).is_none();
+        if callers.and(actions).and(resources) == Truth::Never || self.conditions.iter().any(never) {
+            return Applies::Never;
+        }
+        let mut ways = Vec::new();
+        if callers == Truth::Maybe {
+            ways.push(Way::Callers);
+        }
+        if actions == Truth::Maybe {
+            ways.extend(left(&self.actions, &space.actions, Pattern::holds_for, Way::Actions, Way::Action));
+        }
+        if resources == Truth::Maybe {
+            ways.extend(left(&self.resources, &space.resources, Shape::holds_for, Way::Resources, Way::Resource));
+        }
+        let fails = |condition: &&Judged| space.masked(condition.key, &condition.may_fail).is_some();
+        ways.extend(self.conditions.iter().filter(fails).map(Way::Condition));
+        if ways.is_empty() { Applies::Always } else { Applies::Leaves(ways) }
+    }
+}
+
+fn each<T, U>(selection: &Selection<T>, read: impl Fn(&T) -> U) -> Selection<U> {
+    let all = |named: &[T]| named.iter().map(&read).collect();
+    match selection {
+        Selection::Only(named) => Selection::Only(all(named)),
+        Selection::Except(named) => Selection::Except(all(named)),
+    }
+}
+
+/// Whether what is named takes in the requests, which match every one of `sets`.
+fn selects<T>(selection: &Selection<T>, sets: &[T], holds: fn(&T, &T) -> Truth) -> Truth {
+    let one = |named: &T| within(named, sets, holds);
+    let any = Truth::any(selection.named().iter().map(one));
+    if matches!(selection, Selection::Only(_)) { any } else { !any }
+}
+
+fn within<T>(named: &T, sets: &[T], holds: fn(&T, &T) -> Truth) -> Truth {
+    let truths = sets.iter().map(|set| holds(named, set));
+    truths
+        .reduce(|a, b| match (a, b) {
+            (Truth::Never, _) | (_, Truth::Never) => Truth::Never,
+            (a, b) => a.max(b),
+        })
+        .unwrap_or(Truth::Maybe)
+}
+
+/// What is left by a selection that takes in some requests only: for `Action` what it does not name, for `NotAction` each
+/// that it does.
+fn left<'r, T>(
+    selection: &'r Selection<T>,
+    sets: &[T],
+    holds: fn(&T, &T) -> Truth,
+    others: Way<'r>,
+    excepted: fn(&'r T) -> Way<'r>,
+) -> Vec<Way<'r>> {
+    match selection {
+        Selection::Only(_) => vec![others],
+        Selection::Except(named) => {
+            named.iter().filter(|&named| within(named, sets, holds) != Truth::Never).map(excepted).collect()
+        }
+    }
+}

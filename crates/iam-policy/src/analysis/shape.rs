@@ -1,0 +1,174 @@
+//! Sets of texts as policies write them: plain ones, and ARNs, whose parts are compared each for itself.
+
+use crate::{Pattern, Version, truth::Truth};
+
+/// A set of texts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Shape {
+    /// The texts that match.
+    Text(Pattern),
+    /// The ARNs of which each part matches
+    /// ([ARN operators](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_ARN)).
+    Arn {
+        /// All of it, in which a wildcard would reach over the colons.
+        whole: Pattern,
+        parts: Vec<Pattern>,
+    },
+    /// The texts that match once capitals are made small.
+    AnyCase(Pattern),
+    /// What is to be an ARN and is not: AWS does not say what it matches.
+    Unclear,
+}
+
+impl Shape {
+    /// The set of one text.
+    pub(super) fn literal(text: &str) -> Self {
+        Self::Text(Pattern::literal(text))
+    }
+
+    /// A value in which only policy variables have a meaning.
+    pub(super) fn exact(text: &str, version: Version) -> Self {
+        Self::Text(match version {
+            Version::V2008 => Pattern::literal(text),
+            Version::V2012 => Pattern::with_variables(text, false),
+        })
+    }
+
+    /// A value whose case does not matter.
+    pub(super) fn any_case(text: &str, version: Version) -> Self {
+        Self::AnyCase(match version {
+            Version::V2008 => Pattern::literal(text).folded(),
+            Version::V2012 => Pattern::with_variables(text, false).folded(),
+        })
+    }
+
+    /// A value with wildcards.
+    pub(super) fn like(text: &str, version: Version) -> Self {
+        Self::Text(pattern(text, version))
+    }
+
+    /// An ARN with wildcards, or `*` for any.
+    pub(super) fn arn(text: &str, version: Version) -> Self {
+        let whole = pattern(text, version);
+        if whole.is_universal() {
+            return Self::Text(whole);
+        }
+        let parts: Vec<_> = split(text).into_iter().map(|part| pattern(part, version)).collect();
+        if parts.len() == 6 { Self::Arn { whole, parts } } else { Self::Unclear }
+    }
+
+    /// The one text of the set, where there is just one.
+    pub(super) fn text(&self) -> Option<String> {
+        match self {
+            Self::Text(pattern) | Self::Arn { whole: pattern, .. } => pattern.text(),
+            Self::AnyCase(_) | Self::Unclear => None,
+        }
+    }
+
+    /// The set as a policy writes it.
+    pub(super) fn written(&self) -> Option<&str> {
+        match self {
+            Self::Text(pattern) | Self::AnyCase(pattern) | Self::Arn { whole: pattern, .. } => Some(pattern.as_str()),
+            Self::Unclear => None,
+        }
+    }
+
+    /// Whether every text belongs to the set.
+    pub(super) fn is_universal(&self) -> bool {
+        matches!(self, Self::Text(pattern) if pattern.is_universal())
+    }
+
+    /// Whether it is clear, without the request, which texts belong to the set.
+    pub(super) fn is_known(&self) -> bool {
+        *self != Self::Unclear && self.widened() == *self
+    }
+
+    /// The set with every policy variable standing for any text.
+    pub(super) fn widened(&self) -> Self {
+        match self {
+            Self::Text(pattern) => Self::Text(pattern.widened()),
+            Self::AnyCase(pattern) => Self::AnyCase(pattern.widened()),
+            Self::Arn { whole, parts } => {
+                Self::Arn { whole: whole.widened(), parts: parts.iter().map(Pattern::widened).collect() }
+            }
+            Self::Unclear => Self::Unclear,
+        }
+    }
+
+    /// What holds for the texts of another set: whether they belong to this one.
+    pub(super) fn holds_for(&self, set: &Self) -> Truth {
+        match (self, set) {
+            (Self::Unclear, _) | (_, Self::Unclear) => Truth::Maybe,
+            (Self::Text(pattern), Self::Text(set) | Self::Arn { whole: set, .. }) => pattern.holds_for(set),
+            (Self::Arn { parts, .. }, Self::Arn { parts: set, .. }) => all(parts, set),
+            (Self::Arn { whole, parts }, Self::Text(set)) => match set.text() {
+                Some(text) => {
+                    let set: Vec<_> = split(&text).into_iter().map(Pattern::literal).collect();
+                    if set.len() == 6 { all(parts, &set) } else { Truth::Never }
+                }
+                None => whole.holds_for(set).min(Truth::Maybe),
+            },
+            (Self::AnyCase(pattern), Self::AnyCase(set)) => pattern.holds_for(set),
+            (Self::AnyCase(pattern), Self::Text(set) | Self::Arn { whole: set, .. }) => {
+                pattern.holds_for(&set.folded())
+            }
+            (Self::Text(pattern), Self::AnyCase(_)) if pattern.is_universal() => Truth::Always,
+            (Self::Text(pattern) | Self::Arn { whole: pattern, .. }, Self::AnyCase(set)) => {
+                pattern.folded().holds_for(set).min(Truth::Maybe)
+            }
+        }
+    }
+}
+
+fn all(parts: &[Pattern], set: &[Pattern]) -> Truth {
+    parts.iter().zip(set).map(|(part, set)| part.holds_for(set)).fold(Truth::Always, Truth::and)
+}
+
+fn pattern(text: &str, version: Version) -> Pattern {
+    match version {
+        Version::V2008 => Pattern::wildcard(text),
+        Version::V2012 => Pattern::with_variables(text, true),
+    }
+}
+
+/// The parts of an ARN. A variable may hold colons (`${aws:username}`), which do not count.
+fn split(text: &str) -> Vec<&str> {
+    let (mut parts, mut from, mut depth) = (Vec::new(), 0, 0_usize);
+    for (at, character) in text.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            ':' if depth == 0 && parts.len() < 5 => {
+                parts.extend(text.get(from..at));
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.extend(text.get(from..));
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_an_arn_are_compared_each_for_itself() {
+        let arn = |text: &str| Shape::arn(text, Version::V2012);
+        for (value, set, truth) in [
+            ("arn:aws:s3:::acme/*", "arn:aws:s3:::acme/?*", Truth::Always),
+            ("arn:aws:s3:::acme", "arn:aws:s3:::acme/?*", Truth::Never),
+            ("arn:*acme", "arn:aws:s3:::acme", Truth::Maybe),
+            ("*", "arn:aws:s3:::acme", Truth::Always),
+            ("arn:aws:iam::1*:role/x", "arn:aws:iam::11:role/x", Truth::Always),
+            ("arn:aws:iam::1*:role/x", "arn:aws:iam::11:role/y:role/x", Truth::Never),
+            ("arn:aws:s3:::acme/${aws:username}", "arn:aws:s3:::acme/ann", Truth::Maybe),
+            ("arn:aws:s3:::acme/${aws:username}", "arn:aws:s3:::acne/ann", Truth::Never),
+            ("arn:aws:s3:::acme/a:b", "arn:aws:s3:::acme/a:b", Truth::Always),
+        ] {
+            assert_eq!(arn(value).holds_for(&arn(set)), truth, "{value} {set}");
+        }
+        assert_eq!(arn("arn:aws:iam::1:role/x").holds_for(&Shape::literal("role/x")), Truth::Never);
+    }
+}

@@ -1,0 +1,172 @@
+//! The policy language as types, after the
+//! [grammar](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html).
+
+mod condition;
+mod one_or_many;
+mod operator;
+mod principal;
+mod statement;
+
+pub use condition::Condition;
+pub use operator::{Comparison, Operator, Order, Quantifier, UnknownOperator};
+pub use principal::Principal;
+pub use statement::{Effect, Selection, Statement};
+
+use one_or_many::{Object, OneOrMany};
+use serde::Deserialize;
+use std::str::FromStr;
+
+/// The longest text that is read, in bytes. AWS takes 20 KB of a bucket and 32 KB of a key; the rest is room for
+/// indentation.
+pub const LONGEST: usize = 128 * 1024;
+
+/// A policy that is attached to a resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Which language it is written in.
+    pub version: Version,
+    /// Its statements, in their order, which does not matter.
+    pub statements: Vec<Statement>,
+}
+
+/// [The version of the language](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_version.html).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum Version {
+    /// The older, and the one that holds where none is said: a policy variable is a text like any other.
+    #[default]
+    #[serde(rename = "2008-10-17")]
+    V2008,
+    /// The current one.
+    #[serde(rename = "2012-10-17")]
+    V2012,
+}
+
+/// Why a text is not a policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {reason}")]
+pub struct NotAPolicy {
+    /// Where, as a path: `Statement[2].Condition`; `the policy` for the whole.
+    pub place: String,
+    /// What is wrong there.
+    pub reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct Document {
+    #[serde(default)]
+    version: Version,
+    #[serde(rename = "Id")]
+    _id: Option<String>,
+    statement: OneOrMany<statement::Raw>,
+}
+
+impl FromStr for Policy {
+    type Err = NotAPolicy;
+
+    fn from_str(text: &str) -> Result<Self, NotAPolicy> {
+        let whole = |reason: String| NotAPolicy { place: "the policy".into(), reason };
+        if text.len() > LONGEST {
+            return Err(whole(format!("{} bytes are more than AWS takes in any policy", text.len())));
+        }
+        let mut json = serde_json::Deserializer::from_str(text);
+        let Object(document): Object<Document> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let path = error.path().to_string();
+            let reason = error.into_inner().to_string();
+            if path == "." { whole(reason) } else { NotAPolicy { place: path, reason } }
+        })?;
+        json.end().map_err(|error| whole(error.to_string()))?;
+        let OneOrMany(raw) = document.statement;
+        let statement = |(index, raw): (usize, statement::Raw)| {
+            Statement::try_from(raw).map_err(|reason| NotAPolicy { place: format!("Statement[{index}]"), reason })
+        };
+        let statements = raw.into_iter().enumerate().map(statement).collect::<Result<_, _>>()?;
+        Ok(Self { version: document.version, statements })
+    }
+}
+
+impl Policy {
+    /// What a person calls a statement: its Sid, or its index from 0.
+    #[must_use]
+    pub fn name(&self, statement: usize) -> String {
+        let sid = self.statements.get(statement).and_then(|statement| statement.sid.clone());
+        sid.unwrap_or_else(|| statement.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"{
+        "Version": "2012-10-17", "Id": "x",
+        "Statement": {
+            "Sid": "One", "Effect": "Deny",
+            "Principal": {"AWS": ["111122223333", "arn:aws:iam::111122223333:root", "arn:aws:iam::111122223333:role/a/b", "*",
+                "AROAEXAMPLEEXAMPLE"], "Service": "s3.amazonaws.com"},
+            "NotAction": "kms:Decrypt", "Resource": ["*"],
+            "Condition": {"bool": {"AWS:SecureTransport": false}, "NumericLessThan": {"s3:TlsVersion": [1.2, "1"]}}
+        }
+    }"#;
+
+    #[test]
+    fn reads_what_aws_takes() {
+        let policy: Policy = GOOD.parse().unwrap();
+        let [statement] = &policy.statements[..] else { panic!("{policy:?}") };
+        let root = Principal::Account("111122223333".into());
+        let role = "arn:aws:iam::111122223333:role/a/b";
+        assert_eq!(
+            statement.principals,
+            Selection::Only(vec![
+                root.clone(),
+                root,
+                Principal::Identity { arn: role.into(), account: "111122223333".into() },
+                Principal::Anyone,
+                Principal::Deleted("AROAEXAMPLEEXAMPLE".into()),
+                Principal::Service("s3.amazonaws.com".into()),
+            ])
+        );
+        assert_eq!(statement.actions, Selection::Except(vec!["kms:Decrypt".into()]));
+        let keys: Vec<_> = statement.conditions.iter().map(|c| (c.key.as_str(), c.values.join(" "))).collect();
+        assert_eq!(keys, [("aws:securetransport", "false".to_owned()), ("s3:tlsversion", "1.2 1".to_owned())]);
+        assert_eq!(policy.name(0), "One");
+    }
+
+    #[test]
+    fn what_is_not_a_policy_is_told_with_place_and_reason() {
+        for (from, to, place, reason) in [
+            (GOOD, "", "the policy", "EOF"),
+            (GOOD, "[]", "the policy", "invalid type: sequence, expected an object"),
+            (
+                GOOD,
+                "{\"Statement\": [[null, \"Allow\"]]}",
+                "Statement[0]",
+                "invalid type: sequence, expected an object",
+            ),
+            (GOOD, "{}", "the policy", "missing field `Statement`"),
+            ("\"Deny\"", "\"Refuse\"", "Statement.Effect", "unknown variant `Refuse`"),
+            ("\"NotAction\"", "\"NoAction\"", "Statement.NoAction", "unknown field `NoAction`"),
+            ("\"NotAction\": \"kms:Decrypt\",", "", "Statement[0]", "neither `Action` nor `NotAction`"),
+            ("\"Resource\"", "\"Action\": \"*\", \"Resource\"", "Statement[0]", "both `Action` and `NotAction`"),
+            ("\"bool\"", "\"boole\"", "Statement.Condition", "`boole` is no condition operator"),
+            ("\"111122223333\", ", "\"11112222333\", ", "Statement.Principal", "`11112222333` is neither"),
+            ("\"Service\"", "\"Server\"", "Statement.Principal", "`Server` is no kind of principal"),
+            ("\"Service\": \"s", "\"AWS\": \"s", "Statement.Principal", "`AWS` stands there twice"),
+            ("\"Sid\": \"One\"", "\"Sid\": \"One\", \"Sid\": \"Two\"", "Statement", "duplicate field `Sid`"),
+            ("\"2012-10-17\"", "\"2012-10-18\"", "Version", "unknown variant"),
+            ("[\"*\"]", "[[\"*\"]]", "Statement.Resource", "expected a string"),
+            (
+                "\"NumericLessThan\": {",
+                "\"NumericLessThan\": {\"a\": \"1\", \"a\": \"2\", ",
+                "Statement.Condition",
+                "`a` stands there twice",
+            ),
+        ] {
+            let error = GOOD.replacen(from, to, 1).parse::<Policy>().unwrap_err();
+            assert!(error.place.starts_with(place) && error.reason.contains(reason), "{to}: {error}");
+        }
+        let long = " ".repeat(LONGEST + 1);
+        assert!(long.parse::<Policy>().unwrap_err().reason.contains("more than AWS takes"));
+        assert!("[".repeat(LONGEST).parse::<Policy>().is_err());
+    }
+}
