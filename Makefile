@@ -35,7 +35,7 @@ check: $(INSTALLED) ## Check formatting, lints, docs and templates.
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
 
 unit-test: $(INSTALLED) ## Run the tests of crates, functions, structure and the local AWS itself.
-	$(PYTHON) -m unittest --quiet sandbox.test_securityhub
+	$(PYTHON) -m unittest --quiet sandbox.test_securityhub sandbox.test_access
 	cargo test --locked --workspace --exclude cmkwatch-tests
 	cargo test --locked --package cmkwatch-tests --test structure --test scenarios
 

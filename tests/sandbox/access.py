@@ -32,6 +32,13 @@ def _patch_condition_keys():
         # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-resourceorgid
         if name == "aws:resourceorgid":
             return organization.of(_account_of(context.resource_arn))
+        # The plain HTTP of the sandbox stands for the TLS that the same client speaks to AWS.
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-securetransport
+        if name == "aws:securetransport":
+            return "true"
+        # https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-caller-account
+        if name == "kms:calleraccount":
+            return context.principal_account
         return resolve(key, context)
 
     iam_evaluator._resolve_condition_key = resolve_condition_key

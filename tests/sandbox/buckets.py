@@ -1,23 +1,50 @@
-"""S3, where MiniStack is kinder than AWS."""
+"""S3, where MiniStack is kinder than AWS or behind it."""
 
+from ministack.core.responses import get_account_id
 from ministack.services import s3
+
+_BLOCKED = "<BlockedEncryptionTypes><EncryptionType>SSE-C</EncryptionType></BlockedEncryptionTypes>"
 
 
 def install():
-    """A request that names another owner than the bucket's is refused.
+    _patch_scope()
+    _patch_default_encryption()
 
-    https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
-    """
+
+def _patch_scope():
     apply = s3._apply_bucket_scope
 
     def apply_bucket_scope(method, bucket, key, headers, query_params, body=b"", internal=False):
+        caller, owner = get_account_id(), s3._bucket_owner_account(bucket)
         denied = apply(method, bucket, key, headers, query_params, body, internal)
-        expected = headers.get("x-amz-expected-bucket-owner")
-        if denied is None and expected and s3._bucket_owner_account(bucket) not in (None, expected):
+        if denied is not None or owner is None:
+            return denied
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
+        if headers.get("x-amz-expected-bucket-owner", owner) != owner:
             return s3._error("AccessDenied", "Access Denied", 403, f"/{bucket}")
-        return denied
+        # A bucket's policy is for identities of the owner's account alone, whatever it says itself.
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketPolicy.html
+        if "policy" in query_params and not key and caller != owner:
+            return s3._error("MethodNotAllowed", "The specified method is not allowed against this resource.", 405)
+        return None
 
     s3._apply_bucket_scope = apply_bucket_scope
+
+
+def _patch_default_encryption():
+    """A bucket that nobody has put an encryption on has SSE-S3 and, since April 2026, blocks SSE-C.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/default-s3-c-encryption-setting-faq.html
+    """
+    get = s3._get_bucket_encryption
+
+    def get_bucket_encryption(bucket):
+        status, headers, body = get(bucket)
+        if status == 200 and not s3._bucket_encryption.get(bucket):
+            body = body.replace("</Rule>", f"{_BLOCKED}</Rule>")
+        return status, headers, body
+
+    s3._get_bucket_encryption = get_bucket_encryption
 
 
 def owner_and_region(bucket):

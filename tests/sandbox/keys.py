@@ -1,15 +1,27 @@
 """KMS, where MiniStack is stricter or kinder than AWS."""
 
+import json
 import re
 
-from ministack.core.responses import get_account_id, get_region
+from ministack.core.responses import error_response_json, get_account_id, get_region
 from ministack.services import kms
 
 _KEY_OR_ALIAS = re.compile(r"arn:aws:kms:([a-z0-9-]+):(\d{12}):(key|alias)/(.+)")
+# The operations that another account can be admitted to; being admitted to any other has no effect.
+# https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-modifying-external-accounts.html
+_ACROSS_ACCOUNTS = {
+    "CreateGrant", "Decrypt", "DeriveSharedSecret", "DescribeKey", "Encrypt", "GenerateDataKey", "GenerateDataKeyPair",
+    "GenerateDataKeyPairWithoutPlaintext", "GenerateDataKeyWithoutPlaintext", "GenerateMac", "GetKeyRotationStatus",
+    "GetPublicKey", "ListGrants", "ReEncrypt", "RetireGrant", "RevokeGrant", "Sign", "Verify", "VerifyMac",
+}  # fmt: skip
+# "Specify the key ID or key ARN of the KMS key": not an alias.
+# https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyPolicy.html
+_BY_KEY_ALONE = {"DisableKeyRotation", "EnableKeyRotation", "GetKeyPolicy", "GetKeyRotationStatus", "PutKeyPolicy"}
 
 
 def install():
     _patch_foreign_keys()
+    _patch_references()
     _patch_reserved_aliases()
 
 
@@ -40,6 +52,29 @@ def _foreign(reference):
         return None
     key = name if kind == "key" else kms._aliases.get_scoped(account, region, reference)
     return kms._keys.get_scoped(account, region, key) if key else None
+
+
+def _patch_references():
+    handle = kms.handle_request
+
+    async def handle_request(method, path, headers, body, query_params):
+        operation = headers.get("x-amz-target", "").rpartition(".")[2]
+        return _refusal(operation, body) or await handle(method, path, headers, body, query_params)
+
+    kms.handle_request = handle_request
+
+
+def _refusal(operation, body):
+    try:
+        reference = json.loads(body or b"{}").get("KeyId") or ""
+    except ValueError:
+        return None
+    if operation in _BY_KEY_ALONE and ":alias/" in f":{reference}":
+        return error_response_json("NotFoundException", f"Invalid keyId {reference}")
+    if operation not in _ACROSS_ACCOUNTS and _foreign(reference):
+        why = f"not authorized to perform: kms:{operation} on resource: {reference} of another account"
+        return error_response_json("AccessDeniedException", why)
+    return None
 
 
 def _patch_reserved_aliases():

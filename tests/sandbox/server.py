@@ -40,9 +40,9 @@ def load():
     """MiniStack's application with the additions; call `prepare` first."""
     from ministack import app as ministack
 
-    from . import access, buckets, calls, cloudtrail, events, formation, keys, securityhub
+    from . import access, buckets, calls, cloudtrail, events, formation, keys, rotation, securityhub
 
-    for addition in (access, buckets, events, formation, keys, securityhub):
+    for addition in (access, buckets, events, formation, keys, rotation, securityhub):
         addition.install()
     return calls.Calls(cloudtrail.CloudTrail(ministack.app))
 

@@ -1,0 +1,254 @@
+"""What a role may read of buckets and keys, and what it then sees: the rules of access.py, buckets.py, keys.py and
+rotation.py, each with its test, asked as cmkwatch asks, over HTTP and with the credentials of a role."""
+
+import asyncio
+import json
+import pathlib
+import socket
+import tempfile
+import threading
+import unittest
+import uuid
+
+import boto3
+from botocore.exceptions import ClientError
+
+from sandbox import deploy, organization, server
+
+PORT = server.free_port()
+MEMBER, OTHER = organization.MEMBERS
+HOME, LINKED = organization.REGIONS
+ROOT, APP = f"arn:aws:iam::{MEMBER}:root", f"arn:aws:iam::{MEMBER}:role/app"
+READS_OF_BUCKETS = ["s3:GetBucketPolicy", "s3:GetBucketTagging", "s3:GetEncryptionConfiguration"]
+READS_OF_KEYS = {
+    "kms:DescribeKey": "describe_key",
+    "kms:GetKeyPolicy": "get_key_policy",
+    "kms:GetKeyRotationStatus": "get_key_rotation_status",
+}
+
+
+def setUpModule():
+    """Serves the sandbox, with nothing deployed, for as long as the tests last."""
+    server.prepare(PORT, pathlib.Path(tempfile.mkdtemp(prefix="sandbox-")))
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+    serving = threading.Thread(target=loop.run_until_complete, args=[server.serve(server.load(), PORT, stop)])
+    serving.start()
+    unittest.addModuleCleanup(serving.join)
+    unittest.addModuleCleanup(loop.call_soon_threadsafe, stop.set)
+    while serving.is_alive():
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", PORT)) == 0:
+                return
+
+
+def statement(principal, action, resource="*", effect="Allow", **condition):
+    made = {"Effect": effect, "Principal": principal, "Action": action, "Resource": resource}
+    return made | ({"Condition": condition} if condition else {})
+
+
+def policy(*statements):
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+class Reads(unittest.TestCase):
+    """A role in each member account that may read all buckets and keys as far as IAM is concerned."""
+
+    def setUp(self):
+        self.reader, self.stranger = self.role(MEMBER), self.role(OTHER)
+
+    def role(self, account):
+        name, iam = f"role-{uuid.uuid4()}", deploy.client("iam", account)
+        trust = policy({"Effect": "Allow", "Principal": {"AWS": account}, "Action": "sts:AssumeRole"})
+        arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+        reads = {"Effect": "Allow", "Action": [*READS_OF_BUCKETS, *READS_OF_KEYS], "Resource": "*"}
+        iam.put_role_policy(RoleName=name, PolicyName="reads", PolicyDocument=policy(reads))
+        assumed = deploy.client("sts", account).assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
+        session = boto3.Session(assumed["AccessKeyId"], assumed["SecretAccessKey"], assumed["SessionToken"])
+        return Role(name, iam, session)
+
+    def refused(self, code, call, **arguments):
+        with self.assertRaises(ClientError) as caught:
+            call(**arguments)
+        self.assertEqual(caught.exception.response["Error"]["Code"], code)
+
+
+class Role:
+    def __init__(self, name, iam, session):
+        self.name, self.iam, self.session = name, iam, session
+
+    def client(self, service, region=HOME):
+        return self.session.client(service, endpoint_url=f"http://127.0.0.1:{PORT}", region_name=region)
+
+    def deny(self, action):
+        denied = {"Effect": "Deny", "Action": action, "Resource": "*"}
+        self.iam.put_role_policy(RoleName=self.name, PolicyName="denied", PolicyDocument=policy(denied))
+
+
+class Buckets(Reads):
+    def setUp(self):
+        super().setUp()
+        self.owner, self.s3, self.bucket = deploy.client("s3", MEMBER), self.reader.client("s3"), f"b-{uuid.uuid4()}"
+        self.owner.create_bucket(Bucket=self.bucket)
+        self.arn = f"arn:aws:s3:::{self.bucket}"
+
+    def encryption(self):
+        return self.s3.get_bucket_encryption(Bucket=self.bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+
+    def test_a_policy_is_read_as_it_was_put(self):
+        self.refused("NoSuchBucketPolicy", self.s3.get_bucket_policy, Bucket=self.bucket)
+        put = policy(statement("*", "s3:*", self.arn, "Deny", Bool={"aws:SecureTransport": "false"}))
+        self.owner.put_bucket_policy(Bucket=self.bucket, Policy=put)
+        read = self.s3.get_bucket_policy(Bucket=self.bucket, ExpectedBucketOwner=MEMBER)
+        self.assertEqual(read["Policy"], put)
+        self.refused("AccessDenied", self.s3.get_bucket_policy, Bucket=self.bucket, ExpectedBucketOwner=OTHER)
+
+    def test_iam_and_the_policy_itself_can_refuse(self):
+        self.reader.deny("s3:GetBucketPolicy")
+        self.refused("AccessDenied", self.s3.get_bucket_policy, Bucket=self.bucket)
+        put = policy(statement("*", "s3:GetEncryptionConfiguration", self.arn, "Deny"))
+        self.owner.put_bucket_policy(Bucket=self.bucket, Policy=put)
+        self.refused("AccessDenied", self.encryption)
+
+    def test_no_other_account_reads_a_policy(self):
+        admit = policy(statement({"AWS": OTHER}, READS_OF_BUCKETS, self.arn))
+        self.owner.put_bucket_policy(Bucket=self.bucket, Policy=admit)
+        stranger = self.stranger.client("s3")
+        stranger.get_bucket_encryption(Bucket=self.bucket)
+        self.refused("MethodNotAllowed", stranger.get_bucket_policy, Bucket=self.bucket)
+
+    def test_new_buckets_block_sse_c_and_what_is_put_is_kept(self):
+        default, blocked = {"SSEAlgorithm": "AES256"}, {"EncryptionType": ["SSE-C"]}
+        new = {
+            "ApplyServerSideEncryptionByDefault": default,
+            "BucketKeyEnabled": False,
+            "BlockedEncryptionTypes": blocked,
+        }
+        self.assertEqual(self.encryption(), [new])
+        kms = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "alias/acme"}
+        for put in [
+            {"ApplyServerSideEncryptionByDefault": kms, "BucketKeyEnabled": True, "BlockedEncryptionTypes": blocked},
+            {"ApplyServerSideEncryptionByDefault": default, "BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}},
+            {"ApplyServerSideEncryptionByDefault": default},
+        ]:
+            with self.subTest(put):
+                configuration = {"Rules": [put]}
+                self.owner.put_bucket_encryption(Bucket=self.bucket, ServerSideEncryptionConfiguration=configuration)
+                self.assertEqual(self.encryption(), [put])
+        self.owner.delete_bucket_encryption(Bucket=self.bucket)
+        self.assertEqual(self.encryption(), [new])
+
+
+class ReadsOfKeys(Reads):
+    def setUp(self):
+        super().setUp()
+        self.owner, self.kms = deploy.client("kms", MEMBER), self.reader.client("kms")
+
+    def make(self, **how):
+        return self.owner.create_key(**how)["KeyMetadata"]["Arn"]
+
+
+class Keys(ReadsOfKeys):
+    def readable(self, key, role=None):
+        """The reads of the key that the role may make."""
+        kms, able = (role or self.reader).client("kms"), set()
+        for action, read in READS_OF_KEYS.items():
+            try:
+                getattr(kms, read)(KeyId=key)
+                able.add(action)
+            except ClientError as error:
+                self.assertEqual(error.response["Error"]["Code"], "AccessDeniedException")
+        return able
+
+    def test_the_key_policy_must_admit_the_role_or_leave_it_to_iam(self):
+        administration = ["kms:Create*", "kms:Describe*", "kms:Get*", "kms:List*", "kms:Put*", "kms:ScheduleKeyDeletion"]
+        through_s3 = {"kms:ViaService": f"s3.{HOME}.amazonaws.com"}
+        use = statement({"AWS": APP}, "kms:Decrypt", StringEquals=through_s3)
+        everything, all_reads = statement({"AWS": ROOT}, "kms:*"), set(READS_OF_KEYS)
+        insecure = {"aws:SecureTransport": "false"}
+        mine, theirs = {"kms:CallerAccount": MEMBER}, {"kms:CallerAccount": OTHER}
+        for able, statements in [
+            (all_reads, [everything]),
+            (all_reads, [statement({"AWS": ROOT}, administration), use]),
+            (all_reads, [everything, statement("*", "kms:*", effect="Deny", Bool=insecure)]),
+            (all_reads, [statement({"AWS": "*"}, "kms:*", StringEquals=mine)]),
+            ({"kms:DescribeKey"}, [statement({"AWS": ROOT}, ["kms:Describe*", "kms:Put*"])]),
+            (set(), [statement({"AWS": "*"}, "kms:*", StringEquals=theirs)]),
+            (set(), [everything, statement("*", "kms:*", effect="Deny", StringNotEquals=through_s3)]),
+            (set(), [statement({"AWS": APP}, "kms:*")]),
+        ]:
+            with self.subTest(statements):
+                put = policy(*statements)
+                key = self.make(Policy=put, BypassPolicyLockoutSafetyCheck=True)
+                self.assertEqual(self.readable(key), able)
+                self.assertEqual(self.owner.get_key_policy(KeyId=key)["Policy"], put)
+
+    def test_iam_can_refuse(self):
+        key = self.make()
+        for action in READS_OF_KEYS:
+            self.reader.deny(action)
+            self.assertEqual(self.readable(key), set(READS_OF_KEYS) - {action})
+
+    def test_another_account_may_be_let_describe_but_not_read_the_policy(self):
+        admit = statement({"AWS": OTHER}, "kms:*")
+        key = self.make(Policy=policy(statement({"AWS": ROOT}, "kms:*"), admit))
+        able = self.readable(key, self.stranger)
+        self.assertEqual(able, {"kms:DescribeKey", "kms:GetKeyRotationStatus"})
+        self.assertEqual(self.readable(self.make(), self.stranger), set())
+
+    def test_an_alias_names_no_key_to_the_calls_that_take_a_key_alone(self):
+        alias = f"alias/{uuid.uuid4()}"
+        self.owner.create_alias(AliasName=alias, TargetKeyId=self.make())
+        self.kms.describe_key(KeyId=alias)
+        self.refused("NotFoundException", self.kms.get_key_policy, KeyId=alias)
+        self.refused("NotFoundException", self.kms.get_key_rotation_status, KeyId=alias)
+
+
+class Rotation(ReadsOfKeys):
+    def status(self, key, kms=None):
+        status = (kms or self.kms).get_key_rotation_status(KeyId=key)
+        return status["KeyRotationEnabled"], status.get("RotationPeriodInDays")
+
+    def test_the_period_is_a_year_or_what_was_put(self):
+        key = self.make()
+        self.assertEqual(self.status(key), (False, None))
+        for put, days in [({"RotationPeriodInDays": 90}, 90), ({"RotationPeriodInDays": 2560}, 2560), ({}, 365)]:
+            self.owner.enable_key_rotation(KeyId=key, **put)
+            self.assertEqual(self.status(key), (True, days))
+        self.refused("ValidationException", self.owner.enable_key_rotation, KeyId=key, RotationPeriodInDays=2561)
+        self.owner.disable_key_rotation(KeyId=key)
+        self.assertEqual(self.status(key), (False, None))
+
+    def test_it_stays_while_a_key_is_disabled_and_rests_while_it_is_to_be_deleted(self):
+        key = self.make()
+        self.owner.enable_key_rotation(KeyId=key)
+        self.owner.disable_key(KeyId=key)
+        self.assertEqual(self.status(key), (True, 365))
+        self.refused("DisabledException", self.owner.enable_key_rotation, KeyId=key)
+        self.owner.schedule_key_deletion(KeyId=key)
+        self.assertEqual(self.status(key), (False, None))
+        self.refused("KMSInvalidStateException", self.owner.enable_key_rotation, KeyId=key)
+        self.owner.cancel_key_deletion(KeyId=key)
+        self.assertEqual(self.status(key), (True, 365))
+
+    def test_it_is_for_symmetric_keys_that_kms_made(self):
+        asymmetric = self.make(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
+        imported = self.make(Origin="EXTERNAL")
+        for key in (asymmetric, imported):
+            self.refused("UnsupportedOperationException", self.owner.enable_key_rotation, KeyId=key)
+        self.assertEqual(self.status(asymmetric), (False, None))
+        self.refused("UnsupportedOperationException", self.kms.get_key_rotation_status, KeyId=imported)
+        self.assertEqual(self.kms.describe_key(KeyId=imported)["KeyMetadata"]["Origin"], "EXTERNAL")
+
+    def test_replicas_share_it_and_managed_keys_always_have_it(self):
+        primary, there = self.make(MultiRegion=True), deploy.client("kms", MEMBER, LINKED)
+        self.owner.replicate_key(KeyId=primary, ReplicaRegion=LINKED)
+        self.owner.enable_key_rotation(KeyId=primary, RotationPeriodInDays=100)
+        replica = primary.replace(HOME, LINKED)
+        self.assertEqual(self.status(replica, there), (True, 100))
+        self.refused("UnsupportedOperationException", there.disable_key_rotation, KeyId=replica)
+        managed = self.owner.describe_key(KeyId="alias/aws/s3")["KeyMetadata"]["Arn"]
+        self.assertEqual(self.status(managed), (True, 365))
+
+
+if __name__ == "__main__":
+    unittest.main()
