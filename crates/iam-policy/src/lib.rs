@@ -1,7 +1,7 @@
 //! What a policy document grants and refuses, to whom, under which conditions.
 //!
 //! [`Policy`] reads the language as AWS writes it. A policy that is attached to a resource is then asked two questions:
-//! [`Policy::allowed`] finds what it may allow, and to whom; [`Policy::gap`] finds whether it refuses every request of a
+//! [`Policy::allowed`] finds what it may allow, and to whom; [`Policy::gaps`] finds whether it refuses every request of a
 //! kind. Both are about sets of requests ([`Request`]) of which some things are known and the rest is open, so each
 //! statement applies to all of them, to none, or perhaps. Nothing is ever decided by looking for a text in a policy.
 //!

@@ -13,6 +13,8 @@ use std::fmt;
 pub struct Pattern {
     source: String,
     tokens: Vec<Token>,
+    /// Whether it is one text, without wildcards and variables.
+    is_text: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,13 +33,18 @@ impl Pattern {
     /// A text in which nothing has a special meaning.
     #[must_use]
     pub fn literal(text: &str) -> Self {
-        Self { source: text.to_owned(), tokens: text.chars().map(Token::Char).collect() }
+        Self::new(text, text.chars().map(Token::Char).collect())
     }
 
     /// A text in which `*` and `?` are wildcards.
     #[must_use]
     pub fn wildcard(text: &str) -> Self {
-        Self { source: text.to_owned(), tokens: normal(text.chars().map(wild)) }
+        Self::new(text, normal(text.chars().map(wild)))
+    }
+
+    fn new(source: &str, tokens: Vec<Token>) -> Self {
+        let is_text = tokens.iter().all(|token| matches!(token, Token::Char(_)));
+        Self { source: source.to_owned(), tokens, is_text }
     }
 
     /// A text with policy variables, as the language of 2012-10-17 has them; `${*}`, `${?}` and `${$}` stand for the
@@ -60,7 +67,7 @@ impl Pattern {
                 rest = rest.get(next.len_utf8()..).unwrap_or_default();
             }
         }
-        Self { source: text.to_owned(), tokens: normal(tokens) }
+        Self::new(text, normal(tokens))
     }
 
     /// The text as it was written.
@@ -71,13 +78,14 @@ impl Pattern {
 
     /// The one text that matches, where there is just one.
     pub(crate) fn text(&self) -> Option<String> {
-        self.tokens.iter().map(|token| if let Token::Char(c) = token { Some(*c) } else { None }).collect()
+        let character = |token: &Token| if let Token::Char(c) = token { Some(*c) } else { None };
+        self.is_text.then(|| self.tokens.iter().filter_map(character).collect())
     }
 
     /// The texts that may match, whatever the variables stand for.
     pub(crate) fn widened(&self) -> Self {
         let widen = |token: &Token| if *token == Token::Unknown { Token::Many } else { *token };
-        Self { source: self.source.clone(), tokens: normal(self.tokens.iter().map(widen)) }
+        Self::new(&self.source, normal(self.tokens.iter().map(widen)))
     }
 
     /// The same with capitals made small, to compare without regard to case.
@@ -86,7 +94,7 @@ impl Pattern {
             Token::Char(c) => c.to_lowercase().map(Token::Char).collect(),
             other => vec![*other],
         };
-        Self { source: self.source.clone(), tokens: self.tokens.iter().flat_map(fold).collect() }
+        Self::new(&self.source, self.tokens.iter().flat_map(fold).collect())
     }
 
     /// Whether the pattern matches every text.
@@ -102,7 +110,9 @@ impl Pattern {
 
     /// What holds for the texts of a set.
     pub(crate) fn holds_for(&self, set: &Self) -> Truth {
-        if self.covers(set) {
+        if self.is_text && set.is_text {
+            Truth::from(self.tokens == set.tokens)
+        } else if self.covers(set) {
             Truth::Always
         } else if self.intersects(set) {
             Truth::Maybe
@@ -114,6 +124,9 @@ impl Pattern {
     /// Whether every text of `set` matches. True is sure; false may be said of a set whose wildcards fall otherwise than
     /// this pattern's. Takes time in the product of the lengths at most.
     pub(crate) fn covers(&self, set: &Self) -> bool {
+        if self.parts_at_once(set) {
+            return false;
+        }
         let (ours, theirs) = (&self.tokens, &set.tokens);
         let (mut here, mut there) = (0, 0);
         // Where to go on from when a `*` of ours has to take one more.
@@ -154,10 +167,18 @@ impl Pattern {
         row.last() == Some(&true)
     }
 
-    /// True where the characters before the first wildcard of either differ already.
+    /// True where the characters before the first wildcard of either differ already, or those after the last.
     fn parts_at_once(&self, other: &Self) -> bool {
-        let both = self.tokens.iter().zip(&other.tokens);
-        both.take_while(|(a, b)| !a.is_any() && !b.is_any()).any(|(a, b)| !a.meets(*b))
+        fn differ<'a>(ours: impl Iterator<Item = &'a Token>, theirs: impl Iterator<Item = &'a Token>) -> bool {
+            ours.zip(theirs).take_while(|(a, b)| !a.is_any() && !b.is_any()).any(|(a, b)| !a.meets(*b))
+        }
+        differ(self.tokens.iter(), other.tokens.iter()) || differ(self.tokens.iter().rev(), other.tokens.iter().rev())
+    }
+
+    /// How much work it is to compare two patterns, in pairs of characters.
+    pub(crate) fn effort(&self, other: &Self) -> usize {
+        let (ours, theirs) = (self.tokens.len().max(1), other.tokens.len().max(1));
+        if self.parts_at_once(other) || (self.is_text && other.is_text) { 1 } else { ours * theirs }
     }
 
     /// Our wildcards may match nothing, and theirs what we have.

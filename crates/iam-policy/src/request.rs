@@ -1,6 +1,6 @@
 //! Which requests a question is about.
 
-use crate::Pattern;
+use crate::{Pattern, Version, analysis::Shape};
 
 /// A set of requests: an action, a resource, and what is known of their condition keys.
 #[derive(Debug, Clone)]
@@ -33,8 +33,8 @@ impl Request {
 pub struct Given {
     pub(crate) absent: bool,
     pub(crate) present: bool,
-    pub(crate) like: Option<Pattern>,
-    pub(crate) unlike: Vec<Pattern>,
+    pub(crate) like: Option<Shape>,
+    pub(crate) unlike: Vec<Shape>,
 }
 
 impl Given {
@@ -53,19 +53,28 @@ impl Given {
     /// It has a value that matches.
     #[must_use]
     pub fn like(pattern: Pattern) -> Self {
-        Self { absent: false, present: true, like: Some(pattern), unlike: Vec::new() }
+        Self { absent: false, present: true, like: Some(Shape::Text(pattern)), unlike: Vec::new() }
     }
 
     /// It has a value that matches none of these.
     #[must_use]
     pub fn unlike(patterns: impl IntoIterator<Item = Pattern>) -> Self {
-        Self { absent: false, present: true, like: None, unlike: patterns.into_iter().collect() }
+        Self { absent: false, present: true, like: None, unlike: patterns.into_iter().map(Shape::Text).collect() }
     }
 
-    /// As said, and not one of these.
-    #[must_use]
-    pub fn but_not(mut self, patterns: impl IntoIterator<Item = Pattern>) -> Self {
-        self.unlike.extend(patterns);
+    /// It is an ARN that matches, each part for itself.
+    pub(crate) fn like_arn(pattern: &str) -> Self {
+        Self { like: Some(Shape::arn(pattern, Version::V2008)), ..Self::unlike([]) }
+    }
+
+    /// It is an ARN that matches none of these, each part for itself.
+    pub(crate) fn unlike_arns(patterns: impl Iterator<Item = String>) -> Self {
+        Self { unlike: patterns.map(|pattern| Shape::arn(&pattern, Version::V2008)).collect(), ..Self::unlike([]) }
+    }
+
+    /// As said, and none of these texts.
+    pub(crate) fn but_not<'a>(mut self, texts: impl Iterator<Item = &'a str>) -> Self {
+        self.unlike.extend(texts.map(Shape::literal));
         self
     }
 

@@ -3,7 +3,7 @@
 use std::ops::Not;
 
 /// Whether something holds for the requests of a set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Truth {
     /// For none of them.
     Never,

@@ -32,6 +32,10 @@ impl Caller {
             Self::Stranger | Self::Federated(_) | Self::CanonicalUser(_) => None,
         }
     }
+
+    fn arn(&self) -> Option<&str> {
+        if let Self::Identity { arn, .. } = self { Some(arn) } else { None }
+    }
 }
 
 /// The condition keys that hold the caller's account:
@@ -44,37 +48,43 @@ const ARN_KEY: &str = "aws:principalarn";
 /// [Whether a service calls for itself](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalisawsservice).
 const SERVICE_KEY: &str = "aws:principalisawsservice";
 
-/// What is known of condition keys from who calls. `known` are the accounts that a stranger is not of.
-pub(super) fn context(caller: &Caller, known: &BTreeSet<String>) -> Vec<(&'static str, Given)> {
-    let of_account = |account: &str, arn: Given| {
-        let mut keys: Vec<_> = ACCOUNT_KEYS.iter().map(|&key| (key, Given::text(account))).collect();
-        keys.extend([(ARN_KEY, arn), (SERVICE_KEY, Given::text("false"))]);
-        keys
-    };
-    match caller {
-        Caller::Account(account) => of_account(account, Given::like(arns_of(account))),
-        Caller::Identity { arn, account } => of_account(account, Given::like(principal_arn(arn, account))),
-        Caller::Stranger => {
-            let accounts = || known.iter().map(|account| Pattern::literal(account));
-            let mut keys: Vec<_> = ACCOUNT_KEYS.iter().map(|&key| (key, Given::unlike(accounts()))).collect();
-            let arns = Given::unlike(known.iter().map(|account| arns_of(account)));
-            keys.extend([(ARN_KEY, arns), (SERVICE_KEY, Given::text("false"))]);
-            keys
+/// What is known of condition keys from who calls, for each caller who is told apart. A stranger is of none of their accounts,
+/// and an account stands for those of its identities that are not among them. Keys that nobody asks about are left out.
+pub(super) fn contexts(
+    callers: &BTreeSet<Caller>,
+    spoken_of: impl Fn(&str) -> bool,
+) -> Vec<Vec<(&'static str, Given)>> {
+    let asked: Vec<_> = ACCOUNT_KEYS.into_iter().chain([ARN_KEY, SERVICE_KEY]).filter(|key| spoken_of(key)).collect();
+    let context = |caller| asked.iter().filter_map(|&key| Some((key, given(key, caller, callers)?))).collect();
+    callers.iter().map(context).collect()
+}
+
+fn given(key: &str, caller: &Caller, callers: &BTreeSet<Caller>) -> Option<Given> {
+    let accounts = || callers.iter().filter_map(|other| if let Caller::Account(id) = other { Some(id) } else { None });
+    match (key, caller) {
+        (SERVICE_KEY, _) => Some(Given::text("false")),
+        (_, Caller::Federated(_) | Caller::CanonicalUser(_)) => None,
+        (ARN_KEY, Caller::Account(account)) => {
+            let arns = callers.iter().filter(|other| other.account() == Some(account)).filter_map(Caller::arn);
+            Some(Given::like_arn(&arns_of(account)).but_not(arns))
         }
-        Caller::Federated(_) | Caller::CanonicalUser(_) => vec![(SERVICE_KEY, Given::text("false"))],
+        (ARN_KEY, Caller::Identity { arn, account }) => Some(Given::like_arn(&principal_arn(arn, account))),
+        (ARN_KEY, Caller::Stranger) => Some(Given::unlike_arns(accounts().map(|account| arns_of(account)))),
+        (_, Caller::Account(account) | Caller::Identity { account, .. }) => Some(Given::text(account)),
+        (_, Caller::Stranger) => Some(Given::unlike(accounts().map(|account| Pattern::literal(account)))),
     }
 }
 
 /// The ARNs that identities of an account have.
-fn arns_of(account: &str) -> Pattern {
-    Pattern::wildcard(&format!("arn:*:*::{account}:*"))
+fn arns_of(account: &str) -> String {
+    format!("arn:*:*::{account}:*")
 }
 
 /// What `aws:PrincipalArn` is for an identity: a session's role may have a path that its own ARN does not show.
-fn principal_arn(arn: &str, account: &str) -> Pattern {
+fn principal_arn(arn: &str, account: &str) -> String {
     match session_role(arn) {
-        Some(role) => Pattern::wildcard(&format!("arn:*:iam::{account}:role/*{role}")),
-        None => Pattern::literal(arn),
+        Some(role) => format!("arn:*:iam::{account}:role/*{role}"),
+        None => arn.to_owned(),
     }
 }
 
@@ -90,16 +100,16 @@ fn role(arn: &str) -> Option<&str> {
     role.rsplit('/').next()
 }
 
-/// Whether a statement names the caller; none for everyone at once.
-pub(super) fn named(principals: &Selection<Principal>, caller: Option<&Caller>) -> Truth {
-    let Some(caller) = caller else { return names_everyone(principals) };
+/// Whether a statement names a caller.
+pub(super) fn named(principals: &Selection<Principal>, caller: &Caller) -> Truth {
     match principals {
         Selection::Only(named) => Truth::any(named.iter().map(|principal| is_named(principal, caller))),
         Selection::Except(named) => !Truth::any(named.iter().map(|principal| is_excepted(principal, caller))),
     }
 }
 
-fn names_everyone(principals: &Selection<Principal>) -> Truth {
+/// Whether a statement names whomever calls.
+pub(super) fn names_everyone(principals: &Selection<Principal>) -> Truth {
     let truth = |principal: &Principal| match principal {
         Principal::Anyone => Truth::Always,
         Principal::Deleted(_) => Truth::Never,
@@ -130,10 +140,14 @@ fn is_named(principal: &Principal, caller: &Caller) -> Truth {
     }
 }
 
-/// By `NotPrincipal`, which must list an identity and its account both: that one of them will do cannot be told.
+/// By `NotPrincipal`. It must list an identity and its account both, and an account that it lists excepts none of its other
+/// identities: "all principals except the user" are refused
+/// ([NotPrincipal](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html)), the root user
+/// aside.
 fn is_excepted(principal: &Principal, caller: &Caller) -> Truth {
     match (principal, caller) {
-        (Principal::Account(_), Caller::Identity { .. }) => is_named(principal, caller).min(Truth::Maybe),
+        (Principal::Account(_), Caller::Identity { .. }) => Truth::Never,
+        (Principal::Account(_), Caller::Account(_)) => is_named(principal, caller).min(Truth::Maybe),
         _ => is_named(principal, caller),
     }
 }
@@ -149,25 +163,22 @@ fn same_identity(named: &str, caller: &str) -> Truth {
     }
 }
 
-/// The accounts that a policy names, and everyone whom it tells apart: strangers, and whom it names as principals or in
-/// conditions.
-pub(super) fn told_apart(policy: &Policy) -> (BTreeSet<String>, BTreeSet<Caller>) {
-    let mut callers = BTreeSet::new();
+/// Everyone whom a policy tells apart: strangers, and whom it names as principals or in conditions.
+pub(super) fn told_apart(policy: &Policy) -> BTreeSet<Caller> {
+    let mut callers = BTreeSet::from([Caller::Stranger]);
     for statement in &policy.statements {
         callers.extend(statement.principals.named().iter().filter_map(as_caller));
         for condition in &statement.conditions {
-            let is = |key: &&str| **key == condition.key;
-            if ACCOUNT_KEYS.iter().any(is) {
+            if ACCOUNT_KEYS.contains(&condition.key.as_str()) {
                 callers.extend(condition.values.iter().filter(|value| is_account(value)).cloned().map(Caller::Account));
             } else if condition.key == ARN_KEY {
                 callers.extend(condition.values.iter().filter_map(|value| identity(value)));
             }
         }
     }
-    let accounts: BTreeSet<_> = callers.iter().filter_map(Caller::account).map(str::to_owned).collect();
-    callers.extend(accounts.iter().cloned().map(Caller::Account));
-    callers.insert(Caller::Stranger);
-    (accounts, callers)
+    let accounts: Vec<_> = callers.iter().filter_map(Caller::account).map(str::to_owned).collect();
+    callers.extend(accounts.into_iter().map(Caller::Account));
+    callers
 }
 
 fn is_account(text: &str) -> bool {

@@ -4,10 +4,12 @@
 //! holds for each of its texts, or it is [`Truth::Maybe`]. What is worked out once for a set is then looked up in bits.
 
 use super::{
+    TooComplex,
+    budget::Budget,
     shape::Shape,
     values::{Element, holds, shapes},
 };
-use crate::{Condition, Given, Pattern, Policy, Quantifier, truth::Truth};
+use crate::{Condition, Given, Policy, Quantifier, truth::Truth};
 use fixedbitset::FixedBitSet;
 use std::collections::{HashMap, HashSet};
 
@@ -16,6 +18,8 @@ use std::collections::{HashMap, HashSet};
 pub(super) struct Keys<'p> {
     by_name: HashMap<&'p str, usize>,
     elements: Vec<Vec<Element>>,
+    /// For each key, what is known not to match in one case or another.
+    unlike: Vec<Vec<Vec<Shape>>>,
 }
 
 /// What a condition says of each element of its key.
@@ -54,7 +58,7 @@ const SINGLE: [&str; 14] = [
 impl<'p> Keys<'p> {
     /// The keys of a policy, with what questions will say of them.
     pub(super) fn of<'a>(policy: &'p Policy, asked: impl IntoIterator<Item = (&'a str, &'a Given)>) -> Self {
-        let mut keys = Self { by_name: HashMap::new(), elements: Vec::new() };
+        let mut keys = Self { by_name: HashMap::new(), elements: Vec::new(), unlike: Vec::new() };
         let mut drafts: Vec<Draft> = Vec::new();
         for condition in policy.statements.iter().flat_map(|statement| &statement.conditions) {
             let new = drafts.len();
@@ -70,13 +74,13 @@ impl<'p> Keys<'p> {
         }
         for (key, given) in asked {
             if let Some(draft) = keys.named(key).and_then(|number| drafts.get_mut(number)) {
-                given.like.iter().for_each(|pattern| draft.add(&Shape::Text(pattern.clone())));
-                if !given.unlike.is_empty() && !draft.without.contains(&given.unlike) {
-                    draft.without.push(given.unlike.clone());
+                given.like.iter().for_each(|shape| draft.add(shape));
+                if !draft.unlike.contains(&given.unlike) {
+                    draft.unlike.push(given.unlike.clone());
                 }
             }
         }
-        keys.elements = drafts.into_iter().map(Draft::elements).collect();
+        (keys.elements, keys.unlike) = drafts.into_iter().map(Draft::settle).unzip();
         keys
     }
 
@@ -91,32 +95,36 @@ impl<'p> Keys<'p> {
     }
 
     /// Works a condition of the policy out.
-    pub(super) fn judge(&self, condition: &Condition, policy: &Policy) -> Judged {
+    pub(super) fn judge(&self, condition: &Condition, policy: &Policy, budget: &Budget) -> Result<Judged, TooComplex> {
         let key = self.named(&condition.key).unwrap_or(usize::MAX);
         let values: Vec<_> = shapes(condition, policy.version).collect();
         let elements = self.elements.get(key).map_or(&[][..], Vec::as_slice);
+        let sets =
+            elements.iter().filter_map(|element| if let Element::Of { set, .. } = element { Some(set) } else { None });
+        for set in sets {
+            budget.compare(values.iter().map(|value| value.effort(set)).sum())?;
+        }
         let truths: Vec<_> = elements.iter().map(|element| holds(condition, &values, element)).collect();
         let bits = |not: Truth| {
             let mut bits = FixedBitSet::with_capacity(truths.len());
             bits.extend(truths.iter().enumerate().filter(|(_, truth)| **truth != not).map(|(at, _)| at));
             bits
         };
-        Judged { key, may_hold: bits(Truth::Never), may_fail: bits(Truth::Always) }
+        Ok(Judged { key, may_hold: bits(Truth::Never), may_fail: bits(Truth::Always) })
     }
 
     /// The elements that a key may have by what is known of it.
     pub(super) fn allowed(&self, number: usize, given: &Given) -> FixedBitSet {
         let elements = self.elements.get(number).map_or(&[][..], Vec::as_slice);
-        let like = given.like.as_ref().map(|pattern| Shape::Text(pattern.clone()));
+        let known = self.unlike.get(number).and_then(|unlike| unlike.iter().position(|one| *one == given.unlike));
         let allows = |element: &Element| match element {
             Element::Absent => given.absent,
-            Element::Of { set, without } => {
+            Element::Of { set, unlike, .. } => {
                 given.present
-                    && like.as_ref().is_none_or(|like| like.holds_for(set) != Truth::Never)
-                    && *without == relevant(&given.unlike, set)
-                    && !given.unlike.iter().any(|unlike| covers(unlike, set))
+                    && known.is_none_or(|known| unlike.contains(&known))
+                    && given.like.as_ref().is_none_or(|like| like.holds_for(set) != Truth::Never)
             }
-            Element::Other => given.present && like.is_none(),
+            Element::Other => given.present && given.like.is_none(),
             Element::Several => false,
         };
         let mut bits = FixedBitSet::with_capacity(elements.len());
@@ -130,7 +138,7 @@ impl<'p> Keys<'p> {
 struct Draft {
     sets: Vec<Shape>,
     seen: HashSet<Shape>,
-    without: Vec<Vec<Pattern>>,
+    unlike: Vec<Vec<Shape>>,
     several: bool,
 }
 
@@ -142,7 +150,7 @@ impl Draft {
         }
     }
 
-    fn elements(self) -> Vec<Element> {
+    fn settle(self) -> (Vec<Element>, Vec<Vec<Shape>>) {
         let mut elements = vec![Element::Absent];
         if self.several {
             elements.push(Element::Several);
@@ -151,22 +159,31 @@ impl Draft {
             elements.push(Element::Other);
         }
         for set in self.sets {
-            let mut without: Vec<_> = self.without.iter().map(|unlike| relevant(unlike, &set)).collect();
-            without.push(Vec::new());
-            without.sort_by_key(Vec::len);
-            without.dedup();
-            elements.extend(without.into_iter().map(|without| Element::Of { set: set.clone(), without }));
+            // By what is known not to match: the same part of the set may be left in several cases, or nothing.
+            let mut parts: Vec<(Vec<Shape>, Vec<usize>)> = vec![(Vec::new(), Vec::new())];
+            for (number, unlike) in self.unlike.iter().enumerate() {
+                let Some(without) = left_of(&set, unlike) else { continue };
+                match parts.iter_mut().find(|(other, _)| *other == without) {
+                    Some((_, numbers)) => numbers.push(number),
+                    None => parts.push((without, vec![number])),
+                }
+            }
+            let element = |(without, unlike)| Element::Of { set: set.clone(), without, unlike };
+            elements.extend(parts.into_iter().map(element));
         }
-        elements
+        (elements, self.unlike)
     }
 }
 
-/// Those of the patterns that take in some texts of a set, and not all.
-fn relevant(unlike: &[Pattern], set: &Shape) -> Vec<Pattern> {
-    let some = |pattern: &&Pattern| Shape::Text((*pattern).clone()).holds_for(set) == Truth::Maybe;
-    unlike.iter().filter(some).cloned().collect()
-}
-
-fn covers(pattern: &Pattern, set: &Shape) -> bool {
-    Shape::Text(pattern.clone()).holds_for(set) == Truth::Always
+/// What a set is without, where it is without what is known not to match; none where nothing is left of it.
+fn left_of(set: &Shape, unlike: &[Shape]) -> Option<Vec<Shape>> {
+    let mut without = Vec::new();
+    for shape in unlike {
+        match shape.holds_for(set) {
+            Truth::Always => return None,
+            Truth::Maybe => without.push(shape.clone()),
+            Truth::Never => {}
+        }
+    }
+    Some(without)
 }

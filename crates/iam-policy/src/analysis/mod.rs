@@ -4,25 +4,25 @@
 //! apply to for sure, until nothing is left or no Deny is. Where something cannot be told, the request is taken to get
 //! through: what is reported as allowed may be refused after all, but what is reported as refused is.
 
+mod allowed;
+mod budget;
 mod caller;
+mod gap;
 mod keys;
+mod known;
 mod rule;
 mod shape;
 mod space;
 mod values;
 
 pub use caller::Caller;
+pub(crate) use shape::Shape;
 
-use crate::{Effect, Policy, Principal, Request, Selection, truth::Truth};
+use crate::{Given, Policy, Principal, Request};
+use budget::Budget;
 use keys::Keys;
-use rule::{Applies, Rule, Way};
-use shape::Shape;
-use space::Space;
-use std::{cell::Cell, collections::BTreeSet};
-
-/// How many times a statement may be held against a set of requests before a question is given up; policies that people
-/// write need some thousands.
-const MOST_STEPS: usize = 400_000;
+use known::Known;
+use rule::Rule;
 
 /// A question that the policy is too involved for: its statements depend on each other in too many ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -71,9 +71,16 @@ pub enum Left {
 struct Analysis<'p> {
     keys: Keys<'p>,
     rules: Vec<Rule<'p>>,
-    accounts: BTreeSet<String>,
-    callers: BTreeSet<Caller>,
-    steps: Cell<usize>,
+    /// Those first who stand for others.
+    people: Vec<Person>,
+    budget: Budget,
+}
+
+/// Somebody whom the policy tells apart, with what follows from who they are.
+#[derive(Debug)]
+struct Person {
+    caller: Caller,
+    known: Known,
 }
 
 impl Policy {
@@ -87,222 +94,66 @@ impl Policy {
     /// # Errors
     /// [`TooComplex`], where it cannot be told in reasonable time.
     pub fn allowed(&self, requests: &[Request]) -> Result<Vec<Grant>, TooComplex> {
-        let analysis = Analysis::new(self, requests);
-        let mut grants = Vec::new();
-        for (number, request) in requests.iter().enumerate() {
-            let Some(space) = analysis.space(request) else { continue };
-            let concerned = |effect| {
-                let of = analysis.rules.iter().filter(move |rule| rule.statement.effect == effect);
-                of.filter(|rule| rule.concerns(&space)).collect::<Vec<_>>()
-            };
-            let denies = concerned(Effect::Deny);
-            for rule in concerned(Effect::Allow) {
-                for (principal, caller) in analysis.admitted(rule, &space, &denies)? {
-                    grants.push(Grant { statement: rule.index, principal, caller, request: number });
-                }
-            }
-        }
-        Ok(grants)
+        allowed::allowed(&Analysis::new(self, requests)?, requests)
     }
 
-    /// Whether every such request is refused, whoever makes it; if not, one kind that is not.
+    /// For each request whether it is refused, whoever makes it; if not, a kind of such requests that is not.
     ///
     /// # Errors
     /// [`TooComplex`], where it cannot be told in reasonable time.
-    pub fn gap(&self, request: &Request) -> Result<Option<Gap>, TooComplex> {
-        let analysis = Analysis::new(self, std::slice::from_ref(request));
-        let Some(space) = analysis.space(request) else { return Ok(None) };
-        let denies: Vec<_> = analysis.rules.iter().filter(|rule| rule.statement.effect == Effect::Deny).collect();
-        let mut because = Vec::new();
-        let Some(left) = analysis.escape(space, None, &denies, &mut because)? else { return Ok(None) };
-        let action = left.actions.last().map_or(request.action.as_str(), |action| action.as_str());
-        Ok(Some(Gap {
-            action: if left.actions.len() > 1 { action.to_owned() } else { request.action.clone() },
-            resource: left
-                .resources
-                .iter()
-                .skip(1)
-                .last()
-                .and_then(Shape::written)
-                .unwrap_or(&request.resource)
-                .to_owned(),
-            because: because.into_iter().map(|(statement, way)| (statement, analysis.told(way))).collect(),
-        }))
+    pub fn gaps(&self, requests: &[Request]) -> Result<Vec<Option<Gap>>, TooComplex> {
+        let analysis = Analysis::new(self, requests)?;
+        requests.iter().map(|request| gap::gap(&analysis, request)).collect()
     }
 }
 
 impl<'p> Analysis<'p> {
-    fn new(policy: &'p Policy, requests: &[Request]) -> Self {
-        let (accounts, callers) = caller::told_apart(policy);
-        let contexts: Vec<_> = callers.iter().flat_map(|caller| caller::context(caller, &accounts)).collect();
-        let of_callers = contexts.iter().map(|(key, given)| (*key, given));
-        let of_requests =
-            requests.iter().flat_map(|request| &request.context).map(|(key, given)| (key.as_str(), given));
-        let keys = Keys::of(policy, of_callers.chain(of_requests));
+    fn new(policy: &'p Policy, requests: &[Request]) -> Result<Self, TooComplex> {
+        let budget = Budget::new();
+        let callers = caller::told_apart(policy);
+        let spoken_of = |key: &str| policy.statements.iter().any(|s| s.conditions.iter().any(|c| c.key == key));
+        let contexts = caller::contexts(&callers, spoken_of);
+        let of_callers = contexts.iter().flatten().map(|(key, given)| (*key, given));
+        let of_requests = requests.iter().flat_map(|request| &request.context);
+        let keys = Keys::of(policy, of_callers.chain(of_requests.map(|(key, given)| (key.as_str(), given))));
         let rules = policy.statements.iter().enumerate();
-        let rules = rules.map(|(index, statement)| Rule::new(index, statement, policy, &keys)).collect();
-        Self { keys, rules, accounts, callers, steps: Cell::new(0) }
+        let rules = rules.map(|(index, statement)| Rule::new(index, statement, policy, &keys, &budget));
+        let rules = rules.collect::<Result<_, _>>()?;
+        // Whoever can have none of the values of a key is nobody.
+        let person = |(caller, context): (Caller, Vec<(&str, Given)>)| {
+            known(&keys, context.iter().map(|(key, given)| (*key, given))).map(|known| Person { caller, known })
+        };
+        let people = callers.into_iter().zip(contexts).filter_map(person).collect();
+        Ok(Self { keys, rules, people, budget })
     }
 
-    /// The requests in question; none where what is known of them contradicts itself.
-    fn space(&self, request: &Request) -> Option<Space> {
-        let mut space = Space::new(&request.action, &request.resource);
-        let known = request.context.iter().map(|(key, given)| (key.as_str(), given));
-        self.narrowed(&mut space, known).then_some(space)
+    /// What is known of a request; none where that contradicts itself.
+    fn known(&self, request: &Request) -> Option<Known> {
+        known(&self.keys, request.context.iter().map(|(key, given)| (key.as_str(), given)))
     }
 
-    fn narrowed<'a>(&self, space: &mut Space, known: impl IntoIterator<Item = (&'a str, &'a crate::Given)>) -> bool {
-        known.into_iter().all(|(key, given)| match self.keys.named(key) {
-            Some(number) => space.narrow(number, &self.keys.allowed(number, given)),
-            None => true,
-        })
-    }
-
-    /// Whom an Allow lets through, by the principal that names them.
-    fn admitted(
-        &self,
-        rule: &Rule<'p>,
-        space: &Space,
-        denies: &[&Rule<'p>],
-    ) -> Result<Vec<(Principal, Caller)>, TooComplex> {
-        let mut admitted = Vec::new();
-        for principal in everyone_or(&rule.statement.principals) {
-            let known = admitted.len();
-            for caller in self.callers_of(principal) {
-                let told = admitted.iter().skip(known).any(|(_, other)| stands_for(other, caller));
-                if !told && self.gets_through(rule, caller, space, denies)? {
-                    admitted.push((principal.clone(), caller.clone()));
-                }
-            }
-        }
-        Ok(admitted)
-    }
-
-    /// Who may call in the name of a principal, those first who stand for others.
-    fn callers_of<'a>(&'a self, principal: &'a Principal) -> impl Iterator<Item = &'a Caller> {
+    /// Who may call in the name of a principal, by their number.
+    fn people_of<'a>(&'a self, principal: &'a Principal) -> impl Iterator<Item = (usize, &'a Person)> {
         let named = caller::as_caller(principal);
-        let of_account = move |caller: &Caller| match (principal, caller) {
+        let is_of = move |caller: &Caller| match (principal, caller) {
             (Principal::Anyone, _) => true,
             (Principal::Account(account), Caller::Account(_) | Caller::Identity { .. }) => {
                 caller.account() == Some(account)
             }
             _ => named.as_ref() == Some(caller),
         };
-        self.callers.iter().filter(move |caller| of_account(caller))
-    }
-
-    /// Whether some request of a caller is allowed by a rule and refused by none for sure.
-    fn gets_through(
-        &self,
-        rule: &Rule<'p>,
-        caller: &Caller,
-        space: &Space,
-        denies: &[&Rule<'p>],
-    ) -> Result<bool, TooComplex> {
-        self.step()?;
-        if caller::named(&rule.statement.principals, Some(caller)) == Truth::Never {
-            return Ok(false);
-        }
-        let mut space = space.clone();
-        let known = caller::context(caller, &self.accounts);
-        let is_possible = self.narrowed(&mut space, known.iter().map(|(key, given)| (*key, given)))
-            && rule.conditions.iter().all(|condition| space.narrow(condition.key, &condition.may_hold));
-        if !is_possible {
-            return Ok(false);
-        }
-        Ok(self.escape(space, Some(caller), denies, &mut Vec::new())?.is_some())
-    }
-
-    /// Requests that none of the denies applies to for sure; none where there are no such.
-    fn escape<'r>(
-        &self,
-        mut space: Space,
-        caller: Option<&Caller>,
-        denies: &[&'r Rule<'p>],
-        because: &mut Vec<(usize, Way<'r>)>,
-    ) -> Result<Option<Space>, TooComplex> {
-        let mut rest = denies.iter();
-        while let Some(deny) = rest.next() {
-            self.step()?;
-            let ways = match deny.applies(&space, caller) {
-                Applies::Never => continue,
-                Applies::Always => return Ok(None),
-                Applies::Leaves(ways) => ways,
-            };
-            // What narrows nothing that a later Deny looks at is as good as any other way.
-            let later = rest.as_slice();
-            if let Some(way) = ways.iter().find(|way| is_free(way, later)) {
-                because.push((deny.index, *way));
-                let _ = enter(&mut space, *way);
-                continue;
-            }
-            for way in ways {
-                let mut narrower = space.clone();
-                let told = because.len();
-                because.push((deny.index, way));
-                if enter(&mut narrower, way)
-                    && let Some(found) = self.escape(narrower, caller, later, because)?
-                {
-                    return Ok(Some(found));
-                }
-                because.truncate(told);
-            }
-            return Ok(None);
-        }
-        Ok(Some(space))
-    }
-
-    fn step(&self) -> Result<(), TooComplex> {
-        self.steps.set(self.steps.get() + 1);
-        if self.steps.get() > MOST_STEPS { Err(TooComplex) } else { Ok(()) }
-    }
-
-    fn told(&self, way: Way<'_>) -> Left {
-        match way {
-            Way::Callers => Left::Callers,
-            Way::Actions | Way::Action(_) => Left::Actions,
-            Way::Resources | Way::Resource(_) => Left::Resources,
-            Way::Condition(condition) => Left::Condition(self.keys.name(condition.key).to_owned()),
-        }
+        self.people.iter().enumerate().filter(move |(_, person)| is_of(&person.caller))
     }
 }
 
-/// The principals of a statement; `NotPrincipal` names everyone, so far.
-fn everyone_or(principals: &Selection<Principal>) -> &[Principal] {
-    match principals {
-        Selection::Only(named) if named.contains(&Principal::Anyone) => &[Principal::Anyone],
-        Selection::Only(named) => named,
-        Selection::Except(_) => &[Principal::Anyone],
-    }
-}
-
-/// Whether who gets through says of another that he does.
-fn stands_for(through: &Caller, other: &Caller) -> bool {
-    match through {
-        Caller::Stranger => true,
-        Caller::Account(account) => other.account() == Some(account),
-        _ => through == other,
-    }
-}
-
-/// Whether what goes this way loses nothing that a later Deny could leave.
-fn is_free(way: &Way<'_>, later: &[&Rule<'_>]) -> bool {
-    match way {
-        Way::Callers | Way::Actions | Way::Resources => true,
-        Way::Action(_) | Way::Resource(_) => later.is_empty(),
-        Way::Condition(condition) => {
-            !later.iter().any(|rule| rule.conditions.iter().any(|other| other.key == condition.key))
+/// What is known of the keys that a policy speaks of; none where that contradicts itself.
+fn known<'a>(keys: &Keys<'_>, context: impl IntoIterator<Item = (&'a str, &'a Given)>) -> Option<Known> {
+    let mut known = Known::default();
+    let spoken_of = context.into_iter().filter_map(|(key, given)| Some((keys.named(key)?, given)));
+    for (key, given) in spoken_of {
+        if !known.narrow(key, &keys.allowed(key, given)) {
+            return None;
         }
     }
-}
-
-/// Keeps the requests that go this way; false where there are none.
-fn enter(space: &mut Space, way: Way<'_>) -> bool {
-    match way {
-        Way::Callers | Way::Actions | Way::Resources => {}
-        Way::Action(action) => space.actions.push(action.clone()),
-        Way::Resource(resource) => space.resources.push(resource.clone()),
-        Way::Condition(condition) => return space.narrow(condition.key, &condition.may_fail),
-    }
-    true
+    Some(known)
 }

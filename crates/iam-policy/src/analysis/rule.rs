@@ -1,8 +1,11 @@
 //! A statement made ready to be asked about many requests.
 
 use super::{
-    caller::{self, Caller},
+    TooComplex,
+    budget::Budget,
+    caller,
     keys::{Judged, Keys},
+    known::Known,
     shape::Shape,
     space::Space,
 };
@@ -48,31 +51,61 @@ pub(super) enum Way<'r> {
 }
 
 impl<'p> Rule<'p> {
-    pub(super) fn new(index: usize, statement: &'p Statement, policy: &Policy, keys: &Keys<'p>) -> Self {
+    pub(super) fn new(
+        index: usize,
+        statement: &'p Statement,
+        policy: &Policy,
+        keys: &Keys<'p>,
+        budget: &Budget,
+    ) -> Result<Self, TooComplex> {
         let resource = |text: &String| Shape::arn(text, policy.version);
-        Self {
+        let conditions = statement.conditions.iter().map(|condition| keys.judge(condition, policy, budget));
+        Ok(Self {
             index,
             statement,
             actions: each(&statement.actions, |text| Pattern::wildcard(&text.to_lowercase())),
             resources: each(&statement.resources, resource),
-            conditions: statement.conditions.iter().map(|condition| keys.judge(condition, policy)).collect(),
-        }
+            conditions: conditions.collect::<Result<_, _>>()?,
+        })
     }
 
-    /// Whether the statement is about any of these actions and resources at all, whoever calls and whatever the
-    /// conditions.
-    pub(super) fn concerns(&self, space: &Space) -> bool {
-        selects(&self.actions, &space.actions, Pattern::holds_for) != Truth::Never
-            && selects(&self.resources, &space.resources, Shape::holds_for) != Truth::Never
-    }
-
-    /// Whether it applies to the requests of a space by a caller; none stands for all callers.
-    pub(super) fn applies<'r>(&'r self, space: &Space, caller: Option<&Caller>) -> Applies<'r> {
-        let callers = caller::named(&self.statement.principals, caller);
+    /// Whether the statement is about these actions and resources, whoever calls and whatever the conditions.
+    pub(super) fn covers(&self, space: &Space) -> Truth {
         let actions = selects(&self.actions, &space.actions, Pattern::holds_for);
-        let resources = selects(&self.resources, &space.resources, Shape::holds_for);
-        let never = |condition: &Judged| space.masked(condition.key, &condition.may_hold).is_none();
-        if callers.and(actions).and(resources) == Truth::Never || self.conditions.iter().any(never) {
+        if actions == Truth::Never { actions } else { actions.and(self.selects_resources(space)) }
+    }
+
+    fn selects_resources(&self, space: &Space) -> Truth {
+        selects(&self.resources, &space.resources, Shape::holds_for)
+    }
+
+    /// Whether it is about all actions or resources but some.
+    pub(super) fn excepts(&self) -> bool {
+        matches!(self.actions, Selection::Except(_)) || matches!(self.resources, Selection::Except(_))
+    }
+
+    /// Whether its conditions hold for some request, each for itself.
+    pub(super) fn may_hold(&self, known: &Known) -> bool {
+        self.conditions.iter().all(|condition| known.allows(condition.key, &condition.may_hold))
+    }
+
+    /// Whether its conditions hold for every request.
+    pub(super) fn must_hold(&self, known: &Known) -> bool {
+        !self.conditions.iter().any(|condition| known.allows(condition.key, &condition.may_fail))
+    }
+
+    /// Whether it applies to the requests of a space, whoever makes them.
+    pub(super) fn applies<'r>(&'r self, space: &Space) -> Applies<'r> {
+        let callers = caller::names_everyone(&self.statement.principals);
+        if callers == Truth::Never || !self.may_hold(&space.known) {
+            return Applies::Never;
+        }
+        let actions = selects(&self.actions, &space.actions, Pattern::holds_for);
+        if actions == Truth::Never {
+            return Applies::Never;
+        }
+        let resources = self.selects_resources(space);
+        if resources == Truth::Never {
             return Applies::Never;
         }
         let mut ways = Vec::new();
@@ -85,7 +118,7 @@ impl<'p> Rule<'p> {
         if resources == Truth::Maybe {
             ways.extend(left(&self.resources, &space.resources, Shape::holds_for, Way::Resources, Way::Resource));
         }
-        let fails = |condition: &&Judged| space.masked(condition.key, &condition.may_fail).is_some();
+        let fails = |condition: &&Judged| space.known.allows(condition.key, &condition.may_fail);
         ways.extend(self.conditions.iter().filter(fails).map(Way::Condition));
         if ways.is_empty() { Applies::Always } else { Applies::Leaves(ways) }
     }

@@ -4,7 +4,7 @@ use crate::{Pattern, Version, truth::Truth};
 
 /// A set of texts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     /// The texts that match.
     Text(Pattern),
     /// The ARNs of which each part matches
@@ -22,12 +22,12 @@ pub(super) enum Shape {
 
 impl Shape {
     /// The set of one text.
-    pub(super) fn literal(text: &str) -> Self {
+    pub(crate) fn literal(text: &str) -> Self {
         Self::Text(Pattern::literal(text))
     }
 
     /// A value in which only policy variables have a meaning.
-    pub(super) fn exact(text: &str, version: Version) -> Self {
+    pub(crate) fn exact(text: &str, version: Version) -> Self {
         Self::Text(match version {
             Version::V2008 => Pattern::literal(text),
             Version::V2012 => Pattern::with_variables(text, false),
@@ -35,7 +35,7 @@ impl Shape {
     }
 
     /// A value whose case does not matter.
-    pub(super) fn any_case(text: &str, version: Version) -> Self {
+    pub(crate) fn any_case(text: &str, version: Version) -> Self {
         Self::AnyCase(match version {
             Version::V2008 => Pattern::literal(text).folded(),
             Version::V2012 => Pattern::with_variables(text, false).folded(),
@@ -43,12 +43,12 @@ impl Shape {
     }
 
     /// A value with wildcards.
-    pub(super) fn like(text: &str, version: Version) -> Self {
+    pub(crate) fn like(text: &str, version: Version) -> Self {
         Self::Text(pattern(text, version))
     }
 
     /// An ARN with wildcards, or `*` for any.
-    pub(super) fn arn(text: &str, version: Version) -> Self {
+    pub(crate) fn arn(text: &str, version: Version) -> Self {
         let whole = pattern(text, version);
         if whole.is_universal() {
             return Self::Text(whole);
@@ -58,7 +58,7 @@ impl Shape {
     }
 
     /// The one text of the set, where there is just one.
-    pub(super) fn text(&self) -> Option<String> {
+    pub(crate) fn text(&self) -> Option<String> {
         match self {
             Self::Text(pattern) | Self::Arn { whole: pattern, .. } => pattern.text(),
             Self::AnyCase(_) | Self::Unclear => None,
@@ -66,25 +66,37 @@ impl Shape {
     }
 
     /// The set as a policy writes it.
-    pub(super) fn written(&self) -> Option<&str> {
+    pub(crate) fn written(&self) -> Option<&str> {
+        self.pattern().map(Pattern::as_str)
+    }
+
+    /// How much work it is to compare two sets, in pairs of characters.
+    pub(crate) fn effort(&self, other: &Self) -> usize {
+        match (self.pattern(), other.pattern()) {
+            (Some(ours), Some(theirs)) => ours.effort(theirs),
+            _ => 1,
+        }
+    }
+
+    fn pattern(&self) -> Option<&Pattern> {
         match self {
-            Self::Text(pattern) | Self::AnyCase(pattern) | Self::Arn { whole: pattern, .. } => Some(pattern.as_str()),
+            Self::Text(pattern) | Self::AnyCase(pattern) | Self::Arn { whole: pattern, .. } => Some(pattern),
             Self::Unclear => None,
         }
     }
 
     /// Whether every text belongs to the set.
-    pub(super) fn is_universal(&self) -> bool {
+    pub(crate) fn is_universal(&self) -> bool {
         matches!(self, Self::Text(pattern) if pattern.is_universal())
     }
 
     /// Whether it is clear, without the request, which texts belong to the set.
-    pub(super) fn is_known(&self) -> bool {
+    pub(crate) fn is_known(&self) -> bool {
         *self != Self::Unclear && self.widened() == *self
     }
 
     /// The set with every policy variable standing for any text.
-    pub(super) fn widened(&self) -> Self {
+    pub(crate) fn widened(&self) -> Self {
         match self {
             Self::Text(pattern) => Self::Text(pattern.widened()),
             Self::AnyCase(pattern) => Self::AnyCase(pattern.widened()),
@@ -96,7 +108,7 @@ impl Shape {
     }
 
     /// What holds for the texts of another set: whether they belong to this one.
-    pub(super) fn holds_for(&self, set: &Self) -> Truth {
+    pub(crate) fn holds_for(&self, set: &Self) -> Truth {
         match (self, set) {
             (Self::Unclear, _) | (_, Self::Unclear) => Truth::Maybe,
             (Self::Text(pattern), Self::Text(set) | Self::Arn { whole: set, .. }) => pattern.holds_for(set),
@@ -121,7 +133,15 @@ impl Shape {
 }
 
 fn all(parts: &[Pattern], set: &[Pattern]) -> Truth {
-    parts.iter().zip(set).map(|(part, set)| part.holds_for(set)).fold(Truth::Always, Truth::and)
+    let mut all = Truth::Always;
+    // What differs most often comes last.
+    for (part, set) in parts.iter().zip(set).rev() {
+        all = all.and(part.holds_for(set));
+        if all == Truth::Never {
+            break;
+        }
+    }
+    all
 }
 
 fn pattern(text: &str, version: Version) -> Pattern {

@@ -1,7 +1,7 @@
 //! The values of a condition: which of a key's possible values match them.
 
 use super::shape::Shape;
-use crate::{Comparison, Condition, Order, Pattern, Quantifier, Version, truth::Truth};
+use crate::{Comparison, Condition, Order, Quantifier, Version, truth::Truth};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use std::net::IpAddr;
@@ -16,7 +16,9 @@ pub(super) enum Element {
     Of {
         set: Shape,
         /// What the request is known not to match, besides.
-        without: Vec<Pattern>,
+        without: Vec<Shape>,
+        /// The cases in which just that is known, by their number.
+        unlike: Vec<usize>,
     },
     /// A text that no value of the policy matches for sure.
     Other,
@@ -63,7 +65,7 @@ pub(super) fn holds(condition: &Condition, shapes: &[Shape], element: &Element) 
             (_, Quantifier::Single) => operator.negated,
         }),
         Element::Several => Truth::Maybe,
-        Element::Of { set, without } => {
+        Element::Of { set, without, .. } => {
             let truth = |value: &Shape| {
                 if excludes(without, value) { Truth::Never } else { matches(operator.comparison, value, set) }
             };
@@ -76,8 +78,8 @@ pub(super) fn holds(condition: &Condition, shapes: &[Shape], element: &Element) 
 }
 
 /// Whether nothing that matches a value is left by what the request does not match.
-fn excludes(without: &[Pattern], value: &Shape) -> bool {
-    without.iter().any(|pattern| Shape::Text(pattern.clone()).holds_for(value) == Truth::Always)
+fn excludes(without: &[Shape], value: &Shape) -> bool {
+    without.iter().any(|shape| shape.holds_for(value) == Truth::Always)
 }
 
 fn negate(negated: bool, truth: Truth) -> Truth {
@@ -228,7 +230,7 @@ mod tests {
             let condition = condition(operator, values);
             let shapes: Vec<_> = shapes(&condition, Version::V2012).collect();
             assert_eq!(holds(&condition, &shapes, &Element::Absent), absent, "{operator} {values:?} absent");
-            let element = Element::Of { set: Shape::literal(found), without: Vec::new() };
+            let element = Element::Of { set: Shape::literal(found), without: Vec::new(), unlike: Vec::new() };
             assert_eq!(holds(&condition, &shapes, &element), present, "{operator} {values:?} {found}");
         }
     }
@@ -247,7 +249,7 @@ mod tests {
         ] {
             let condition = condition(operator, &[value]);
             let shapes: Vec<_> = shapes(&condition, Version::V2012).collect();
-            let set = Element::Of { set: Shape::like(set, Version::V2008), without: Vec::new() };
+            let set = Element::Of { set: Shape::like(set, Version::V2008), without: Vec::new(), unlike: Vec::new() };
             assert_eq!(holds(&condition, &shapes, &set), truth, "{operator} {value}");
         }
     }

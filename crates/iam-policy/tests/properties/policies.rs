@@ -32,7 +32,7 @@ fn one_of(values: &'static [&'static str]) -> impl Strategy<Value = Value> {
     prop_oneof![3 => one, 1 => many]
 }
 
-/// `Principal` or `NotPrincipal`. Whether an account that is excepted excepts its roles, AWS does not say.
+/// `Principal` or `NotPrincipal`, the latter without accounts, which stand for their root users there.
 fn principal() -> impl Strategy<Value = (&'static str, Value)> {
     let aws = one_of(&["*", "arn:aws:iam::111111111111:root", "222222222222", ROLE, OTHER_ROLE]);
     let except = one_of(&["*", ROLE, OTHER_ROLE]);

@@ -1,0 +1,221 @@
+//! What a policy may allow.
+
+use super::{
+    Analysis, Grant, Person, TooComplex,
+    caller::{self, Caller},
+    known::Known,
+    rule::Rule,
+    space::Space,
+};
+use crate::{Effect, Principal, Request, Selection, truth::Truth};
+use fixedbitset::FixedBitSet;
+use std::collections::{HashMap, hash_map::Entry};
+
+/// Requests between which the policy makes no difference: the rules that are about them, by their index, and what is known.
+type Kind = (Vec<(usize, Truth)>, Known);
+
+/// What it costs to try one of several ways around a deny, in checks.
+const BRANCH: usize = 25;
+
+/// What the denies leave to somebody.
+enum Left<'r, 'p> {
+    /// Nothing.
+    Nothing,
+    /// What these do not refuse, each by its conditions.
+    Unless(Known, Vec<&'r Rule<'p>>),
+}
+
+/// Whom an Allow could let through, by the principal that names them and their number.
+type Candidates<'a> = Vec<(&'a Principal, usize)>;
+
+/// See [`crate::Policy::allowed`].
+pub(super) fn allowed(analysis: &Analysis<'_>, requests: &[Request]) -> Result<Vec<Grant>, TooComplex> {
+    let mut kinds: HashMap<Kind, Vec<usize>> = HashMap::new();
+    let mut concerned = HashMap::new();
+    for (number, request) in requests.iter().enumerate() {
+        // Where what is known of a request contradicts itself there is none.
+        let Some(known) = analysis.known(request) else { continue };
+        let about = (&request.action, &request.resource);
+        let concerned = match concerned.get(&about) {
+            Some(concerned) => concerned,
+            None => concerned.entry(about).or_insert(concern(analysis, request)?),
+        };
+        kinds.entry((concerned.clone(), known)).or_default().push(number);
+    }
+    let candidates = analysis.rules.iter().map(|rule| candidates(analysis, rule)).collect::<Result<Vec<_>, _>>()?;
+    let mut grants = Vec::new();
+    for ((concerned, known), numbers) in kinds {
+        for (statement, principal, caller) in admitted(analysis, &candidates, &concerned, &known)? {
+            let grant = |request| Grant { statement, principal: principal.clone(), caller: caller.clone(), request };
+            grants.extend(numbers.iter().copied().map(grant));
+        }
+    }
+    grants.sort_by_key(|grant| (grant.request, grant.statement));
+    Ok(grants)
+}
+
+/// Whom a rule names, and for whom its conditions may hold.
+fn candidates<'a>(analysis: &'a Analysis<'_>, rule: &Rule<'a>) -> Result<Candidates<'a>, TooComplex> {
+    let mut candidates = Vec::new();
+    if rule.statement.effect == Effect::Allow {
+        for principal in everyone_or(&rule.statement.principals) {
+            for (number, person) in analysis.people_of(principal) {
+                analysis.budget.check(1)?;
+                let named = caller::named(&rule.statement.principals, &person.caller) != Truth::Never;
+                if named && rule.may_hold(&person.known) {
+                    candidates.push((principal, number));
+                }
+            }
+        }
+    }
+    Ok(candidates)
+}
+
+/// The rules that are about a request, whoever makes it.
+fn concern(analysis: &Analysis<'_>, request: &Request) -> Result<Vec<(usize, Truth)>, TooComplex> {
+    analysis.budget.check(analysis.rules.len())?;
+    let space = Space::new(&request.action, &request.resource, Known::default());
+    let rules = analysis.rules.iter().map(|rule| (rule.index, rule.covers(&space)));
+    Ok(rules.filter(|(_, truth)| *truth != Truth::Never).collect())
+}
+
+/// Whom the rules let through, by statement and by the principal that names them.
+fn admitted(
+    analysis: &Analysis<'_>,
+    candidates: &[Candidates<'_>],
+    concerned: &[(usize, Truth)],
+    known: &Known,
+) -> Result<Vec<(usize, Principal, Caller)>, TooComplex> {
+    let rules = concerned.iter().filter_map(|(index, truth)| Some((analysis.rules.get(*index)?, *truth)));
+    // A Deny that is not about all of the requests leaves the others.
+    let denies = rules.clone().filter(|(rule, truth)| rule.statement.effect == Effect::Deny && *truth == Truth::Always);
+    let denies: Vec<_> = denies.map(|(rule, _)| rule).collect();
+    let mut left: HashMap<usize, Left<'_, '_>> = HashMap::new();
+    let mut admitted: Vec<(usize, Principal, Caller)> = Vec::new();
+    for (allow, _) in rules.filter(|(rule, _)| rule.statement.effect == Effect::Allow) {
+        for &(principal, number) in candidates.get(allow.index).into_iter().flatten() {
+            let Some(person) = analysis.people.get(number) else { continue };
+            analysis.budget.check(1)?;
+            let same = admitted.iter().rev().take_while(|(statement, ..)| *statement == allow.index);
+            if same.filter(|(_, other, _)| other == principal).any(|(_, _, other)| stands_for(other, &person.caller)) {
+                continue;
+            }
+            let left = match left.entry(number) {
+                Entry::Occupied(left) => left.into_mut(),
+                Entry::Vacant(left) => left.insert(left_to(analysis, person, known, &denies)?),
+            };
+            if let Left::Unless(known, denies) = left
+                && gets_through(analysis, allow, known, denies)?
+            {
+                admitted.push((allow.index, principal.clone(), person.caller.clone()));
+            }
+        }
+    }
+    Ok(admitted)
+}
+
+/// The principals of a statement; `NotPrincipal` names everyone, so far.
+fn everyone_or(principals: &Selection<Principal>) -> &[Principal] {
+    match principals {
+        Selection::Only(named) if named.contains(&Principal::Anyone) => &[Principal::Anyone],
+        Selection::Only(named) => named,
+        Selection::Except(_) => &[Principal::Anyone],
+    }
+}
+
+/// Whether who gets through says of another that he does.
+fn stands_for(through: &Caller, other: &Caller) -> bool {
+    match through {
+        Caller::Stranger => true,
+        Caller::Account(account) => other.account() == Some(account),
+        _ => through == other,
+    }
+}
+
+fn left_to<'r, 'p>(
+    analysis: &Analysis<'p>,
+    person: &Person,
+    known: &Known,
+    denies: &[&'r Rule<'p>],
+) -> Result<Left<'r, 'p>, TooComplex> {
+    let Some(known) = known.and(&person.known) else { return Ok(Left::Nothing) };
+    let mut open = Vec::new();
+    for deny in denies {
+        analysis.budget.check(1 + deny.statement.principals.named().len() / 4)?;
+        let names = caller::named(&deny.statement.principals, &person.caller);
+        if names != Truth::Always || !deny.may_hold(&known) {
+            continue;
+        }
+        if deny.must_hold(&known) {
+            return Ok(Left::Nothing);
+        }
+        open.push(*deny);
+    }
+    Ok(Left::Unless(known, open))
+}
+
+/// Whether some request is allowed by a rule and refused by none for sure.
+fn gets_through(
+    analysis: &Analysis<'_>,
+    allow: &Rule<'_>,
+    known: &Known,
+    denies: &[&Rule<'_>],
+) -> Result<bool, TooComplex> {
+    if !allow.may_hold(known) {
+        return Ok(false);
+    }
+    let mut known = known.clone();
+    let possible = allow.conditions.iter().all(|condition| known.narrow(condition.key, &condition.may_hold));
+    Ok(possible && dodges(analysis, known, denies, &later(denies))?)
+}
+
+/// For each deny, the keys that those after it look at.
+fn later(denies: &[&Rule<'_>]) -> Vec<FixedBitSet> {
+    let mut seen = FixedBitSet::new();
+    let mut all: Vec<_> = denies
+        .iter()
+        .rev()
+        .map(|deny| {
+            let before = seen.clone();
+            for condition in &deny.conditions {
+                seen.grow_and_insert(condition.key);
+            }
+            before
+        })
+        .collect();
+    all.reverse();
+    all
+}
+
+/// Whether some request makes a condition of each deny fail.
+fn dodges(
+    analysis: &Analysis<'_>,
+    mut known: Known,
+    denies: &[&Rule<'_>],
+    later: &[FixedBitSet],
+) -> Result<bool, TooComplex> {
+    for (at, deny) in denies.iter().enumerate() {
+        analysis.budget.check(1)?;
+        if !deny.may_hold(&known) {
+            continue;
+        }
+        let fails = deny.conditions.iter().filter(|condition| known.allows(condition.key, &condition.may_fail));
+        let ways: Vec<_> = fails.collect();
+        // What narrows nothing that a later one looks at is as good as any other way.
+        let is_looked_at = |key: usize| later.get(at).is_some_and(|later| later.contains(key));
+        if let Some(way) = ways.iter().find(|way| !is_looked_at(way.key)) {
+            let _ = known.narrow(way.key, &way.may_fail);
+            continue;
+        }
+        let (denies, later) = (denies.get(at + 1..).unwrap_or_default(), later.get(at + 1..).unwrap_or_default());
+        for way in ways {
+            analysis.budget.check(BRANCH)?;
+            let mut narrower = known.clone();
+            if narrower.narrow(way.key, &way.may_fail) && dodges(analysis, narrower, denies, later)? {
+                return Ok(true);
+            }
+        }
+        return Ok(false);
+    }
+    Ok(true)
+}

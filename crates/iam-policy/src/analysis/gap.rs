@@ -1,0 +1,97 @@
+//! What a policy does not refuse.
+
+use super::{
+    Analysis, Gap, Left, TooComplex,
+    rule::{Applies, Rule, Way},
+    shape::Shape,
+    space::Space,
+};
+use crate::{Effect, Pattern, Request};
+
+/// See [`crate::Policy::gaps`].
+pub(super) fn gap(analysis: &Analysis<'_>, request: &Request) -> Result<Option<Gap>, TooComplex> {
+    let Some(known) = analysis.known(request) else { return Ok(None) };
+    let space = Space::new(&request.action, &request.resource, known);
+    let mut denies: Vec<_> = analysis.rules.iter().filter(|rule| rule.statement.effect == Effect::Deny).collect();
+    // Those that leave what they except come first: the others are then held against just that.
+    denies.sort_by_key(|rule| !rule.excepts());
+    let mut because = Vec::new();
+    let Some(left) = escape(analysis, space, &denies, &mut because)? else { return Ok(None) };
+    let told = because.into_iter().map(|(statement, way)| (statement, told(analysis, way)));
+    let action = left.actions.iter().skip(1).last().map(Pattern::as_str);
+    let resource = left.resources.iter().skip(1).last().and_then(Shape::written);
+    Ok(Some(Gap {
+        action: action.unwrap_or(&request.action).to_owned(),
+        resource: resource.unwrap_or(&request.resource).to_owned(),
+        because: told.collect(),
+    }))
+}
+
+/// Requests that none of the denies applies to for sure; none where there are no such.
+fn escape<'r>(
+    analysis: &Analysis<'_>,
+    mut space: Space,
+    denies: &[&'r Rule<'_>],
+    because: &mut Vec<(usize, Way<'r>)>,
+) -> Result<Option<Space>, TooComplex> {
+    let mut rest = denies.iter();
+    while let Some(deny) = rest.next() {
+        analysis.budget.check(1)?;
+        let ways = match deny.applies(&space) {
+            Applies::Never => continue,
+            Applies::Always => return Ok(None),
+            Applies::Leaves(ways) => ways,
+        };
+        // What narrows nothing that a later one looks at is as good as any other way.
+        let later = rest.as_slice();
+        if let Some(way) = ways.iter().find(|way| is_free(way, later)) {
+            because.push((deny.index, *way));
+            let _ = enter(&mut space, *way);
+            continue;
+        }
+        for way in ways {
+            let mut narrower = space.clone();
+            let told = because.len();
+            because.push((deny.index, way));
+            if enter(&mut narrower, way)
+                && let Some(found) = escape(analysis, narrower, later, because)?
+            {
+                return Ok(Some(found));
+            }
+            because.truncate(told);
+        }
+        return Ok(None);
+    }
+    Ok(Some(space))
+}
+
+/// Whether what goes this way loses nothing that a later Deny could leave.
+fn is_free(way: &Way<'_>, later: &[&Rule<'_>]) -> bool {
+    match way {
+        Way::Callers | Way::Actions | Way::Resources => true,
+        Way::Action(_) | Way::Resource(_) => later.is_empty(),
+        Way::Condition(condition) => {
+            !later.iter().any(|rule| rule.conditions.iter().any(|other| other.key == condition.key))
+        }
+    }
+}
+
+/// Keeps the requests that go this way; false where there are none.
+fn enter(space: &mut Space, way: Way<'_>) -> bool {
+    match way {
+        Way::Callers | Way::Actions | Way::Resources => {}
+        Way::Action(action) => space.actions.push(action.clone()),
+        Way::Resource(resource) => space.resources.push(resource.clone()),
+        Way::Condition(condition) => return space.known.narrow(condition.key, &condition.may_fail),
+    }
+    true
+}
+
+fn told(analysis: &Analysis<'_>, way: Way<'_>) -> Left {
+    match way {
+        Way::Callers => Left::Callers,
+        Way::Actions | Way::Action(_) => Left::Actions,
+        Way::Resources | Way::Resource(_) => Left::Resources,
+        Way::Condition(condition) => Left::Condition(analysis.keys.name(condition.key).to_owned()),
+    }
+}
