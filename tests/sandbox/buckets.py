@@ -1,5 +1,7 @@
 """S3, where MiniStack is kinder than AWS or behind it."""
 
+import re
+
 from ministack.core.responses import get_account_id
 from ministack.services import s3
 
@@ -45,6 +47,27 @@ def _patch_default_encryption():
         return status, headers, body
 
     s3._get_bucket_encryption = get_bucket_encryption
+    put = s3._put_bucket_encryption
+
+    def put_bucket_encryption(bucket, body):
+        """A configuration that does not speak of SSE-C leaves it as it was.
+
+        AWS does not say so; that GetBucketEncryption then shows the block still is what Terraform's users report:
+        https://github.com/cloudposse/terraform-aws-s3-bucket/issues/287
+        """
+        _, _, before = s3._get_bucket_encryption(bucket)
+        status, headers, answer = put(bucket, body)
+        kept = re.search(r"<BlockedEncryptionTypes>.*</BlockedEncryptionTypes>", text(before), re.DOTALL)
+        if status == 200 and kept and "BlockedEncryptionTypes" not in s3._bucket_encryption[bucket]:
+            stored = s3._bucket_encryption[bucket]
+            s3._bucket_encryption[bucket] = stored.replace("</Rule>", f"{kept[0]}</Rule>")
+        return status, headers, answer
+
+    s3._put_bucket_encryption = put_bucket_encryption
+
+
+def text(body):
+    return body.decode() if isinstance(body, bytes) else body
 
 
 def owner_and_region(bucket):

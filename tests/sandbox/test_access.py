@@ -116,6 +116,10 @@ class Buckets(Reads):
         stranger.get_bucket_encryption(Bucket=self.bucket)
         self.refused("MethodNotAllowed", stranger.get_bucket_policy, Bucket=self.bucket)
 
+    def put(self, rule):
+        configuration = {"Rules": [rule]}
+        self.owner.put_bucket_encryption(Bucket=self.bucket, ServerSideEncryptionConfiguration=configuration)
+
     def test_new_buckets_block_sse_c_and_what_is_put_is_kept(self):
         default, blocked = {"SSEAlgorithm": "AES256"}, {"EncryptionType": ["SSE-C"]}
         new = {
@@ -128,12 +132,13 @@ class Buckets(Reads):
         for put in [
             {"ApplyServerSideEncryptionByDefault": kms, "BucketKeyEnabled": True, "BlockedEncryptionTypes": blocked},
             {"ApplyServerSideEncryptionByDefault": default, "BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}},
-            {"ApplyServerSideEncryptionByDefault": default},
         ]:
             with self.subTest(put):
-                configuration = {"Rules": [put]}
-                self.owner.put_bucket_encryption(Bucket=self.bucket, ServerSideEncryptionConfiguration=configuration)
+                self.put(put)
                 self.assertEqual(self.encryption(), [put])
+                self.put({"ApplyServerSideEncryptionByDefault": default})
+                kept = {"BlockedEncryptionTypes": put["BlockedEncryptionTypes"]}
+                self.assertEqual(self.encryption(), [{"ApplyServerSideEncryptionByDefault": default, **kept}])
         self.owner.delete_bucket_encryption(Bucket=self.bucket)
         self.assertEqual(self.encryption(), [new])
 
