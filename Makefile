@@ -9,11 +9,12 @@ FUNCTIONS := $(notdir $(wildcard functions/*))
 BINS := $(addprefix --bin ,$(FUNCTIONS))
 ARCH ?= arm64
 REGION ?= us-east-1
+SECONDS_EACH ?= 300
 export PYTHONPATH := $(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test check unit-test end-to-end-test functions deploy deploy-member clean
+.PHONY: help demo sandbox test check unit-test end-to-end-test functions bench fuzz deploy deploy-member clean
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +54,13 @@ $(INSTALLED): tests/sandbox/requirements.txt tests/sandbox/constraints.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $< --constraint tests/sandbox/constraints.txt
 	@touch $@
+
+bench: ## Measure how long policies take to be judged.
+	cargo bench --locked --package controls
+
+fuzz: ## Fuzz the analysis of policies (cargo-fuzz and a nightly compiler): [SECONDS_EACH=300].
+	cd crates/iam-policy && for target in document allowed gap; do \
+	  cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS_EACH) -max_len=8192 || exit 1; done
 
 deploy: $(INSTALLED) ## Deploy the hub: ARTIFACTS=bucket ORGANIZATION_ID=o-... [ARCH=arm64|x86_64] [REGION=us-east-1].
 	@test -n "$(ARTIFACTS)" -a -n "$(ORGANIZATION_ID)" || { echo "make deploy ARTIFACTS=bucket ORGANIZATION_ID=o-..."; exit 1; }

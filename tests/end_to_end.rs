@@ -9,7 +9,8 @@
 
 use aws_sdk_securityhub::types::AwsSecurityFinding;
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
-use cmkwatch_tests::{KeySetup, Place, Refused, Scenario, root, sandbox, scenarios};
+use cmkwatch_tests::{KeySetup, Place, Refused, Scenario, made_out, root, sandbox, scenarios};
+use controls::Level;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs, process::Command, time::Duration};
@@ -73,20 +74,41 @@ async fn play(scenario: Scenario, place: &Place) {
     place.wait_for(&bucket, state, &archived).await;
 }
 
-/// A customer-managed key turns whatever is required PASSED and RESOLVED.
+/// A customer-managed key that is used through S3 only, and a bucket policy that enforces it, turn whatever is required PASSED
+/// and RESOLVED.
 async fn fix(scenario: &Scenario, place: &Place, bucket: &str) {
-    let key = place.create_key(&KeySetup::default(), &format!("{bucket}-fix")).await;
+    let setup = KeySetup { policy: Some(ONLY_THROUGH_S3.to_owned()), ..KeySetup::default() };
+    let key = place.create_key(&setup, &format!("{bucket}-fix")).await;
+    if scenario.bucket_policy.is_some() || scenario.class.as_deref() == Some("restricted") {
+        let policy = made_out(ENFORCED, &format!("arn:aws:s3:::{bucket}"), Some(&key.arn));
+        place.put_policy(bucket, &policy).await;
+    }
     place.encrypt(bucket, "aws:kms", Some(&key.arn)).await;
-    let required: &[_] = match scenario.class.as_deref() {
-        Some("public") => &[],
-        Some("internal") => &[("encrypted-with-kms", "PASSED RESOLVED")],
-        _ => &[
-            ("encrypted-with-kms", "PASSED RESOLVED"),
-            ("encrypted-with-cmk", "PASSED RESOLVED"),
-            ("key-usable", "PASSED RESOLVED"),
-        ],
+    let required = match scenario.class.as_deref() {
+        Some("public") => Level::SseS3,
+        Some("internal") => Level::Kms,
+        Some("restricted") => Level::Enforced,
+        _ => Level::Cmk,
     };
-    place.wait_for(bucket, progress, &expectation(required)).await;
+    place.wait_for(bucket, progress, &passed_up_to(required)).await;
+}
+
+const ONLY_THROUGH_S3: &str = r#"{"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::<account>:root"}, "Action": "kms:*", "Resource": "*"},
+    {"Effect": "Deny", "Principal": "*", "Resource": "*",
+     "Action": ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*", "kms:CreateGrant"],
+     "Condition": {"StringNotLike": {"kms:ViaService": "s3.*.amazonaws.com"}}}]}"#;
+
+const ENFORCED: &str = r#"{"Version": "2012-10-17", "Statement": [
+    {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": ["<bucket>", "<bucket>/*"],
+     "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
+    {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "<bucket>/*",
+     "Condition": {"ArnNotEqualsIfExists": {"s3:x-amz-server-side-encryption-aws-kms-key-id": "<key>"}}}]}"#;
+
+/// Every control of the levels up to one, passed.
+fn passed_up_to(level: Level) -> BTreeMap<String, String> {
+    let required = controls::ALL.into_iter().filter(|control| control.level <= level);
+    required.map(|control| (control.slug.to_owned(), "PASSED RESOLVED".to_owned())).collect()
 }
 
 #[tokio::test]
@@ -120,15 +142,15 @@ async fn a_finding_tells_who_changed_the_bucket_and_keeps_its_age() {
 
 /// What is found of a bucket that is left as S3 makes it.
 fn all_failed() -> BTreeMap<String, String> {
-    expectation(&[("encrypted-with-kms", "FAILED MEDIUM"), ("encrypted-with-cmk", "FAILED HIGH")])
+    expectation(&[
+        ("encrypted-with-kms", "FAILED MEDIUM"),
+        ("encrypted-with-cmk", "FAILED HIGH"),
+        ("ssec-blocked", "PASSED INFORMATIONAL"),
+    ])
 }
 
 fn all_passed() -> BTreeMap<String, String> {
-    expectation(&[
-        ("encrypted-with-kms", "PASSED RESOLVED"),
-        ("encrypted-with-cmk", "PASSED RESOLVED"),
-        ("key-usable", "PASSED RESOLVED"),
-    ])
+    passed_up_to(Level::Cmk)
 }
 
 /// cmkwatch has no role in the account of such a key; DescribeKey crosses accounts where the key's policy allows it.
@@ -136,10 +158,8 @@ fn all_passed() -> BTreeMap<String, String> {
 async fn a_key_outside_the_organization_is_asked_about_from_the_buckets_own_account() {
     let place = &sandbox().places().await[3];
     let outside = sandbox().place("999999999999", &place.region).await;
-    for (allowed, verdicts) in [
-        (false, ["PASSED INFORMATIONAL", "WARNING HIGH", "WARNING HIGH"]),
-        (true, ["PASSED INFORMATIONAL", "PASSED INFORMATIONAL", "PASSED INFORMATIONAL"]),
-    ] {
+    const PASSED: &str = "PASSED INFORMATIONAL";
+    for (allowed, customers, usable) in [(false, "WARNING HIGH", "WARNING HIGH"), (true, PASSED, PASSED)] {
         let bucket = place.bucket_name("outside");
         let key = outside.create_key(&KeySetup::default(), &bucket).await;
         if allowed {
@@ -147,8 +167,16 @@ async fn a_key_outside_the_organization_is_asked_about_from_the_buckets_own_acco
         }
         place.create_bucket(&bucket, None).await;
         place.encrypt(&bucket, "aws:kms", Some(&key.arn)).await;
-        let slugs = ["encrypted-with-kms", "encrypted-with-cmk", "key-usable"];
-        let expected: Vec<_> = slugs.into_iter().zip(verdicts).collect();
+        let expected = [
+            ("encrypted-with-kms", PASSED),
+            ("encrypted-with-cmk", customers),
+            ("key-usable", usable),
+            ("key-used-only-via-s3", "WARNING MEDIUM"),
+            ("key-policy-closed", "WARNING HIGH"),
+            ("key-rotates", "WARNING MEDIUM"),
+            ("bucket-key-on", PASSED),
+            ("ssec-blocked", PASSED),
+        ];
         place.wait_for(&bucket, verdict, &expectation(&expected)).await;
     }
 }
@@ -174,7 +202,7 @@ async fn duplicates_and_a_reversed_order_change_nothing() {
     assert_eq!(place.findings(&bucket).await, before);
 }
 
-/// What a look at a bucket with a key of its account costs, in calls: 4 where nothing changed; at most 10 where something
+/// What a look at a bucket with a key of its account costs, in calls: 7 where nothing changed; at most 16 where something
 /// did, for then the bucket is looked at once more. The hub's own account is watched as any other, and nobody else makes calls in its second region.
 #[tokio::test]
 async fn a_look_costs_few_calls() {
@@ -183,24 +211,24 @@ async fn a_look_costs_few_calls() {
     let bucket = place.bucket_name("calls");
     let key = place.create_key(&KeySetup::default(), &bucket).await;
     place.create_bucket(&bucket, None).await;
-    until(async || hub.findings_about(&arn(&bucket)).await.len() == 2).await;
+    until(async || hub.findings_about(&arn(&bucket)).await.len() == 3).await;
 
     let before = looks(&place).await;
     place.encrypt(&bucket, "aws:kms", Some(&key.arn)).await;
-    until(async || hub.findings_about(&arn(&bucket)).await.len() == 3).await;
+    until(async || hub.findings_about(&arn(&bucket)).await.len() == 8).await;
     let changed = looks(&place).await;
-    assert!(changed - before <= 10, "{:?}", sandbox().calls(&place));
+    assert!(changed - before <= 16, "{:?}", sandbox().calls(&place));
 
     send(&[event(&place, &bucket, "PutBucketEncryption", "2026-11-01T00:00:00Z")]).await;
     until(async || looks(&place).await > changed).await;
-    assert_eq!(looks(&place).await - changed, 4, "{:?}", sandbox().calls(&place));
+    assert_eq!(looks(&place).await - changed, 7, "{:?}", sandbox().calls(&place));
 }
 
 /// The calls of on-change in a place, once no more come.
 async fn looks(place: &Place) -> u64 {
     let count = || {
         let calls = sandbox().calls(place);
-        let ours = ["s3:Get", "kms:Describe", "securityhub:"];
+        let ours = ["s3:Get", "kms:Describe", "kms:Get", "securityhub:"];
         calls
             .iter()
             .filter(|(call, _)| ours.iter().any(|our| call.starts_with(our)))
@@ -252,6 +280,11 @@ async fn a_permission_that_is_taken_away_turns_the_verdict_into_a_warning() {
         ("encrypted-with-kms", "WARNING MEDIUM"),
         ("encrypted-with-cmk", "WARNING HIGH"),
         ("key-usable", "WARNING HIGH"),
+        ("key-used-only-via-s3", "WARNING MEDIUM"),
+        ("key-policy-closed", "WARNING HIGH"),
+        ("key-rotates", "WARNING MEDIUM"),
+        ("bucket-key-on", "WARNING LOW"),
+        ("ssec-blocked", "WARNING LOW"),
     ];
     place.wait_for(&bucket, verdict, &expectation(&warnings)).await;
 }

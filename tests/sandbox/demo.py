@@ -19,6 +19,11 @@ FOLDER = ROOT / "target" / "local-aws-demo"
 PATIENCE = 30
 MARKS = {"PASSED": "[green]✔", "FAILED": "[red]✘", "WARNING": "[yellow]?"}
 BUCKET = "acme-invoices"
+# The controls that the class of the bucket requires.
+CONTROLS = ["encrypted-with-kms", "encrypted-with-cmk", "key-usable", "key-used-only-via-s3", "key-policy-closed",
+            "key-rotates", "bucket-key-on", "ssec-blocked"]  # fmt: skip
+# A condition that holds where the key is absent too, and one that does not.
+MENTIONED, REQUIRED = "StringEqualsIfExists", "StringEquals"
 
 console = Console(highlight=False)
 
@@ -77,28 +82,28 @@ class Story:
         console.print(
             f"{self.region}, through the S3 API; the findings are read back from the Security Hub of that account."
         )
-        kms_failed = {"encrypted-with-kms": "FAILED NEW opened", "encrypted-with-cmk": "FAILED NEW opened"}
-        resolved = {"encrypted-with-kms": "PASSED RESOLVED", "encrypted-with-cmk": "PASSED RESOLVED resolved",
-                    "key-usable": "PASSED RESOLVED first-seen"}  # fmt: skip
-        self.step("A team creates a bucket with SSE-S3. The console shows it as encrypted.", self.create, kms_failed)
+        opened, passed, gone = "FAILED NEW opened", "PASSED RESOLVED", "ARCHIVED gone"
+        sse_s3 = {"encrypted-with-kms": opened, "encrypted-with-cmk": opened, "ssec-blocked": passed}
+        self.step("A team creates a bucket with SSE-S3. The console shows it as encrypted.", self.create, sse_s3)
+        no_key = {**sse_s3, "encrypted-with-kms": f"{passed} resolved", "encrypted-with-cmk": "FAILED NEW changed"}
         self.step(
             "The team turns on aws:kms and names no key: that is the AWS-managed key aws/s3.",
             lambda: self.encrypt("aws:kms"),
-            {"encrypted-with-kms": "PASSED RESOLVED resolved", "encrypted-with-cmk": "FAILED NEW changed"},
+            {**no_key, "bucket-key-on": opened},
         )
-        key = self.kms.create_key(Description="acme invoices")["KeyMetadata"]["Arn"]
-        self.step("The team names a customer-managed key.", lambda: self.encrypt("aws:kms", key), resolved)
-        again = {**kms_failed, "key-usable": "ARCHIVED gone"}
-        self.step("Drift: a script puts SSE-S3 back.", lambda: self.encrypt("AES256"), again)
+        key = self.kms.create_key(Description="acme invoices", Policy=self.policy(MENTIONED))["KeyMetadata"]["Arn"]
+        named = {slug: passed for slug in CONTROLS}
         self.step(
-            "The fix: the customer-managed key again.",
+            "The team names a key of its own. Its policy mentions kms:ViaService, but does not ask for it.",
             lambda: self.encrypt("aws:kms", key),
-            {**resolved, "encrypted-with-kms": "PASSED RESOLVED resolved"},
+            {**named, "key-used-only-via-s3": opened, "key-rotates": opened},
         )
+        self.step("They ask for it, and let the key rotate.", lambda: self.improve(key), named)
+        drifted = {slug: gone for slug in CONTROLS if slug.startswith(("key-", "bucket-key-"))}
+        self.step("Drift: a script puts SSE-S3 back.", lambda: self.encrypt("AES256"), {**drifted, **sse_s3})
+        self.step("The fix: the customer-managed key again.", lambda: self.encrypt("aws:kms", key), named)
         self.step(
-            "The bucket is deleted.",
-            lambda: self.s3.delete_bucket(Bucket=BUCKET),
-            {slug: "ARCHIVED gone" for slug in resolved},
+            "The bucket is deleted.", lambda: self.s3.delete_bucket(Bucket=BUCKET), {slug: gone for slug in CONTROLS}
         )
         console.rule()
         console.print("[green]✔ every step showed what it should[/]")
@@ -113,9 +118,26 @@ class Story:
         rule = {"ApplyServerSideEncryptionByDefault": default, "BucketKeyEnabled": key is not None}
         self.s3.put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration={"Rules": [rule]})
 
+    def improve(self, key):
+        self.kms.put_key_policy(KeyId=key, Policy=self.policy(REQUIRED))
+        self.kms.enable_key_rotation(KeyId=key)
+        self.encrypt("aws:kms", key)
+
+    def policy(self, condition):
+        """A key policy that leaves the key to the IAM policies of its account, and lets an application use it."""
+        root, application = f"arn:aws:iam::{self.account}:root", f"arn:aws:iam::{self.account}:role/invoices"
+        service = {condition: {"kms:ViaService": f"s3.{self.region}.amazonaws.com"}}
+        use = {"Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Condition": service}
+        statements = [
+            {"Sid": "IAM", "Effect": "Allow", "Principal": {"AWS": root}, "Action": "kms:*", "Resource": "*"},
+            {"Sid": "Invoices", "Effect": "Allow", "Principal": {"AWS": application}, "Resource": "*", **use},
+        ]
+        return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
     def step(self, what, act, expected):
         """Acts, waits until the findings say what is expected, and shows them."""
         console.print(f"\n[bold]▶ {what}[/]")
+        before = self.findings()
         act()
         started = time.monotonic()
         with console.status("waiting for Security Hub"):
@@ -126,14 +148,14 @@ class Story:
                 time.sleep(0.2)
         console.print(f"  [dim]in Security Hub {time.monotonic() - started:.1f} s after the call[/]")
         for slug, finding in found.items():
-            show(slug, finding)
+            if finding["UpdatedAt"] != before.get(slug, {}).get("UpdatedAt"):
+                show(slug, finding)
 
     def findings(self):
         mine = {"Id": [{"Comparison": "PREFIX", "Value": self.prefix}]}
         page = self.security_hub.get_findings(Filters=mine)["Findings"]
-        order = {"encrypted-with-kms": 0, "encrypted-with-cmk": 1}
         found = {finding["Id"].removeprefix(self.prefix): finding for finding in page}
-        return dict(sorted(found.items(), key=lambda item: order.get(item[0], 2)))
+        return dict(sorted(found.items(), key=lambda item: CONTROLS.index(item[0])))
 
 
 def summary(finding):
@@ -159,6 +181,7 @@ def show(slug, finding):
     console.print(f"  {mark} {status:7}[/] {severity:13} [bold]{slug}[/]  {transition}, workflow {workflow}")
     console.print(f"      {escape(finding['Description'])}", soft_wrap=True)
     if status == "FAILED":
+        console.print(f"      [dim]to do: {escape(finding['Remediation']['Recommendation']['Text'])}[/]", soft_wrap=True)
         console.print(f"      [dim]changed by {fields['cmkwatch/changed-by']}, {fields['cmkwatch/event-name']}[/]")
 
 

@@ -15,7 +15,7 @@ mod scenario;
 
 pub use place::{MadeKey, Place};
 pub use sandbox::{Sandbox, sandbox};
-pub use scenario::{Encryption, KeySetup, Refused, Scenario, Spelling, State, scenarios};
+pub use scenario::{Encryption, KeySetup, Refused, Scenario, Spelling, State, made_out, scenarios};
 
 use std::path::{Path, PathBuf};
 

@@ -1,11 +1,11 @@
 //! An account and a region of the sandbox, and what a test does there.
 
-use crate::{Encryption, KeySetup, Refused, Scenario, Spelling, State, root, sandbox};
+use crate::{Encryption, KeySetup, Refused, Scenario, Spelling, State, made_out, root, sandbox};
 use aws_config::SdkConfig;
 use aws_sdk_kms::types::{KeySpec, KeyUsageType};
 use aws_sdk_s3::types::{
-    BucketLocationConstraint, CreateBucketConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
-    ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Tag, Tagging,
+    BlockedEncryptionTypes, BucketLocationConstraint, CreateBucketConfiguration, EncryptionType, ServerSideEncryption,
+    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Tag, Tagging,
 };
 use aws_sdk_securityhub::types::{AwsSecurityFinding, AwsSecurityFindingFilters, StringFilter, StringFilterComparison};
 use std::{
@@ -80,32 +80,62 @@ impl Place {
         self.s3().put_bucket_tagging().bucket(name).tagging(tagging).send().await.unwrap();
     }
 
-    /// Sets a bucket's default encryption.
+    /// Sets a bucket's default encryption, with a bucket key where it can have one and SSE-C blocked.
     pub async fn encrypt(&self, bucket: &str, algorithm: &str, key: Option<&str>) {
+        let algorithm = algorithm.to_owned();
+        let encryption =
+            Encryption { algorithm, key: None, literal: key.map(str::to_owned), bucket_key: true, blocks_sse_c: true };
+        self.encrypt_as(bucket, &encryption, key).await;
+    }
+
+    async fn encrypt_as(&self, bucket: &str, encryption: &Encryption, key: Option<&str>) {
+        let algorithm = encryption.algorithm.as_str();
         let default = ServerSideEncryptionByDefault::builder()
             .sse_algorithm(ServerSideEncryption::from(algorithm))
             .set_kms_master_key_id(key.map(str::to_owned))
             .build()
             .unwrap();
-        let rule = ServerSideEncryptionRule::builder().apply_server_side_encryption_by_default(default).build();
+        let blocked = if encryption.blocks_sse_c { EncryptionType::SseC } else { EncryptionType::None };
+        let rule = ServerSideEncryptionRule::builder()
+            .apply_server_side_encryption_by_default(default)
+            .bucket_key_enabled(encryption.bucket_key && algorithm == "aws:kms")
+            .blocked_encryption_types(BlockedEncryptionTypes::builder().encryption_type(blocked).build())
+            .build();
         let configuration = ServerSideEncryptionConfiguration::builder().rules(rule).build().unwrap();
         let request = self.s3().put_bucket_encryption().bucket(bucket);
         request.server_side_encryption_configuration(configuration).send().await.unwrap();
     }
 
-    /// Makes a customer-managed key with an alias.
+    /// Puts a bucket policy.
+    pub async fn put_policy(&self, bucket: &str, policy: &str) {
+        self.s3().put_bucket_policy().bucket(bucket).policy(policy).send().await.unwrap();
+    }
+
+    /// Makes a customer-managed key with an alias; its policy is put for a bucket of the alias's name.
     pub async fn create_key(&self, setup: &KeySetup, alias: &str) -> MadeKey {
         let kms = self.kms();
         let (spec, usage) = (KeySpec::from(setup.spec.as_str()), KeyUsageType::from(setup.usage.as_str()));
         let made = kms.create_key().key_spec(spec).key_usage(usage).send().await.unwrap().key_metadata.unwrap();
+        let (id, arn) = (made.key_id, made.arn.unwrap());
+        let bucket = format!("arn:aws:s3:::{alias}");
         let alias = format!("alias/{alias}");
-        kms.create_alias().alias_name(&alias).target_key_id(&made.key_id).send().await.unwrap();
+        kms.create_alias().alias_name(&alias).target_key_id(&id).send().await.unwrap();
+        if setup.rotation_days > 0 && setup.spec == "SYMMETRIC_DEFAULT" {
+            let rotation = kms.enable_key_rotation().key_id(&id).rotation_period_in_days(setup.rotation_days);
+            rotation.send().await.unwrap();
+        }
+        if let Some(policy) = &setup.policy {
+            let policy = made_out(policy, &bucket, Some(&arn));
+            // A policy that does not let its author change it again is refused otherwise.
+            let request = kms.put_key_policy().key_id(&id).policy(policy).bypass_policy_lockout_safety_check(true);
+            request.send().await.unwrap();
+        }
         match setup.state {
             State::Enabled => {}
-            State::Disabled => drop(kms.disable_key().key_id(&made.key_id).send().await.unwrap()),
-            State::PendingDeletion => drop(kms.schedule_key_deletion().key_id(&made.key_id).send().await.unwrap()),
+            State::Disabled => drop(kms.disable_key().key_id(&id).send().await.unwrap()),
+            State::PendingDeletion => drop(kms.schedule_key_deletion().key_id(&id).send().await.unwrap()),
         }
-        MadeKey { arn: made.arn.unwrap(), id: made.key_id, alias }
+        MadeKey { arn, id, alias }
     }
 
     /// Lets another account describe a key, by the key's policy.
@@ -123,34 +153,34 @@ impl Place {
     /// Makes the bucket of a scenario as it says; its name.
     pub async fn set_up(&self, scenario: &Scenario) -> String {
         let bucket = self.bucket_name(&scenario.name);
-        if let Some(refused @ (Refused::Encryption | Refused::Tags)) = scenario.refused {
-            self.refuse(refused, &format!("arn:aws:s3:::{bucket}"), &bucket);
+        let arn = format!("arn:aws:s3:::{bucket}");
+        if let Some(refused) = scenario.refused.filter(|refused| !refused.is_of_the_key()) {
+            self.refuse(refused, &arn, &bucket);
         }
         self.create_bucket(&bucket, scenario.class.as_deref()).await;
+        let key = self.key_for(scenario, &bucket).await;
+        if let Some(policy) = &scenario.bucket_policy {
+            self.put_policy(&bucket, &made_out(policy, &arn, key.as_ref().map(|key| key.arn.as_str()))).await;
+        }
         if let Some(encryption) = &scenario.encryption {
-            let key = self.key_for(scenario, encryption, &bucket).await;
-            self.encrypt(&bucket, &encryption.algorithm, key.as_deref()).await;
+            let spelled = key.and_then(|key| spelled(key, encryption)).or_else(|| encryption.literal.clone());
+            self.encrypt_as(&bucket, encryption, spelled.as_deref()).await;
         }
         bucket
     }
 
-    async fn key_for(&self, scenario: &Scenario, encryption: &Encryption, bucket: &str) -> Option<String> {
-        let Some(setup) = &scenario.key else { return encryption.literal.clone() };
+    async fn key_for(&self, scenario: &Scenario, bucket: &str) -> Option<MadeKey> {
+        let setup = scenario.key.as_ref()?;
         let there = match setup {
             KeySetup { in_another_account: true, .. } => sandbox().another_account(self).await,
             KeySetup { in_another_region: true, .. } => sandbox().another_region(self).await,
             _ => self.clone(),
         };
         let key = there.create_key(setup, bucket).await;
-        if scenario.refused == Some(Refused::Key) {
-            self.refuse(Refused::Key, &key.arn, bucket);
+        if let Some(refused) = scenario.refused.filter(|refused| refused.is_of_the_key()) {
+            self.refuse(refused, &key.arn, bucket);
         }
-        Some(match encryption.key? {
-            Spelling::Id => key.id,
-            Spelling::Arn => key.arn,
-            Spelling::Alias => key.alias,
-            Spelling::AliasArn => key.arn.replace(&format!("key/{}", key.id), &key.alias),
-        })
+        Some(key)
     }
 
     /// Takes an action on one resource from the member role; `name` is that of the policy.
@@ -222,4 +252,14 @@ impl Place {
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     }
+}
+
+/// A key as a scenario's encryption names it.
+fn spelled(key: MadeKey, encryption: &Encryption) -> Option<String> {
+    Some(match encryption.key? {
+        Spelling::Id => key.id,
+        Spelling::Arn => key.arn,
+        Spelling::Alias => key.alias,
+        Spelling::AliasArn => key.arn.replace(&format!("key/{}", key.id), &key.alias),
+    })
 }

@@ -20,9 +20,13 @@ pub struct Scenario {
     pub encryption: Option<Encryption>,
     /// The customer-managed key that the scenario makes, where it makes one.
     pub key: Option<KeySetup>,
+    /// The bucket policy. In it `<bucket>`, `<key>` and `<account>` stand for the bucket's and the key's ARN and the key's
+    /// account.
+    pub bucket_policy: Option<String>,
     /// What the member role is refused.
     pub refused: Option<Refused>,
     /// Status and severity by control (`FAILED HIGH`); a control that is not named has no finding.
+    #[serde(default)]
     pub expect: BTreeMap<String, String>,
 }
 
@@ -35,9 +39,18 @@ pub enum Refused {
     /// The bucket's tags.
     #[serde(rename = "s3:GetBucketTagging")]
     Tags,
+    /// The bucket policy.
+    #[serde(rename = "s3:GetBucketPolicy")]
+    BucketPolicy,
     /// The scenario's key.
     #[serde(rename = "kms:DescribeKey")]
     Key,
+    /// Its policy.
+    #[serde(rename = "kms:GetKeyPolicy")]
+    KeyPolicy,
+    /// Its rotation.
+    #[serde(rename = "kms:GetKeyRotationStatus")]
+    Rotation,
 }
 
 impl Refused {
@@ -47,8 +60,17 @@ impl Refused {
         match self {
             Self::Encryption => "s3:GetEncryptionConfiguration",
             Self::Tags => "s3:GetBucketTagging",
+            Self::BucketPolicy => "s3:GetBucketPolicy",
             Self::Key => "kms:DescribeKey",
+            Self::KeyPolicy => "kms:GetKeyPolicy",
+            Self::Rotation => "kms:GetKeyRotationStatus",
         }
+    }
+
+    /// Whether it is an action on the key.
+    #[must_use]
+    pub fn is_of_the_key(self) -> bool {
+        self.action().starts_with("kms:")
     }
 }
 
@@ -62,6 +84,16 @@ pub struct Encryption {
     pub key: Option<Spelling>,
     /// A `KMSMasterKeyID` to the letter, in place of the scenario's key.
     pub literal: Option<String>,
+    /// `BucketKeyEnabled`, which holds for `aws:kms` only.
+    #[serde(default = "yes")]
+    pub bucket_key: bool,
+    /// Whether SSE-C is blocked.
+    #[serde(default = "yes")]
+    pub blocks_sse_c: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The spellings of a key that names itself.
@@ -99,6 +131,10 @@ pub struct KeySetup {
     pub spec: String,
     /// Its key usage.
     pub usage: String,
+    /// The period of its rotation in days; 0 for none. A key that is not symmetric has none.
+    pub rotation_days: i32,
+    /// Its policy, in place of the default one; see the bucket policy.
+    pub policy: Option<String>,
     /// Made in another account than the bucket's.
     pub in_another_account: bool,
     /// Made in another region than the bucket's.
@@ -111,10 +147,20 @@ impl Default for KeySetup {
             state: State::Enabled,
             spec: "SYMMETRIC_DEFAULT".into(),
             usage: "ENCRYPT_DECRYPT".into(),
+            rotation_days: 365,
+            policy: None,
             in_another_account: false,
             in_another_region: false,
         }
     }
+}
+
+/// A policy of a scenario made out to its bucket and key, each by its ARN; none where there is no such key.
+#[must_use]
+pub fn made_out(policy: &str, bucket: &str, key: Option<&str>) -> String {
+    let key = key.unwrap_or_default();
+    let account = key.split(':').nth(4).unwrap_or_default();
+    policy.replace("<bucket>", bucket).replace("<key>", key).replace("<account>", account)
 }
 
 /// All scenarios, by name.

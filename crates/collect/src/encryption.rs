@@ -1,4 +1,4 @@
-//! The default encryption of a bucket.
+//! The encryption of a bucket.
 
 use crate::{
     Accounts, CollectError,
@@ -12,21 +12,21 @@ use aws_sdk_s3::{
     operation::get_bucket_encryption::GetBucketEncryptionError,
     types::{ServerSideEncryptionByDefault, ServerSideEncryptionRule},
 };
-use facts::{BucketId, DefaultEncryption, EncryptionRule, Fact, KeyReference};
+use facts::{BucketEncryption, BucketId, DefaultEncryption, EncryptionRule, Fact, KeyReference};
 
 /// What [GetBucketEncryption](https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketEncryption.html) tells, the key
 /// not yet looked up; none where there is no such bucket.
 pub(crate) async fn declared(
     s3: &Client,
     id: &BucketId,
-) -> Result<Option<Fact<DefaultEncryption<KeyReference>>>, CollectError> {
+) -> Result<Option<Fact<BucketEncryption<KeyReference>>>, CollectError> {
     let request = s3.get_bucket_encryption().bucket(id.name().as_str()).expected_bucket_owner(id.account().as_str());
     match request.send().await {
         Ok(answer) => {
             let configuration = answer.server_side_encryption_configuration;
             let configuration = configuration.ok_or_else(|| question(id).incomplete("a configuration"))?;
             let rules: Vec<_> = configuration.rules.into_iter().map(rule).collect();
-            Ok(Some(Fact::Known(DefaultEncryption::of(&rules))))
+            Ok(Some(Fact::Known(BucketEncryption::of(&rules))))
         }
         Err(error) => failed(error, id),
     }
@@ -35,11 +35,11 @@ pub(crate) async fn declared(
 fn failed(
     error: SdkError<GetBucketEncryptionError, HttpResponse>,
     id: &BucketId,
-) -> Result<Option<Fact<DefaultEncryption<KeyReference>>>, CollectError> {
+) -> Result<Option<Fact<BucketEncryption<KeyReference>>>, CollectError> {
     match code(&error) {
         Some("NoSuchBucket") => Ok(None),
         // A bucket made before January 2023 may have no configuration; what it has then is SSE-S3.
-        Some("ServerSideEncryptionConfigurationNotFoundError") => Ok(Some(Fact::Known(DefaultEncryption::SseS3))),
+        Some("ServerSideEncryptionConfigurationNotFoundError") => Ok(Some(Fact::Known(BucketEncryption::of(&[])))),
         _ => match other_region(&error, id) {
             Some(region) => Err(CollectError::OtherRegion { subject: question(id).subject, region }),
             None => question(id).unanswered(error).map(Some),
@@ -67,20 +67,25 @@ fn rule(rule: ServerSideEncryptionRule) -> EncryptionRule {
         let Ok(key) = default.kms_master_key_id.unwrap_or_default().parse::<KeyReference>();
         (default.sse_algorithm.as_str().into(), key)
     };
-    EncryptionRule { default: rule.apply_server_side_encryption_by_default.map(default) }
+    let blocked = rule.blocked_encryption_types.and_then(|blocked| blocked.encryption_type).unwrap_or_default();
+    EncryptionRule {
+        default: rule.apply_server_side_encryption_by_default.map(default),
+        bucket_key: rule.bucket_key_enabled.unwrap_or(false),
+        blocks_sse_c: blocked.iter().any(|kind| kind.as_str() == "SSE-C"),
+    }
 }
 
 /// Looks up the key that the default encryption names.
 pub(crate) async fn with_key(
     accounts: &Accounts,
     id: &BucketId,
-    declared: Fact<DefaultEncryption<KeyReference>>,
-) -> Result<Fact<DefaultEncryption>, CollectError> {
-    let declared = match declared {
+    declared: Fact<BucketEncryption<KeyReference>>,
+) -> Result<Fact<BucketEncryption>, CollectError> {
+    let BucketEncryption { default, bucket_key, blocks_sse_c } = match declared {
         Fact::Known(declared) => declared,
         Fact::Unreadable(why) => return Ok(Fact::Unreadable(why)),
     };
-    Ok(Fact::Known(match declared {
+    let default = match default {
         DefaultEncryption::Kms(reference) => DefaultEncryption::Kms(key::look_up(accounts, id, reference).await?),
         DefaultEncryption::KmsDsse(reference) => {
             DefaultEncryption::KmsDsse(key::look_up(accounts, id, reference).await?)
@@ -88,7 +93,8 @@ pub(crate) async fn with_key(
         DefaultEncryption::SseS3 => DefaultEncryption::SseS3,
         DefaultEncryption::Unknown(algorithm) => DefaultEncryption::Unknown(algorithm),
         DefaultEncryption::Contradictory => DefaultEncryption::Contradictory,
-    }))
+    };
+    Ok(Fact::Known(BucketEncryption { default, bucket_key, blocks_sse_c }))
 }
 
 #[cfg(test)]
@@ -99,21 +105,21 @@ mod tests {
 
     async fn answered(
         response: fn() -> HttpResponse,
-    ) -> Result<Option<Fact<DefaultEncryption<KeyReference>>>, CollectError> {
+    ) -> Result<Option<Fact<BucketEncryption<KeyReference>>>, CollectError> {
         let rule = mock!(Client::get_bucket_encryption)
             .match_requests(|r| r.bucket() == Some("acme") && r.expected_bucket_owner() == Some("111111111111"))
             .then_http_response(response);
         declared(&mock_client!(aws_sdk_s3, RuleMode::MatchAny, [&rule]), &bucket()).await
     }
 
-    fn known(encryption: DefaultEncryption<KeyReference>) -> Option<Fact<DefaultEncryption<KeyReference>>> {
-        Some(Fact::Known(encryption))
+    async fn default_of(response: fn() -> HttpResponse) -> Option<Fact<DefaultEncryption<KeyReference>>> {
+        answered(response).await.unwrap().map(|fact| fact.map(|encryption| encryption.default))
     }
 
     #[tokio::test]
     async fn rules_are_read_as_s3_writes_them() {
         let key = |text: &str| text.parse::<KeyReference>().unwrap();
-        let cases: [(fn() -> HttpResponse, _); 5] = [
+        let cases: [(fn() -> HttpResponse, _); 4] = [
             (|| answer(200, include_str!("../tests/answers/encryption-sse-s3.xml")), DefaultEncryption::SseS3),
             (
                 || answer(200, include_str!("../tests/answers/encryption-kms-alias.xml")),
@@ -129,13 +135,21 @@ mod tests {
                     "arn:aws:kms:us-east-1:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab",
                 )),
             ),
-            (
-                || answer(200, include_str!("../tests/answers/encryption-blocked-types-only.xml")),
-                DefaultEncryption::SseS3,
-            ),
         ];
         for (response, expected) in cases {
-            assert_eq!(answered(response).await.unwrap(), known(expected));
+            assert_eq!(default_of(response).await, Some(Fact::Known(expected)));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bucket_key_and_a_block_are_read() {
+        let answers: [(fn() -> HttpResponse, _); 2] = [
+            (|| answer(200, include_str!("../tests/answers/encryption-blocked-types-only.xml")), (false, true)),
+            (|| answer(200, include_str!("../tests/answers/encryption-bucket-key.xml")), (true, false)),
+        ];
+        for (response, expected) in answers {
+            let Some(Fact::Known(encryption)) = answered(response).await.unwrap() else { panic!() };
+            assert_eq!((encryption.bucket_key, encryption.blocks_sse_c), expected);
         }
     }
 
@@ -146,7 +160,7 @@ mod tests {
             || s3_error(400, "ServerSideEncryptionConfigurationNotFoundError"),
         ];
         for response in none {
-            assert_eq!(answered(response).await.unwrap(), known(DefaultEncryption::SseS3));
+            assert_eq!(default_of(response).await, Some(Fact::Known(DefaultEncryption::SseS3)));
         }
         assert_eq!(answered(|| s3_error(404, "NoSuchBucket")).await.unwrap(), None);
         let refusals: [fn() -> HttpResponse; 3] = [

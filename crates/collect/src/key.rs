@@ -3,6 +3,7 @@
 use crate::{
     Accounts, CollectError,
     error::{Question, code},
+    governance,
 };
 use aws_sdk_kms::{Client, types::KeyMetadata};
 use facts::{
@@ -11,7 +12,8 @@ use facts::{
 use jiff::Timestamp;
 
 /// Looks up a key that a bucket names. A bare id and an alias name are looked up in the bucket's own account and region,
-/// an ARN where it says. Takes no call, 1 call, or 1 call for each 100 aliases of the account.
+/// an ARN where it says. Takes no call, 1 call, or 1 call for each 100 aliases of the account, and those of
+/// [`governance::of_key`] for a key that a customer manages.
 pub(crate) async fn look_up(
     accounts: &Accounts,
     bucket: &BucketId,
@@ -27,7 +29,22 @@ pub(crate) async fn look_up(
         }
         _ => ask(accounts, bucket, &reference).await?,
     };
-    Ok(UsedKey { reference, resolved })
+    Ok(UsedKey { reference, resolved: governed(accounts, bucket, resolved).await? })
+}
+
+/// Reads what the owner of a customer-managed key made of it.
+async fn governed(
+    accounts: &Accounts,
+    bucket: &BucketId,
+    resolved: Fact<ResolvedKey>,
+) -> Result<Fact<ResolvedKey>, CollectError> {
+    match resolved {
+        Fact::Known(ResolvedKey::Found(mut key)) if key.manager == KeyManager::Customer => {
+            key.governance = Some(governance::of_key(accounts, bucket, &key.arn).await?);
+            Ok(Fact::Known(ResolvedKey::Found(key)))
+        }
+        resolved => Ok(resolved),
+    }
 }
 
 /// Asks KMS. S3 takes any region in an ARN, one that does not exist too; that nobody answers there is a fact about the
@@ -90,7 +107,7 @@ async fn describe(kms: &Client, key: &str) -> Result<Fact<ResolvedKey>, CollectE
     match kms.describe_key().key_id(key).send().await {
         Ok(answer) => {
             let metadata = answer.key_metadata.and_then(from_metadata);
-            let key = metadata.ok_or_else(|| question.incomplete("the metadata of a key"))?;
+            let key = metadata.map(Box::new).ok_or_else(|| question.incomplete("the metadata of a key"))?;
             Ok(Fact::Known(ResolvedKey::Found(key)))
         }
         Err(error) => match code(&error) {
@@ -128,6 +145,8 @@ fn from_metadata(metadata: KeyMetadata) -> Option<Key> {
         state: state(metadata.key_state?.as_str(), deletion),
         spec: metadata.key_spec?.as_str().to_owned(),
         usage: metadata.key_usage?.as_str().to_owned(),
+        origin: metadata.origin?.as_str().to_owned(),
+        governance: None,
     })
 }
 
@@ -206,7 +225,7 @@ mod tests {
             .then_http_response(|| answer(200, include_str!("../tests/answers/key-aws-managed.json")));
         let kms = mock_client!(aws_sdk_kms, RuleMode::MatchAny, [&list, &by_id]);
         let made = reserved(&kms, &"alias/aws/s3".parse().unwrap()).await.unwrap();
-        assert!(matches!(made, Fact::Known(ResolvedKey::Found(Key { manager: KeyManager::Aws, .. }))), "{made:?}");
+        assert!(matches!(&made, Fact::Known(ResolvedKey::Found(key)) if key.manager == KeyManager::Aws), "{made:?}");
         for not_made in ["alias/aws/ebs", "alias/aws/unheard-of"] {
             let fact = reserved(&kms, &not_made.parse().unwrap()).await.unwrap();
             assert_eq!(fact, Fact::Known(ResolvedKey::AwsManagedDefault), "{not_made}");

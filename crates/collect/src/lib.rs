@@ -5,8 +5,10 @@
 
 mod accounts;
 mod bucket;
+mod bucket_policy;
 mod encryption;
 mod error;
+mod governance;
 mod key;
 #[cfg(test)]
 mod replay;

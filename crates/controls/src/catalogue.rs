@@ -1,7 +1,12 @@
 //! Which controls there are, and what is to be said of each.
 
-use crate::{Level, Outcome, Severity, control};
-use facts::Bucket;
+use crate::{Class, Level, Outcome, Severity, control};
+use facts::{Bucket, KeyArn};
+use serde_json::Value;
+
+/// The longest text of a remediation, in characters:
+/// [ASFF](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_Recommendation.html).
+const LONGEST_REMEDIATION: usize = 512;
 
 /// One rule that a bucket must keep.
 #[derive(Debug)]
@@ -10,10 +15,12 @@ pub struct Control {
     pub slug: &'static str,
     /// The lowest level that requires it.
     pub level: Level,
-    /// How bad a failure is, unless the evidence makes it worse.
+    /// How bad a failure is, unless the evidence makes it worse or better.
     pub severity: Severity,
     /// What should be, in a line: the title of the finding. At most 256 characters.
     pub title: &'static str,
+    /// When it holds, in half a sentence.
+    pub holds_when: &'static str,
     /// Why it matters, in a sentence or two.
     pub why: &'static str,
     /// The page of AWS that the control follows.
@@ -22,12 +29,57 @@ pub struct Control {
     pub requirements: &'static [&'static str],
     /// What to do about a failure. At most 512 characters.
     pub remediation: &'static str,
-    /// The rule itself.
-    pub check: fn(&Bucket) -> Outcome,
+    /// A policy statement that makes it hold, where one does.
+    pub statement: Option<fn(&Subject) -> Option<Value>>,
+    /// Whether a bucket that receives logs which cannot be written with a customer-managed key is let off.
+    pub lets_off_log_buckets: bool,
+    /// The rule itself, for a bucket of a class.
+    pub check: fn(&Bucket, &Class) -> Outcome,
+}
+
+/// What a statement is made out to.
+#[derive(Debug, Clone, Default)]
+pub struct Subject {
+    /// The bucket's ARN.
+    pub bucket: Option<String>,
+    /// The key of its default encryption.
+    pub key: Option<KeyArn>,
+}
+
+impl Subject {
+    /// A bucket, and its key where it is known.
+    #[must_use]
+    pub fn of(bucket: &Bucket) -> Self {
+        let key = control::found_key(bucket).map(|key| key.arn.clone());
+        Self { bucket: Some(bucket.id.arn()), key }
+    }
+}
+
+impl Control {
+    /// What to do about a failure, with the statement that helps made out to `subject` where both fit into 512 characters.
+    #[must_use]
+    pub fn remedy(&self, subject: &Subject) -> String {
+        let statement = self.statement.and_then(|statement| statement(subject));
+        let whole = statement.map(|statement| format!("{} Statement: {statement}", self.remediation));
+        whole
+            .filter(|whole| whole.chars().count() <= LONGEST_REMEDIATION)
+            .unwrap_or_else(|| self.remediation.to_owned())
+    }
 }
 
 /// Every control, lowest level first.
-pub const ALL: [&Control; 3] = [&control::ENCRYPTED_WITH_KMS, &control::ENCRYPTED_WITH_CMK, &control::KEY_USABLE];
+pub const ALL: [&Control; 10] = [
+    &control::ENCRYPTED_WITH_KMS,
+    &control::ENCRYPTED_WITH_CMK,
+    &control::KEY_USABLE,
+    &control::KEY_USED_ONLY_VIA_S3,
+    &control::KEY_POLICY_CLOSED,
+    &control::KEY_ROTATES,
+    &control::BUCKET_KEY_ON,
+    &control::SSEC_BLOCKED,
+    &control::UPLOADS_USE_CMK,
+    &control::TLS_ONLY,
+];
 
 #[cfg(test)]
 mod tests {
@@ -39,8 +91,20 @@ mod tests {
         // https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_AwsSecurityFinding.html
         for control in ALL {
             assert!(control.title.len() <= 256, "{}", control.slug);
-            assert!(control.remediation.len() <= 512, "{}", control.slug);
+            assert!(control.remediation.len() <= LONGEST_REMEDIATION, "{}", control.slug);
             assert!(control.requirements.len() <= 32, "{}", control.slug);
+        }
+    }
+
+    #[test]
+    fn a_statement_fits_beside_its_remediation() {
+        let bucket = format!("arn:aws:s3:::{}", "b".repeat(63));
+        let key = "arn:aws:kms:ap-southeast-1:111111111111:key/mrk-1234abcd12ab34cd56ef1234567890ab".parse().unwrap();
+        let subject = Subject { bucket: Some(bucket), key: Some(key) };
+        for control in ALL.iter().filter(|control| control.statement.is_some()) {
+            let remedy = control.remedy(&subject);
+            assert!(remedy.contains(" Statement: {"), "{}", control.slug);
+            assert!(remedy.len() <= LONGEST_REMEDIATION, "{}", control.slug);
         }
     }
 

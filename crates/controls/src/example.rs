@@ -1,7 +1,9 @@
 //! Facts for the tables of the controls' tests: a bucket of account 111111111111 in us-east-1.
 
+use crate::{Class, Settings};
 use facts::{
-    Bucket, BucketId, DefaultEncryption, Fact, Key, KeyManager, KeyState, ResolvedKey, Tags, Unreadable, UsedKey,
+    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager, KeyState, ResolvedKey,
+    Rotation, Tags, Unreadable, UsedKey,
 };
 use jiff::Timestamp;
 
@@ -10,10 +12,22 @@ pub(crate) const KEY_ARN: &str = "arn:aws:kms:us-east-1:111111111111:key/1234";
 /// A key of another account.
 pub(crate) const FOREIGN_KEY: &str = "arn:aws:kms:us-east-1:222222222222:key/5678";
 
-/// A bucket without tags.
+/// The default key policy, which leaves the key to the IAM policies of its account.
+pub(crate) const DEFAULT_KEY_POLICY: &str = r#"{"Version": "2012-10-17", "Statement": {"Sid": "Enable IAM User Permissions",
+    "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"}}"#;
+
+/// A class that requires everything, and takes the settings as they are if nothing is said.
+pub(crate) fn class() -> Class {
+    let settings = "classification = { tag = \"t\", default = \"all\" }\n[class.all]\nlevel = \"enforced\"";
+    settings.parse::<Settings>().unwrap().default
+}
+
+/// A bucket without tags and without a policy, which blocks SSE-C and has a bucket key.
 pub(crate) fn bucket(encryption: Fact<DefaultEncryption>) -> Bucket {
     let id = BucketId::new("111111111111".parse().unwrap(), "us-east-1".parse().unwrap(), "acme".parse().unwrap());
-    Bucket { id: id.unwrap(), read_at: Timestamp::UNIX_EPOCH, tags: Fact::Known(Tags::new()), encryption }
+    let encryption = encryption.map(|default| BucketEncryption { default, bucket_key: true, blocks_sse_c: true });
+    let policy = Fact::Known(None);
+    Bucket { id: id.unwrap(), read_at: Timestamp::UNIX_EPOCH, tags: Fact::Known(Tags::new()), encryption, policy }
 }
 
 /// A customer-managed key that can be used.
@@ -24,6 +38,11 @@ pub(crate) fn key(arn: &str) -> Key {
         state: KeyState::Enabled,
         spec: "SYMMETRIC_DEFAULT".into(),
         usage: "ENCRYPT_DECRYPT".into(),
+        origin: "AWS_KMS".into(),
+        governance: Some(Governance {
+            policy: Fact::Known(DEFAULT_KEY_POLICY.parse()),
+            rotation: Fact::Known(Rotation::Every(365)),
+        }),
     }
 }
 

@@ -1,7 +1,8 @@
 //! All controls applied to one bucket, by what its class requires.
 
-use crate::{ALL, Class, Control, Level, Outcome, Settings, class::classify};
+use crate::{ALL, Class, Control, Exemption, Level, LogBuckets, Outcome, Settings, class::classify, log_delivery};
 use facts::{Bucket, Fact, Unreadable};
+use jiff::tz::TimeZone;
 
 /// What is to be said of one bucket.
 #[derive(Debug)]
@@ -21,49 +22,84 @@ pub struct Verdict {
     pub control: &'static Control,
     /// What it says, given the class.
     pub outcome: Outcome,
+    /// An exemption that is over, if the bucket had one.
+    pub lapsed: Option<Exemption>,
 }
 
 /// Judges a bucket by its facts and the settings.
 #[must_use]
 pub fn judge(bucket: &Bucket, settings: &Settings) -> Judgement {
     let class = classify(&bucket.tags, settings);
-    let outcomes: Vec<_> = ALL.iter().map(|control| (*control, (control.check)(bucket))).collect();
+    let (reached, outcomes) = match &class {
+        Fact::Known(class) => judge_as(bucket, class),
+        Fact::Unreadable(why) => judge_as_any(bucket, settings, why),
+    };
+    let verdicts = ALL.into_iter().zip(outcomes).map(|(control, outcome)| excepted(bucket, control, outcome, settings));
+    Judgement { reached, verdicts: verdicts.collect(), class }
+}
+
+/// The level that a bucket reaches, and an outcome for each of [`ALL`], if it is of this class.
+fn judge_as(bucket: &Bucket, class: &Class) -> (Option<Level>, Vec<Outcome>) {
+    let outcomes: Vec<_> = ALL.iter().map(|control| (*control, (control.check)(bucket, class))).collect();
     let reached = level_reached(&outcomes);
-    let verdicts = outcomes
-        .into_iter()
-        .map(|(control, outcome)| Verdict { control, outcome: required(control, outcome, &class, settings) })
-        .collect();
-    Judgement { class, reached, verdicts }
+    let required = |(control, outcome)| required(bucket, control, outcome, class);
+    (reached, outcomes.into_iter().map(required).collect())
 }
 
-/// Narrows an outcome to what the class requires. Where the class could not be read, only a control that every class
-/// requires is sure to apply.
-fn required(control: &Control, outcome: Outcome, class: &Fact<Class>, settings: &Settings) -> Outcome {
-    let applies = |class: &Class| class.level >= control.level;
-    match class {
-        Fact::Known(class) if applies(class) => outcome,
-        Fact::Known(class) => {
-            Outcome::NotApplicable(format!("class {} requires level {} only", class.name, class.level))
+/// The same for a bucket of which no class is known: only what each class says of it is sure.
+fn judge_as_any(bucket: &Bucket, settings: &Settings, why: &Unreadable) -> (Option<Level>, Vec<Outcome>) {
+    let judged = settings.classes.values().map(|class| judge_as(bucket, class));
+    let agreed = judged.reduce(|(reached, outcomes), (other, others)| {
+        let outcomes = outcomes.into_iter().zip(others).map(|(one, two)| agreed(one, &two, why));
+        (reached.filter(|_| reached == other), outcomes.collect())
+    });
+    agreed.unwrap_or_else(|| (None, ALL.iter().map(|_| Outcome::unreadable(why)).collect()))
+}
+
+fn agreed(one: Outcome, two: &Outcome, why: &Unreadable) -> Outcome {
+    match (&one, two) {
+        (Outcome::NotApplicable(_), Outcome::NotApplicable(_)) => one,
+        (one_of, two) if *one_of == *two => one,
+        _ => Outcome::unreadable(why),
+    }
+}
+
+/// Narrows an outcome to what the class requires.
+fn required(bucket: &Bucket, control: &Control, outcome: Outcome, class: &Class) -> Outcome {
+    if class.level < control.level {
+        return Outcome::NotApplicable(format!("class {} requires level {} only", class.name, class.level));
+    }
+    let lets_off = control.lets_off_log_buckets && class.log_buckets == LogBuckets::Exempt;
+    if !lets_off || !matches!(outcome, Outcome::Failed { .. }) {
+        return outcome;
+    }
+    match log_delivery::receives(bucket) {
+        Ok(None) => outcome,
+        Ok(Some(logs)) => Outcome::NotApplicable(format!("the bucket receives {logs}, which need SSE-S3")),
+        // Perhaps it receives such logs, and would be let off.
+        Err(undetermined) => undetermined,
+    }
+}
+
+/// Lets off what an exemption is about, on the day on which the bucket was read.
+fn excepted(bucket: &Bucket, control: &'static Control, outcome: Outcome, settings: &Settings) -> Verdict {
+    let today = bucket.read_at.to_zoned(TimeZone::UTC).date();
+    let concerned = || settings.exemptions.iter().filter(|exemption| exemption.concerns(&bucket.id, control));
+    match concerned().find(|exemption| today <= exemption.until) {
+        Some(Exemption { until, reason, .. }) => {
+            let outcome = Outcome::NotApplicable(format!("exempt until {until}: {reason}"));
+            Verdict { control, outcome, lapsed: None }
         }
-        Fact::Unreadable(_) if settings.classes.values().all(applies) => outcome,
-        Fact::Unreadable(why) => undetermined_class(outcome, why),
+        None => Verdict { control, outcome, lapsed: concerned().max_by_key(|exemption| exemption.until).cloned() },
     }
 }
 
-fn undetermined_class(outcome: Outcome, why: &Unreadable) -> Outcome {
-    match outcome {
-        Outcome::NotApplicable(_) => outcome,
-        Outcome::Passed(_) | Outcome::Failed { .. } | Outcome::Undetermined(_) => Outcome::unreadable(why),
-    }
-}
-
-/// Goes up the levels until something fails (that level is not reached) or cannot be told. A level that has no controls
-/// is not reached.
+/// Goes up the levels until something fails (that level is not reached) or cannot be told.
 fn level_reached(outcomes: &[(&Control, Outcome)]) -> Option<Level> {
     let mut reached = Level::SseS3;
     for level in Level::ALL.into_iter().filter(|level| *level > Level::SseS3) {
         let here: Vec<_> = outcomes.iter().filter(|(control, _)| control.level == level).map(|(_, o)| o).collect();
-        if here.is_empty() || here.iter().any(|outcome| matches!(outcome, Outcome::Failed { .. })) {
+        if here.iter().any(|outcome| matches!(outcome, Outcome::Failed { .. })) {
             break;
         }
         if here.iter().any(|outcome| matches!(outcome, Outcome::Undetermined(_))) {
@@ -89,7 +125,7 @@ mod tests {
     "#;
 
     fn cmk() -> Fact<DefaultEncryption> {
-        Fact::Known(DefaultEncryption::Kms(kms(KEY_ARN, Fact::Known(ResolvedKey::Found(key(KEY_ARN))))))
+        Fact::Known(DefaultEncryption::Kms(kms(KEY_ARN, Fact::Known(ResolvedKey::Found(Box::new(key(KEY_ARN)))))))
     }
 
     fn aws_managed() -> Fact<DefaultEncryption> {
@@ -127,19 +163,19 @@ mod tests {
     #[test]
     fn the_class_decides_which_controls_apply() {
         for (class, encryption, expected) in [
-            ("public", sse_s3(), "---"),
-            ("public", cmk(), "---"),
-            ("public", unreadable(), "---"),
-            ("internal", sse_s3(), "F--"),
-            ("internal", aws_managed(), "P--"),
-            ("internal", unreadable(), "?--"),
-            ("confidential", sse_s3(), "FF-"),
-            ("confidential", aws_managed(), "PF-"),
-            ("confidential", cmk(), "PPP"),
-            ("confidential", unreadable(), "???"),
-            ("restricted", cmk(), "PPP"),
-            ("no such class", sse_s3(), "FF-"),
-            ("Public", sse_s3(), "FF-"),
+            ("public", sse_s3(), "----------"),
+            ("public", cmk(), "----------"),
+            ("public", unreadable(), "----------"),
+            ("internal", sse_s3(), "F---------"),
+            ("internal", aws_managed(), "P---------"),
+            ("internal", unreadable(), "?---------"),
+            ("confidential", sse_s3(), "FF-----P--"),
+            ("confidential", aws_managed(), "PF----PP--"),
+            ("confidential", cmk(), "PPPPPPPP--"),
+            ("confidential", unreadable(), "????????--"),
+            ("restricted", cmk(), "PPPPPPPPFF"),
+            ("no such class", sse_s3(), "FF-----P--"),
+            ("Public", sse_s3(), "FF-----P--"),
         ] {
             assert_eq!(letters(&judged(encryption.clone(), tagged(class))), expected, "{class} {encryption:?}");
         }
@@ -147,13 +183,13 @@ mod tests {
 
     #[test]
     fn without_the_tag_the_default_holds() {
-        assert_eq!(letters(&judged(sse_s3(), Fact::Known(Tags::new()))), "FF-");
+        assert_eq!(letters(&judged(sse_s3(), Fact::Known(Tags::new()))), "FF-----P--");
     }
 
     #[test]
     fn with_tags_unread_nothing_passes_and_nothing_fails() {
         let tags = || Fact::Unreadable(denied("s3:GetBucketTagging"));
-        for (encryption, expected) in [(sse_s3(), "??-"), (cmk(), "???"), (unreadable(), "???")] {
+        for (encryption, expected) in [(sse_s3(), "??-----?-?"), (cmk(), "??????????"), (unreadable(), "??????????")] {
             assert_eq!(letters(&judged(encryption, tags())), expected);
         }
     }
@@ -162,7 +198,7 @@ mod tests {
     fn what_every_class_requires_is_judged_even_with_tags_unread() {
         let settings = SETTINGS.replace("\"sse-s3\"", "\"kms\"").parse().unwrap();
         let tags = Fact::Unreadable(denied("s3:GetBucketTagging"));
-        assert_eq!(letters(&judge(&Bucket { tags, ..bucket(sse_s3()) }, &settings)), "F?-");
+        assert_eq!(letters(&judge(&Bucket { tags, ..bucket(sse_s3()) }, &settings)), "F?-----?-?");
     }
 
     #[test]
@@ -173,5 +209,70 @@ mod tests {
             assert_eq!(judged(cmk(), tagged(class)).reached, Some(Level::Cmk));
             assert_eq!(judged(unreadable(), tagged(class)).reached, None);
         }
+    }
+
+    fn with_policy(encryption: Fact<DefaultEncryption>, policy: &str) -> Bucket {
+        Bucket { policy: Fact::Known(Some(policy.parse())), tags: tagged("restricted"), ..bucket(encryption) }
+    }
+
+    #[test]
+    fn a_bucket_that_receives_logs_is_let_off_unless_the_class_checks_it() {
+        let load_balancer = r#"{"Statement": {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::127311923021:root"},
+            "Action": "s3:PutObject", "Resource": "arn:aws:s3:::acme/AWSLogs/*"}}"#;
+        let service = |name: &str| {
+            load_balancer.replace("\"AWS\": \"arn:aws:iam::127311923021:root\"", &format!("\"Service\": \"{name}\""))
+        };
+        for (policy, off) in [
+            (load_balancer.to_owned(), true),
+            (service("logdelivery.elasticloadbalancing.amazonaws.com"), true),
+            (service("logging.s3.amazonaws.com"), true),
+            // These can write with a customer-managed key.
+            (service("delivery.logs.amazonaws.com"), false),
+            (service("cloudtrail.amazonaws.com"), false),
+            (load_balancer.replace("Allow", "Deny"), false),
+            (load_balancer.replace("PutObject", "GetObject"), false),
+            (load_balancer.replace("127311923021", "111111111111"), false),
+        ] {
+            let (bucket, settings) = (with_policy(sse_s3(), &policy), SETTINGS.parse().unwrap());
+            assert_eq!(letters(&judge(&bucket, &settings)), if off { "-------P-F" } else { "FF-----P-F" }, "{policy}");
+            let checked = SETTINGS.replace("\"confidential\" }", "\"confidential\", log-buckets = \"check\" }");
+            assert_eq!(letters(&judge(&bucket, &checked.parse().unwrap())), "FF-----P-F", "{policy}");
+        }
+    }
+
+    #[test]
+    fn with_the_policy_unread_a_failure_may_be_one_that_is_let_off() {
+        let policy = || Fact::Unreadable(denied("s3:GetBucketPolicy"));
+        let unread = |encryption| Bucket { policy: policy(), tags: tagged("restricted"), ..bucket(encryption) };
+        assert_eq!(letters(&judge(&unread(sse_s3()), &SETTINGS.parse().unwrap())), "??-----P-?");
+        assert_eq!(letters(&judge(&unread(cmk()), &SETTINGS.parse().unwrap())), "PPPPPPPP??");
+    }
+
+    #[test]
+    fn an_exemption_holds_until_its_last_day_and_is_told_after_it() {
+        let exempt = |until: &str, more: &str| {
+            let text =
+                format!("{SETTINGS}\n[[exempt]]\nbuckets = \"a*e\"\nreason = \"SEC-142\"\nuntil = {until}\n{more}");
+            judge(&bucket(sse_s3()), &text.parse().unwrap())
+        };
+        // The facts are of 1970-01-01.
+        assert_eq!(letters(&exempt("1970-01-01", "")), "----------");
+        let over = exempt("1969-12-31", "");
+        assert_eq!(letters(&over), "FF-----P--");
+        assert_eq!(over.verdicts[0].lapsed.as_ref().unwrap().reason, "SEC-142");
+        assert_eq!(letters(&exempt("1970-01-01", "controls = [\"encrypted-with-cmk\"]")), "F------P--");
+        assert_eq!(letters(&exempt("1970-01-01", "accounts = [\"222222222222\"]")), "FF-----P--");
+        assert_eq!(letters(&exempt("1970-01-01", "accounts = [\"111111111111\"]")), "----------");
+        let reason = exempt("1970-01-01", "").verdicts.remove(0).outcome;
+        assert_eq!(reason, Outcome::NotApplicable("exempt until 1970-01-01: SEC-142".into()));
+    }
+
+    #[test]
+    fn an_exemption_that_holds_outweighs_one_that_is_over() {
+        let entry = |until: &str| format!("[[exempt]]\nbuckets = \"acme\"\nreason = \"r\"\nuntil = {until}\n");
+        let text = format!("{SETTINGS}\n{}{}", entry("1969-01-01"), entry("1971-01-01"));
+        let judgement = judge(&bucket(sse_s3()), &text.parse().unwrap());
+        assert_eq!(letters(&judgement), "----------");
+        assert!(judgement.verdicts.iter().all(|verdict| verdict.lapsed.is_none()));
     }
 }

@@ -1,8 +1,9 @@
 //! Facts and settings in, a verdict for each control out.
 //!
 //! A control is one rule that a bucket must keep: one file in `control/`, one entry in [`ALL`], one slug everywhere.
-//! [`judge()`] applies those that the bucket's class requires. Nothing here reads, waits or can fail: a fact that could not
-//! be read makes the outcome [`Outcome::Undetermined`].
+//! [`judge()`] applies those that the bucket's class requires; [`judge_key_policy`] and [`judge_bucket_policy`] apply those that
+//! a policy decides, before there is a bucket. Nothing here reads, waits or can fail: a fact that could not be read makes the
+//! outcome [`Outcome::Undetermined`].
 
 mod catalogue;
 mod class;
@@ -10,12 +11,18 @@ mod control;
 #[cfg(test)]
 mod example;
 mod judge;
+mod key_use;
 mod level;
+mod log_delivery;
 mod outcome;
+mod policy;
 mod settings;
+mod unrefused;
 
-pub use catalogue::{ALL, Control};
+pub use catalogue::{ALL, Control, Subject};
 pub use judge::{Judgement, Verdict, judge};
+pub use key_use::{How, Use};
 pub use level::Level;
 pub use outcome::{Evidence, Outcome, Severity, Shortfall};
-pub use settings::{Class, ClassName, Settings, SettingsError};
+pub use policy::{BucketPolicyVerdict, KeyPolicyVerdict, judge_bucket_policy, judge_key_policy};
+pub use settings::{Class, ClassName, Exemption, LogBuckets, OrganizationId, RootDelegation, Settings, SettingsError};

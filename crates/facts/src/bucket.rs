@@ -1,6 +1,6 @@
 //! Everything that was read of one bucket.
 
-use crate::{BucketId, DefaultEncryption, Fact};
+use crate::{BucketEncryption, BucketId, Fact, PolicyDocument};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -16,6 +16,8 @@ pub struct Bucket {
     pub read_at: Timestamp,
     /// The bucket's tags; no tags at all is `Known` and empty.
     pub tags: Fact<Tags>,
-    /// The bucket's default encryption, with its key.
-    pub encryption: Fact<DefaultEncryption>,
+    /// The bucket's encryption, with the key of its default.
+    pub encryption: Fact<BucketEncryption>,
+    /// The bucket policy; no policy at all is `Known` and none.
+    pub policy: Fact<Option<PolicyDocument>>,
 }

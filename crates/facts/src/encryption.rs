@@ -7,6 +7,34 @@ use crate::{KeyReference, UsedKey};
 pub struct EncryptionRule {
     /// `SSEAlgorithm` and `KMSMasterKeyID`; none where the rule has no `ApplyServerSideEncryptionByDefault`.
     pub default: Option<(Algorithm, KeyReference)>,
+    /// `BucketKeyEnabled`.
+    pub bucket_key: bool,
+    /// Whether `BlockedEncryptionTypes` holds `SSE-C`.
+    pub blocks_sse_c: bool,
+}
+
+/// Everything that S3 tells of a bucket's encryption.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketEncryption<K = UsedKey> {
+    /// What becomes of an upload that asks for nothing.
+    pub default: DefaultEncryption<K>,
+    /// Whether its keys come from an [S3 Bucket Key](https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-key.html).
+    pub bucket_key: bool,
+    /// Whether S3 refuses
+    /// [uploads with keys of the caller's own](https://docs.aws.amazon.com/AmazonS3/latest/userguide/blocking-unblocking-s3-c-encryption-gpb.html).
+    pub blocks_sse_c: bool,
+}
+
+impl BucketEncryption<KeyReference> {
+    /// What the rules of a bucket amount to.
+    #[must_use]
+    pub fn of(rules: &[EncryptionRule]) -> Self {
+        Self {
+            default: DefaultEncryption::of(rules),
+            bucket_key: rules.iter().any(|rule| rule.default.is_some() && rule.bucket_key),
+            blocks_sse_c: rules.iter().any(|rule| rule.blocks_sse_c),
+        }
+    }
 }
 
 /// The values of `SSEAlgorithm`.
@@ -53,8 +81,7 @@ pub enum DefaultEncryption<K = UsedKey> {
 impl DefaultEncryption<KeyReference> {
     /// What the rules of a bucket amount to. A rule without `ApplyServerSideEncryptionByDefault` says nothing of the
     /// default, and where none does, SSE-S3 applies.
-    #[must_use]
-    pub fn of(rules: &[EncryptionRule]) -> Self {
+    fn of(rules: &[EncryptionRule]) -> Self {
         let mut defaults = rules.iter().filter_map(|rule| rule.default.as_ref());
         let Some(first) = defaults.next() else { return Self::SseS3 };
         if defaults.any(|other| other != first) {
@@ -110,12 +137,13 @@ mod tests {
     use super::*;
 
     fn rule(algorithm: &str, key: &str) -> EncryptionRule {
-        EncryptionRule { default: Some((algorithm.into(), key.parse().unwrap())) }
+        let default = Some((algorithm.into(), key.parse().unwrap()));
+        EncryptionRule { default, bucket_key: false, blocks_sse_c: false }
     }
 
     #[test]
     fn rules_amount_to_one_default() {
-        let silent = EncryptionRule { default: None };
+        let silent = EncryptionRule { default: None, bucket_key: true, blocks_sse_c: true };
         let key: KeyReference = "alias/a".parse().unwrap();
         for (rules, expected) in [
             (vec![], DefaultEncryption::SseS3),
@@ -129,6 +157,21 @@ mod tests {
             (vec![rule("aws:fsx", "")], DefaultEncryption::Unknown("aws:fsx".into())),
         ] {
             assert_eq!(DefaultEncryption::of(&rules), expected, "{rules:?}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_key_belongs_to_a_default_and_a_block_to_the_bucket() {
+        let silent = EncryptionRule { default: None, bucket_key: true, blocks_sse_c: true };
+        let with_key = EncryptionRule { bucket_key: true, ..rule("aws:kms", "alias/a") };
+        for (rules, bucket_key, blocks_sse_c) in [
+            (vec![], false, false),
+            (vec![silent.clone()], false, true),
+            (vec![with_key.clone()], true, false),
+            (vec![silent, with_key], true, true),
+        ] {
+            let encryption = BucketEncryption::of(&rules);
+            assert_eq!((encryption.bucket_key, encryption.blocks_sse_c), (bucket_key, blocks_sse_c), "{rules:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A KMS key, as far as the controls ask about it.
 
-use crate::{Fact, KeyArn, KeyReference};
+use crate::{Fact, KeyArn, KeyReference, PolicyDocument};
 use jiff::Timestamp;
 
 /// The key of a bucket's default encryption: what the bucket calls it, and what that turned out to be.
@@ -20,7 +20,7 @@ pub enum ResolvedKey {
     /// KMS says that there is no such key, or the text can name none.
     Missing,
     /// The key.
-    Found(Key),
+    Found(Box<Key>),
 }
 
 /// A key, as [DescribeKey](https://docs.aws.amazon.com/kms/latest/APIReference/API_KeyMetadata.html) tells of it.
@@ -36,6 +36,30 @@ pub struct Key {
     pub spec: String,
     /// `ENCRYPT_DECRYPT`, or another key usage of KMS.
     pub usage: String,
+    /// `AWS_KMS`, or another origin of the key's material.
+    pub origin: String,
+    /// What its owner made of it; none for a key that AWS manages.
+    pub governance: Option<Governance>,
+}
+
+/// What the owner of a customer-managed key made of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Governance {
+    /// The key policy, which can be read within the key's own account only.
+    pub policy: Fact<PolicyDocument>,
+    /// Whether its material is rotated.
+    pub rotation: Fact<Rotation>,
+}
+
+/// [Automatic rotation](https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html) of a key's material.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotation {
+    /// KMS cannot rotate such a key by itself: its material was imported, or lies in a custom key store.
+    Unsupported,
+    /// It is off.
+    Off,
+    /// It is on, with this period in days; 365 where KMS names none.
+    Every(u32),
 }
 
 /// [Who manages a key](https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-mgmt), by the key's own

@@ -79,6 +79,12 @@ impl KeyArn {
         &self.0.text
     }
 
+    /// The key's id, which a multi-Region key has in every region.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.0.resource().trim_start_matches("key/")
+    }
+
     /// The account that the key belongs to.
     #[must_use]
     pub fn account(&self) -> &AccountId {
@@ -138,6 +144,7 @@ mod tests {
     fn the_parts_of_an_arn() {
         let key: KeyArn = "arn:aws:kms:eu-west-1:123456789012:key/mrk-12ab".parse().unwrap();
         assert_eq!((key.account().as_str(), key.region().as_str()), ("123456789012", "eu-west-1"));
+        assert_eq!(key.id(), "mrk-12ab");
         let alias: AliasArn = "arn:aws:kms:eu-west-1:123456789012:alias/team/data".parse().unwrap();
         assert_eq!(alias.name(), "alias/team/data");
     }

@@ -16,17 +16,19 @@ mod fact;
 mod key;
 mod key_arn;
 mod key_reference;
+mod policy;
 mod region;
 
 pub use account_id::AccountId;
 pub use bucket::{Bucket, Tags};
 pub use bucket_id::BucketId;
 pub use bucket_name::BucketName;
-pub use encryption::{Algorithm, DefaultEncryption, EncryptionRule};
+pub use encryption::{Algorithm, BucketEncryption, DefaultEncryption, EncryptionRule};
 pub use fact::{Fact, Unreadable};
-pub use key::{Key, KeyManager, KeyState, ResolvedKey, UsedKey};
+pub use key::{Governance, Key, KeyManager, KeyState, ResolvedKey, Rotation, UsedKey};
 pub use key_arn::{AliasArn, KeyArn};
 pub use key_reference::KeyReference;
+pub use policy::PolicyDocument;
 pub use region::Region;
 
 /// A text that does not have the form which AWS gives to such a name.

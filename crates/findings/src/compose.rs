@@ -3,7 +3,7 @@
 use crate::{
     Compliance, Finding, Observation, Reason, RecordState, Resource, Workflow, digest, fields, id, plain, text,
 };
-use controls::{Evidence, Outcome, Severity, Shortfall, Verdict};
+use controls::{Evidence, Exemption, Outcome, Severity, Shortfall, Subject, Verdict};
 use facts::{Bucket, Fact, KeyReference, ResolvedKey, UsedKey};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub(crate) fn compose(observation: &Observation<'_>, verdict: &Verdict) -> Optio
         compliance,
         reasons: reasons(&verdict.outcome),
         requirements: control.requirements.iter().map(|&requirement| requirement.to_owned()).collect(),
-        remediation: text::cut(control.remediation, 512),
+        remediation: text::cut(&control.remedy(&Subject::of(bucket)), 512),
         reference: control.reference.to_owned(),
         resources: resources(bucket),
         product_fields: product_fields(observation, &verdict.outcome),
@@ -61,7 +61,14 @@ fn description(observation: &Observation<'_>, verdict: &Verdict) -> String {
         ),
         Outcome::NotApplicable(why) => why.clone(),
     };
-    text::cut(&format!("{subject}: {said}"), 1024)
+    let lapsed = verdict.lapsed.as_ref().filter(|_| !matches!(verdict.outcome, Outcome::Passed(_))).map(lapsed);
+    text::cut(&format!("{subject}: {}{said}", lapsed.unwrap_or_default()), 1024)
+}
+
+/// That an exemption is over, for the reader who relied on it.
+fn lapsed(Exemption { buckets, reason, until, .. }: &Exemption) -> String {
+    let (buckets, reason) = (plain(buckets.as_str(), LONGEST_FACT), plain(reason, LONGEST_FACT));
+    format!("the exemption of `{buckets}` ({reason}) ended on {until}. ")
 }
 
 fn join<T>(parts: &[T], say: impl Fn(&T) -> String) -> String {
@@ -106,7 +113,7 @@ fn reason(shortfall: &Shortfall) -> Reason {
 }
 
 fn resources(bucket: &Bucket) -> Vec<Resource> {
-    let key = bucket.encryption.known().ok().and_then(|encryption| encryption.key()).and_then(key_arn);
+    let key = bucket.encryption.known().ok().and_then(|encryption| encryption.default.key()).and_then(key_arn);
     std::iter::once(Resource::Bucket(bucket.id.arn())).chain(key.map(Resource::Key)).collect()
 }
 

@@ -5,7 +5,7 @@
 //! keys in your account that are created, managed, and used on your behalf by an AWS service", and their policies cannot
 //! be changed. Whether a customer-managed key can be used is for `key_usable` to say.
 
-use crate::{Control, Evidence, Level, Outcome, Severity, control::kms_key};
+use crate::{Class, Control, Evidence, Level, Outcome, Severity, control::kms_key};
 use facts::{Bucket, Fact, Key, KeyManager, ResolvedKey, UsedKey};
 
 /// See the module.
@@ -14,6 +14,7 @@ pub(crate) const ENCRYPTED_WITH_CMK: Control = Control {
     level: Level::Cmk,
     severity: Severity::High,
     title: "S3 bucket default encryption should use a customer-managed KMS key",
+    holds_when: "the key of the default encryption is customer-managed",
     why: "The policy of the AWS-managed key aws/s3 cannot be changed: it cannot be scoped to who needs it, and it cannot be \
           revoked when credentials leak. A customer-managed key is a second gate that its owner controls.",
     reference: "https://docs.aws.amazon.com/wellarchitected/latest/security-pillar/sec_protect_data_rest_key_mgmt.html",
@@ -21,6 +22,8 @@ pub(crate) const ENCRYPTED_WITH_CMK: Control = Control {
     remediation: "Create a customer-managed symmetric KMS key in the bucket's region and set it, by its ARN, as the key of the \
                   bucket's default encryption, with a bucket key (s3:PutBucketEncryption). Objects that are there keep \
                   their encryption until they are written again or changed with UpdateObjectEncryption.",
+    statement: None,
+    lets_off_log_buckets: true,
     check,
 };
 
@@ -28,7 +31,7 @@ const ENCRYPTION: &str = "default encryption";
 const KEY: &str = "key";
 const WANTED: &str = "a customer-managed key";
 
-fn check(bucket: &Bucket) -> Outcome {
+fn check(bucket: &Bucket, _: &Class) -> Outcome {
     match kms_key(bucket) {
         Ok(Some(key)) => check_key(key),
         Ok(None) => failed(ENCRYPTION, "AES256"),
@@ -62,8 +65,12 @@ fn failed(fact: &'static str, value: impl Into<String>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::example::{FOREIGN_KEY, KEY_ARN, bucket, denied, key, kms};
+    use crate::example::{FOREIGN_KEY, KEY_ARN, bucket, class, denied, key, kms};
     use facts::DefaultEncryption;
+
+    fn check_any(bucket: &Bucket) -> Outcome {
+        check(bucket, &class())
+    }
 
     #[test]
     fn the_key_decides() {
@@ -75,22 +82,22 @@ mod tests {
         for (reference, resolved, expected) in [
             ("", Fact::Known(ResolvedKey::AwsManagedDefault), failed(KEY, "aws/s3 (AWS-managed)")),
             ("alias/aws/s3", Fact::Known(ResolvedKey::AwsManagedDefault), failed(KEY, "aws/s3 (AWS-managed)")),
-            ("1234", Fact::Known(ResolvedKey::Found(aws)), failed(KEY, format!("{KEY_ARN} (AWS-managed)"))),
-            ("1234", Fact::Known(ResolvedKey::Found(customer.clone())), passed(KEY_ARN)),
-            ("alias/a", Fact::Known(ResolvedKey::Found(customer)), passed(KEY_ARN)),
-            (FOREIGN_KEY, Fact::Known(ResolvedKey::Found(key(FOREIGN_KEY))), passed(FOREIGN_KEY)),
+            ("1234", Fact::Known(ResolvedKey::Found(Box::new(aws))), failed(KEY, format!("{KEY_ARN} (AWS-managed)"))),
+            ("1234", Fact::Known(ResolvedKey::Found(Box::new(customer.clone()))), passed(KEY_ARN)),
+            ("alias/a", Fact::Known(ResolvedKey::Found(Box::new(customer))), passed(KEY_ARN)),
+            (FOREIGN_KEY, Fact::Known(ResolvedKey::Found(Box::new(key(FOREIGN_KEY)))), passed(FOREIGN_KEY)),
             ("alias/gone", missing(), failed(KEY, "alias/gone (no such key)")),
             ("aws/s3", missing(), failed(KEY, "aws/s3 (no such key)")),
             (
                 "1234",
-                Fact::Known(ResolvedKey::Found(other)),
+                Fact::Known(ResolvedKey::Found(Box::new(other))),
                 Outcome::not_understood(Evidence::new(KEY, format!("{KEY_ARN} (managed by PARTNER)"), WANTED)),
             ),
             ("1234", Fact::Unreadable(denied("kms:DescribeKey")), Outcome::unreadable(&denied("kms:DescribeKey"))),
         ] {
             for of in [DefaultEncryption::Kms, DefaultEncryption::KmsDsse] {
                 let bucket = bucket(Fact::Known(of(kms(reference, resolved.clone()))));
-                assert_eq!(check(&bucket), expected, "{reference} {resolved:?}");
+                assert_eq!(check_any(&bucket), expected, "{reference} {resolved:?}");
             }
         }
     }
@@ -114,7 +121,7 @@ mod tests {
             ),
             (Fact::Unreadable(why.clone()), Outcome::unreadable(&why)),
         ] {
-            assert_eq!(check(&bucket(encryption.clone())), expected, "{encryption:?}");
+            assert_eq!(check_any(&bucket(encryption.clone())), expected, "{encryption:?}");
         }
     }
 }

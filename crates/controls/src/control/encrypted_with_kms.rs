@@ -3,7 +3,7 @@
 //! Follows [Security Hub S3.17](https://docs.aws.amazon.com/securityhub/latest/userguide/s3-controls.html#s3-17), which
 //! asks for SSE-KMS or DSSE-KMS and not for a customer-managed key. Whose key it is, is for `encrypted_with_cmk` to say.
 
-use crate::{Control, Evidence, Level, Outcome, Severity};
+use crate::{Class, Control, Evidence, Level, Outcome, Severity};
 use facts::{Bucket, DefaultEncryption};
 
 /// See the module.
@@ -12,6 +12,7 @@ pub(crate) const ENCRYPTED_WITH_KMS: Control = Control {
     level: Level::Kms,
     severity: Severity::Medium,
     title: "S3 bucket default encryption should use AWS KMS",
+    holds_when: "default encryption is `aws:kms` or `aws:kms:dsse`, with any key",
     why: "With SSE-S3 nobody can scope, revoke or audit the use of the key: whoever may read an object reads it in clear.",
     reference: "https://docs.aws.amazon.com/securityhub/latest/userguide/s3-controls.html#s3-17",
     requirements: &[
@@ -32,15 +33,17 @@ pub(crate) const ENCRYPTED_WITH_KMS: Control = Control {
     remediation: "Set the bucket's default encryption to aws:kms with a KMS key of your own and a bucket key \
                   (s3:PutBucketEncryption). Objects that are there keep their encryption until they are written again or \
                   changed with UpdateObjectEncryption.",
+    statement: None,
+    lets_off_log_buckets: true,
     check,
 };
 
 const FACT: &str = "default encryption";
 const WANTED: &str = "aws:kms or aws:kms:dsse";
 
-fn check(bucket: &Bucket) -> Outcome {
+fn check(bucket: &Bucket, _: &Class) -> Outcome {
     let encryption = match bucket.encryption.known() {
-        Ok(encryption) => encryption,
+        Ok(encryption) => &encryption.default,
         Err(why) => return Outcome::unreadable(why),
     };
     let evidence = Evidence::new(FACT, encryption.algorithm(), WANTED);
@@ -54,8 +57,12 @@ fn check(bucket: &Bucket) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::example::{bucket, denied, kms};
+    use crate::example::{bucket, class, denied, kms};
     use facts::{Fact, ResolvedKey};
+
+    fn check_any(bucket: &Bucket) -> Outcome {
+        check(bucket, &class())
+    }
 
     #[test]
     fn outcomes() {
@@ -78,13 +85,13 @@ mod tests {
                 Outcome::not_understood(Evidence::new(FACT, "several rules that differ", WANTED)),
             ),
         ] {
-            assert_eq!(check(&bucket(Fact::Known(encryption.clone()))), expected, "{encryption:?}");
+            assert_eq!(check_any(&bucket(Fact::Known(encryption.clone()))), expected, "{encryption:?}");
         }
     }
 
     #[test]
     fn unreadable_is_undetermined() {
         let why = denied("s3:GetEncryptionConfiguration");
-        assert_eq!(check(&bucket(Fact::Unreadable(why.clone()))), Outcome::unreadable(&why));
+        assert_eq!(check_any(&bucket(Fact::Unreadable(why.clone()))), Outcome::unreadable(&why));
     }
 }

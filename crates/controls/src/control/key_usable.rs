@@ -6,7 +6,7 @@
 //! in the bucket's region. S3 accepts any key in PutBucketEncryption; what is wrong with it shows when somebody uploads.
 //! The account's own AWS-managed key is always usable, and that it is one is `encrypted_with_cmk`'s finding.
 
-use crate::{Control, Evidence, Level, Outcome, Severity, control::kms_key};
+use crate::{Class, Control, Evidence, Level, Outcome, Severity, control::kms_key};
 use facts::{AccountId, Bucket, Fact, Key, KeyManager, KeyReference, KeyState, Region, ResolvedKey, UsedKey};
 
 /// See the module.
@@ -15,6 +15,7 @@ pub(crate) const KEY_USABLE: Control = Control {
     level: Level::Cmk,
     severity: Severity::High,
     title: "The KMS key of an S3 bucket's default encryption should be usable",
+    holds_when: "the key exists, is Enabled, a symmetric encryption key, and in the bucket's region",
     why: "Uploads fail while the key cannot be used, and what it encrypted cannot be read. Once it is deleted, nobody can \
           ever read it again.",
     reference: "https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html",
@@ -22,10 +23,12 @@ pub(crate) const KEY_USABLE: Control = Control {
     remediation: "Key pending deletion: cancel the deletion now (kms:CancelKeyDeletion), then enable it. Key disabled: enable it \
                   (kms:EnableKey), or give the bucket another key. Key missing, in another region or not symmetric: set a \
                   customer-managed symmetric key of the bucket's region as its default (s3:PutBucketEncryption).",
+    statement: None,
+    lets_off_log_buckets: false,
     check,
 };
 
-fn check(bucket: &Bucket) -> Outcome {
+fn check(bucket: &Bucket, _: &Class) -> Outcome {
     match kms_key(bucket) {
         Ok(Some(key)) => check_used(key, bucket),
         Ok(None) => Outcome::NotApplicable("the default encryption uses no KMS key".into()),
@@ -126,15 +129,19 @@ fn aws_for(account: &AccountId) -> (Severity, Evidence) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::example::{FOREIGN_KEY, KEY_ARN, bucket, denied, key, kms};
+    use crate::example::{FOREIGN_KEY, KEY_ARN, bucket, class, denied, key, kms};
     use facts::DefaultEncryption;
 
     fn of(resolved: Fact<ResolvedKey>) -> Outcome {
-        check(&bucket(Fact::Known(DefaultEncryption::Kms(kms("alias/a", resolved)))))
+        check_any(&bucket(Fact::Known(DefaultEncryption::Kms(kms("alias/a", resolved)))))
     }
 
     fn of_key(key: Key) -> Outcome {
-        of(Fact::Known(ResolvedKey::Found(key)))
+        of(Fact::Known(ResolvedKey::Found(Box::new(key))))
+    }
+
+    fn check_any(bucket: &Bucket) -> Outcome {
+        check(bucket, &class())
     }
 
     #[test]
@@ -211,14 +218,14 @@ mod tests {
         let aws = Key { manager: KeyManager::Aws, ..key(KEY_ARN) };
         assert!(matches!(of(Fact::Known(ResolvedKey::AwsManagedDefault)), Outcome::NotApplicable(_)));
         assert!(matches!(of_key(aws), Outcome::NotApplicable(_)));
-        assert!(matches!(check(&bucket(Fact::Known(DefaultEncryption::SseS3))), Outcome::NotApplicable(_)));
+        assert!(matches!(check_any(&bucket(Fact::Known(DefaultEncryption::SseS3))), Outcome::NotApplicable(_)));
     }
 
     #[test]
     fn the_name_alone_can_say_that_the_key_cannot_be_used() {
         let named = |reference: &str, resolved| {
             let used = kms(reference, resolved);
-            check(&bucket(Fact::Known(DefaultEncryption::Kms(used))))
+            check_any(&bucket(Fact::Known(DefaultEncryption::Kms(used))))
         };
         let elsewhere = "arn:aws:kms:eu-west-1:111111111111:key/1234";
         let unread = || Fact::Unreadable(denied("kms:DescribeKey"));
@@ -234,7 +241,7 @@ mod tests {
         let made = Key { manager: KeyManager::Aws, ..key(elsewhere) };
         let alias = "arn:aws:kms:eu-west-1:111111111111:alias/aws/s3";
         assert_eq!(fact(named(alias, default())), "key region");
-        assert_eq!(fact(named(alias, Fact::Known(ResolvedKey::Found(made)))), "key region");
+        assert_eq!(fact(named(alias, Fact::Known(ResolvedKey::Found(Box::new(made))))), "key region");
         let own = named("arn:aws:kms:us-east-1:111111111111:alias/aws/s3", default());
         assert!(matches!(own, Outcome::NotApplicable(_)), "{own:?}");
     }
@@ -242,10 +249,10 @@ mod tests {
     #[test]
     fn unreadable_is_undetermined() {
         let (s3, kms) = (denied("s3:GetEncryptionConfiguration"), denied("kms:DescribeKey"));
-        assert_eq!(check(&bucket(Fact::Unreadable(s3.clone()))), Outcome::unreadable(&s3));
+        assert_eq!(check_any(&bucket(Fact::Unreadable(s3.clone()))), Outcome::unreadable(&s3));
         assert_eq!(of(Fact::Unreadable(kms.clone())), Outcome::unreadable(&kms));
         for unclear in [DefaultEncryption::Unknown("aws:fsx".into()), DefaultEncryption::Contradictory] {
-            assert!(matches!(check(&bucket(Fact::Known(unclear))), Outcome::Undetermined(_)));
+            assert!(matches!(check_any(&bucket(Fact::Known(unclear))), Outcome::Undetermined(_)));
         }
     }
 }

@@ -1,19 +1,34 @@
 //! The controls: one file each, named for what must hold.
 
+mod bucket_key_on;
 mod encrypted_with_cmk;
 mod encrypted_with_kms;
+mod key_policy_closed;
+mod key_rotates;
 mod key_usable;
+mod key_used_only_via_s3;
+mod ssec_blocked;
+mod tls_only;
+mod uploads_use_cmk;
 
+pub(crate) use bucket_key_on::BUCKET_KEY_ON;
 pub(crate) use encrypted_with_cmk::ENCRYPTED_WITH_CMK;
 pub(crate) use encrypted_with_kms::ENCRYPTED_WITH_KMS;
+pub(crate) use key_policy_closed::{KEY_POLICY_CLOSED, of_policy as key_policy_closed};
+pub(crate) use key_rotates::KEY_ROTATES;
 pub(crate) use key_usable::KEY_USABLE;
+pub(crate) use key_used_only_via_s3::{KEY_USED_ONLY_VIA_S3, of_policy as key_used_only_via_s3};
+pub(crate) use ssec_blocked::{SSEC_BLOCKED, of_policy as ssec_blocked};
+pub(crate) use tls_only::{TLS_ONLY, of_policy as tls_only};
+pub(crate) use uploads_use_cmk::{UPLOADS_USE_CMK, of_policy as uploads_use_cmk};
 
 use crate::{Evidence, Outcome};
-use facts::{Bucket, DefaultEncryption, UsedKey};
+use facts::{Bucket, DefaultEncryption, Fact, Governance, Key, KeyManager, PolicyDocument, ResolvedKey, UsedKey};
+use iam_policy::{Policy, TooComplex};
 
 /// The KMS key of the default encryption; none where it is SSE-S3. Undetermined where that cannot be told.
 fn kms_key(bucket: &Bucket) -> Result<Option<&UsedKey>, Outcome> {
-    let encryption = bucket.encryption.known().map_err(Outcome::unreadable)?;
+    let encryption = &bucket.encryption.known().map_err(Outcome::unreadable)?.default;
     match encryption {
         DefaultEncryption::Kms(key) | DefaultEncryption::KmsDsse(key) => Ok(Some(key)),
         DefaultEncryption::SseS3 => Ok(None),
@@ -22,4 +37,59 @@ fn kms_key(bucket: &Bucket) -> Result<Option<&UsedKey>, Outcome> {
             Err(Outcome::not_understood(evidence))
         }
     }
+}
+
+/// The key of the default encryption, where it was found.
+pub(crate) fn found_key(bucket: &Bucket) -> Option<&Key> {
+    match kms_key(bucket).ok()??.resolved.known().ok()? {
+        ResolvedKey::Found(key) => Some(key),
+        ResolvedKey::AwsManagedDefault | ResolvedKey::Missing => None,
+    }
+}
+
+/// The customer-managed key of the default encryption, and what its owner made of it. If there is none, or it cannot be
+/// told, the outcome of every control that is about such a key: that there should be one is for `encrypted_with_cmk`.
+fn customer_key(bucket: &Bucket) -> Result<(&Key, &Governance), Outcome> {
+    const WANTED: &str = "a customer-managed key";
+    let none = |why: &str| Outcome::NotApplicable(why.to_owned());
+    let Some(used) = kms_key(bucket)? else { return Err(none("the default encryption uses no KMS key")) };
+    match used.resolved.known().map_err(Outcome::unreadable)? {
+        ResolvedKey::Missing => Err(none("there is no such key")),
+        ResolvedKey::AwsManagedDefault => Err(none("AWS manages the key")),
+        ResolvedKey::Found(key) if key.manager == KeyManager::Aws => Err(none("AWS manages the key")),
+        ResolvedKey::Found(key) => match &key.governance {
+            Some(governance) => Ok((key, governance)),
+            None => {
+                let value = format!("{} (managed by neither AWS nor the customer)", key.arn);
+                Err(Outcome::not_understood(Evidence::new("key", value, WANTED)))
+            }
+        },
+    }
+}
+
+/// The bucket policy; none where there is none. Undetermined where it could not be read or understood.
+pub(crate) fn policy_of(bucket: &Bucket) -> Result<Option<&Policy>, Outcome> {
+    match bucket.policy.known().map_err(Outcome::unreadable)? {
+        Some(document) => understood(document, "bucket policy").map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The policy of a key. Undetermined where it could not be read or understood.
+fn key_policy(policy: &Fact<PolicyDocument>) -> Result<&Policy, Outcome> {
+    understood(policy.known().map_err(Outcome::unreadable)?, "key policy")
+}
+
+fn understood<'a>(document: &'a PolicyDocument, what: &'static str) -> Result<&'a Policy, Outcome> {
+    document.as_ref().map_err(|error| Outcome::not_understood(Evidence::new(what, error.to_string(), "a policy")))
+}
+
+/// The outcome where a policy is too involved to be followed.
+pub(crate) fn too_complex(what: &'static str, error: TooComplex) -> Outcome {
+    Outcome::not_understood(Evidence::new(what, error.to_string(), "statements that can be followed"))
+}
+
+/// The outcome of evidence that was gathered, or what stood in its way.
+fn settle(outcome: Result<Outcome, Outcome>) -> Outcome {
+    outcome.unwrap_or_else(|undetermined| undetermined)
 }

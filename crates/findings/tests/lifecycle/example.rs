@@ -2,17 +2,26 @@
 
 use controls::{Settings, judge};
 use facts::{
-    Bucket, BucketId, DefaultEncryption, Fact, Key, KeyManager, KeyState, ResolvedKey, Tags, Unreadable, UsedKey,
+    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager, KeyState, ResolvedKey,
+    Rotation, Tags, Unreadable, UsedKey,
 };
 use findings::{Actor, Finding, Observation, Plan, after, id, plan};
 use jiff::{SignedDuration, Timestamp};
 
 pub(crate) const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/1234";
+const KEY_POLICY: &str = r#"{"Statement": {"Effect": "Allow", "Principal": {"AWS": "111111111111"}, "Action": "kms:*",
+    "Resource": "*"}}"#;
 pub(crate) const SETTINGS: &str = r#"
     classification = { tag = "data-classification", default = "confidential" }
     class.public.level = "sse-s3"
     class.confidential.level = "cmk"
     findings = { refresh-after-days = 30 }
+    # The stories are told with three controls.
+    [[exempt]]
+    buckets = "*"
+    controls = ["key-used-only-via-s3", "key-policy-closed", "key-rotates", "bucket-key-on", "ssec-blocked"]
+    reason = "not in the story"
+    until = 9999-12-31
 "#;
 
 pub(crate) fn bucket_id() -> BucketId {
@@ -34,8 +43,13 @@ pub(crate) fn cmk(state: KeyState) -> Fact<DefaultEncryption> {
         state,
         spec: "SYMMETRIC_DEFAULT".into(),
         usage: "ENCRYPT_DECRYPT".into(),
+        origin: "AWS_KMS".into(),
+        governance: Some(Governance {
+            policy: Fact::Known(KEY_POLICY.parse()),
+            rotation: Fact::Known(Rotation::Every(365)),
+        }),
     };
-    Fact::Known(used("alias/acme", Fact::Known(ResolvedKey::Found(key))))
+    Fact::Known(used("alias/acme", Fact::Known(ResolvedKey::Found(Box::new(key)))))
 }
 
 pub(crate) fn sse_s3() -> Fact<DefaultEncryption> {
@@ -59,6 +73,12 @@ pub(crate) fn actor() -> Actor {
     }
 }
 
+/// A bucket without a policy that blocks SSE-C and has a bucket key.
+pub(crate) fn bucket(encryption: Fact<DefaultEncryption>, tags: Tags, minute: i64) -> Bucket {
+    let encryption = encryption.map(|default| BucketEncryption { default, bucket_key: true, blocks_sse_c: true });
+    Bucket { id: bucket_id(), read_at: at(minute), tags: Fact::Known(tags), encryption, policy: Fact::Known(None) }
+}
+
 /// What stands in Security Hub.
 #[derive(Default)]
 pub(crate) struct Hub {
@@ -78,7 +98,7 @@ impl Hub {
         minute: i64,
     ) -> Plan {
         let settings: Settings = settings.parse().unwrap();
-        let bucket = Bucket { id: bucket_id(), read_at: at(minute), tags: Fact::Known(tags), encryption };
+        let bucket = bucket(encryption, tags, minute);
         let judgement = judge(&bucket, &settings);
         let actor = actor();
         let observation =

@@ -1,8 +1,8 @@
 //! Evaluations of one bucket that overlap.
 
-use crate::example::{Hub, SETTINGS, at, bucket_id, cmk, sse_s3, unreadable, used};
+use crate::example::{Hub, SETTINGS, at, bucket, cmk, sse_s3, unreadable, used};
 use controls::{Settings, judge};
-use facts::{Bucket, DefaultEncryption, Fact, KeyState, ResolvedKey, Tags};
+use facts::{DefaultEncryption, Fact, KeyState, ResolvedKey, Tags};
 use findings::{Compliance, Finding, Observation, Plan, RecordState, Workflow, after, fields, latest, plan_again};
 use proptest::prelude::*;
 
@@ -86,7 +86,7 @@ impl Evaluation {
     fn compare(&mut self) -> Step {
         let settings: Settings = SETTINGS.parse().unwrap();
         let (encryption, minute) = self.observed.clone();
-        let bucket = Bucket { id: bucket_id(), read_at: at(minute), tags: Fact::Known(Tags::new()), encryption };
+        let bucket = bucket(encryption, Tags::new(), minute);
         let judgement = judge(&bucket, &settings);
         let observation = Observation { bucket: &bucket, judgement: &judgement, actor: None, settings: &settings };
         self.plan = plan_again(&observation, &self.standing, &self.plan);

@@ -1,7 +1,7 @@
 //! What a finding says.
 
-use crate::example::{Hub, cmk, sse_s3, unreadable, used};
-use facts::{DefaultEncryption, Fact, KeyState, ResolvedKey};
+use crate::example::{Hub, SETTINGS, cmk, sse_s3, unreadable, used};
+use facts::{DefaultEncryption, Fact, KeyState, ResolvedKey, Tags};
 use findings::fields;
 
 #[test]
@@ -44,6 +44,36 @@ fn descriptions_read_well() {
         let control = controls::ALL.into_iter().find(|control| control.slug == slug).unwrap();
         let why = if said.contains("wanted") { format!(" {}", control.why) } else { String::new() };
         assert_eq!(described(encryption, slug), format!("{subject}: {said}{why}"));
+    }
+}
+
+#[test]
+fn an_exemption_that_is_over_is_told_where_something_is_wrong() {
+    let settings = SETTINGS.replace("9999-12-31", "2026-10-31").replace("\"ssec-blocked\"", "\"encrypted-with-cmk\"");
+    let described = |encryption| {
+        let mut hub = Hub::default();
+        hub.observe_with(&settings, Tags::new(), encryption, 0);
+        hub.get("encrypted-with-cmk").description.clone()
+    };
+    let over = "the exemption of `?` (not in the story) ended on 2026-10-31. default encryption is AES256";
+    assert!(described(sse_s3()).contains(over), "{}", described(sse_s3()));
+    assert!(!described(cmk(KeyState::Enabled)).contains("exemption"));
+}
+
+#[test]
+fn what_a_policy_lets_through_is_told_with_its_remedy() {
+    let mut hub = Hub::default();
+    let tags = Tags::from([("data-classification".to_owned(), "restricted".to_owned())]);
+    let settings = format!("{SETTINGS}\n[class.restricted]\nlevel = \"enforced\"\nroot-delegation = \"reject\"");
+    hub.observe_with(&settings.replace("\"key-used-only-via-s3\", ", ""), tags, cmk(KeyState::Enabled), 0);
+    let direct = hub.get("key-used-only-via-s3");
+    let said = "direct use of the key is open to account 111111111111: kms:Decrypt, kms:Encrypt, kms:GenerateDataKey, \
+                kms:GenerateDataKeyWithoutPlaintext, kms:ReEncryptFrom, kms:ReEncryptTo (statement 0), wanted is none";
+    assert!(direct.description.contains(said), "{}", direct.description);
+    assert!(direct.remediation.contains(r#""kms:ViaService":"s3.us-east-1.amazonaws.com""#), "{}", direct.remediation);
+    assert_eq!(hub.get("tls-only").reasons[0].code, "UNREFUSED_REQUEST_WITHOUT_TLS");
+    for finding in &hub.findings {
+        assert!(finding.remediation.chars().count() <= 512, "{}", finding.remediation);
     }
 }
 

@@ -1,0 +1,45 @@
+//! `cmkwatch bucket-policy`: what a bucket policy would refuse, before it is applied.
+
+use crate::{
+    exit::Exit,
+    input,
+    report::{self, Line, Output},
+};
+use controls::{BucketPolicyVerdict, Subject, judge_bucket_policy};
+use facts::{AccountId, BucketName, KeyArn};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Judge a bucket policy: does it refuse plain HTTP, other keys and SSE-C?
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The policy, as JSON; `-` is standard input
+    file: PathBuf,
+    /// The bucket that the policy is for
+    #[arg(long, value_name = "NAME")]
+    bucket: BucketName,
+    /// The ARN of the customer-managed key of the bucket's default encryption
+    #[arg(long, value_name = "ARN")]
+    key_arn: KeyArn,
+    /// The account that owns the bucket, for conditions on it; that of the key if not said
+    #[arg(long, value_name = "ID")]
+    account: Option<AccountId>,
+    /// How the verdicts are written
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let policy = input::policy(&arguments.file)?;
+    let key = &arguments.key_arn;
+    let bucket = format!("arn:{}:s3:::{}", key.region().partition(), arguments.bucket);
+    let account = arguments.account.as_ref().unwrap_or(key.account());
+    let lines = judge_bucket_policy(&policy, &bucket, account, key).map(line);
+    let subject = Subject { bucket: Some(bucket), key: Some(key.clone()) };
+    report::print(&lines, &subject, arguments.output)?;
+    Ok(Exit::of(lines.iter().map(|line| &line.outcome)))
+}
+
+fn line(BucketPolicyVerdict { control, outcome, requests }: BucketPolicyVerdict) -> Line {
+    Line { control, outcome, more: json!({ "requests": requests }) }
+}

@@ -1,0 +1,49 @@
+//! What the commands read.
+
+use anyhow::{Context, bail};
+use controls::{Class, Settings};
+use iam_policy::{LONGEST, Policy};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+/// The settings that cmkwatch comes with.
+const DEFAULT_SETTINGS: &str = include_str!("../../../infra/cmkwatch.toml");
+
+/// Reads a policy from a file, or from standard input where the file is `-`.
+pub(crate) fn policy(path: &Path) -> anyhow::Result<Policy> {
+    let (text, name) = if path == Path::new("-") {
+        (read(io::stdin().lock()), "standard input".to_owned())
+    } else {
+        (File::open(path).and_then(read), format!("`{}`", path.display()))
+    };
+    let text = text.with_context(|| format!("cannot read {name}"))?;
+    text.parse().with_context(|| format!("{name} is not a policy"))
+}
+
+/// Reads a text, and no more of it than can be a policy.
+fn read(from: impl Read) -> io::Result<String> {
+    let mut text = String::new();
+    from.take(LONGEST as u64 + 1).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// The class of this name, or the default one, by the settings in a file, or those that cmkwatch comes with.
+pub(crate) fn class(path: Option<&Path>, name: Option<&str>) -> anyhow::Result<Class> {
+    let settings: Settings = match path {
+        None => DEFAULT_SETTINGS.parse().context("the settings that are built in")?,
+        Some(path) => {
+            let file = || format!("`{}`", path.display());
+            let text = File::open(path).and_then(read).with_context(|| format!("cannot read {}", file()))?;
+            text.parse().with_context(|| format!("{} is not understood", file()))?
+        }
+    };
+    let Some(name) = name else { return Ok(settings.default) };
+    let names: Vec<_> = settings.classes.keys().map(|name| name.as_str()).collect();
+    match settings.classes.get(name) {
+        Some(class) => Ok(class.clone()),
+        None => bail!("there is no class `{name}`; the settings have {}", names.join(", ")),
+    }
+}

@@ -1,0 +1,49 @@
+//! `cmkwatch key-policy`: who could use a key, before its policy is applied.
+
+use crate::{
+    exit::Exit,
+    input,
+    report::{self, Line, Output},
+};
+use controls::{KeyPolicyVerdict, Subject, Use, judge_key_policy};
+use facts::KeyArn;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Judge a key policy: can the key be used other than through S3, and by whom?
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The policy, as JSON; `-` is standard input
+    file: PathBuf,
+    /// The ARN of the key that the policy is for
+    #[arg(long, value_name = "ARN")]
+    key_arn: KeyArn,
+    /// The settings to judge by, in place of those that are built in
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// The class of the buckets that use the key, in place of the default class
+    #[arg(long, value_name = "NAME")]
+    class: Option<String>,
+    /// How the verdicts are written
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let class = input::class(arguments.settings.as_deref(), arguments.class.as_deref())?;
+    let policy = input::policy(&arguments.file)?;
+    let lines = judge_key_policy(&policy, &arguments.key_arn, &class).map(line);
+    let subject = Subject { bucket: None, key: Some(arguments.key_arn.clone()) };
+    report::print(&lines, &subject, arguments.output)?;
+    Ok(Exit::of(lines.iter().map(|line| &line.outcome)))
+}
+
+fn line(verdict: KeyPolicyVerdict) -> Line {
+    let KeyPolicyVerdict { control, outcome, delegates_to_iam, uses } = verdict;
+    let uses: Vec<_> = uses.iter().map(as_json).collect();
+    Line { control, outcome, more: json!({ "delegates_to_iam": delegates_to_iam, "uses": uses }) }
+}
+
+fn as_json(Use { statement, principal, operations, how, .. }: &Use) -> Value {
+    json!({ "statement": statement, "principal": principal, "operations": operations, "how": how.as_str() })
+}

@@ -1,0 +1,124 @@
+//! Verdicts on screen and as JSON.
+
+use clap::ValueEnum;
+use controls::{Control, Evidence, Outcome, Severity, Shortfall, Subject};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+/// How the verdicts are written.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// One verdict, with what only its command knows of it.
+pub(crate) struct Line {
+    pub(crate) control: &'static Control,
+    pub(crate) outcome: Outcome,
+    /// Further members of the JSON object.
+    pub(crate) more: Value,
+}
+
+/// Writes verdicts to standard output.
+pub(crate) fn print(lines: &[Line], subject: &Subject, output: Output) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match output {
+        Output::Json => {
+            let verdicts: Vec<_> = lines.iter().map(|line| as_json(line, subject)).collect();
+            serde_json::to_writer_pretty(&mut out, &json!({ "verdicts": verdicts }))?;
+            writeln!(out)?;
+        }
+        Output::Text => {
+            for line in lines {
+                write!(out, "{}", as_text(line, subject))?;
+            }
+        }
+    }
+    out.flush()
+}
+
+#[derive(Serialize)]
+struct Verdict {
+    control: &'static str,
+    outcome: &'static str,
+    severity: &'static str,
+    #[serde(flatten)]
+    more: Value,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    undetermined: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remediation: Option<Value>,
+}
+
+fn as_json(Line { control, outcome, more }: &Line, subject: &Subject) -> Verdict {
+    let statement = || control.statement.and_then(|statement| statement(subject));
+    let failed = matches!(outcome, Outcome::Failed { .. });
+    Verdict {
+        control: control.slug,
+        outcome: word(outcome),
+        severity: severity(control, outcome).as_str(),
+        more: more.clone(),
+        undetermined: shortfalls(outcome),
+        remediation: failed.then(|| json!({ "text": control.remediation, "statement": statement() })),
+    }
+}
+
+fn as_text(Line { control, outcome, .. }: &Line, subject: &Subject) -> String {
+    let severity =
+        if matches!(outcome, Outcome::Passed(_)) { String::new() } else { format!(" {}", severity(control, outcome)) };
+    let mut text = format!("{} {}{severity}\n", control.slug, word(outcome).to_uppercase());
+    let mut say = |line: &str| text.push_str(&format!("  {}\n", printable(line)));
+    match outcome {
+        Outcome::Passed(evidence) => evidence.iter().for_each(|e| say(&format!("{} is {}", e.fact, e.value))),
+        Outcome::Failed { evidence, .. } => {
+            evidence.iter().for_each(|e| say(&found(e)));
+            say(control.why);
+            say(control.remediation);
+            let statement = control.statement.and_then(|statement| statement(subject));
+            let pretty = statement.and_then(|statement| serde_json::to_string_pretty(&statement).ok());
+            pretty.iter().flat_map(|json| json.lines()).for_each(say);
+        }
+        Outcome::Undetermined(_) => shortfalls(outcome).iter().for_each(|why| say(why)),
+        Outcome::NotApplicable(why) => say(why),
+    }
+    text
+}
+
+fn found(Evidence { fact, value, wanted }: &Evidence) -> String {
+    format!("{fact} is {value}, wanted is {wanted}")
+}
+
+/// Text from outside without what a terminal would obey.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Passed(_) => "passed",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Undetermined(_) => "undetermined",
+        Outcome::NotApplicable(_) => "not-applicable",
+    }
+}
+
+fn severity(control: &Control, outcome: &Outcome) -> Severity {
+    match outcome {
+        Outcome::Failed { severity, .. } => *severity,
+        Outcome::Undetermined(_) => control.severity,
+        Outcome::Passed(_) | Outcome::NotApplicable(_) => Severity::Informational,
+    }
+}
+
+fn shortfalls(outcome: &Outcome) -> Vec<String> {
+    let Outcome::Undetermined(shortfalls) = outcome else { return Vec::new() };
+    let told = |shortfall: &Shortfall| match shortfall {
+        Shortfall::Unreadable(why) => why.to_string(),
+        Shortfall::NotUnderstood(evidence) => found(evidence),
+    };
+    shortfalls.iter().map(told).collect()
+}

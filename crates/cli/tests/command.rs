@@ -1,0 +1,213 @@
+//! The command as people and pipelines run it.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may stop at the first thing that is not as expected"
+)]
+
+use serde_json::{Value, json};
+use std::{
+    fs,
+    io::Write,
+    process::{Command, Output, Stdio},
+};
+
+const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+/// Runs the command with this standard input.
+fn run(arguments: &[&str], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cmkwatch"));
+    let mut child =
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A command that is refused its options does not read.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn key_policy(more: &[&str], policy: &Value) -> Output {
+    run(&[&["key-policy", "-", "--key-arn", KEY], more].concat(), &policy.to_string())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn allow(principal: &str, condition: &Value) -> Value {
+    json!({ "Version": "2012-10-17", "Statement": [{
+        "Sid": "App", "Effect": "Allow", "Principal": { "AWS": principal }, "Action": ["kms:Decrypt", "kms:Encrypt"],
+        "Resource": "*", "Condition": condition,
+    }] })
+}
+
+const ROLE: &str = "arn:aws:iam::111111111111:role/app";
+
+#[test]
+fn a_key_policy_is_judged_as_json() {
+    let output = key_policy(&["--output", "json"], &allow(ROLE, &json!({})));
+    assert_eq!(output.status.code(), Some(2));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let verdict = &report["verdicts"][0];
+    let expected = json!([{ "statement": "App", "principal": ROLE, "operations": ["kms:Decrypt", "kms:Encrypt"], "how": "direct" }]);
+    assert_eq!(verdict["control"], "key-used-only-via-s3");
+    assert_eq!((&verdict["outcome"], &verdict["severity"]), (&json!("failed"), &json!("MEDIUM")));
+    assert_eq!((&verdict["uses"], &verdict["delegates_to_iam"]), (&expected, &json!(false)));
+    assert_eq!(
+        verdict["remediation"]["statement"]["Condition"]["StringNotEquals"]["kms:ViaService"],
+        "s3.us-east-1.amazonaws.com"
+    );
+    let closed = &report["verdicts"][1];
+    assert_eq!(
+        (&closed["control"], &closed["outcome"], &closed["uses"]),
+        (&json!("key-policy-closed"), &json!("passed"), &json!([]))
+    );
+}
+
+#[test]
+fn exit_codes_tell_how_it_ended() {
+    let via = json!({ "StringEquals": { "kms:ViaService": "s3.us-east-1.amazonaws.com" } });
+    assert_eq!(key_policy(&[], &allow(ROLE, &via)).status.code(), Some(0));
+    assert_eq!(key_policy(&[], &allow(ROLE, &json!({}))).status.code(), Some(2));
+    assert_eq!(key_policy(&[], &json!({})).status.code(), Some(1));
+    let undetermined = key_policy(&[], &involved());
+    assert_eq!(undetermined.status.code(), Some(3), "{}", text(&undetermined.stderr));
+    assert!(text(&undetermined.stdout).contains("more ways than can be followed"));
+    assert_eq!(run(&[], "").status.code(), Some(1));
+    assert_eq!(run(&["--help"], "").status.code(), Some(0));
+}
+
+/// Pigeons in too few holes: that each hole refuses to hold two of them takes long to find out.
+fn involved() -> Value {
+    let key = |pigeon: usize, hole: usize| format!("aws:PrincipalTag/{pigeon}-{hole}");
+    let refuse = |conditions: Value| json!({ "Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*", "Condition": conditions });
+    let mut statements = vec![allow(ROLE, &json!({}))["Statement"][0].clone()];
+    for pigeon in 0..11 {
+        let nowhere: serde_json::Map<_, _> = (0..10).map(|hole| (key(pigeon, hole), json!("no"))).collect();
+        statements.push(refuse(json!({ "StringEquals": nowhere })));
+        for other in 0..pigeon {
+            for hole in 0..10 {
+                statements
+                    .push(refuse(json!({ "StringNotEquals": { key(pigeon, hole): "no", key(other, hole): "no" } })));
+            }
+        }
+    }
+    json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+#[test]
+fn what_is_not_a_policy_is_told_with_place_and_reason() {
+    let wrong = |policy: &str| {
+        let output = run(&["key-policy", "-", "--key-arn", KEY], policy);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+        text(&output.stderr)
+    };
+    assert!(wrong("{\"Statement\": [").starts_with("cmkwatch: standard input is not a policy: "));
+    let statement =
+        r#"{"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}, {"Effect": "Alow"}]}"#;
+    let error = wrong(statement);
+    assert!(error.contains("Statement[1].Effect: unknown variant `Alow`"), "{error}");
+    assert!(wrong(&" ".repeat(1 << 20)).contains("more than AWS takes"));
+    let missing = run(&["key-policy", "/no/such/file", "--key-arn", KEY], "");
+    assert!(text(&missing.stderr).contains("cannot read `/no/such/file`: No such file"), "{}", text(&missing.stderr));
+    let arn = run(&["key-policy", "-", "--key-arn", "alias/acme"], "");
+    assert!(text(&arn.stderr).contains("`alias/acme` is not the ARN of a KMS key"), "{}", text(&arn.stderr));
+    assert_eq!((missing.status.code(), arn.status.code()), (Some(1), Some(1)));
+}
+
+#[test]
+fn settings_and_class_decide_what_is_required() {
+    let root = allow("111111111111", &json!({}));
+    let accepted = key_policy(&["--output", "json"], &root);
+    let report: Value = serde_json::from_slice(&accepted.stdout).unwrap();
+    assert_eq!((accepted.status.code(), &report["verdicts"][0]["delegates_to_iam"]), (Some(0), &json!(true)));
+    assert_eq!(key_policy(&["--class", "restricted"], &root).status.code(), Some(2));
+    let unknown = key_policy(&["--class", "secret"], &root);
+    assert!(text(&unknown.stderr).contains("there is no class `secret`; the settings have confidential, internal"));
+
+    let file = std::env::temp_dir().join(format!("cmkwatch-settings-{}.toml", std::process::id()));
+    let file = file.to_str().unwrap();
+    let settings = "classification = { tag = \"t\", default = \"a\" }\nclass.a.level = \"cmk\"\nkey-policy.trusted-accounts = [\"222222222222\"]\n";
+    let foreign = allow("222222222222", &json!({ "StringLike": { "kms:ViaService": "s3.*.amazonaws.com" } }));
+    fs::write(file, settings).unwrap();
+    assert_eq!(key_policy(&[], &foreign).status.code(), Some(2));
+    assert_eq!(key_policy(&["--settings", file], &foreign).status.code(), Some(0));
+    fs::write(file, settings.replace("level", "lvl")).unwrap();
+    let wrong = key_policy(&["--settings", file], &foreign);
+    assert!(text(&wrong.stderr).contains("is not understood: line 2: "), "{}", text(&wrong.stderr));
+    fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn a_bucket_policy_is_judged_with_the_requests_that_are_not_refused() {
+    let policy = json!({ "Version": "2012-10-17", "Statement": {
+        "Sid": "Tls", "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::acme/*",
+        "Condition": { "Bool": { "aws:SecureTransport": "false" }, "StringEquals": { "aws:ResourceAccount": "333333333333" } },
+    } });
+    let judged = |more: &[&str]| {
+        let arguments = ["bucket-policy", "-", "--bucket", "acme", "--key-arn", KEY, "--output", "json"];
+        let output = run(&[&arguments, more].concat(), &policy.to_string());
+        assert_eq!(output.status.code(), Some(2));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let report = judged(&["--account", "333333333333"]);
+    let controls: Vec<_> =
+        report["verdicts"].as_array().unwrap().iter().map(|v| v["control"].as_str().unwrap()).collect();
+    assert_eq!(controls, ["tls-only", "uploads-use-cmk", "ssec-blocked"]);
+    assert_eq!(
+        report["verdicts"][0]["requests"],
+        json!(["any S3 action on arn:aws:s3:::acme (no statement refuses it)"])
+    );
+    assert_eq!(report["verdicts"][1]["requests"].as_array().unwrap().len(), 5);
+    // The account of the key, if none is said: then the statement refuses nothing.
+    assert_eq!(judged(&[])["verdicts"][0]["requests"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn each_control_is_explained_with_the_file_that_decides_it() {
+    let list = text(&run(&["explain"], "").stdout);
+    assert_eq!(list.lines().count(), controls::ALL.len());
+    for control in controls::ALL {
+        assert!(list.contains(control.slug));
+        let explained = text(&run(&["explain", control.slug], "").stdout);
+        let file = explained.lines().find_map(|line| line.strip_prefix("decided by: ")).unwrap();
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+        assert!(fs::exists(format!("{root}/{file}")).unwrap(), "{file}");
+        for said in [control.holds_when, control.why, control.reference, control.remediation] {
+            assert!(explained.contains(said), "{said}");
+        }
+    }
+    let unknown = run(&["explain", "tls"], "");
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(text(&unknown.stderr).contains("there is no control `tls`; there are encrypted-with-kms"));
+}
+
+#[test]
+fn the_page_of_the_controls_is_made_of_the_catalogue() {
+    let page = text(&run(&["explain", "--output", "markdown"], "").stdout);
+    let kept = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../controls/README.md")).unwrap();
+    assert!(page == kept, "run: cargo run --bin cmkwatch explain --output markdown > crates/controls/README.md");
+}
+
+#[test]
+fn text_from_outside_does_not_reach_the_terminal() {
+    let mut policy = allow(ROLE, &json!({}));
+    policy["Statement"][0]["Sid"] = json!("\u{1b}[2Jcleared");
+    let output = text(&key_policy(&[], &policy).stdout);
+    assert!(output.contains("[2Jcleared") && !output.contains('\u{1b}'), "{output}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cmkwatch"));
+    let mut child = command
+        .args(["explain", "--output", "markdown"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(text(&output.stderr), "");
+}

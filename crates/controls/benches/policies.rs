@@ -1,0 +1,149 @@
+//! How long a policy takes to be read and judged, by its size in KB: those that people write, and those that are made to be
+//! hard. AWS takes 20 KB of a bucket and 32 KB of a key; what is larger shows how the time grows.
+#![allow(clippy::unwrap_used, reason = "a bench may stop at the first thing that is not as expected")]
+
+use controls::{Class, Settings, judge_bucket_policy, judge_key_policy};
+use divan::Bencher;
+use facts::KeyArn;
+use iam_policy::Policy;
+use serde_json::{Value, json};
+
+const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+const BUCKET: &str = "arn:aws:s3:::acme";
+const SIZES: [usize; 5] = [8, 16, 20, 32, 64];
+
+fn main() {
+    divan::main();
+}
+
+fn class() -> Class {
+    let settings = "classification = { tag = \"t\", default = \"all\" }\nclass.all.level = \"enforced\"";
+    settings.parse::<Settings>().unwrap().default
+}
+
+/// A policy of statements that are made one after another until it is as large as asked.
+fn policy(kilobytes: usize, statement: impl Fn(usize) -> Value) -> String {
+    let mut statements = Vec::new();
+    let mut size = 50;
+    for number in 0.. {
+        let next = statement(number);
+        size += next.to_string().len() + 1;
+        if size > kilobytes * 1024 {
+            break;
+        }
+        statements.push(next);
+    }
+    json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
+}
+
+fn judge_key(bencher: Bencher, text: &str) {
+    let (key, class): (KeyArn, _) = (KEY.parse().unwrap(), class());
+    bencher.bench(|| judge_key_policy(&text.parse::<Policy>().unwrap(), &key, &class));
+}
+
+fn judge_bucket(bencher: Bencher, text: &str) {
+    let key: KeyArn = KEY.parse().unwrap();
+    bencher.bench(|| judge_bucket_policy(&text.parse::<Policy>().unwrap(), BUCKET, key.account(), &key));
+}
+
+fn role(number: usize) -> String {
+    format!("arn:aws:iam::{:012}:role/team-{number}/app", 111_111_111_111 + number % 7)
+}
+
+fn use_of(principal: &Value, condition: &Value) -> Value {
+    json!({ "Effect": "Allow", "Principal": principal, "Action": ["kms:Decrypt", "kms:GenerateDataKey*"], "Resource": "*", "Condition": condition })
+}
+
+fn refuse(action: &str, resource: &Value, condition: &Value) -> Value {
+    json!({ "Effect": "Deny", "Principal": "*", "Action": action, "Resource": resource, "Condition": condition })
+}
+
+/// A role in each statement, half of them through S3 only, and a Deny now and then.
+#[divan::bench(args = SIZES)]
+fn key_with_many_roles(bencher: Bencher, kilobytes: usize) {
+    let text = policy(kilobytes, |number| match number % 10 {
+        9 => refuse(
+            "kms:*",
+            &json!("*"),
+            &json!({ "StringNotEquals": { "aws:PrincipalOrgID": "o-exampleorg" }, "Bool": { "aws:PrincipalIsAWSService": "false" } }),
+        ),
+        even if even % 2 == 0 => use_of(
+            &json!({ "AWS": role(number) }),
+            &json!({ "StringEquals": { "kms:ViaService": "s3.us-east-1.amazonaws.com" } }),
+        ),
+        _ => use_of(&json!({ "AWS": [role(number), role(number + 1000)] }), &json!({})),
+    });
+    judge_key(bencher, &text);
+}
+
+/// Everyone, by conditions on who they are.
+#[divan::bench(args = SIZES)]
+fn key_with_everyone_by_conditions(bencher: Bencher, kilobytes: usize) {
+    let text = policy(kilobytes, |number| {
+        if number % 3 == 0 {
+            refuse(
+                "kms:*",
+                &json!("*"),
+                &json!({ "ArnNotEquals": { "aws:PrincipalArn": role(number) }, "StringEquals": { "aws:PrincipalTag/team": number.to_string() } }),
+            )
+        } else {
+            use_of(&json!("*"), &json!({ "ArnLike": { "aws:PrincipalArn": role(number) } }))
+        }
+    });
+    judge_key(bencher, &text);
+}
+
+/// Wildcards that match almost, many times over.
+#[divan::bench(args = SIZES)]
+fn key_with_hostile_wildcards(bencher: Bencher, kilobytes: usize) {
+    let text = policy(kilobytes, |number| {
+        let pattern = format!("{}b{number}", "*a".repeat(100));
+        use_of(&json!("*"), &json!({ "StringLike": { "kms:ViaService": [pattern, "a".repeat(200)] } }))
+    });
+    judge_key(bencher, &text);
+}
+
+/// Refusals that each leave one of two ways open.
+#[divan::bench(args = SIZES)]
+fn key_with_refusals_that_depend_on_each_other(bencher: Bencher, kilobytes: usize) {
+    let tag = |number: usize| format!("aws:PrincipalTag/{}", number % 40);
+    let text = policy(kilobytes, |number| match number {
+        0 => use_of(&json!("*"), &json!({})),
+        _ => {
+            let value = if number % 2 == 0 { "StringEquals" } else { "StringNotEquals" };
+            refuse("kms:*", &json!("*"), &json!({ value: { tag(number * 7): "a", tag(number * 11 + 3): "a" } }))
+        }
+    });
+    judge_key(bencher, &text);
+}
+
+/// What bucket policies are made of.
+#[divan::bench(args = SIZES)]
+fn bucket_with_many_statements(bencher: Bencher, kilobytes: usize) {
+    let text = policy(kilobytes, |number| match number % 4 {
+        0 => refuse(
+            "s3:*",
+            &json!([BUCKET, format!("{BUCKET}/{number}/*")]),
+            &json!({ "Bool": { "aws:SecureTransport": "false" } }),
+        ),
+        1 => refuse(
+            "s3:PutObject",
+            &json!(format!("{BUCKET}/*")),
+            &json!({ "StringNotEquals": { "s3:x-amz-server-side-encryption-aws-kms-key-id": format!("{KEY}{number}") }, "StringEquals": { "aws:PrincipalOrgID": "o-exampleorg" } }),
+        ),
+        _ => {
+            json!({ "Effect": "Allow", "Principal": { "AWS": role(number) }, "Action": ["s3:GetObject", "s3:PutObject"], "Resource": format!("{BUCKET}/{number}/*") })
+        }
+    });
+    judge_bucket(bencher, &text);
+}
+
+/// Resources and actions that match almost, and all that is excepted.
+#[divan::bench(args = SIZES)]
+fn bucket_with_hostile_wildcards(bencher: Bencher, kilobytes: usize) {
+    let text = policy(kilobytes, |number| {
+        let pattern = format!("{BUCKET}/{}b{number}", "*a".repeat(60));
+        json!({ "Effect": "Deny", "Principal": "*", "NotAction": [format!("s3:*{number}*"), "s3:*a*a*a*a*"], "NotResource": [pattern, format!("{BUCKET}/{}", "a".repeat(120))] })
+    });
+    judge_bucket(bencher, &text);
+}

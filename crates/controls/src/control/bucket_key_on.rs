@@ -1,0 +1,75 @@
+//! What must hold: the bucket has an S3 Bucket Key.
+//!
+//! "[S3 Bucket Keys](https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-key.html) aren't supported for DSSE-KMS", and
+//! SSE-S3 has no use for them: there the question does not arise.
+
+use crate::{
+    Class, Control, Evidence, Level, Outcome, Severity,
+    control::{kms_key, settle},
+};
+use facts::{Bucket, DefaultEncryption};
+
+/// See the module.
+pub(crate) const BUCKET_KEY_ON: Control = Control {
+    slug: "bucket-key-on",
+    level: Level::Cmk,
+    severity: Severity::Low,
+    title: "S3 buckets that are encrypted with a KMS key should use an S3 Bucket Key",
+    holds_when: "the S3 Bucket Key is enabled",
+    why: "Without it every object costs a call of KMS: the bill and the request quota of the account are shared by all keys, \
+          and teams are driven back to SSE-S3.",
+    reference: "https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-key.html",
+    requirements: &[],
+    remediation: "Set BucketKeyEnabled in the bucket's default encryption (s3:PutBucketEncryption). Objects that are there keep \
+                  their own data keys. The encryption context becomes the bucket's ARN: key policies that name the ARNs of \
+                  objects in kms:EncryptionContext:aws:s3:arn must name the bucket instead.",
+    statement: None,
+    lets_off_log_buckets: false,
+    check,
+};
+
+const BUCKET_KEY: &str = "bucket key";
+const WANTED: &str = "enabled";
+
+fn check(bucket: &Bucket, _: &Class) -> Outcome {
+    settle(kms_key(bucket).and_then(|_| judged(bucket)))
+}
+
+fn judged(bucket: &Bucket) -> Result<Outcome, Outcome> {
+    let encryption = bucket.encryption.known().map_err(Outcome::unreadable)?;
+    Ok(match (&encryption.default, encryption.bucket_key) {
+        (DefaultEncryption::Kms(_), true) => Outcome::Passed(vec![Evidence::new(BUCKET_KEY, WANTED, WANTED)]),
+        (DefaultEncryption::Kms(_), false) => {
+            let evidence = vec![Evidence::new(BUCKET_KEY, "disabled", WANTED)];
+            Outcome::Failed { severity: BUCKET_KEY_ON.severity, evidence }
+        }
+        (other, _) => Outcome::NotApplicable(format!("{} has no bucket key", other.algorithm())),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{bucket, class, denied, kms};
+    use facts::{Fact, ResolvedKey};
+
+    fn of(default: DefaultEncryption, bucket_key: bool) -> Outcome {
+        let mut bucket = bucket(Fact::Known(default));
+        if let Fact::Known(encryption) = &mut bucket.encryption {
+            encryption.bucket_key = bucket_key;
+        }
+        check(&bucket, &class())
+    }
+
+    #[test]
+    fn outcomes() {
+        let key = || kms("", Fact::Known(ResolvedKey::AwsManagedDefault));
+        assert!(matches!(of(DefaultEncryption::Kms(key()), true), Outcome::Passed(_)));
+        assert!(matches!(of(DefaultEncryption::Kms(key()), false), Outcome::Failed { severity: Severity::Low, .. }));
+        assert!(matches!(of(DefaultEncryption::KmsDsse(key()), false), Outcome::NotApplicable(_)));
+        assert!(matches!(of(DefaultEncryption::SseS3, false), Outcome::NotApplicable(_)));
+        assert!(matches!(of(DefaultEncryption::Contradictory, true), Outcome::Undetermined(_)));
+        let why = denied("s3:GetEncryptionConfiguration");
+        assert_eq!(check(&bucket(Fact::Unreadable(why.clone())), &class()), Outcome::unreadable(&why));
+    }
+}

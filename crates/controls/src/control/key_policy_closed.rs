@@ -1,0 +1,223 @@
+//! What must hold: the key policy admits nobody but the key's own account and accounts or organizations that the settings
+//! trust.
+//!
+//! [Other accounts](https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-modifying-external-accounts.html) can use a
+//! key as far as its policy lets them: "`Principal: *` in an Allow gives every identity in every account" that is allowed by its
+//! own account. What counts are the operations that are effective across accounts; the pages of the API tell which. A principal
+//! that AWS shows by a unique id was deleted and admits nobody; services act for themselves.
+
+use crate::{
+    Class, Control, Evidence, How, KeyPolicyVerdict, Level, Outcome, Severity, Subject, Use,
+    control::{customer_key, key_policy, too_complex},
+    key_use::{request, told, uses},
+};
+use facts::{Bucket, KeyArn};
+use iam_policy::{Caller, Effect, Given, Pattern, Policy, Principal, Selection, Statement, TooComplex};
+use serde_json::{Value, json};
+
+/// See the module.
+pub(crate) const KEY_POLICY_CLOSED: Control = Control {
+    slug: "key-policy-closed",
+    level: Level::Cmk,
+    severity: Severity::High,
+    title: "The policy of an S3 bucket's KMS key should admit known accounts only",
+    holds_when: "the key policy admits only the key's account and trusted accounts or organizations",
+    why: "Whoever is admitted can use the key from an account that nobody here controls, and can keep what was encrypted \
+          with it from being revoked.",
+    reference: "https://docs.aws.amazon.com/securityhub/latest/userguide/kms-controls.html#kms-5",
+    requirements: &["AWS Well-Architected SEC08-BP01", "NIST.800-53.r5 AC-3", "NIST.800-53.r5 AC-6"],
+    remediation: "Take the statement out of the key policy, or add the account or organization to trusted-accounts or \
+                  trusted-organizations of cmkwatch.toml, or close the policy with a Deny (kms:PutKeyPolicy).",
+    statement: Some(statement),
+    lets_off_log_buckets: false,
+    check,
+};
+
+const OUTSIDE: &str = "access to the key from outside";
+const WANTED: &str = "none";
+/// How many uses are told one by one.
+const MOST_TOLD: usize = 20;
+
+/// The operations whose pages say "Cross-account use: Yes"
+/// ([list](https://docs.aws.amazon.com/kms/latest/developerguide/kms-api-permissions-reference.html)).
+const OPERATIONS: [&str; 20] = [
+    "kms:CreateGrant",
+    "kms:Decrypt",
+    "kms:DeriveSharedSecret",
+    "kms:DescribeKey",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:GenerateDataKeyPair",
+    "kms:GenerateDataKeyPairWithoutPlaintext",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:GenerateMac",
+    "kms:GetKeyRotationStatus",
+    "kms:GetPublicKey",
+    "kms:ListGrants",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+    "kms:RetireGrant",
+    "kms:RevokeGrant",
+    "kms:Sign",
+    "kms:Verify",
+    "kms:VerifyMac",
+];
+
+/// The condition keys that tell the caller's organization.
+const ORGANIZATION: &str = "aws:PrincipalOrgID";
+const ORGANIZATION_PATHS: &str = "aws:PrincipalOrgPaths";
+
+fn check(bucket: &Bucket, class: &Class) -> Outcome {
+    let judged = customer_key(bucket)
+        .and_then(|(key, governance)| Ok(of_policy(key_policy(&governance.policy)?, &key.arn, class).outcome));
+    super::settle(judged)
+}
+
+/// Judges a key policy.
+pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> KeyPolicyVerdict {
+    let found = outsiders(policy, key, class, &OPERATIONS, false);
+    let delegates_to_iam = delegates(policy, key);
+    let judged = found.and_then(|uses| Ok((outcome(&uses, admits_anyone(policy, key, class, &uses)?), uses)));
+    let (outcome, uses) = judged.unwrap_or_else(|error| (too_complex("key policy", error), Vec::new()));
+    KeyPolicyVerdict { control: &KEY_POLICY_CLOSED, outcome, delegates_to_iam, uses }
+}
+
+/// Whether an Allow names the key's own account.
+fn delegates(policy: &Policy, key: &KeyArn) -> bool {
+    let own = Principal::Account(key.account().to_string());
+    let names = |statement: &Statement| matches!(&statement.principals, Selection::Only(named) if named.contains(&own));
+    policy.statements.iter().any(|statement| statement.effect == Effect::Allow && names(statement))
+}
+
+/// What the policy lets callers do who are neither of the key's account nor trusted. `alone` are those of no organization.
+fn outsiders(
+    policy: &Policy,
+    key: &KeyArn,
+    class: &Class,
+    operations: &[&'static str],
+    alone: bool,
+) -> Result<Vec<Use>, TooComplex> {
+    let asked: Vec<_> = operations.iter().flat_map(|&o| [(o, How::Direct), (o, How::OtherService)]).collect();
+    let requests: Vec<_> = asked
+        .iter()
+        .map(|&(operation, how)| {
+            let request = request(key, operation, how, Given::unlike([]));
+            let [organization, paths] = organizations(class, alone);
+            [(ORGANIZATION, organization), (ORGANIZATION_PATHS, paths)]
+                .into_iter()
+                .fold(request, |request, (name, given)| given.into_iter().fold(request, |r, given| r.with(name, given)))
+        })
+        .collect();
+    let mut found = uses(policy, key, &asked, &requests)?;
+    found.retain(|one| !is_trusted(&one.caller, key, class));
+    Ok(found)
+}
+
+/// What is known of the organization of a caller who is not trusted.
+fn organizations(class: &Class, alone: bool) -> [Option<Given>; 2] {
+    if alone {
+        return [Some(Given::absent()), Some(Given::absent())];
+    }
+    let trusted = &class.trusted_organizations;
+    if trusted.is_empty() {
+        return [None, None];
+    }
+    let ids = Given::unlike(trusted.iter().map(|id| Pattern::literal(id.as_str()))).or_absent();
+    let paths = Given::unlike(trusted.iter().map(|id| Pattern::wildcard(&format!("{}/*", id.as_str())))).or_absent();
+    [Some(ids), Some(paths)]
+}
+
+fn is_trusted(caller: &Caller, key: &KeyArn, class: &Class) -> bool {
+    caller.account().is_some_and(|account| {
+        account == key.account().as_str() || class.trusted_accounts.iter().any(|trusted| trusted.as_str() == account)
+    })
+}
+
+/// Whether somebody gets in of whom not even the organization is known.
+fn admits_anyone(policy: &Policy, key: &KeyArn, class: &Class, found: &[Use]) -> Result<bool, TooComplex> {
+    let is_stranger = |one: &Use| one.caller == Caller::Stranger;
+    let mut operations: Vec<_> =
+        found.iter().filter(|one| is_stranger(one)).flat_map(|one| &one.operations).copied().collect();
+    operations.sort_unstable();
+    operations.dedup();
+    if operations.is_empty() {
+        return Ok(false);
+    }
+    Ok(outsiders(policy, key, class, &operations, true)?.iter().any(is_stranger))
+}
+
+fn outcome(found: &[Use], anyone: bool) -> Outcome {
+    if found.is_empty() {
+        return Outcome::Passed(vec![Evidence::new(OUTSIDE, WANTED, WANTED)]);
+    }
+    let severity = if anyone { Severity::Critical } else { KEY_POLICY_CLOSED.severity };
+    let evidence = found.iter().take(MOST_TOLD).map(|one| Evidence::new(OUTSIDE, told(one), WANTED));
+    Outcome::Failed { severity, evidence: evidence.collect() }
+}
+
+/// Refuses callers of other accounts, and leaves services that act for themselves alone.
+fn statement(subject: &Subject) -> Option<Value> {
+    let account = subject.key.as_ref()?.account();
+    Some(json!({
+        "Sid": "OnlyOurAccount", "Effect": "Deny", "Principal": "*", "Action": "kms:*", "Resource": "*",
+        "Condition": {
+            "StringNotEquals": { "kms:CallerAccount": account.as_str() },
+            "Bool": { "aws:PrincipalIsAWSService": "false" },
+        },
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{KEY_ARN, bucket, class, denied, key, kms};
+    use facts::{DefaultEncryption, Fact, Governance, Key, KeyManager, PolicyDocument, ResolvedKey, Rotation};
+
+    fn with_policy(policy: Fact<PolicyDocument>) -> Outcome {
+        let governance = Some(Governance { policy, rotation: Fact::Known(Rotation::Off) });
+        of_key(Fact::Known(ResolvedKey::Found(Box::new(Key { governance, ..key(KEY_ARN) }))))
+    }
+
+    fn of_key(resolved: Fact<ResolvedKey>) -> Outcome {
+        check(&bucket(Fact::Known(DefaultEncryption::Kms(kms("alias/a", resolved)))), &class())
+    }
+
+    /// The cases of policies stand in `tests/cases/`.
+    #[test]
+    fn outcomes() {
+        let policy = |principal: &str| {
+            let text = r#"{"Statement": {"Sid": "App", "Effect": "Allow", "Principal": WHO, "Action": "kms:Decrypt",
+                "Resource": "*"}}"#;
+            Fact::Known(text.replace("WHO", principal).parse())
+        };
+        assert!(matches!(with_policy(policy(r#"{"AWS": "111111111111"}"#)), Outcome::Passed(_)));
+        let failed = with_policy(policy(r#""*""#));
+        assert!(matches!(&failed, Outcome::Failed { severity, .. } if *severity == Severity::Critical), "{failed:?}");
+        let aws = Key { manager: KeyManager::Aws, ..key(KEY_ARN) };
+        for none in [ResolvedKey::AwsManagedDefault, ResolvedKey::Missing, ResolvedKey::Found(Box::new(aws))] {
+            assert!(matches!(of_key(Fact::Known(none)), Outcome::NotApplicable(_)));
+        }
+        let sse_s3 = bucket(Fact::Known(DefaultEncryption::SseS3));
+        assert!(matches!(check(&sse_s3, &class()), Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn what_could_not_be_read_or_understood_is_undetermined() {
+        let why = denied("kms:GetKeyPolicy");
+        assert_eq!(with_policy(Fact::Unreadable(why.clone())), Outcome::unreadable(&why));
+        assert_eq!(of_key(Fact::Unreadable(why.clone())), Outcome::unreadable(&why));
+        assert_eq!(check(&bucket(Fact::Unreadable(why.clone())), &class()), Outcome::unreadable(&why));
+        assert!(matches!(with_policy(Fact::Known("{}".parse())), Outcome::Undetermined(_)));
+        let partner = Key { manager: KeyManager::Other("PARTNER".into()), governance: None, ..key(KEY_ARN) };
+        assert!(matches!(of_key(Fact::Known(ResolvedKey::Found(Box::new(partner)))), Outcome::Undetermined(_)));
+    }
+
+    #[test]
+    fn the_statement_that_is_offered_makes_it_hold() {
+        let subject = Subject { bucket: None, key: Some(KEY_ARN.parse().unwrap()) };
+        let open = json!({ "Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*" });
+        let closed = json!({ "Version": "2012-10-17", "Statement": [open, statement(&subject).unwrap()] });
+        let closed = with_policy(Fact::Known(closed.to_string().parse()));
+        assert!(matches!(closed, Outcome::Passed(_)), "{closed:?}");
+    }
+}

@@ -1,0 +1,119 @@
+//! What must hold: KMS rotates the key's material by itself, and often enough.
+//!
+//! [Automatic rotation](https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html) is for symmetric encryption keys
+//! whose material KMS made. For imported material and custom key stores the question does not arise. While deletion is pending
+//! KMS says that rotation is off; that is `key_usable`'s finding and not a second one.
+
+use crate::{
+    Class, Control, Evidence, Level, Outcome, Severity,
+    control::{customer_key, settle},
+};
+use facts::{Bucket, Governance, Key, KeyState, Rotation};
+
+/// See the module.
+pub(crate) const KEY_ROTATES: Control = Control {
+    slug: "key-rotates",
+    level: Level::Cmk,
+    severity: Severity::Medium,
+    title: "The KMS key of an S3 bucket should be rotated automatically",
+    holds_when: "automatic rotation is on, with a period of `max-rotation-days` at most",
+    why: "Material that is never replaced protects ever more data, and all of it is lost at once if it leaks.",
+    reference: "https://docs.aws.amazon.com/securityhub/latest/userguide/kms-controls.html#kms-4",
+    requirements: &[
+        "CIS AWS Foundations Benchmark v5.0.0/3.6",
+        "CIS AWS Foundations Benchmark v3.0.0/3.6",
+        "CIS AWS Foundations Benchmark v1.4.0/3.8",
+        "CIS AWS Foundations Benchmark v1.2.0/2.8",
+        "NIST.800-53.r5 SC-12",
+        "NIST.800-53.r5 SC-12(2)",
+        "NIST.800-53.r5 SC-28(3)",
+        "PCI DSS v3.2.1/3.6.4",
+        "PCI DSS v4.0.1/3.7.4",
+    ],
+    remediation: "Switch rotation on, with a period that the bucket's class allows (kms:EnableKeyRotation with \
+                  RotationPeriodInDays). What was encrypted before stays readable, and nothing has to be changed elsewhere.",
+    statement: None,
+    lets_off_log_buckets: false,
+    check,
+};
+
+const ROTATION: &str = "rotation of the key";
+
+fn check(bucket: &Bucket, class: &Class) -> Outcome {
+    settle(customer_key(bucket).and_then(|(key, governance)| check_key(key, governance, class)))
+}
+
+fn check_key(key: &Key, governance: &Governance, class: &Class) -> Result<Outcome, Outcome> {
+    let none = |why: String| Ok(Outcome::NotApplicable(why));
+    if matches!(key.state, KeyState::PendingDeletion(_) | KeyState::PendingReplicaDeletion) {
+        return none("the key is about to be deleted".into());
+    }
+    if key.origin != "AWS_KMS" || key.spec != "SYMMETRIC_DEFAULT" {
+        return none(format!("KMS rotates no {} key of origin {}", key.spec, key.origin));
+    }
+    let wanted = format!("on, every {} days or more often", class.max_rotation_days);
+    match governance.rotation.known().map_err(Outcome::unreadable)? {
+        Rotation::Unsupported => none("KMS does not rotate this key".into()),
+        Rotation::Off => Ok(failed("off".into(), wanted)),
+        Rotation::Every(days) if *days > class.max_rotation_days => Ok(failed(on(*days), wanted)),
+        Rotation::Every(days) => Ok(Outcome::Passed(vec![Evidence::new(ROTATION, on(*days), wanted)])),
+    }
+}
+
+fn on(days: u32) -> String {
+    format!("on, every {days} days")
+}
+
+fn failed(value: String, wanted: String) -> Outcome {
+    Outcome::Failed { severity: KEY_ROTATES.severity, evidence: vec![Evidence::new(ROTATION, value, wanted)] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{KEY_ARN, bucket, class, denied, key, kms};
+    use facts::{DefaultEncryption, Fact, ResolvedKey};
+
+    fn of(rotation: Fact<Rotation>, change: impl FnOnce(&mut Key)) -> Outcome {
+        let mut key = key(KEY_ARN);
+        key.governance.as_mut().unwrap().rotation = rotation;
+        change(&mut key);
+        let used = kms("alias/a", Fact::Known(ResolvedKey::Found(Box::new(key))));
+        check(&bucket(Fact::Known(DefaultEncryption::Kms(used))), &Class { max_rotation_days: 365, ..class() })
+    }
+
+    #[test]
+    fn outcomes() {
+        let wanted = "on, every 365 days or more often";
+        for (rotation, expected) in [
+            (Rotation::Every(365), Outcome::Passed(vec![Evidence::new(ROTATION, "on, every 365 days", wanted)])),
+            (Rotation::Every(90), Outcome::Passed(vec![Evidence::new(ROTATION, "on, every 90 days", wanted)])),
+            (Rotation::Every(366), failed("on, every 366 days".into(), wanted.into())),
+            (Rotation::Off, failed("off".into(), wanted.into())),
+            (Rotation::Unsupported, Outcome::NotApplicable("KMS does not rotate this key".into())),
+        ] {
+            assert_eq!(of(Fact::Known(rotation), |_| {}), expected);
+        }
+    }
+
+    #[test]
+    fn where_kms_does_not_rotate_the_question_does_not_arise() {
+        let changes: [fn(&mut Key); 4] = [
+            |key| key.origin = "EXTERNAL".into(),
+            |key| key.spec = "RSA_2048".into(),
+            |key| key.state = KeyState::PendingDeletion(None),
+            |key| key.state = KeyState::PendingReplicaDeletion,
+        ];
+        for change in changes {
+            assert!(matches!(of(Fact::Known(Rotation::Off), change), Outcome::NotApplicable(_)));
+        }
+        let sse_s3 = bucket(Fact::Known(DefaultEncryption::SseS3));
+        assert!(matches!(check(&sse_s3, &class()), Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn unreadable_is_undetermined() {
+        let why = denied("kms:GetKeyRotationStatus");
+        assert_eq!(of(Fact::Unreadable(why.clone()), |_| {}), Outcome::unreadable(&why));
+    }
+}

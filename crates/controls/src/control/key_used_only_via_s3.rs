@@ -1,0 +1,187 @@
+//! What must hold: nobody whom the key policy admits can use the key but through S3.
+//!
+//! S3 calls KMS on behalf of whoever reads or writes an object, and KMS then has
+//! [`kms:ViaService`](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service)
+//! `s3.REGION.amazonaws.com`. "This condition key only applies for forward access sessions": it is absent where KMS is called
+//! directly. So every way is looked for in which the policy may allow an operation that encrypts or decrypts with the key
+//! absent, or with another service named. AWS services that act for themselves do not use the key directly.
+//!
+//! CreateGrant hands out such use, unless
+//! [`kms:GrantIsForAWSResource`](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-grant-is-for-aws-resource)
+//! is required or it must come through a service. Whoever may call PutKeyPolicy administers the key and could admit himself
+//! anyway: his CreateGrant is not counted, his Decrypt is.
+//!
+//! Whom the account's own IAM policies admit is not known here: that a statement leaves the key to them is told, and fails
+//! only where the class says `root-delegation = "reject"`.
+
+use crate::{
+    Class, Control, Evidence, How, KeyPolicyVerdict, Level, Outcome, RootDelegation, Severity, Subject, Use,
+    control::{customer_key, key_policy, too_complex},
+    key_use::{other_than_s3, request, told, uses},
+};
+use facts::{Bucket, KeyArn};
+use iam_policy::{Given, Policy, Request, TooComplex};
+use serde_json::{Value, json};
+
+/// See the module.
+pub(crate) const KEY_USED_ONLY_VIA_S3: Control = Control {
+    slug: "key-used-only-via-s3",
+    level: Level::Cmk,
+    severity: Severity::Medium,
+    title: "The policy of an S3 bucket's KMS key should admit use only through S3",
+    holds_when: "nobody whom the key policy admits can use the key except through S3 (`kms:ViaService`)",
+    why: "Whoever may call KMS directly can decrypt copied data keys and data without S3, its policies and its logs ever \
+          seeing it.",
+    reference: "https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service",
+    requirements: &["AWS Well-Architected SEC08-BP01", "NIST.800-53.r5 AC-6"],
+    remediation: "Add a Deny to the key policy (kms:PutKeyPolicy).",
+    statement: Some(statement),
+    lets_off_log_buckets: false,
+    check,
+};
+
+const DIRECT: &str = "direct use of the key";
+const THROUGH_OTHERS: &str = "use of the key through another service";
+const WANTED: &str = "none";
+/// The operations that encrypt or decrypt with a symmetric key.
+const OPERATIONS: [&str; 6] = [
+    "kms:Decrypt",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+];
+const GRANT: &str = "kms:CreateGrant";
+const ADMINISTER: &str = "kms:PutKeyPolicy";
+/// How many uses are told one by one.
+const MOST_TOLD: usize = 20;
+
+fn check(bucket: &Bucket, class: &Class) -> Outcome {
+    let judged = customer_key(bucket)
+        .and_then(|(key, governance)| Ok(of_policy(key_policy(&governance.policy)?, &key.arn, class).outcome));
+    super::settle(judged)
+}
+
+/// Judges a key policy.
+pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> KeyPolicyVerdict {
+    let (outcome, delegates_to_iam, uses) = match used(policy, key) {
+        Err(error) => (too_complex("key policy", error), false, Vec::new()),
+        Ok(all) => {
+            let delegates = all.iter().any(|found| found.delegated);
+            let accepts = class.root_delegation == RootDelegation::Accept;
+            let (accepted, counted): (Vec<_>, Vec<_>) = all.into_iter().partition(|found| found.delegated && accepts);
+            (outcome(&counted, &accepted), delegates, counted)
+        }
+    };
+    KeyPolicyVerdict { control: &KEY_USED_ONLY_VIA_S3, outcome, delegates_to_iam, uses }
+}
+
+/// Every use but that through S3, less the grants of those who administer the key.
+fn used(policy: &Policy, key: &KeyArn) -> Result<Vec<Use>, TooComplex> {
+    let mut asked: Vec<_> = OPERATIONS.into_iter().flat_map(|o| [(o, How::Direct), (o, How::OtherService)]).collect();
+    asked.extend([(GRANT, How::Direct), (ADMINISTER, How::Direct)]);
+    let requests: Vec<_> = asked.iter().map(|&(operation, how)| asked_for(key, operation, how)).collect();
+    let mut found = uses(policy, key, &asked, &requests)?;
+    let administers = |found: &Use| found.operations.contains(&ADMINISTER);
+    let administrators: Vec<_> = found.iter().filter(|found| administers(found)).map(|f| f.caller.clone()).collect();
+    for one in &mut found {
+        let is_administrator = administrators.contains(&one.caller);
+        one.operations.retain(|operation| *operation != ADMINISTER && !(is_administrator && *operation == GRANT));
+    }
+    found.retain(|one| !one.operations.is_empty());
+    Ok(found)
+}
+
+fn asked_for(key: &KeyArn, operation: &str, how: How) -> Request {
+    let request = request(key, operation, how, other_than_s3());
+    if operation == GRANT {
+        request.with("kms:GrantIsForAWSResource", Given::text("false").or_absent())
+    } else {
+        request
+    }
+}
+
+fn outcome(counted: &[Use], accepted: &[Use]) -> Outcome {
+    if counted.is_empty() {
+        let left =
+            |found: &Use| format!("left to the IAM policies of {} (statement {})", found.principal, found.statement);
+        let value = accepted.first().map_or_else(|| WANTED.to_owned(), left);
+        return Outcome::Passed(vec![Evidence::new(DIRECT, value, WANTED)]);
+    }
+    let is_direct = counted.iter().any(|found| found.how == How::Direct);
+    let evidence = counted.iter().take(MOST_TOLD).map(|found| {
+        let fact = if found.how == How::Direct { DIRECT } else { THROUGH_OTHERS };
+        Evidence::new(fact, told(found), WANTED)
+    });
+    let severity = if is_direct { KEY_USED_ONLY_VIA_S3.severity } else { Severity::Low };
+    Outcome::Failed { severity, evidence: evidence.collect() }
+}
+
+/// Refuses direct use and leaves services that act for themselves and the administration of the key alone.
+fn statement(subject: &Subject) -> Option<Value> {
+    let region = subject.key.as_ref()?.region();
+    Some(json!({
+        "Sid": "OnlyThroughS3", "Effect": "Deny", "Principal": "*",
+        "Action": ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*", "kms:CreateGrant"], "Resource": "*",
+        "Condition": {
+            "StringNotEquals": { "kms:ViaService": format!("s3.{region}.amazonaws.com") },
+            "Bool": { "aws:PrincipalIsAWSService": "false" },
+        },
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{KEY_ARN, bucket, class, denied, key, kms};
+    use facts::{DefaultEncryption, Fact, Governance, Key, KeyManager, PolicyDocument, ResolvedKey, Rotation};
+
+    fn with_policy(policy: Fact<PolicyDocument>) -> Outcome {
+        let governance = Some(Governance { policy, rotation: Fact::Known(Rotation::Off) });
+        of_key(Fact::Known(ResolvedKey::Found(Box::new(Key { governance, ..key(KEY_ARN) }))))
+    }
+
+    fn of_key(resolved: Fact<ResolvedKey>) -> Outcome {
+        check(&bucket(Fact::Known(DefaultEncryption::Kms(kms("alias/a", resolved)))), &class())
+    }
+
+    /// The cases of policies stand in `tests/cases/`.
+    #[test]
+    fn outcomes() {
+        let policy = |principal: &str| {
+            let text = r#"{"Statement": {"Sid": "App", "Effect": "Allow", "Principal": WHO, "Action": "kms:Decrypt",
+                "Resource": "*"}}"#;
+            Fact::Known(text.replace("WHO", principal).parse())
+        };
+        assert!(matches!(with_policy(policy(r#"{"AWS": "111111111111"}"#)), Outcome::Passed(_)));
+        let failed = with_policy(policy(r#"{"AWS": "arn:aws:iam::111111111111:role/app"}"#));
+        assert!(matches!(&failed, Outcome::Failed { severity, .. } if *severity == Severity::Medium), "{failed:?}");
+        let aws = Key { manager: KeyManager::Aws, ..key(KEY_ARN) };
+        for none in [ResolvedKey::AwsManagedDefault, ResolvedKey::Missing, ResolvedKey::Found(Box::new(aws))] {
+            assert!(matches!(of_key(Fact::Known(none)), Outcome::NotApplicable(_)));
+        }
+        let sse_s3 = bucket(Fact::Known(DefaultEncryption::SseS3));
+        assert!(matches!(check(&sse_s3, &class()), Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn what_could_not_be_read_or_understood_is_undetermined() {
+        let why = denied("kms:GetKeyPolicy");
+        assert_eq!(with_policy(Fact::Unreadable(why.clone())), Outcome::unreadable(&why));
+        assert_eq!(of_key(Fact::Unreadable(why.clone())), Outcome::unreadable(&why));
+        assert_eq!(check(&bucket(Fact::Unreadable(why.clone())), &class()), Outcome::unreadable(&why));
+        assert!(matches!(with_policy(Fact::Known("{}".parse())), Outcome::Undetermined(_)));
+        let partner = Key { manager: KeyManager::Other("PARTNER".into()), governance: None, ..key(KEY_ARN) };
+        assert!(matches!(of_key(Fact::Known(ResolvedKey::Found(Box::new(partner)))), Outcome::Undetermined(_)));
+    }
+
+    #[test]
+    fn the_statement_that_is_offered_makes_it_hold() {
+        let subject = Subject { bucket: None, key: Some(KEY_ARN.parse().unwrap()) };
+        let open = json!({ "Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*" });
+        let closed = json!({ "Version": "2012-10-17", "Statement": [open, statement(&subject).unwrap()] });
+        let closed = with_policy(Fact::Known(closed.to_string().parse()));
+        assert!(matches!(closed, Outcome::Passed(_)), "{closed:?}");
+    }
+}

@@ -1,0 +1,131 @@
+//! What must hold: nobody can upload an object encrypted with a key of their own (SSE-C).
+//!
+//! S3 [blocks SSE-C](https://docs.aws.amazon.com/AmazonS3/latest/userguide/blocking-unblocking-s3-c-encryption-gpb.html) where the
+//! bucket's encryption says so, as it does for new buckets since April 2026. A bucket policy can refuse it too: such an upload has
+//! the header `x-amz-server-side-encryption-customer-algorithm`.
+
+use crate::{
+    BucketPolicyVerdict, Class, Control, Evidence, Level, Outcome, Severity, Subject,
+    control::policy_of,
+    unrefused::{self, Owned},
+};
+use facts::{Bucket, Fact};
+use iam_policy::{Given, Policy, Request};
+use serde_json::{Value, json};
+
+/// See the module.
+pub(crate) const SSEC_BLOCKED: Control = Control {
+    slug: "ssec-blocked",
+    level: Level::Cmk,
+    severity: Severity::Low,
+    title: "S3 buckets should block uploads with customer-provided keys (SSE-C)",
+    holds_when: "SSE-C uploads are blocked, by the bucket's encryption or by the bucket policy",
+    why: "What is uploaded with a key of the caller's own can be read by nobody else: that is how stolen credentials are used \
+          to hold data to ransom.",
+    reference: "https://docs.aws.amazon.com/AmazonS3/latest/userguide/blocking-unblocking-s3-c-encryption-gpb.html",
+    requirements: &[],
+    remediation: "Block SSE-C in the bucket's encryption (BlockedEncryptionTypes SSE-C with s3:PutBucketEncryption), or refuse it \
+                  in the bucket policy.",
+    statement: Some(statement),
+    lets_off_log_buckets: false,
+    check,
+};
+
+const ALGORITHM: &str = "s3:x-amz-server-side-encryption-customer-algorithm";
+
+/// Either side may block; what could not be read leaves it open, unless the other side blocks.
+fn check(bucket: &Bucket, _: &Class) -> Outcome {
+    if let Fact::Known(encryption) = &bucket.encryption
+        && encryption.blocks_sse_c
+    {
+        return Outcome::Passed(vec![Evidence::new("blocked encryption types", "SSE-C", "SSE-C")]);
+    }
+    let by_policy = match policy_of(bucket) {
+        Ok(policy) => of_policy(policy, Owned { bucket: &bucket.id.arn(), owner: bucket.id.account() }).outcome,
+        Err(undetermined) => return undetermined,
+    };
+    match (&bucket.encryption, by_policy) {
+        (Fact::Unreadable(why), Outcome::Failed { .. }) => Outcome::unreadable(why),
+        (_, by_policy) => by_policy,
+    }
+}
+
+/// Judges a bucket policy.
+pub(crate) fn of_policy(policy: Option<&Policy>, of: Owned<'_>) -> BucketPolicyVerdict {
+    let bucket = of.bucket;
+    let request = Request::new("s3:PutObject", format!("{bucket}/?*")).with(ALGORITHM, Given::text("AES256"));
+    let asked = [("s3:PutObject with SSE-C".to_owned(), request)];
+    unrefused::verdict(&SSEC_BLOCKED, policy, of, &asked, "unrefused upload")
+}
+
+fn statement(subject: &Subject) -> Option<Value> {
+    let bucket = subject.bucket.as_ref()?;
+    Some(json!({
+        "Sid": "NoKeysOfOthers", "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject",
+        "Resource": format!("{bucket}/*"), "Condition": { "Null": { ALGORITHM: "false" } },
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ALL, Settings,
+        example::{KEY_ARN, bucket, class, denied, key, kms},
+        judge,
+    };
+    use facts::{DefaultEncryption, Fact, ResolvedKey};
+
+    fn cmk() -> Bucket {
+        let mut bucket = bucket(Fact::Known(DefaultEncryption::Kms(kms(
+            "",
+            Fact::Known(ResolvedKey::Found(Box::new(key(KEY_ARN)))),
+        ))));
+        if let Fact::Known(encryption) = &mut bucket.encryption {
+            encryption.blocks_sse_c = false;
+        }
+        bucket
+    }
+
+    fn with_policy(policy: &str) -> Outcome {
+        check(&Bucket { policy: Fact::Known(Some(policy.parse())), ..cmk() }, &class())
+    }
+
+    /// The cases of policies stand in `tests/cases/`; the statement that is offered makes it hold.
+    #[test]
+    fn outcomes() {
+        let statement = statement(&Subject::of(&cmk())).unwrap();
+        let passed = with_policy(&json!({ "Statement": [statement] }).to_string());
+        assert!(matches!(passed, Outcome::Passed(_)), "{passed:?}");
+        let failed = check(&cmk(), &class());
+        assert!(matches!(&failed, Outcome::Failed { severity: Severity::Low, .. }), "{failed:?}");
+    }
+
+    #[test]
+    fn a_class_that_does_not_require_it_is_not_asked() {
+        let settings = "classification = { tag = \"t\", default = \"all\" }\nclass.all.level = \"kms\"";
+        let judgement = judge(&cmk(), &settings.parse::<Settings>().unwrap());
+        let at = ALL.iter().position(|control| control.slug == SSEC_BLOCKED.slug).unwrap();
+        assert!(matches!(judgement.verdicts[at].outcome, Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn what_could_not_be_read_or_understood_is_undetermined() {
+        let why = denied("s3:GetBucketPolicy");
+        let unread = Bucket { policy: Fact::Unreadable(why.clone()), ..cmk() };
+        assert_eq!(check(&unread, &class()), Outcome::unreadable(&why));
+        assert!(matches!(with_policy("{}"), Outcome::Undetermined(_)));
+    }
+
+    #[test]
+    fn either_side_can_block_and_only_what_is_known_to_block_counts() {
+        let why = denied("s3:GetEncryptionConfiguration");
+        let unread = Bucket { encryption: Fact::Unreadable(why.clone()), ..cmk() };
+        assert_eq!(check(&unread, &class()), Outcome::unreadable(&why));
+        let refused = json!({ "Statement": [statement(&Subject::of(&cmk())).unwrap()] }).to_string();
+        let refused = Bucket { policy: Fact::Known(Some(refused.parse())), ..unread };
+        assert!(matches!(check(&refused, &class()), Outcome::Passed(_)));
+        let blocked = Bucket { policy: Fact::Unreadable(why), ..bucket(Fact::Known(DefaultEncryption::SseS3)) };
+        assert!(matches!(check(&blocked, &class()), Outcome::Passed(_)));
+    }
+}

@@ -1,0 +1,128 @@
+//! What must hold: the bucket policy refuses every request that does not come over TLS.
+//!
+//! [`aws:SecureTransport`](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-securetransport)
+//! is in every request, and false in one over plain HTTP. Refused must be each action of S3, by whomever, on the bucket and on
+//! each of its objects. `s3:TlsVersion` alone does not do: a request without TLS has no version, and a comparison with what is
+//! absent is false.
+
+use crate::{
+    BucketPolicyVerdict, Class, Control, Level, Outcome, Severity, Subject,
+    control::{policy_of, settle},
+    unrefused::{self, Owned},
+};
+use facts::Bucket;
+use iam_policy::{Given, Policy, Request};
+use serde_json::{Value, json};
+
+/// See the module.
+pub(crate) const TLS_ONLY: Control = Control {
+    slug: "tls-only",
+    level: Level::Enforced,
+    severity: Severity::Medium,
+    title: "S3 bucket policies should refuse requests without TLS",
+    holds_when: "the bucket policy refuses every request without TLS",
+    why: "Over plain HTTP whoever is on the way reads and changes objects and signed requests, whatever encrypts them at rest.",
+    reference: "https://docs.aws.amazon.com/securityhub/latest/userguide/s3-controls.html#s3-5",
+    requirements: &[
+        "CIS AWS Foundations Benchmark v5.0.0/2.1.1",
+        "CIS AWS Foundations Benchmark v3.0.0/2.1.1",
+        "CIS AWS Foundations Benchmark v1.4.0/2.1.2",
+        "NIST.800-53.r5 AC-17(2)",
+        "NIST.800-53.r5 AC-4",
+        "NIST.800-53.r5 IA-5(1)",
+        "NIST.800-53.r5 SC-12(3)",
+        "NIST.800-53.r5 SC-13",
+        "NIST.800-53.r5 SC-23",
+        "NIST.800-53.r5 SC-23(3)",
+        "NIST.800-53.r5 SC-7(4)",
+        "NIST.800-53.r5 SC-8",
+        "NIST.800-53.r5 SC-8(1)",
+        "NIST.800-53.r5 SC-8(2)",
+        "NIST.800-53.r5 SI-7(6)",
+        "NIST.800-171.r2 3.13.8",
+        "NIST.800-171.r2 3.13.15",
+        "PCI DSS v3.2.1/4.1",
+        "PCI DSS v4.0.1/4.2.1",
+    ],
+    remediation: "Add a Deny to the bucket policy (s3:PutBucketPolicy).",
+    statement: Some(statement),
+    lets_off_log_buckets: false,
+    check,
+};
+
+fn check(bucket: &Bucket, _: &Class) -> Outcome {
+    settle(
+        policy_of(bucket)
+            .map(|policy| of_policy(policy, Owned { bucket: &bucket.id.arn(), owner: bucket.id.account() }).outcome),
+    )
+}
+
+/// Judges a bucket policy.
+pub(crate) fn of_policy(policy: Option<&Policy>, of: Owned<'_>) -> BucketPolicyVerdict {
+    let bucket = of.bucket;
+    let asked = [
+        (format!("any S3 action on {bucket}"), plain_http(bucket.to_owned())),
+        (format!("any S3 action on objects of {bucket}"), plain_http(format!("{bucket}/?*"))),
+    ];
+    unrefused::verdict(&TLS_ONLY, policy, of, &asked, "unrefused request without TLS")
+}
+
+fn plain_http(resource: String) -> Request {
+    Request::new("s3:*", resource)
+        .with("aws:SecureTransport", Given::text("false"))
+        .with("s3:TlsVersion", Given::absent())
+}
+
+fn statement(subject: &Subject) -> Option<Value> {
+    let bucket = subject.bucket.as_ref()?;
+    Some(json!({
+        "Sid": "OnlyOverTls", "Effect": "Deny", "Principal": "*", "Action": "s3:*",
+        "Resource": [bucket, format!("{bucket}/*")],
+        "Condition": { "Bool": { "aws:SecureTransport": "false" } },
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ALL, Settings,
+        example::{KEY_ARN, bucket, class, denied, key, kms},
+        judge,
+    };
+    use facts::{DefaultEncryption, Fact, ResolvedKey};
+
+    fn cmk() -> Bucket {
+        bucket(Fact::Known(DefaultEncryption::Kms(kms("", Fact::Known(ResolvedKey::Found(Box::new(key(KEY_ARN))))))))
+    }
+
+    fn with_policy(policy: &str) -> Outcome {
+        check(&Bucket { policy: Fact::Known(Some(policy.parse())), ..cmk() }, &class())
+    }
+
+    /// The cases of policies stand in `tests/cases/`; the statement that is offered makes it hold.
+    #[test]
+    fn outcomes() {
+        let statement = statement(&Subject::of(&cmk())).unwrap();
+        let passed = with_policy(&json!({ "Statement": [statement] }).to_string());
+        assert!(matches!(passed, Outcome::Passed(_)), "{passed:?}");
+        let failed = check(&cmk(), &class());
+        assert!(matches!(&failed, Outcome::Failed { severity: Severity::Medium, .. }), "{failed:?}");
+    }
+
+    #[test]
+    fn a_class_that_does_not_require_it_is_not_asked() {
+        let settings = "classification = { tag = \"t\", default = \"all\" }\nclass.all.level = \"cmk\"";
+        let judgement = judge(&cmk(), &settings.parse::<Settings>().unwrap());
+        let at = ALL.iter().position(|control| control.slug == TLS_ONLY.slug).unwrap();
+        assert!(matches!(judgement.verdicts[at].outcome, Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn what_could_not_be_read_or_understood_is_undetermined() {
+        let why = denied("s3:GetBucketPolicy");
+        let unread = Bucket { policy: Fact::Unreadable(why.clone()), ..cmk() };
+        assert_eq!(check(&unread, &class()), Outcome::unreadable(&why));
+        assert!(matches!(with_policy("{}"), Outcome::Undetermined(_)));
+    }
+}

@@ -1,0 +1,130 @@
+//! What must hold: the bucket policy refuses every upload that asks for anything but the bucket's own customer-managed key.
+//!
+//! An upload names its encryption in
+//! [headers](https://docs.aws.amazon.com/AmazonS3/latest/userguide/specifying-kms-encryption.html), which override the bucket's
+//! default. Refused must be SSE-S3, a KMS encryption without a key (which is `aws/s3`), and one with any key but the bucket's, by
+//! whomever and for each object. An upload without such headers gets the default and may pass: to refuse it breaks the delivery
+//! of logs. "The key ID must be a key ARN", as the condition key always holds one
+//! ([SSE-KMS](https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html)).
+
+use crate::{
+    BucketPolicyVerdict, Class, Control, Level, Outcome, Severity, Subject,
+    control::{customer_key, policy_of, settle},
+    unrefused::{self, Asked, Owned},
+};
+use facts::{Bucket, KeyArn};
+use iam_policy::{Given, Pattern, Policy, Request};
+use serde_json::{Value, json};
+
+/// See the module.
+pub(crate) const UPLOADS_USE_CMK: Control = Control {
+    slug: "uploads-use-cmk",
+    level: Level::Enforced,
+    severity: Severity::Medium,
+    title: "S3 bucket policies should refuse uploads that ask for another key",
+    holds_when: "the bucket policy refuses every upload that asks for anything but the bucket's own CMK",
+    why: "A header of the upload overrides the bucket's default encryption: without a Deny whoever may write decides which key \
+          protects the object.",
+    reference: "https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html",
+    requirements: &["AWS Well-Architected SEC08-BP02", "NIST.800-53.r5 SC-28(1)"],
+    remediation: "Add a Deny to the bucket policy (s3:PutBucketPolicy).",
+    statement: Some(statement),
+    lets_off_log_buckets: true,
+    check,
+};
+
+const ALGORITHM: &str = "s3:x-amz-server-side-encryption";
+const KEY: &str = "s3:x-amz-server-side-encryption-aws-kms-key-id";
+
+fn check(bucket: &Bucket, _: &Class) -> Outcome {
+    let judged = customer_key(bucket).and_then(|(key, _)| {
+        Ok(of_policy(policy_of(bucket)?, Owned { bucket: &bucket.id.arn(), owner: bucket.id.account() }, &key.arn)
+            .outcome)
+    });
+    settle(judged)
+}
+
+/// Judges a bucket policy.
+pub(crate) fn of_policy(policy: Option<&Policy>, of: Owned<'_>, key: &KeyArn) -> BucketPolicyVerdict {
+    let bucket = of.bucket;
+    let another = Given::unlike([Pattern::wildcard(&format!("*{}", key.id()))]);
+    let asked = [
+        ("AES256", "no key", Given::absent()),
+        ("aws:kms", "no key", Given::absent()),
+        ("aws:kms", "another key", another.clone()),
+        ("aws:kms:dsse", "no key", Given::absent()),
+        ("aws:kms:dsse", "another key", another),
+    ];
+    let asked = asked.map(|(algorithm, which, key)| upload(bucket, algorithm, which, key));
+    unrefused::verdict(&UPLOADS_USE_CMK, policy, of, &asked, "unrefused upload")
+}
+
+fn upload(bucket: &str, algorithm: &str, which: &str, key: Given) -> Asked {
+    let request =
+        Request::new("s3:PutObject", format!("{bucket}/?*")).with(ALGORITHM, Given::text(algorithm)).with(KEY, key);
+    let which = if algorithm == "AES256" { String::new() } else { format!(" with {which}") };
+    (format!("s3:PutObject that asks for {algorithm}{which}"), request)
+}
+
+/// What names an encryption must name this key; what names none gets the default.
+fn statement(subject: &Subject) -> Option<Value> {
+    let (bucket, key) = (subject.bucket.as_ref()?, subject.key.as_ref()?);
+    Some(json!({
+        "Sid": "OnlyOurKey", "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": format!("{bucket}/*"),
+        "Condition": { "Null": { ALGORITHM: "false" }, "ArnNotEquals": { KEY: key.as_str() } },
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ALL, Settings,
+        example::{KEY_ARN, bucket, class, denied, key, kms},
+        judge,
+    };
+    use facts::{DefaultEncryption, Fact, ResolvedKey};
+
+    fn cmk() -> Bucket {
+        bucket(Fact::Known(DefaultEncryption::Kms(kms("", Fact::Known(ResolvedKey::Found(Box::new(key(KEY_ARN))))))))
+    }
+
+    fn with_policy(policy: &str) -> Outcome {
+        check(&Bucket { policy: Fact::Known(Some(policy.parse())), ..cmk() }, &class())
+    }
+
+    /// The cases of policies stand in `tests/cases/`; the statement that is offered makes it hold.
+    #[test]
+    fn outcomes() {
+        let statement = statement(&Subject::of(&cmk())).unwrap();
+        let passed = with_policy(&json!({ "Statement": [statement] }).to_string());
+        assert!(matches!(passed, Outcome::Passed(_)), "{passed:?}");
+        let failed = check(&cmk(), &class());
+        assert!(matches!(&failed, Outcome::Failed { severity: Severity::Medium, .. }), "{failed:?}");
+    }
+
+    #[test]
+    fn a_class_that_does_not_require_it_is_not_asked() {
+        let settings = "classification = { tag = \"t\", default = \"all\" }\nclass.all.level = \"cmk\"";
+        let judgement = judge(&cmk(), &settings.parse::<Settings>().unwrap());
+        let at = ALL.iter().position(|control| control.slug == UPLOADS_USE_CMK.slug).unwrap();
+        assert!(matches!(judgement.verdicts[at].outcome, Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn what_could_not_be_read_or_understood_is_undetermined() {
+        let why = denied("s3:GetBucketPolicy");
+        let unread = Bucket { policy: Fact::Unreadable(why.clone()), ..cmk() };
+        assert_eq!(check(&unread, &class()), Outcome::unreadable(&why));
+        assert!(matches!(with_policy("{}"), Outcome::Undetermined(_)));
+    }
+
+    #[test]
+    fn without_a_customer_managed_key_the_question_does_not_arise() {
+        let sse_s3 = bucket(Fact::Known(DefaultEncryption::SseS3));
+        assert!(matches!(check(&sse_s3, &class()), Outcome::NotApplicable(_)));
+        let why = denied("kms:DescribeKey");
+        let unread = bucket(Fact::Known(DefaultEncryption::Kms(kms("", Fact::Unreadable(why.clone())))));
+        assert_eq!(check(&unread, &class()), Outcome::unreadable(&why));
+    }
+}

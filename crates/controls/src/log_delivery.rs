@@ -1,0 +1,72 @@
+//! Whether a bucket receives logs that cannot be written with a customer-managed key.
+//!
+//! Of load balancers' logs "the only server-side encryption option that's supported is Amazon S3-managed keys (SSE-S3)"
+//! ([Application](https://docs.aws.amazon.com/elasticloadbalancing/latest/application/enable-access-logging.html),
+//! [Classic](https://docs.aws.amazon.com/elasticloadbalancing/latest/classic/enable-access-logs.html)), and of the bucket that
+//! [server access logs](https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-server-access-logging.html) go to "default
+//! server-side encryption with AWS KMS keys is not supported". Either shows in the bucket policy, which must let the writer
+//! put objects. Network load balancers, CloudTrail, Config and flow logs can write with such a key and are not let off. Access
+//! logs that come by the ACL of the log delivery group leave no trace in the policy.
+
+use crate::{Outcome, control::policy_of};
+use facts::Bucket;
+use iam_policy::{Effect, Pattern, Principal, Selection, Statement};
+
+const LOAD_BALANCERS: &str = "logs of load balancers";
+const SERVER_ACCESS: &str = "S3 server access logs";
+
+/// The services that write them.
+const SERVICES: [(&str, &str); 2] =
+    [("logdelivery.elasticloadbalancing.amazonaws.com", LOAD_BALANCERS), ("logging.s3.amazonaws.com", SERVER_ACCESS)];
+
+/// The accounts of Elastic Load Balancing in regions that were there before August 2022, from the two pages above; those of
+/// China from the provider of Terraform.
+const LOAD_BALANCER_ACCOUNTS: [&str; 26] = [
+    "127311923021",
+    "033677994240",
+    "027434742980",
+    "797873946194",
+    "098369216593",
+    "754344448648",
+    "985666609251",
+    "507241528517",
+    "582318560864",
+    "600734575887",
+    "383597477331",
+    "718504428378",
+    "114774131450",
+    "783225319266",
+    "589379963580",
+    "156460612806",
+    "652711504416",
+    "009996457667",
+    "635631232127",
+    "897822967062",
+    "054676820928",
+    "076674570225",
+    "190560391635",
+    "048591011584",
+    "638102146993",
+    "037604701340",
+];
+
+/// Which such logs the bucket policy lets in. Undetermined where the policy could not be read.
+pub(crate) fn receives(bucket: &Bucket) -> Result<Option<&'static str>, Outcome> {
+    let Some(policy) = policy_of(bucket)? else { return Ok(None) };
+    Ok(policy.statements.iter().filter(|statement| allows_uploads(statement)).find_map(writer))
+}
+
+fn allows_uploads(statement: &Statement) -> bool {
+    let is_upload = |action: &String| Pattern::wildcard(&action.to_lowercase()).matches("s3:putobject");
+    statement.effect == Effect::Allow
+        && matches!(&statement.actions, Selection::Only(actions) if actions.iter().any(is_upload))
+}
+
+fn writer(statement: &Statement) -> Option<&'static str> {
+    let Selection::Only(principals) = &statement.principals else { return None };
+    principals.iter().find_map(|principal| match principal {
+        Principal::Service(name) => SERVICES.iter().find(|(service, _)| service == name).map(|(_, logs)| *logs),
+        Principal::Account(account) => LOAD_BALANCER_ACCOUNTS.contains(&account.as_str()).then_some(LOAD_BALANCERS),
+        _ => None,
+    })
+}

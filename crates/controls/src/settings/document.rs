@@ -1,0 +1,299 @@
+//! The settings as they are written.
+
+use super::{
+    Class, ClassName, Exemption, LogBuckets, OrganizationId, RootDelegation, Settings, SettingsError, is_tag_text,
+};
+use crate::{ALL, Level};
+use facts::AccountId;
+use iam_policy::Pattern;
+use jiff::civil::Date;
+use serde::Deserialize;
+use std::{collections::BTreeMap, ops::Range, str::FromStr};
+use toml::{Spanned, value::Datetime};
+
+/// A place in the text, and what is wrong there.
+type Mistake = (Range<usize>, String);
+
+impl FromStr for Settings {
+    type Err = SettingsError;
+
+    fn from_str(text: &str) -> Result<Self, SettingsError> {
+        let error = |span: Option<Range<usize>>, message: String| {
+            let start = span.map_or(0, |span| span.start);
+            let line = 1 + text.bytes().take(start).filter(|b| *b == b'\n').count();
+            let source = text.lines().nth(line - 1).filter(|_| start > 0).map(str::trim);
+            let message = source.map_or_else(|| message.clone(), |source| format!("`{source}`: {message}"));
+            SettingsError { line, message }
+        };
+        let document: Document = toml::from_str(text).map_err(|e| error(e.span(), e.message().to_owned()))?;
+        document.settle().map_err(|(span, message)| error(Some(span), message))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Document {
+    classification: Classification,
+    class: BTreeMap<ClassName, ClassTable>,
+    #[serde(default)]
+    key_policy: KeyPolicy,
+    #[serde(default)]
+    findings: Findings,
+    #[serde(default)]
+    exempt: Vec<Exempt>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Classification {
+    tag: Spanned<String>,
+    default: Spanned<ClassName>,
+    #[serde(default)]
+    log_buckets: LogBuckets,
+}
+
+/// A class; what it does not say itself holds from `[classification]` and `[key-policy]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ClassTable {
+    level: Level,
+    log_buckets: Option<LogBuckets>,
+    root_delegation: Option<RootDelegation>,
+    trusted_accounts: Option<Vec<Spanned<String>>>,
+    trusted_organizations: Option<Vec<OrganizationId>>,
+    max_rotation_days: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct KeyPolicy {
+    root_delegation: RootDelegation,
+    trusted_accounts: Vec<Spanned<String>>,
+    trusted_organizations: Vec<OrganizationId>,
+    max_rotation_days: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct Findings {
+    passed: bool,
+    refresh_after_days: Spanned<u8>,
+}
+
+impl Default for Findings {
+    fn default() -> Self {
+        Self { passed: true, refresh_after_days: Spanned::new(0..0, 30) }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Exempt {
+    buckets: Spanned<String>,
+    #[serde(default)]
+    accounts: Vec<Spanned<String>>,
+    #[serde(default)]
+    controls: Vec<Spanned<String>>,
+    reason: Spanned<String>,
+    until: Spanned<Datetime>,
+}
+
+impl Document {
+    /// What one value alone cannot tell.
+    fn settle(self) -> Result<Settings, Mistake> {
+        let Self { classification, class, key_policy, findings, exempt } = self;
+        let Classification { tag, default, log_buckets } = classification;
+        if !is_tag_text(tag.get_ref(), 128) {
+            let message = "a tag key has 1 to 128 letters, digits, spaces and + - = . _ : / @";
+            return Err((tag.span(), message.into()));
+        }
+        let days = findings.refresh_after_days;
+        if !(1..=89).contains(days.get_ref()) {
+            let message = "refresh-after-days is 1 to 89, as Security Hub drops what is not updated for 90 days";
+            return Err((days.span(), message.into()));
+        }
+        let settled =
+            |(name, table): (ClassName, ClassTable)| Ok((name.clone(), table.settle(name, log_buckets, &key_policy)?));
+        let classes: BTreeMap<_, _> = class.into_iter().map(settled).collect::<Result<_, Mistake>>()?;
+        let Some(fallback) = classes.get(default.get_ref()).cloned() else {
+            return Err((
+                default.span(),
+                format!("default names no class; `[class.{}]` is missing", default.get_ref()),
+            ));
+        };
+        Ok(Settings {
+            tag: tag.into_inner(),
+            default: fallback,
+            classes,
+            exemptions: exempt.into_iter().map(Exempt::settle).collect::<Result<_, _>>()?,
+            import_passed: findings.passed,
+            refresh_after_days: days.into_inner(),
+        })
+    }
+}
+
+impl ClassTable {
+    fn settle(self, name: ClassName, log_buckets: LogBuckets, common: &KeyPolicy) -> Result<Class, Mistake> {
+        let trusted = self.trusted_accounts.as_ref().unwrap_or(&common.trusted_accounts);
+        let days = self.max_rotation_days.or_else(|| common.max_rotation_days.clone());
+        Ok(Class {
+            name,
+            level: self.level,
+            log_buckets: self.log_buckets.unwrap_or(log_buckets),
+            root_delegation: self.root_delegation.unwrap_or(common.root_delegation),
+            trusted_accounts: accounts(trusted)?,
+            trusted_organizations: self.trusted_organizations.unwrap_or_else(|| common.trusted_organizations.clone()),
+            max_rotation_days: rotation_days(days)?,
+        })
+    }
+}
+
+fn accounts(texts: &[Spanned<String>]) -> Result<Vec<AccountId>, Mistake> {
+    let account = |text: &Spanned<String>| {
+        text.get_ref().parse().map_err(|error: facts::Malformed| (text.span(), error.to_string()))
+    };
+    texts.iter().map(account).collect()
+}
+
+/// [What KMS takes](https://docs.aws.amazon.com/kms/latest/APIReference/API_EnableKeyRotation.html) as a period.
+fn rotation_days(days: Option<Spanned<u32>>) -> Result<u32, Mistake> {
+    match days {
+        None => Ok(365),
+        Some(days) if (90..=2560).contains(days.get_ref()) => Ok(days.into_inner()),
+        Some(days) => Err((days.span(), "max-rotation-days is 90 to 2560, as KMS takes no other period".into())),
+    }
+}
+
+impl Exempt {
+    fn settle(self) -> Result<Exemption, Mistake> {
+        let Self { buckets, accounts: of, controls, reason, until } = self;
+        for (text, name) in [(&buckets, "buckets"), (&reason, "reason")] {
+            if text.get_ref().trim().is_empty() {
+                return Err((text.span(), format!("{name} is empty")));
+            }
+        }
+        let slug = |text: &Spanned<String>| {
+            let known = ALL.iter().map(|control| control.slug).find(|slug| *slug == text.get_ref());
+            known.ok_or_else(|| (text.span(), format!("there is no control `{}`", text.get_ref())))
+        };
+        Ok(Exemption {
+            buckets: Pattern::wildcard(buckets.get_ref()),
+            accounts: accounts(&of)?,
+            controls: controls.iter().map(slug).collect::<Result<_, _>>()?,
+            reason: reason.into_inner(),
+            until: day(&until)?,
+        })
+    }
+}
+
+fn day(until: &Spanned<Datetime>) -> Result<Date, Mistake> {
+    let mistake = || (until.span(), "until is a day, such as 2027-06-30".to_owned());
+    let written = match until.get_ref() {
+        Datetime { date: Some(date), time: None, offset: None } => date,
+        _ => return Err(mistake()),
+    };
+    let small = |number: u8| i8::try_from(number).unwrap_or(i8::MAX);
+    let year = i16::try_from(written.year).unwrap_or(i16::MAX);
+    Date::new(year, small(written.month), small(written.day)).map_err(|_| mistake())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+[classification]
+tag = "data-classification"
+default = "confidential"
+[class.public]
+level = "sse-s3"
+[class.confidential]
+level = "cmk"
+[class.restricted]
+level = "enforced"
+root-delegation = "reject"
+max-rotation-days = 180
+trusted-accounts = []
+log-buckets = "check"
+[key-policy]
+trusted-accounts = ["222222222222"]
+trusted-organizations = ["o-exampleorg"]
+[findings]
+refresh-after-days = 7
+[[exempt]]
+buckets = "*-cdn-cache"
+controls = ["encrypted-with-cmk"]
+reason = "public assets, see SEC-142"
+until = 2027-06-30
+"#;
+
+    #[test]
+    fn reads_what_it_is_told() {
+        let settings: Settings = GOOD.parse().unwrap();
+        assert_eq!(settings.tag, "data-classification");
+        assert_eq!(settings.default.level, Level::Cmk);
+        assert_eq!(settings.classes.len(), 3);
+        assert!(settings.import_passed);
+        assert_eq!(settings.refresh_after_days, 7);
+        let [exemption] = &settings.exemptions[..] else { panic!() };
+        assert_eq!(
+            (exemption.until.to_string().as_str(), &exemption.controls[..]),
+            ("2027-06-30", &["encrypted-with-cmk"][..])
+        );
+    }
+
+    #[test]
+    fn a_class_overrides_what_holds_for_all() {
+        let settings: Settings = GOOD.parse().unwrap();
+        let common = &settings.classes["confidential"];
+        assert_eq!((common.root_delegation, common.max_rotation_days), (RootDelegation::Accept, 365));
+        assert_eq!((common.log_buckets, common.trusted_accounts.len()), (LogBuckets::Exempt, 1));
+        let own = &settings.classes["restricted"];
+        assert_eq!((own.root_delegation, own.max_rotation_days), (RootDelegation::Reject, 180));
+        assert_eq!((own.log_buckets, own.trusted_accounts.len()), (LogBuckets::Check, 0));
+        assert_eq!(own.trusted_organizations[0].as_str(), "o-exampleorg");
+    }
+
+    #[test]
+    fn errors_name_line_and_key() {
+        for (from, to, line, words) in [
+            ("tag = ", "tagg = ", 3, ["tagg", "unknown field"]),
+            ("\"cmk\"", "\"cmkk\"", 8, ["level", "unknown variant `cmkk`"]),
+            ("default = \"confidential\"", "default = \"secret\"", 4, ["default", "[class.secret]"]),
+            ("default = \"confidential\"", "default = 3", 4, ["default", "invalid type"]),
+            ("refresh-after-days = 7", "refresh-after-days = 90", 19, ["refresh-after-days", "1 to 89"]),
+            ("refresh-after-days = 7", "refresh-after-days = -1", 19, ["refresh-after-days", "invalid value"]),
+            ("\"data-classification\"", "\"\"", 3, ["tag", "1 to 128"]),
+            ("[class.public]", "[class.\"<b>\"]", 5, ["class", "<b>"]),
+            ("[findings]", "[finding]", 18, ["finding", "unknown field"]),
+            ("level = \"sse-s3\"", "level", 6, ["level", "expected"]),
+            ("level = \"sse-s3\"", "", 5, ["class.public", "missing field `level`"]),
+            ("\"reject\"", "\"refuse\"", 11, ["root-delegation", "unknown variant `refuse`"]),
+            ("max-rotation-days = 180", "max-rotation-days = 30", 12, ["max-rotation-days", "90 to 2560"]),
+            ("[\"222222222222\"]", "[\"2222\"]", 16, ["trusted-accounts", "`2222` is not an account id"]),
+            ("o-exampleorg", "exampleorg", 17, ["trusted-organizations", "o- and 10 to 32"]),
+            ("log-buckets = \"check\"", "log-buckets = true", 14, ["log-buckets", "wanted string"]),
+            ("\"encrypted-with-cmk\"]", "\"encrypted\"]", 22, ["controls", "no control `encrypted`"]),
+            ("\"public assets, see SEC-142\"", "\" \"", 23, ["reason", "empty"]),
+            ("reason = \"public assets, see SEC-142\"", "", 20, ["exempt", "missing field `reason`"]),
+            ("2027-06-30", "2027-06-30T00:00:00Z", 24, ["until", "is a day"]),
+            ("2027-06-30", "2027-06-31", 24, ["until", ""]),
+            ("2027-06-30", "\"2027-06-30\"", 24, ["until", ""]),
+            ("until = 2027-06-30", "", 20, ["exempt", "missing field `until`"]),
+            ("\"*-cdn-cache\"", "\"\"", 21, ["buckets", "empty"]),
+        ] {
+            let text = GOOD.replacen(from, to, 1);
+            let error = text.parse::<Settings>().unwrap_err();
+            assert_eq!(error.line, line, "{error}");
+            for word in words {
+                assert!(error.to_string().contains(word), "{word}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_at_all_is_an_error() {
+        let error = "".parse::<Settings>().unwrap_err();
+        assert!(error.to_string().contains("classification"), "{error}");
+    }
+}
