@@ -147,9 +147,16 @@ class Story:
                     raise Unexpected(f"after {PATIENCE} s the findings were {told}, expected {expected}")
                 time.sleep(0.2)
         console.print(f"  [dim]in Security Hub {time.monotonic() - started:.1f} s after the call[/]")
+        still = 0
         for slug, finding in found.items():
-            if finding["UpdatedAt"] != before.get(slug, {}).get("UpdatedAt"):
+            if finding["UpdatedAt"] == before.get(slug, {}).get("UpdatedAt"):
+                continue
+            if summary(finding).startswith("PASSED") and before.get(slug, finding)["Compliance"]["Status"] == "PASSED":
+                still += 1
+            else:
                 show(slug, finding)
+        if still:
+            console.print(f"  [green]✔[/] [dim]and {still} more that pass[/]")
 
     def findings(self):
         mine = {"Id": [{"Comparison": "PREFIX", "Value": self.prefix}]}
