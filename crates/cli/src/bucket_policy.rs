@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let bucket = format!("arn:{}:s3:::{}", key.region().partition(), arguments.bucket);
     let account = arguments.account.as_ref().unwrap_or(key.account());
     let lines = judge_bucket_policy(&policy, &bucket, account, key).map(line);
-    let subject = Subject { bucket: Some(bucket), key: Some(key.clone()) };
+    let subject = Subject { bucket: Some(bucket), key: Some(key.clone()), ..Subject::default() };
     report::print(&lines, &subject, arguments.output)?;
     Ok(Exit::of(lines.iter().map(|line| &line.outcome)))
 }

@@ -53,7 +53,7 @@ fn file(control: &Control) -> String {
 /// The statement that helps, made out to a bucket and a key that stand for any.
 fn statement(control: &Control) -> Option<String> {
     let key = "arn:aws:kms:us-east-1:111122223333:key/KEY-ID".parse().ok();
-    let subject = Subject { bucket: Some("arn:aws:s3:::BUCKET".to_owned()), key };
+    let subject = Subject { bucket: Some("arn:aws:s3:::BUCKET".to_owned()), key, ..Subject::default() };
     let statement = control.statement.and_then(|statement| statement(&subject));
     statement.and_then(|statement| serde_json::to_string_pretty(&statement).ok())
 }

@@ -1,7 +1,7 @@
 //! Which controls there are, and what is to be said of each.
 
-use crate::{Class, Level, Outcome, Severity, control};
-use facts::{Bucket, KeyArn};
+use crate::{Class, Level, OrganizationId, Outcome, Severity, control};
+use facts::{AccountId, Bucket, KeyArn};
 use serde_json::Value;
 
 /// The longest text of a remediation, in characters:
@@ -44,6 +44,10 @@ pub struct Subject {
     pub bucket: Option<String>,
     /// The key of its default encryption.
     pub key: Option<KeyArn>,
+    /// The accounts that its class trusts, besides the key's own.
+    pub trusted_accounts: Vec<AccountId>,
+    /// The organizations that its class trusts.
+    pub trusted_organizations: Vec<OrganizationId>,
 }
 
 impl Subject {
@@ -51,7 +55,15 @@ impl Subject {
     #[must_use]
     pub fn of(bucket: &Bucket) -> Self {
         let key = control::found_key(bucket).map(|key| key.arn.clone());
-        Self { bucket: Some(bucket.id.arn()), key }
+        Self { bucket: Some(bucket.id.arn()), key, ..Self::default() }
+    }
+
+    /// The same with whom a class trusts.
+    #[must_use]
+    pub fn trusting(self, class: &Class) -> Self {
+        let (trusted_accounts, trusted_organizations) =
+            (class.trusted_accounts.clone(), class.trusted_organizations.clone());
+        Self { trusted_accounts, trusted_organizations, ..self }
     }
 }
 
@@ -100,7 +112,7 @@ mod tests {
     fn a_statement_fits_beside_its_remediation() {
         let bucket = format!("arn:aws:s3:::{}", "b".repeat(63));
         let key = "arn:aws:kms:ap-southeast-1:111111111111:key/mrk-1234abcd12ab34cd56ef1234567890ab".parse().unwrap();
-        let subject = Subject { bucket: Some(bucket), key: Some(key) };
+        let subject = Subject { bucket: Some(bucket), key: Some(key), ..Subject::default() };
         for control in ALL.iter().filter(|control| control.statement.is_some()) {
             let remedy = control.remedy(&subject);
             assert!(remedy.contains(" Statement: {"), "{}", control.slug);

@@ -52,7 +52,10 @@ pub(crate) fn request(key: &KeyArn, operation: &str, how: How, service: Given) -
         How::Direct => (Given::absent(), "false"),
         How::OtherService => (service, "true"),
     };
-    Request::new(operation, key.as_str()).with(VIA_SERVICE, via).with("aws:ViaAWSService", Given::text(is_via))
+    Request::new(operation, key.as_str())
+        .with(VIA_SERVICE, via)
+        .with("aws:ViaAWSService", Given::text(is_via))
+        .with("aws:ResourceAccount", Given::text(key.account().as_str()))
 }
 
 /// A service other than S3. The value is `s3.REGION.amazonaws.com` in all partitions.

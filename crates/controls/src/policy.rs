@@ -1,8 +1,8 @@
 //! The controls that a policy alone decides, before there is a bucket.
 
-use crate::{Class, Control, Outcome, Use, control, unrefused::Owned};
+use crate::{Class, Control, Evidence, Outcome, Use, control, unrefused::Owned};
 use facts::{AccountId, KeyArn};
-use iam_policy::Policy;
+use iam_policy::{Policy, Principal};
 
 /// What a control says of a key policy.
 #[derive(Debug)]
@@ -29,13 +29,22 @@ pub struct BucketPolicyVerdict {
 }
 
 /// Judges a key policy by what a class requires: `key-used-only-via-s3` and `key-policy-closed`.
+///
+/// The policy is one that is to be put: an identity that it names by a unique id may exist, and AWS then resolves it, so that
+/// such a policy does not pass.
 #[must_use]
 pub fn judge_key_policy(policy: &Policy, key: &KeyArn, class: &Class) -> [KeyPolicyVerdict; 2] {
-    [control::key_used_only_via_s3(policy, key, class), control::key_policy_closed(policy, key, class)]
+    let via_s3 = control::key_used_only_via_s3(policy, key, class);
+    let (closed, uses) = control::key_policy_closed(policy, key, class);
+    let delegates_to_iam = via_s3.delegates_to_iam;
+    let control = &control::KEY_POLICY_CLOSED;
+    [via_s3, KeyPolicyVerdict { control, outcome: closed, delegates_to_iam, uses }]
+        .map(|verdict| KeyPolicyVerdict { outcome: without_ids(policy, verdict.outcome), ..verdict })
 }
 
 /// Judges a bucket policy: `tls-only`, `uploads-use-cmk` and, as far as a policy decides it, `ssec-blocked`. `bucket` is the
-/// bucket's ARN, `owner` its account, and `key` the key of its default encryption.
+/// bucket's ARN, `owner` its account, and `key` the key of its default encryption. As to unique ids, see
+/// [`judge_key_policy`].
 #[must_use]
 pub fn judge_bucket_policy(policy: &Policy, bucket: &str, owner: &AccountId, key: &KeyArn) -> [BucketPolicyVerdict; 3] {
     let of = Owned { bucket, owner };
@@ -44,4 +53,18 @@ pub fn judge_bucket_policy(policy: &Policy, bucket: &str, owner: &AccountId, key
         control::uploads_use_cmk(Some(policy), of, key),
         control::ssec_blocked(Some(policy), of),
     ]
+    .map(|verdict| BucketPolicyVerdict { outcome: without_ids(policy, verdict.outcome), ..verdict })
+}
+
+/// Of a policy that names somebody by a unique id it cannot be told that nobody gets through.
+fn without_ids(policy: &Policy, outcome: Outcome) -> Outcome {
+    let named = policy.statements.iter().flat_map(|statement| statement.principals.named());
+    let id = named.filter_map(|principal| if let Principal::Deleted(id) = principal { Some(id) } else { None }).next();
+    match (outcome, id) {
+        (Outcome::Passed(_), Some(id)) => {
+            let value = format!("{id} (a unique id, which AWS resolves when the policy is put)");
+            Outcome::not_understood(Evidence::new("principal", value, "the ARN of an identity"))
+        }
+        (outcome, _) => outcome,
+    }
 }

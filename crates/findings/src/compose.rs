@@ -30,7 +30,7 @@ pub(crate) fn compose(observation: &Observation<'_>, verdict: &Verdict) -> Optio
         compliance,
         reasons: reasons(&verdict.outcome),
         requirements: control.requirements.iter().map(|&requirement| requirement.to_owned()).collect(),
-        remediation: text::cut(&control.remedy(&Subject::of(bucket)), 512),
+        remediation: text::cut(&control.remedy(&subject(observation)), 512),
         reference: control.reference.to_owned(),
         resources: resources(bucket),
         product_fields: product_fields(observation, &verdict.outcome),
@@ -43,6 +43,15 @@ pub(crate) fn compose(observation: &Observation<'_>, verdict: &Verdict) -> Optio
     let digest = digest::digest(&finding);
     finding.product_fields.insert(fields::DIGEST.to_owned(), digest);
     Some(finding)
+}
+
+/// What a remedy is made out to.
+fn subject(observation: &Observation<'_>) -> Subject {
+    let subject = Subject::of(observation.bucket);
+    match &observation.judgement.class {
+        Fact::Known(class) => subject.trusting(class),
+        Fact::Unreadable(_) => subject,
+    }
 }
 
 fn description(observation: &Observation<'_>, verdict: &Verdict) -> String {

@@ -110,8 +110,14 @@ impl Pattern {
 
     /// What holds for the texts of a set.
     pub(crate) fn holds_for(&self, set: &Self) -> Truth {
+        let is_known = |pattern: &Self| !pattern.tokens.contains(&Token::Unknown);
+        // One text is in a set or it is not, and most of what is compared is one text.
         if self.is_text && set.is_text {
             Truth::from(self.tokens == set.tokens)
+        } else if set.is_text && is_known(self) {
+            Truth::from(self.covers(set))
+        } else if self.is_text && is_known(set) {
+            Truth::from(set.covers(self)).min(Truth::Maybe)
         } else if self.covers(set) {
             Truth::Always
         } else if self.intersects(set) {

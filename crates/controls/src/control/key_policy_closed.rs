@@ -7,12 +7,12 @@
 //! that AWS shows by a unique id was deleted and admits nobody; services act for themselves.
 
 use crate::{
-    Class, Control, Evidence, How, KeyPolicyVerdict, Level, Outcome, Severity, Subject, Use,
+    Class, Control, Evidence, How, Level, OrganizationId, Outcome, Severity, Subject, Use,
     control::{customer_key, key_policy, too_complex},
     key_use::{request, told, uses},
 };
-use facts::{Bucket, KeyArn};
-use iam_policy::{Caller, Effect, Given, Pattern, Policy, Principal, Selection, Statement, TooComplex};
+use facts::{AccountId, Bucket, KeyArn};
+use iam_policy::{Caller, Given, Pattern, Policy, TooComplex};
 use serde_json::{Value, json};
 
 /// See the module.
@@ -69,24 +69,15 @@ const ORGANIZATION_PATHS: &str = "aws:PrincipalOrgPaths";
 
 fn check(bucket: &Bucket, class: &Class) -> Outcome {
     let judged = customer_key(bucket)
-        .and_then(|(key, governance)| Ok(of_policy(key_policy(&governance.policy)?, &key.arn, class).outcome));
+        .and_then(|(key, governance)| Ok(of_policy(key_policy(&governance.policy)?, &key.arn, class).0));
     super::settle(judged)
 }
 
-/// Judges a key policy.
-pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> KeyPolicyVerdict {
+/// Judges a key policy; the uses are those that make it fail.
+pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> (Outcome, Vec<Use>) {
     let found = outsiders(policy, key, class, &OPERATIONS, false);
-    let delegates_to_iam = delegates(policy, key);
     let judged = found.and_then(|uses| Ok((outcome(&uses, admits_anyone(policy, key, class, &uses)?), uses)));
-    let (outcome, uses) = judged.unwrap_or_else(|error| (too_complex("key policy", error), Vec::new()));
-    KeyPolicyVerdict { control: &KEY_POLICY_CLOSED, outcome, delegates_to_iam, uses }
-}
-
-/// Whether an Allow names the key's own account.
-fn delegates(policy: &Policy, key: &KeyArn) -> bool {
-    let own = Principal::Account(key.account().to_string());
-    let names = |statement: &Statement| matches!(&statement.principals, Selection::Only(named) if named.contains(&own));
-    policy.statements.iter().any(|statement| statement.effect == Effect::Allow && names(statement))
+    judged.unwrap_or_else(|error| (too_complex("key policy", error), Vec::new()))
 }
 
 /// What the policy lets callers do who are neither of the key's account nor trusted. `alone` are those of no organization.
@@ -155,15 +146,18 @@ fn outcome(found: &[Use], anyone: bool) -> Outcome {
     Outcome::Failed { severity, evidence: evidence.collect() }
 }
 
-/// Refuses callers of other accounts, and leaves services that act for themselves alone.
+/// Refuses callers of accounts and organizations that are not trusted, and leaves services that act for themselves alone.
 fn statement(subject: &Subject) -> Option<Value> {
-    let account = subject.key.as_ref()?.account();
+    let own = subject.key.as_ref()?.account();
+    let accounts: Vec<_> = std::iter::once(own).chain(&subject.trusted_accounts).map(AccountId::as_str).collect();
+    let organizations: Vec<_> = subject.trusted_organizations.iter().map(OrganizationId::as_str).collect();
+    let mut others = json!({ "kms:CallerAccount": accounts });
+    if let (Some(keys), false) = (others.as_object_mut(), organizations.is_empty()) {
+        keys.insert(ORGANIZATION.to_owned(), json!(organizations));
+    }
     Some(json!({
-        "Sid": "OnlyOurAccount", "Effect": "Deny", "Principal": "*", "Action": "kms:*", "Resource": "*",
-        "Condition": {
-            "StringNotEquals": { "kms:CallerAccount": account.as_str() },
-            "Bool": { "aws:PrincipalIsAWSService": "false" },
-        },
+        "Sid": "OnlyWhoIsTrusted", "Effect": "Deny", "Principal": "*", "Action": "kms:*", "Resource": "*",
+        "Condition": { "StringNotEquals": others, "Bool": { "aws:PrincipalIsAWSService": "false" } },
     }))
 }
 
@@ -214,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_statement_that_is_offered_makes_it_hold() {
-        let subject = Subject { bucket: None, key: Some(KEY_ARN.parse().unwrap()) };
+        let subject = Subject { key: Some(KEY_ARN.parse().unwrap()), ..Subject::default() };
         let open = json!({ "Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*" });
         let closed = json!({ "Version": "2012-10-17", "Statement": [open, statement(&subject).unwrap()] });
         let closed = with_policy(Fact::Known(closed.to_string().parse()));

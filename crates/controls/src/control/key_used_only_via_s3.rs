@@ -43,7 +43,7 @@ pub(crate) const KEY_USED_ONLY_VIA_S3: Control = Control {
 const DIRECT: &str = "direct use of the key";
 const THROUGH_OTHERS: &str = "use of the key through another service";
 const WANTED: &str = "none";
-/// The operations that encrypt or decrypt with a symmetric key.
+/// The operations with which objects and their data keys are encrypted and decrypted.
 const OPERATIONS: [&str; 6] = [
     "kms:Decrypt",
     "kms:Encrypt",
@@ -80,14 +80,16 @@ pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> KeyPoli
 /// Every use but that through S3, less the grants of those who administer the key.
 fn used(policy: &Policy, key: &KeyArn) -> Result<Vec<Use>, TooComplex> {
     let mut asked: Vec<_> = OPERATIONS.into_iter().flat_map(|o| [(o, How::Direct), (o, How::OtherService)]).collect();
-    asked.extend([(GRANT, How::Direct), (ADMINISTER, How::Direct)]);
+    asked.push((GRANT, How::Direct));
     let requests: Vec<_> = asked.iter().map(|&(operation, how)| asked_for(key, operation, how)).collect();
     let mut found = uses(policy, key, &asked, &requests)?;
-    let administers = |found: &Use| found.operations.contains(&ADMINISTER);
-    let administrators: Vec<_> = found.iter().filter(|found| administers(found)).map(|f| f.caller.clone()).collect();
+    let administer = asked_for(key, ADMINISTER, How::Direct);
     for one in &mut found {
-        let is_administrator = administrators.contains(&one.caller);
-        one.operations.retain(|operation| *operation != ADMINISTER && !(is_administrator && *operation == GRANT));
+        // PutKeyPolicy has no effect across accounts, and what may be refused does not make an administrator.
+        let is_administrator = one.operations.contains(&GRANT)
+            && one.caller.account() == Some(key.account().as_str())
+            && policy.surely_allows(&administer, &one.caller)?;
+        one.operations.retain(|operation| !(is_administrator && *operation == GRANT));
     }
     found.retain(|one| !one.operations.is_empty());
     Ok(found)
@@ -178,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_statement_that_is_offered_makes_it_hold() {
-        let subject = Subject { bucket: None, key: Some(KEY_ARN.parse().unwrap()) };
+        let subject = Subject { key: Some(KEY_ARN.parse().unwrap()), ..Subject::default() };
         let open = json!({ "Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*" });
         let closed = json!({ "Version": "2012-10-17", "Statement": [open, statement(&subject).unwrap()] });
         let closed = with_policy(Fact::Known(closed.to_string().parse()));

@@ -33,6 +33,8 @@ pub(crate) const SSEC_BLOCKED: Control = Control {
 
 const ALGORITHM: &str = "s3:x-amz-server-side-encryption-customer-algorithm";
 
+const KMS_HEADERS: [&str; 2] = ["s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id"];
+
 /// Either side may block; what could not be read leaves it open, unless the other side blocks.
 fn check(bucket: &Bucket, _: &Class) -> Outcome {
     if let Fact::Known(encryption) = &bucket.encryption
@@ -54,6 +56,9 @@ fn check(bucket: &Bucket, _: &Class) -> Outcome {
 pub(crate) fn of_policy(policy: Option<&Policy>, of: Owned<'_>) -> BucketPolicyVerdict {
     let bucket = of.bucket;
     let request = Request::new("s3:PutObject", format!("{bucket}/?*")).with(ALGORITHM, Given::text("AES256"));
+    // A request has either these headers or those of SSE-KMS
+    // (https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html).
+    let request = KMS_HEADERS.into_iter().fold(request, |request, header| request.with(header, Given::absent()));
     let asked = [("s3:PutObject with SSE-C".to_owned(), request)];
     unrefused::verdict(&SSEC_BLOCKED, policy, of, &asked, "unrefused upload")
 }

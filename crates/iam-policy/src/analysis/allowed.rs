@@ -54,6 +54,26 @@ pub(super) fn allowed(analysis: &Analysis<'_>, requests: &[Request]) -> Result<V
     Ok(grants)
 }
 
+/// See [`crate::Policy::surely_allows`].
+pub(super) fn surely(analysis: &Analysis<'_>, request: &Request, caller: &Caller) -> Result<bool, TooComplex> {
+    let Some(person) = analysis.people.iter().find(|person| person.caller == *caller) else { return Ok(false) };
+    let Some(known) = analysis.known(request).and_then(|known| known.and(&person.known)) else { return Ok(false) };
+    let mut allowed = false;
+    for (index, truth) in concern(analysis, request)? {
+        let Some(rule) = analysis.rules.get(index) else { continue };
+        let principals = &rule.statement.principals;
+        let is_enough = || truth == Truth::Always && caller::is_enough(principals, caller);
+        match rule.statement.effect {
+            Effect::Deny if caller::named(principals, caller) != Truth::Never && rule.may_hold(&known) => {
+                return Ok(false);
+            }
+            Effect::Allow if is_enough() && rule.must_hold(&known) => allowed = true,
+            Effect::Allow | Effect::Deny => {}
+        }
+    }
+    Ok(allowed)
+}
+
 /// Whom a rule names, and for whom its conditions may hold.
 fn candidates<'a>(analysis: &'a Analysis<'_>, rule: &Rule<'a>) -> Result<Candidates<'a>, TooComplex> {
     let mut candidates = Vec::new();

@@ -108,6 +108,15 @@ pub(super) fn named(principals: &Selection<Principal>, caller: &Caller) -> Truth
     }
 }
 
+/// Whether an Allow is enough for a caller: what names the account only leaves it to the account's own policies to allow its
+/// identities.
+pub(super) fn is_enough(principals: &Selection<Principal>, caller: &Caller) -> bool {
+    let leaves_it =
+        |principal: &Principal| matches!((principal, caller), (Principal::Account(_), Caller::Identity { .. }));
+    let enough = |principal: &Principal| !leaves_it(principal) && is_named(principal, caller) == Truth::Always;
+    matches!(principals, Selection::Only(named) if named.iter().any(enough))
+}
+
 /// Whether a statement names whomever calls.
 pub(super) fn names_everyone(principals: &Selection<Principal>) -> Truth {
     let truth = |principal: &Principal| match principal {

@@ -122,7 +122,7 @@ impl<'p> Keys<'p> {
             Element::Of { set, unlike, .. } => {
                 given.present
                     && known.is_none_or(|known| unlike.contains(&known))
-                    && given.like.as_ref().is_none_or(|like| like.holds_for(set) != Truth::Never)
+                    && given.like.as_ref().is_none_or(|like| may_be(like, set))
             }
             Element::Other => given.present && given.like.is_none(),
             Element::Several => false,
@@ -130,6 +130,15 @@ impl<'p> Keys<'p> {
         let mut bits = FixedBitSet::with_capacity(elements.len());
         bits.extend(elements.iter().enumerate().filter(|(_, element)| allows(element)).map(|(at, _)| at));
         bits
+    }
+}
+
+/// Whether what is known to match may be in a set, which is without the narrower ones: what is known is one of them.
+fn may_be(like: &Shape, set: &Shape) -> bool {
+    match like.holds_for(set) {
+        Truth::Always => true,
+        Truth::Maybe => set.holds_for(like) != Truth::Always,
+        Truth::Never => false,
     }
 }
 

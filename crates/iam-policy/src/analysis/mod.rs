@@ -97,6 +97,14 @@ impl Policy {
         allowed::allowed(&Analysis::new(self, requests)?, requests)
     }
 
+    /// Whether every such request by a caller is allowed: by an Allow that applies for sure, and with no Deny that may.
+    ///
+    /// # Errors
+    /// [`TooComplex`], where it cannot be told in reasonable time.
+    pub fn surely_allows(&self, request: &Request, caller: &Caller) -> Result<bool, TooComplex> {
+        allowed::surely(&Analysis::new(self, std::slice::from_ref(request))?, request, caller)
+    }
+
     /// For each request whether it is refused, whoever makes it; if not, a kind of such requests that is not.
     ///
     /// # Errors

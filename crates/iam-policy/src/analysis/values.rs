@@ -55,7 +55,12 @@ pub(super) fn holds(condition: &Condition, shapes: &[Shape], element: &Element) 
     }
     // AWS says of an empty list both that the condition holds and that it grants nothing
     // (https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-reference-policy-checks.html).
-    if shapes.is_empty() && *element != Element::Absent {
+    if shapes.is_empty() {
+        return Truth::Maybe;
+    }
+    // A variable may have nothing to stand for either, and then "the entire statement" may be invalid
+    // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html).
+    if *element == Element::Absent && operator.negated && !shapes.iter().all(Shape::is_known) {
         return Truth::Maybe;
     }
     match element {
@@ -222,8 +227,9 @@ mod tests {
             ("ForAllValues:StringEquals", &["a"], "b", Always, Never),
             ("ForAnyValue:StringEquals", &["a"], "a", Never, Always),
             ("ForAnyValue:StringNotEquals", &["a"], "b", Never, Always),
-            ("StringEquals", &[], "a", Never, Maybe),
-            ("StringNotEquals", &[], "a", Always, Maybe),
+            ("StringEquals", &[], "a", Maybe, Maybe),
+            ("StringNotEquals", &[], "a", Maybe, Maybe),
+            ("StringNotEquals", &["${aws:username}"], "a", Maybe, Maybe),
             ("ForAllValues:Null", &["true"], "a", Always, Always),
             ("ForAnyValue:Null", &["false"], "a", Never, Never),
         ] {

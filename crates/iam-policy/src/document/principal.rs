@@ -34,6 +34,10 @@ pub enum Principal {
     CanonicalUser(String),
 }
 
+/// What the unique ids of users, roles and federated users
+/// [begin with](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids).
+const ID_PREFIXES: [&str; 3] = ["AIDA", "AROA", "ASIA"];
+
 impl Principal {
     fn aws(text: String) -> Result<Self, String> {
         let is_account = |text: &str| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
@@ -50,8 +54,9 @@ impl Principal {
             let account = account.to_owned();
             return Ok(if resource == "root" { Self::Account(account) } else { Self::Identity { arn: text, account } });
         }
-        let is_unique_id =
-            (16..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+        let is_unique_id = ID_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+            && (16..=128).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
         if is_unique_id { Ok(Self::Deleted(text)) } else { Err(text) }
     }
 }

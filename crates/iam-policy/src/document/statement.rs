@@ -54,6 +54,7 @@ impl<T> Selection<T> {
     fn of(only: Option<Vec<T>>, except: Option<Vec<T>>, name: &str) -> Result<Self, String> {
         match (only, except) {
             (Some(named), None) => Ok(Self::Only(named)),
+            (None, Some(named)) if named.is_empty() => Err(format!("an empty `Not{name}`")),
             (None, Some(named)) => Ok(Self::Except(named)),
             (None, None) => Err(format!("neither `{name}` nor `Not{name}`")),
             (Some(_), Some(_)) => Err(format!("both `{name}` and `Not{name}`")),
