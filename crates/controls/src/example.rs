@@ -1,6 +1,6 @@
 //! Facts for the tables of the controls' tests: a bucket of account 111111111111 in us-east-1.
 
-use crate::{Class, Settings};
+use crate::{ALL, Class, Control, Outcome, Settings, judge};
 use facts::{
     Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager, KeyState, ResolvedKey,
     Rotation, Tags, Unreadable, UsedKey,
@@ -54,4 +54,12 @@ pub(crate) fn kms(reference: &str, resolved: Fact<ResolvedKey>) -> UsedKey {
 /// An answer of AccessDenied.
 pub(crate) fn denied(permission: &'static str) -> Unreadable {
     Unreadable { permission, subject: "bucket acme".into(), code: "AccessDenied".into() }
+}
+
+/// What is said of a bucket whose class requires this level only.
+pub(crate) fn by_class(control: &Control, bucket: &Bucket, level: &str) -> Outcome {
+    let settings = format!("classification = {{ tag = \"t\", default = \"all\" }}\nclass.all.level = \"{level}\"");
+    let verdicts = judge(bucket, &settings.parse().unwrap()).verdicts;
+    let position = ALL.iter().position(|other| other.slug == control.slug).unwrap();
+    verdicts.into_iter().nth(position).unwrap().outcome
 }

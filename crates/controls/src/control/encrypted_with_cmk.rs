@@ -65,7 +65,7 @@ fn failed(fact: &'static str, value: impl Into<String>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::example::{FOREIGN_KEY, KEY_ARN, bucket, class, denied, key, kms};
+    use crate::example::{FOREIGN_KEY, KEY_ARN, bucket, by_class, class, denied, key, kms};
     use facts::DefaultEncryption;
 
     fn check_any(bucket: &Bucket) -> Outcome {
@@ -123,5 +123,11 @@ mod tests {
         ] {
             assert_eq!(check_any(&bucket(encryption.clone())), expected, "{encryption:?}");
         }
+    }
+
+    #[test]
+    fn a_class_that_does_not_require_it_is_not_asked() {
+        let sse_s3 = bucket(Fact::Known(DefaultEncryption::SseS3));
+        assert!(matches!(by_class(&ENCRYPTED_WITH_CMK, &sse_s3, "kms"), Outcome::NotApplicable(_)));
     }
 }

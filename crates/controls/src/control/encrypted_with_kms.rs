@@ -57,7 +57,7 @@ fn check(bucket: &Bucket, _: &Class) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::example::{bucket, class, denied, kms};
+    use crate::example::{bucket, by_class, class, denied, kms};
     use facts::{Fact, ResolvedKey};
 
     fn check_any(bucket: &Bucket) -> Outcome {
@@ -93,5 +93,11 @@ mod tests {
     fn unreadable_is_undetermined() {
         let why = denied("s3:GetEncryptionConfiguration");
         assert_eq!(check_any(&bucket(Fact::Unreadable(why.clone()))), Outcome::unreadable(&why));
+    }
+
+    #[test]
+    fn a_class_that_does_not_require_it_is_not_asked() {
+        let sse_s3 = bucket(Fact::Known(DefaultEncryption::SseS3));
+        assert!(matches!(by_class(&ENCRYPTED_WITH_KMS, &sse_s3, "sse-s3"), Outcome::NotApplicable(_)));
     }
 }

@@ -85,11 +85,7 @@ fn statement(subject: &Subject) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        ALL, Settings,
-        example::{KEY_ARN, bucket, class, denied, key, kms},
-        judge,
-    };
+    use crate::example::{KEY_ARN, bucket, by_class, class, denied, key, kms};
     use facts::{DefaultEncryption, Fact, ResolvedKey};
 
     fn cmk() -> Bucket {
@@ -112,10 +108,7 @@ mod tests {
 
     #[test]
     fn a_class_that_does_not_require_it_is_not_asked() {
-        let settings = "classification = { tag = \"t\", default = \"all\" }\nclass.all.level = \"cmk\"";
-        let judgement = judge(&cmk(), &settings.parse::<Settings>().unwrap());
-        let at = ALL.iter().position(|control| control.slug == TLS_ONLY.slug).unwrap();
-        assert!(matches!(judgement.verdicts[at].outcome, Outcome::NotApplicable(_)));
+        assert!(matches!(by_class(&TLS_ONLY, &cmk(), "cmk"), Outcome::NotApplicable(_)));
     }
 
     #[test]
