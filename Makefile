@@ -9,12 +9,13 @@ FUNCTIONS := $(notdir $(wildcard functions/*))
 BINS := $(addprefix --bin ,$(FUNCTIONS))
 ARCH ?= arm64
 REGION ?= us-east-1
+BUCKETS ?= 1000
 SECONDS_EACH ?= 300
 export PYTHONPATH := $(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test check unit-test end-to-end-test functions bench fuzz deploy deploy-member clean
+.PHONY: help demo sandbox test check unit-test end-to-end-test functions scale bench fuzz deploy deploy-member clean
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,12 +37,13 @@ check: $(INSTALLED) ## Check formatting, lints, docs and templates.
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
 
 unit-test: $(INSTALLED) ## Run the tests of crates, functions, structure and the local AWS itself.
-	$(PYTHON) -m unittest --quiet sandbox.test_securityhub sandbox.test_access
+	$(PYTHON) -m unittest --quiet sandbox.test_securityhub sandbox.test_access sandbox.test_sweep_services sandbox.test_queues
 	cargo test --locked --workspace --exclude cmkwatch-tests
 	cargo test --locked --package cmkwatch-tests --test structure --test scenarios
 
 end-to-end-test: functions ## Run the functions in the local AWS.
 	cargo test --locked --package cmkwatch-tests --test end_to_end
+	cargo test --locked --package cmkwatch-tests --test organization -- --test-threads=1
 
 functions: $(INSTALLED)  ## Build the functions for the local AWS.
 	@echo "building the functions; the first time the AWS SDK takes some minutes"
@@ -54,6 +56,10 @@ $(INSTALLED): tests/sandbox/requirements.txt tests/sandbox/constraints.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $< --constraint tests/sandbox/constraints.txt
 	@touch $@
+
+scale: functions ## Count the calls and the memory of a sweep of many buckets: [BUCKETS=1000].
+	SANDBOX_ARGUMENTS="--sweep-timeout 900" BUCKETS=$(BUCKETS) \
+	  cargo test --locked --package cmkwatch-tests --test scale -- --ignored --nocapture
 
 bench: ## Measure how long policies take to be judged.
 	cargo bench --locked --package controls
@@ -72,12 +78,12 @@ deploy: $(INSTALLED) ## Deploy the hub: ARTIFACTS=bucket ORGANIZATION_ID=o-... [
 	  --stack-name cmkwatch --capabilities CAPABILITY_NAMED_IAM CAPABILITY_AUTO_EXPAND \
 	  --no-fail-on-empty-changeset --parameter-overrides OrganizationId=$(ORGANIZATION_ID) Architecture=$(ARCH)
 
-deploy-member: $(INSTALLED) ## Deploy a member, with its credentials: BUS_ARN=... ROLE_ARN=... ORGANIZATION_ID=o-... HOME_REGION=... [REGION=...].
-	@test -n "$(BUS_ARN)" -a -n "$(ROLE_ARN)" -a -n "$(ORGANIZATION_ID)" -a -n "$(HOME_REGION)" || \
-	  { echo "make deploy-member BUS_ARN=... ROLE_ARN=... ORGANIZATION_ID=o-... HOME_REGION=..."; exit 1; }
+deploy-member: $(INSTALLED) ## Deploy a member, with its credentials: BUS_ARN=... ORGANIZATION_ID=o-... HOME_REGION=... [REGION=...].
+	@test -n "$(BUS_ARN)" -a -n "$(ORGANIZATION_ID)" -a -n "$(HOME_REGION)" || \
+	  { echo "make deploy-member BUS_ARN=... ORGANIZATION_ID=o-... HOME_REGION=..."; exit 1; }
 	$(PYTHON) -m awscli cloudformation deploy --region $(REGION) --template-file infra/member.yaml \
 	  --stack-name cmkwatch-member --capabilities CAPABILITY_NAMED_IAM \
-	  --no-fail-on-empty-changeset --parameter-overrides HubBusArn=$(BUS_ARN) OnChangeRoleArn=$(ROLE_ARN) OrganizationId=$(ORGANIZATION_ID) \
+	  --no-fail-on-empty-changeset --parameter-overrides HubBusArn=$(BUS_ARN) OrganizationId=$(ORGANIZATION_ID) \
 	  HomeRegion=$(HOME_REGION)
 
 clean: ## Remove everything that was built or installed.

@@ -9,7 +9,7 @@ use cmkwatch_tests::{Encryption, KeySetup, Refused, Scenario, Spelling, State, m
 use controls::{Outcome, Settings, Verdict, judge};
 use facts::{
     Algorithm, Bucket, BucketEncryption, BucketId, EncryptionRule, Fact, Governance, Key, KeyManager, KeyReference,
-    KeyState, PolicyDocument, ResolvedKey, Rotation, Tags, Unreadable, UsedKey,
+    KeyState, KeyUser, PolicyDocument, ResolvedKey, Rotation, Tags, Unreadable, UsedKey,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, fs};
@@ -48,10 +48,16 @@ fn bucket(scenario: &Scenario) -> Bucket {
     Bucket {
         id,
         read_at: Timestamp::UNIX_EPOCH,
-        tags: unless_refused(scenario, Refused::Tags, tags),
+        tags: Fact::Known(tags),
         encryption: unless_refused(scenario, Refused::Encryption, encryption(scenario)),
         policy: unless_refused(scenario, Refused::BucketPolicy, policy(scenario)),
+        key_users: Some(Fact::Known(scenario.key_shared_with.as_deref().map(other_user).into_iter().collect())),
     }
+}
+
+fn other_user(class: &str) -> KeyUser {
+    let other = BucketId::new(ACCOUNT.parse().unwrap(), REGION.parse().unwrap(), "other".parse().unwrap());
+    KeyUser { bucket: other.unwrap(), class: Some(class.to_owned()) }
 }
 
 fn unless_refused<T>(scenario: &Scenario, refused: Refused, value: T) -> Fact<T> {

@@ -38,6 +38,9 @@ def _arguments():
         "--folder", type=pathlib.Path, default=ROOT / "target" / "local-aws", help="for its log and files"
     )
     parser.add_argument("--settle-delay", type=int, default=2, help="seconds that a change waits before it is judged")
+    parser.add_argument(
+        "--sweep-timeout", type=int, default=10, help="seconds that a run of the sweep has, and until it comes again"
+    )
     parser.add_argument("--while-stdin-is-open", action="store_true", help="stop when standard input ends, too")
     return parser.parse_args()
 
@@ -67,7 +70,7 @@ def _start(arguments, port):
     from . import deploy
 
     print(f"starting a local AWS at http://127.0.0.1:{port} and deploying cmkwatch into it", flush=True)
-    outputs = deploy.deploy(ROOT, arguments.folder, arguments.settle_delay)
+    outputs = deploy.deploy(ROOT, arguments.folder, arguments.settle_delay, arguments.sweep_timeout)
     deploy.wait_until_handled(outputs)
     told = {
         "endpoint": f"http://127.0.0.1:{port}",
@@ -79,6 +82,9 @@ def _start(arguments, port):
         "settle_delay_seconds": arguments.settle_delay,
         "changes_queue_url": outputs["ChangesQueueUrl"],
         "changes_dead_queue_url": outputs["ChangesDeadQueueUrl"],
+        "sweep_queue_url": outputs["SweepQueueUrl"],
+        "sweep_dead_queue_url": outputs["SweepDeadQueueUrl"],
+        "sweep_planner_function": outputs["SweepPlannerName"],
         "pid": os.getpid(),
     }
     arguments.json.parent.mkdir(parents=True, exist_ok=True)

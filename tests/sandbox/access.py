@@ -14,6 +14,7 @@ _ALIAS_CALLS = ("CreateAlias", "DeleteAlias", "UpdateAlias")
 def install():
     iam_evaluator._principal_org_id = organization.of
     _patch_condition_keys()
+    _patch_actions()
     _patch_resource_arns()
 
 
@@ -49,6 +50,20 @@ def _account_of(arn):
     return parts[4] if len(parts) == 6 else None
 
 
+def _patch_actions():
+    extract = iam_actions.extract_iam_action
+
+    def extract_iam_action(*request):
+        """A batch of messages is authorized as one of them.
+
+        https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsqs.html
+        """
+        action = extract(*request)
+        return action.removesuffix("Batch") if action and action.startswith("sqs:") else action
+
+    iam_actions.extract_iam_action = extract_iam_action
+
+
 def _patch_resource_arns():
     extract = iam_actions.extract_resource_arn
 
@@ -63,6 +78,14 @@ def _patch_resource_arns():
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
         if service == "events":
             return arn.replace(":rule/default/", ":rule/")
+        # ListBuckets is allowed by statements on all buckets as by those on everything.
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/example-policies-s3.html
+        if service == "s3" and arn == "*":
+            return "arn:aws:s3:::*"
+        # ListAccounts has no resource.
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsorganizations.html
+        if service == "organizations" and headers.get("x-amz-target", "").endswith(".ListAccounts"):
+            return "*"
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecurityhub.html
         if service == "securityhub":
             if path == "/findings/import":

@@ -1,16 +1,43 @@
 """S3, where MiniStack is kinder than AWS or behind it."""
 
 import re
+from typing import ClassVar
 
-from ministack.core.responses import get_account_id
+from ministack.core.responses import AccountScopedDict, get_account_id
 from ministack.services import s3
 
 _BLOCKED = "<BlockedEncryptionTypes><EncryptionType>SSE-C</EncryptionType></BlockedEncryptionTypes>"
+_LISTING = ("bucket-region", "continuation-token", "max-buckets", "prefix")
+_REGION = re.compile(r"<BucketRegion>[^<]*</BucketRegion>")
 
 
 def install():
+    _patch_owners()
     _patch_scope()
     _patch_default_encryption()
+    _patch_listing()
+    _patch_tagging()
+
+
+class _Buckets(AccountScopedDict):
+    """Remembers the accounts that ever asked for a bucket, so that a bucket's owner is found without a search."""
+
+    accounts: ClassVar = set()
+
+    def _scoped(self, key):
+        self.accounts.add(get_account_id())
+        return super()._scoped(key)
+
+
+def _patch_owners():
+    """With thousands of buckets, MiniStack's own search, several times in a request, would be what takes the time."""
+    s3._buckets = _Buckets()
+
+    def bucket_owner_account(name):
+        accounts = tuple(_Buckets.accounts)  # which another thread may add to
+        return next((owner for owner in accounts if s3._buckets.contains_scoped(owner, None, name)), None)
+
+    s3._bucket_owner_account = bucket_owner_account
 
 
 def _patch_scope():
@@ -64,6 +91,38 @@ def _patch_default_encryption():
         return status, headers, answer
 
     s3._put_bucket_encryption = put_bucket_encryption
+
+
+def _patch_listing():
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html"""
+    listing = s3._list_buckets
+
+    def list_buckets(query_params=None, signed_region=None):
+        asked = [name for name in _LISTING if name in (query_params or {})]
+        most = s3._qp(query_params or {}, "max-buckets", "10000")
+        if not most.isdigit() or not 1 <= int(most) <= 10000:
+            return s3._error("InvalidArgument", "Argument max-buckets must be an integer between 1 and 10000", 400)
+        status, headers, body = listing(query_params, signed_region)
+        # BucketRegion is in the answer "if the request contains at least one valid parameter".
+        if status == 200 and not asked:
+            body = _REGION.sub("", text(body))
+        return status, headers, body
+
+    s3._list_buckets = list_buckets
+
+
+def _patch_tagging():
+    """A bucket that lost its tags is known still as one that had some; what that means, tags.py says."""
+    delete = s3._delete_bucket_tagging
+
+    def delete_bucket_tagging(name):
+        had = name in s3._bucket_tags
+        answer = delete(name)
+        if had:
+            s3._bucket_tags[name] = {}
+        return answer
+
+    s3._delete_bucket_tagging = delete_bucket_tagging
 
 
 def text(body):

@@ -1,7 +1,5 @@
-"""How many calls of each kind were made: they are the users' quota and money. `GET /_sandbox/calls` tells, by account,
-region and IAM action, with no call of its own."""
+"""How many calls of each kind were made: they are the users' quota and money."""
 
-import json
 from collections import Counter
 
 from ministack import app as ministack
@@ -11,7 +9,7 @@ from .cloudtrail import Call
 
 
 class Calls:
-    """Around the whole of MiniStack; counts what passes."""
+    """Around the whole of MiniStack; counts what passes, by account, region and IAM action."""
 
     def __init__(self, app):
         self.app, self.counts = app, Counter()
@@ -19,8 +17,6 @@ class Calls:
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        if scope["path"] == "/_sandbox/calls":
-            return await self._tell(send)
         call = Call(scope)
 
         async def receive_and_keep():
@@ -29,18 +25,14 @@ class Calls:
             return message
 
         await self.app(scope, receive_and_keep, send)
-        self.counts[f"{call.account}/{call.region}/{_action(call)}"] += 1
-
-    async def _tell(self, send):
-        body = json.dumps(self.counts, sort_keys=True).encode()
-        headers = [(b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        self.counts[f"{call.account}/{call.region}/{action(call)}"] += 1
 
 
-def _action(call):
+def action(call):
+    """The IAM action that a call is authorized by."""
     parameters = ministack._routing_params(call.method, call.path, call.headers, call.request, call.query)
     if call.bucket:
-        return iam_actions.extract_iam_action("s3", call.method, f"/{call.bucket}", call.headers, b"", call.query)
+        path = f"/{call.bucket}/{call.key}"
+        return iam_actions.extract_iam_action("s3", call.method, path, call.headers, b"", call.query)
     service = router.detect_service(call.method, call.path, call.headers, parameters)
     return iam_actions.extract_iam_action(service, call.method, call.path, call.headers, call.request, parameters)

@@ -15,6 +15,7 @@ import xmltodict
 from ministack import app as ministack
 from ministack.core import iam_evaluator, responses, router
 from ministack.core.sigv4 import decode_header_value
+from ministack.services import kms
 
 from . import buckets, events
 
@@ -30,8 +31,12 @@ _S3_CALLS = {
 }
 _KMS_CALLS = {
     "CancelKeyDeletion", "CreateAlias", "CreateKey", "DeleteAlias", "DeleteImportedKeyMaterial", "DisableKey",
-    "DisableKeyRotation", "EnableKey", "EnableKeyRotation", "PutKeyPolicy", "ScheduleKeyDeletion", "UpdateAlias",
+    "DisableKeyRotation", "EnableKey", "EnableKeyRotation", "ImportKeyMaterial", "PutKeyPolicy", "ScheduleKeyDeletion",
+    "UpdateAlias",
 }  # fmt: skip
+# The key material and its token are in no record.
+# https://docs.aws.amazon.com/kms/latest/developerguide/ct-importkeymaterial.html
+_KMS_SECRETS = {"encryptedKeyMaterial", "importToken"}
 
 
 class CloudTrail:
@@ -48,6 +53,8 @@ class CloudTrail:
         async def receive_and_keep():
             message = await receive()
             call.request += message.get("body", b"")
+            if message["type"] == "http.request" and not message.get("more_body"):
+                call.look_before()
             return message
 
         async def keep_and_send(message):
@@ -57,7 +64,6 @@ class CloudTrail:
                 call.response += message.get("body", b"")
             await send(message)
 
-        call.bucket_before = buckets.owner_and_region(call.bucket) if call.bucket else None
         await self.app(scope, receive_and_keep, keep_and_send)
         call.record()
 
@@ -75,8 +81,8 @@ class Call:
         self.region = router.extract_region(self.headers, self.query)
         self.account = self._account()
         self.kms_call = self.headers.get("x-amz-target", "").removeprefix("TrentService.")
-        self.bucket, self.is_object = self._bucket()
-        self.bucket_before = None
+        self.bucket, self.key = self._bucket()
+        self.bucket_before = self.key_before = None
 
     def _account(self):
         def resolve():
@@ -86,18 +92,30 @@ class Call:
         return contextvars.copy_context().run(resolve) if self.access_key else None
 
     def _bucket(self):
-        """The bucket that an S3 request is about, and whether it is about an object in it."""
+        """The bucket that an S3 request is about, and the key of the object where it is about one."""
         if "/s3/aws4_request" not in self.headers.get("authorization", ""):
-            return None, False
+            return None, ""
         hosted = ministack._extract_s3_vhost_bucket(self.host)
         bucket, _, key = (f"{hosted}{self.path}" if hosted else self.path.lstrip("/")).partition("/")
-        return bucket or None, bool(key)
+        return bucket or None, key
+
+    def principal(self):
+        """Who calls, if MiniStack knows."""
+        return iam_evaluator.resolve_principal(self.access_key, self.account) if self.access_key else None
+
+    def look_before(self):
+        """Notes what the call, which is complete and not yet answered, may take away."""
+        if self.bucket:
+            self.bucket_before = buckets.owner_and_region(self.bucket)
+        if self.kms_call == "DeleteAlias":
+            alias = self._arn(_json(self.request).get("AliasName", ""))
+            self.key_before = kms._aliases.get_scoped(self.account, self.region, alias)
 
     def record(self):
         """Puts the record on the bus, if there is to be one."""
         if self.kms_call in _KMS_CALLS:
             self._record_kms()
-        elif self.bucket and not self.is_object:
+        elif self.bucket and not self.key:
             sub_resource = next(iter(self.query), "")
             if name := _S3_CALLS.get((self.method, sub_resource if sub_resource != "x-id" else "")):
                 self._record_s3(name, sub_resource)
@@ -119,12 +137,19 @@ class Call:
         self._put("aws.s3", detail, _xml(self.response).get("Error", {}).get("Code"))
 
     def _record_kms(self):
-        answer = _json(self.response)
-        request = {name[:1].lower() + name[1:]: value for name, value in _json(self.request).items()}
+        answer, request = _json(self.response), _lowered(_json(self.request))
         detail = self._common(self.kms_call, "kms.amazonaws.com", self.account, self.region)
-        detail["requestParameters"] = request
-        keys = [text for text in (request.get("keyId"), request.get("targetKeyId"), request.get("aliasName")) if text]
-        detail["resources"] = [{"accountId": self.account, "type": "AWS::KMS::Key", "ARN": self._arn(k)} for k in keys]
+        detail["requestParameters"] = {name: value for name, value in request.items() if name not in _KMS_SECRETS}
+        key = request.get("keyId") or request.get("targetKeyId") or self.key_before
+        key = self._arn(key) if key else answer.get("KeyMetadata", {}).get("Arn")
+        resources = [self._arn(request["aliasName"])] if "aliasName" in request else []
+        # CreateAlias names the key first: https://docs.aws.amazon.com/kms/latest/developerguide/ct-createalias.html,
+        # UpdateAlias the alias: https://docs.aws.amazon.com/kms/latest/developerguide/ct-updatealias.html
+        resources.insert(0 if self.kms_call == "CreateAlias" else len(resources), key)
+        detail["resources"] = [_key_resource(self.account, arn) for arn in resources if arn]
+        # "Recorded on or after December 2022", entries have the key's ARN even where the call returns nothing.
+        if self.status < 300:
+            detail["responseElements"] = _lowered(answer) | ({} if "KeyMetadata" in answer else {"keyId": key})
         self._put("aws.kms", detail, answer.get("__type"))
 
     def _arn(self, name):
@@ -134,29 +159,17 @@ class Call:
         return f"arn:aws:kms:{self.region}:{self.account}:{kind}{name}"
 
     def _common(self, name, source, account, region):
-        now = datetime.datetime.now(datetime.timezone.utc)
-        return {
-            "eventVersion": "1.11",
+        return _record(name, source, account, region) | {
             "userIdentity": self._identity(),
-            "eventTime": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "eventSource": source,
-            "eventName": name,
-            "awsRegion": region,
             "sourceIPAddress": "127.0.0.1",
             "userAgent": self.headers.get("user-agent", ""),
-            "responseElements": None,
             "requestID": uuid.uuid4().hex[:16].upper(),
-            "eventID": str(uuid.uuid4()),
-            "readOnly": False,
             "eventType": "AwsApiCall",
-            "managementEvent": True,
-            "recipientAccountId": account,
-            "eventCategory": "Management",
         }
 
     def _identity(self):
         """https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html"""
-        principal = iam_evaluator.resolve_principal(self.access_key, self.account) if self.access_key else None
+        principal = self.principal()
         if not isinstance(principal, iam_evaluator.PrincipalInfo):
             return {"type": "Unknown"}
         kind = {"User": "IAMUser"}.get(principal.type, principal.type)
@@ -168,6 +181,62 @@ class Call:
         if self.status >= 300:
             detail |= {"errorCode": error or "AccessDenied", "errorMessage": error or "Access Denied"}
         events.put(detail["recipientAccountId"], detail["awsRegion"], source, "AWS API Call via CloudTrail", detail)
+
+
+def delete_key(arn):
+    """Deletes a key at once, as if its waiting period had passed, and records it as KMS does, which nobody called.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/ct-delete-key.html
+    """
+    _, _, _, region, account, resource = arn.split(":", 5)
+    with responses.request_scope(account, region):
+        identifier = resource.removeprefix("key/")
+        del kms._keys[identifier]
+        # "When you delete a KMS key, all aliases associated with it are deleted."
+        # https://docs.aws.amazon.com/kms/latest/developerguide/alias-delete.html
+        for alias in [alias for alias, target in kms._aliases.items() if target == identifier]:
+            del kms._aliases[alias]
+    detail = _record("DeleteKey", "kms.amazonaws.com", account, region) | {
+        "userIdentity": {"accountId": account, "invokedBy": "AWS Internal"},
+        "sourceIPAddress": "AWS Internal",
+        "userAgent": "AWS Internal",
+        "requestParameters": None,
+        "responseElements": {"keyId": arn},
+        "resources": [_key_resource(account, arn)],
+        "eventType": "AwsServiceEvent",
+    }
+    events.put(account, region, "aws.kms", "AWS Service Event via CloudTrail", detail)
+    return {}
+
+
+def _record(name, source, account, region):
+    """What all records have."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return {
+        "eventVersion": "1.11",
+        "eventTime": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "eventSource": source,
+        "eventName": name,
+        "awsRegion": region,
+        "responseElements": None,
+        "eventID": str(uuid.uuid4()),
+        "readOnly": False,
+        "managementEvent": True,
+        "recipientAccountId": account,
+        "eventCategory": "Management",
+    }
+
+
+def _key_resource(account, arn):
+    """Of an alias, too, the type is said to be a key."""
+    return {"accountId": account, "type": "AWS::KMS::Key", "ARN": arn}
+
+
+def _lowered(fields):
+    """As CloudTrail writes the names of fields."""
+    if not isinstance(fields, dict):
+        return fields
+    return {name[:1].lower() + name[1:]: _lowered(value) for name, value in fields.items()}
 
 
 def _xml(body):

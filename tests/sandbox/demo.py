@@ -98,7 +98,14 @@ class Story:
             lambda: self.encrypt("aws:kms", key),
             {**named, "key-used-only-via-s3": opened, "key-rotates": opened},
         )
-        self.step("They ask for it, and let the key rotate.", lambda: self.improve(key), named)
+        self.step("They ask for it, and let the key rotate: events of the key.", lambda: self.improve(key), named)
+        self.step(
+            "Somebody schedules the key for deletion. Without it nobody can ever read the bucket again.",
+            lambda: self.kms.schedule_key_deletion(KeyId=key),
+            {slug: "FAILED NEW opened" if slug == "key-usable" else passed for slug in CONTROLS if slug != "key-rotates"}
+            | {"key-rotates": gone},
+        )
+        self.step("The deletion is cancelled, the key enabled.", lambda: self.rescue(key), named)
         drifted = {slug: gone for slug in CONTROLS if slug.startswith(("key-", "bucket-key-"))}
         self.step("Drift: a script puts SSE-S3 back.", lambda: self.encrypt("AES256"), {**drifted, **sse_s3})
         self.step("The fix: the customer-managed key again.", lambda: self.encrypt("aws:kms", key), named)
@@ -121,7 +128,10 @@ class Story:
     def improve(self, key):
         self.kms.put_key_policy(KeyId=key, Policy=self.policy(REQUIRED))
         self.kms.enable_key_rotation(KeyId=key)
-        self.encrypt("aws:kms", key)
+
+    def rescue(self, key):
+        self.kms.cancel_key_deletion(KeyId=key)
+        self.kms.enable_key(KeyId=key)
 
     def policy(self, condition):
         """A key policy that leaves the key to the IAM policies of its account, and lets an application use it."""

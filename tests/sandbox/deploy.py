@@ -27,19 +27,19 @@ def client(service, account, region=organization.HOME):
     )
 
 
-def deploy(root, folder, settle_delay):
+def deploy(root, folder, settle_delay, sweep_timeout):
     """Security Hub everywhere, the hub's stack, then the members'; the outputs of the hub's stack."""
     for account in organization.ACCOUNTS:
         for region in organization.REGIONS:
             client("securityhub", account, region).enable_security_hub()
-    outputs = _deploy_hub(root, folder, settle_delay)
+    outputs = _deploy_hub(root, folder, settle_delay, sweep_timeout)
     for account in organization.ACCOUNTS:
         for region in organization.REGIONS:
             _deploy_member(root, account, region, outputs)
     return outputs
 
 
-def _deploy_hub(root, folder, settle_delay):
+def _deploy_hub(root, folder, settle_delay, sweep_timeout):
     """As `make deploy` does it: packaged and deployed with the AWS CLI."""
     client("s3", organization.HUB).create_bucket(Bucket=_ARTIFACTS)
     packaged, template = folder / "template.yaml", root / "infra" / "template.yaml"
@@ -51,6 +51,8 @@ def _deploy_hub(root, folder, settle_delay):
         # A message that fails goes to the dead-letter queue within a minute instead of half an hour.
         "TimeoutSeconds": 10,
         "RetryAfterSeconds": 10,
+        "SweepTimeoutSeconds": sweep_timeout,
+        "SweepRetryAfterSeconds": sweep_timeout,
     }
     overrides = [f"{name}={value}" for name, value in parameters.items()]
     _aws("deploy", "--template-file", packaged, "--stack-name", "cmkwatch", "--capabilities", "CAPABILITY_NAMED_IAM",
@@ -62,7 +64,6 @@ def _deploy_hub(root, folder, settle_delay):
 def _deploy_member(root, account, region, outputs):
     parameters = {
         "HubBusArn": outputs["BusArn"],
-        "OnChangeRoleArn": outputs["OnChangeRoleArn"],
         "OrganizationId": organization.ID,
         "HomeRegion": organization.HOME,
     }

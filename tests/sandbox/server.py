@@ -1,9 +1,12 @@
 """MiniStack with the sandbox's additions, on one port of 127.0.0.1."""
 
 import asyncio
+import importlib
 import logging
 import os
 import socket
+
+_ADDITIONS = ("access", "accounts", "buckets", "events", "formation", "keys", "queues", "rotation", "securityhub", "tags")
 
 
 def free_port():
@@ -40,11 +43,13 @@ def load():
     """MiniStack's application with the additions; call `prepare` first."""
     from ministack import app as ministack
 
-    from . import access, buckets, calls, cloudtrail, events, formation, keys, rotation, securityhub
+    from . import calls, cloudtrail, endpoints, faults
 
-    for addition in (access, buckets, events, formation, keys, rotation, securityhub):
-        addition.install()
-    return calls.Calls(cloudtrail.CloudTrail(ministack.app))
+    for name in _ADDITIONS:
+        importlib.import_module(f".{name}", __package__).install()
+    faulty = faults.Faults(ministack.app)
+    counting = calls.Calls(cloudtrail.CloudTrail(faulty))
+    return endpoints.Endpoints(counting, counting, faulty)
 
 
 async def serve(app, port, stop: asyncio.Event):

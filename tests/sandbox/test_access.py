@@ -1,23 +1,16 @@
 """What a role may read of buckets and keys, and what it then sees: the rules of access.py, buckets.py, keys.py and
 rotation.py, each with its test, asked as cmkwatch asks, over HTTP and with the credentials of a role."""
 
-import asyncio
-import json
-import pathlib
-import socket
-import tempfile
-import threading
 import unittest
 import uuid
 
-import boto3
 from botocore.exceptions import ClientError
 
-from sandbox import deploy, organization, server
+from sandbox import deploy
+from sandbox.testing import HOME, LINKED, MEMBER, OTHER, AsRole, policy, setUpModule, statement
 
-PORT = server.free_port()
-MEMBER, OTHER = organization.MEMBERS
-HOME, LINKED = organization.REGIONS
+__all__ = ["setUpModule"]
+
 ROOT, APP = f"arn:aws:iam::{MEMBER}:root", f"arn:aws:iam::{MEMBER}:role/app"
 READS_OF_BUCKETS = ["s3:GetBucketPolicy", "s3:GetBucketTagging", "s3:GetEncryptionConfiguration"]
 READS_OF_KEYS = {
@@ -27,61 +20,13 @@ READS_OF_KEYS = {
 }
 
 
-def setUpModule():
-    """Serves the sandbox, with nothing deployed, for as long as the tests last."""
-    server.prepare(PORT, pathlib.Path(tempfile.mkdtemp(prefix="sandbox-")))
-    loop, stop = asyncio.new_event_loop(), asyncio.Event()
-    serving = threading.Thread(target=loop.run_until_complete, args=[server.serve(server.load(), PORT, stop)])
-    serving.start()
-    unittest.addModuleCleanup(serving.join)
-    unittest.addModuleCleanup(loop.call_soon_threadsafe, stop.set)
-    while serving.is_alive():
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", PORT)) == 0:
-                return
-
-
-def statement(principal, action, resource="*", effect="Allow", **condition):
-    made = {"Effect": effect, "Principal": principal, "Action": action, "Resource": resource}
-    return made | ({"Condition": condition} if condition else {})
-
-
-def policy(*statements):
-    return json.dumps({"Version": "2012-10-17", "Statement": statements})
-
-
-class Reads(unittest.TestCase):
-    """A role in each member account that may read all buckets and keys as far as IAM is concerned."""
+class Reads(AsRole):
+    """A role in each of two accounts that may read all buckets and keys as far as IAM is concerned."""
 
     def setUp(self):
-        self.reader, self.stranger = self.role(MEMBER), self.role(OTHER)
-
-    def role(self, account):
-        name, iam = f"role-{uuid.uuid4()}", deploy.client("iam", account)
-        trust = policy({"Effect": "Allow", "Principal": {"AWS": account}, "Action": "sts:AssumeRole"})
-        arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
-        reads = {"Effect": "Allow", "Action": [*READS_OF_BUCKETS, *READS_OF_KEYS], "Resource": "*"}
-        iam.put_role_policy(RoleName=name, PolicyName="reads", PolicyDocument=policy(reads))
-        assumed = deploy.client("sts", account).assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
-        session = boto3.Session(assumed["AccessKeyId"], assumed["SecretAccessKey"], assumed["SessionToken"])
-        return Role(name, iam, session)
-
-    def refused(self, code, call, **arguments):
-        with self.assertRaises(ClientError) as caught:
-            call(**arguments)
-        self.assertEqual(caught.exception.response["Error"]["Code"], code)
-
-
-class Role:
-    def __init__(self, name, iam, session):
-        self.name, self.iam, self.session = name, iam, session
-
-    def client(self, service, region=HOME):
-        return self.session.client(service, endpoint_url=f"http://127.0.0.1:{PORT}", region_name=region)
-
-    def deny(self, action):
-        denied = {"Effect": "Deny", "Action": action, "Resource": "*"}
-        self.iam.put_role_policy(RoleName=self.name, PolicyName="denied", PolicyDocument=policy(denied))
+        self.reader, self.stranger = (
+            self.role(account, *READS_OF_BUCKETS, *READS_OF_KEYS) for account in (MEMBER, OTHER)
+        )
 
 
 class Buckets(Reads):

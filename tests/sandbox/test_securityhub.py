@@ -1,8 +1,10 @@
 """The rules of the Security Hub stand-in, each with its test: what the end-to-end tests believe, something must doubt."""
 
-import copy
+import asyncio
+import json
 import pathlib
 import tempfile
+import time
 import unittest
 from unittest import mock
 
@@ -10,9 +12,11 @@ from sandbox import organization, server
 
 server.prepare(0, pathlib.Path(tempfile.mkdtemp(prefix="sandbox-")))
 
-from sandbox.securityhub import filters, findings, service  # noqa: E402 - MiniStack reads the environment when it is imported
+from ministack.core.responses import request_scope  # noqa: E402
 
-MEMBER, OTHER = organization.MEMBERS
+from sandbox.securityhub import findings, service  # noqa: E402 - MiniStack reads the environment when it is imported
+
+MEMBER, OTHER, _ = organization.MEMBERS
 HOME, LINKED = organization.REGIONS
 PRODUCT = f"arn:aws:securityhub:{HOME}:{MEMBER}:product/{MEMBER}/default"
 
@@ -170,39 +174,121 @@ class Get(StandIn):
         self.assertEqual(len(findings.Hub(organization.HUB, HOME).visible()), 1)
         self.assertEqual(len(findings.Hub(organization.HUB, LINKED).visible()), 0)
 
+    def matching(self, wanted):
+        return [found["Id"] for _, found in self.hub.find(wanted)]
+
     def test_filters(self):
-        self.imported(ProductFields={"cmkwatch/class": "public"})
-        condition = lambda comparison, value: {"Comparison": comparison, "Value": value}  # noqa: E731
-        field = lambda comparison, value: {"Key": "cmkwatch/class", **condition(comparison, value)}  # noqa: E731
+        self.imported(ProductFields={"cmkwatch/class": "public", "cmkwatch/size": "small"})
         for matches, wanted in [
             (True, {}),
             (True, {"Id": [condition("PREFIX", "cmkwatch/")]}),
             (False, {"Id": [condition("PREFIX", "CMKWATCH/")]}),
             (True, {"Id": [condition("EQUALS", "x"), condition("PREFIX", "cmk")]}),
+            (True, {"Id": [condition("PREFIX", "x"), condition("PREFIX", "cmk")]}),
+            (True, {"Id": [condition("PREFIX", "cmk"), condition("PREFIX_NOT_EQUALS", "x")]}),
+            (False, {"Id": [condition("PREFIX", "cmk"), condition("PREFIX_NOT_EQUALS", "cmkwatch/")]}),
+            (False, {"Id": [condition("PREFIX", "cmk"), condition("NOT_EQUALS", "cmkwatch/one")]}),
             (False, {"Id": [condition("NOT_EQUALS", "x"), condition("PREFIX_NOT_EQUALS", "cmk")]}),
             (False, {"Id": [condition("PREFIX", "cmk")], "RecordState": [condition("EQUALS", "ARCHIVED")]}),
             (True, {"ResourceId": [condition("EQUALS", "arn:aws:s3:::acme")]}),
-            (True, {"ProductFields": [field("EQUALS", "public")]}),
-            (False, {"ProductFields": [field("NOT_EQUALS", "public")]}),
+            (True, {"Region": [condition("NOT_EQUALS", LINKED)], "AwsAccountId": [condition("EQUALS", MEMBER)]}),
+            (False, {"Region": [condition("NOT_EQUALS", HOME)]}),
+            (False, {"AwsAccountId": [condition("PREFIX_NOT_EQUALS", MEMBER[:3])]}),
+            (True, {"ProductFields": [field("EQUALS", "class", "public")]}),
+            (True, {"ProductFields": [field("EQUALS", "class", "public"), field("EQUALS", "class", "secret")]}),
+            (True, {"ProductFields": [field("EQUALS", "class", "public"), field("EQUALS", "size", "small")]}),
+            (False, {"ProductFields": [field("EQUALS", "class", "public"), field("EQUALS", "size", "large")]}),
+            (False, {"ProductFields": [field("NOT_EQUALS", "class", "public")]}),
         ]:
             with self.subTest(wanted):
-                self.assertEqual(bool(filters.select(self.hub.visible(), copy.deepcopy(wanted))), matches)
+                self.assertEqual(bool(self.matching(wanted)), matches)
 
-    def test_pages(self):
-        for number in range(3):
+    def test_prefixes_that_overlap_find_each_finding_once(self):
+        names = [f"cmkwatch/{name}" for name in ("a", "ab", "abc", "b", "c")]
+        for name in names:
+            self.hub.put(finding(Id=name))
+        prefixes = [condition("PREFIX", f"cmkwatch/{name}") for name in ("c", "ab", "a")]
+        self.assertEqual(self.matching({"Id": [*prefixes, condition("EQUALS", "cmkwatch/abc")]}), [*names[:3], names[4]])
+
+    def test_what_is_no_filter_is_an_error(self):
+        for wanted in [
+            {"Confidence": []},
+            {"Id": [condition("CONTAINS", "x")]},
+            {"Id": [condition("EQUALS", "x")] * 21},
+            {"Id": [{}]},
+            {"Id": [condition("EQUALS", "x"), condition("NOT_EQUALS", "y")]},
+            {"Id": [condition("EQUALS", "x"), condition("PREFIX_NOT_EQUALS", "y")]},
+            {"ProductFields": [field("EQUALS", "class", "x"), field("NOT_EQUALS", "class", "y")]},
+            {"ProductFields": [field("PREFIX", "class", "x")]},
+        ]:
+            with self.subTest(wanted), self.assertRaises(service.Refused) as caught:
+                service._get(self.hub, {"Filters": wanted})
+            self.assertEqual(caught.exception.args[0], "InvalidInputException")
+
+    def page(self, token=None, hub=None):
+        answer = service._get(hub or self.hub, {"MaxResults": 2} | ({"NextToken": token} if token else {}))
+        return [found["Id"] for found in answer["Findings"]], answer.get("NextToken")
+
+    def test_pages_miss_nothing_while_findings_come_and_change(self):
+        for number in (1, 2, 3, 5):
             self.hub.put(finding(Id=f"cmkwatch/{number}"))
-        first = service._get(self.hub, {"MaxResults": 2})
-        second = service._get(self.hub, {"MaxResults": 2, "NextToken": first["NextToken"]})
-        self.assertEqual(
-            [f["Id"] for page in (first, second) for f in page["Findings"]], [f"cmkwatch/{n}" for n in range(3)]
-        )
-        self.assertNotIn("NextToken", second)
+        first, token = self.page()
+        self.assertEqual(first, ["cmkwatch/1", "cmkwatch/2"])
+        for changed in ("cmkwatch/1", "cmkwatch/3"):
+            self.assertIsNone(self.hub.put(finding(Id=changed, UpdatedAt="2026-11-02T00:00:00Z")))
+        for new in ("cmkwatch/0", "cmkwatch/4"):
+            self.hub.put(finding(Id=new))
+        second, token = self.page(token)
+        self.assertEqual((second, *self.page(token)), (["cmkwatch/3", "cmkwatch/4"], ["cmkwatch/5"], None))
+        with self.assertRaises(service.Refused):
+            self.page("nonsense")
 
-    def test_a_filter_that_is_not_there_is_an_error(self):
+    def test_pages_go_through_findings_of_one_id_too(self):
+        for account in organization.MEMBERS:
+            hub, product = findings.Hub(account, HOME), PRODUCT.replace(MEMBER, account)
+            hub.enable()
+            self.assertIsNone(hub.put(finding(AwsAccountId=account, ProductArn=product)))
+        administrator = findings.Hub(organization.HUB, HOME)
+        administrator.enable()
+        first, token = self.page(hub=administrator)
+        self.assertEqual((first, *self.page(token, administrator)), (["cmkwatch/one"] * 2, ["cmkwatch/one"], None))
+
+    def test_a_page_of_many_findings_takes_milliseconds(self):
+        with mock.patch("sandbox.securityhub.asff.problem", return_value=None):
+            for number in range(20_000):
+                self.hub.put(finding(Id=f"cmkwatch/{number:05}"))
+        self.hub.put(finding(Id="cmkwatch/19999/x", Title="other"))
+        last = {"Id": [condition("PREFIX", "cmkwatch/19999"), condition("PREFIX", "cmkwatch/00000")]}
+        started = time.perf_counter()
+        for wanted in ({}, last, {"RecordState": [condition("EQUALS", "ACTIVE")]}):
+            service._get(self.hub, {"Filters": wanted})
+        self.assertLess(time.perf_counter() - started, 0.05)
+
+
+class Disabled(StandIn):
+    def test_turning_it_off_forgets_the_findings_and_answers_no_more(self):
         self.imported()
-        for wanted in [{"Confidence": []}, {"Id": [{"Comparison": "CONTAINS", "Value": "x"}]}, {"Id": [{}] * 21}]:
-            with self.subTest(wanted), self.assertRaises(ValueError):
-                filters.select(self.hub.visible(), wanted)
+        self.assertEqual(self.call("DELETE", "/accounts"), (200, {}))
+        status, answer = self.call("POST", "/findings")
+        self.assertEqual((status, answer["__type"]), (401, "InvalidAccessException"))
+        _, answer = self.call("POST", "/findings/import", Findings=[finding()])
+        self.assertEqual((answer["SuccessCount"], answer["FailedFindings"][0]["ErrorCode"]), (0, "InvalidAccess"))
+        self.call("POST", "/accounts")
+        self.assertEqual(self.call("POST", "/findings"), (200, {"Findings": []}))
+
+    def call(self, method, path, **request):
+        with request_scope(MEMBER, HOME):
+            answering = service.handle(method, path, {}, json.dumps(request).encode(), {})
+            status, _, body = asyncio.run(answering)
+        return status, json.loads(body)
+
+
+def condition(comparison, value):
+    return {"Comparison": comparison, "Value": value}
+
+
+def field(comparison, key, value):
+    return {"Key": f"cmkwatch/{key}", **condition(comparison, value)}
 
 
 if __name__ == "__main__":

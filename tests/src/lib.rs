@@ -10,11 +10,13 @@
 )]
 
 mod place;
+mod said;
 mod sandbox;
 mod scenario;
 
 pub use place::{MadeKey, Place};
-pub use sandbox::{Sandbox, sandbox};
+pub use said::{progress, state, verdict};
+pub use sandbox::{Fault, Sandbox, Worker, sandbox};
 pub use scenario::{Encryption, KeySetup, Refused, Scenario, Spelling, State, made_out, scenarios};
 
 use std::path::{Path, PathBuf};

@@ -10,6 +10,7 @@ use aws_sdk_s3::types::{
 use aws_sdk_securityhub::types::{AwsSecurityFinding, AwsSecurityFindingFilters, StringFilter, StringFilterComparison};
 use std::{
     collections::BTreeMap,
+    fmt,
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
@@ -26,6 +27,12 @@ pub struct Place {
     /// The region.
     pub region: String,
     pub(crate) config: SdkConfig,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.account, self.region)
+    }
 }
 
 /// A key that a test made, by all its names.
@@ -163,6 +170,11 @@ impl Place {
             self.put_policy(&bucket, &made_out(policy, &arn, key.as_ref().map(|key| key.arn.as_str()))).await;
         }
         if let Some(encryption) = &scenario.encryption {
+            if let (Some(class), Some(key)) = (&scenario.key_shared_with, &key) {
+                let other = self.bucket_name(&format!("{bucket}-other"));
+                self.create_bucket(&other, Some(class)).await;
+                self.encrypt(&other, "aws:kms", Some(&key.arn)).await;
+            }
             let spelled = key.and_then(|key| spelled(key, encryption)).or_else(|| encryption.literal.clone());
             self.encrypt_as(&bucket, encryption, spelled.as_deref()).await;
         }
@@ -194,11 +206,11 @@ impl Place {
         self.aws("iam", &[&arguments[..], &[policy.as_str()]].concat());
     }
 
-    /// Runs the AWS CLI here.
+    /// Runs the AWS CLI here; what it printed.
     ///
     /// # Panics
     /// Where it fails.
-    pub fn aws(&self, service: &str, arguments: &[&str]) {
+    pub fn aws(&self, service: &str, arguments: &[&str]) -> String {
         let done = Command::new(root().join("target/venv/bin/python"))
             .args(["-m", "awscli", service])
             .args(arguments)
@@ -209,6 +221,7 @@ impl Place {
             .output()
             .unwrap();
         assert!(done.status.success(), "aws {service} {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
     }
 
     /// The findings of a bucket as its own Security Hub holds them, by control.
@@ -225,9 +238,21 @@ impl Place {
         self.select(AwsSecurityFindingFilters::builder().resource_id(it).build()).await
     }
 
+    /// Every finding that was imported here.
+    pub async fn own_findings(&self) -> Vec<AwsSecurityFinding> {
+        let product = format!("arn:aws:securityhub:{0}:{1}:product/{1}/default", self.region, self.account);
+        let own = StringFilter::builder().comparison(StringFilterComparison::Equals).value(product).build();
+        self.select(AwsSecurityFindingFilters::builder().product_arn(own).build()).await
+    }
+
     async fn select(&self, filters: AwsSecurityFindingFilters) -> Vec<AwsSecurityFinding> {
         let hub = aws_sdk_securityhub::Client::new(&self.config);
-        hub.get_findings().filters(filters).send().await.unwrap().findings.unwrap_or_default()
+        let mut pages = hub.get_findings().filters(filters).into_paginator().items().send();
+        let mut found = Vec::new();
+        while let Some(finding) = pages.next().await {
+            found.push(finding.unwrap());
+        }
+        found
     }
 
     /// Waits until the findings of a bucket, each said in a line, are as expected.

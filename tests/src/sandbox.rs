@@ -3,13 +3,15 @@
 use crate::{Place, root};
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
-use serde::Deserialize;
+use aws_sdk_sqs::types::QueueAttributeName;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     collections::BTreeMap,
-    fs,
+    env, fs,
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
     sync::LazyLock,
+    time::{Duration, Instant},
 };
 
 /// What `python -m sandbox` says of itself.
@@ -29,6 +31,40 @@ pub struct Sandbox {
     pub changes_queue_url: String,
     /// Its dead-letter queue.
     pub changes_dead_queue_url: String,
+    /// The queue of sweep-account.
+    pub sweep_queue_url: String,
+    /// Its dead-letter queue.
+    pub sweep_dead_queue_url: String,
+    /// The name of the function sweep-planner.
+    pub sweep_planner_function: String,
+}
+
+/// A process of a function.
+#[derive(Debug, Deserialize)]
+pub struct Worker {
+    /// The function's name.
+    pub function: String,
+    /// The process's id.
+    pub pid: u32,
+    /// Whether it is running for somebody just now.
+    pub busy: bool,
+}
+
+/// Calls of roles that are to fail.
+#[derive(Debug, Serialize)]
+pub struct Fault {
+    /// The account that is called.
+    pub account: String,
+    /// The region that is called.
+    pub region: String,
+    /// The IAM action of the call.
+    pub action: &'static str,
+    /// The code of the answer.
+    pub code: &'static str,
+    /// Its HTTP status.
+    pub status: u16,
+    /// How many of the next calls; -1 for all.
+    pub times: i32,
 }
 
 /// The sandbox of this run of the tests: started by the first test that asks, stopped with the process, since it watches
@@ -49,6 +85,7 @@ fn start() -> (Child, Sandbox) {
         .arg(&json)
         .arg("--folder")
         .arg(&folder)
+        .args(env::var("SANDBOX_ARGUMENTS").unwrap_or_default().split_whitespace())
         .env("PYTHONPATH", root().join("tests"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -73,10 +110,19 @@ impl Sandbox {
         Place { account: account.to_owned(), region: region.to_owned(), config }
     }
 
-    /// Both members in both regions.
+    /// Two members in both regions.
     pub async fn places(&self) -> Vec<Place> {
+        self.places_of(&self.member_accounts[..2]).await
+    }
+
+    /// Every member in both regions.
+    pub async fn all_places(&self) -> Vec<Place> {
+        self.places_of(&self.member_accounts).await
+    }
+
+    async fn places_of(&self, accounts: &[String]) -> Vec<Place> {
         let mut places = Vec::new();
-        for account in &self.member_accounts {
+        for account in accounts {
             for region in &self.regions {
                 places.push(self.place(account, region).await);
             }
@@ -92,10 +138,74 @@ impl Sandbox {
     /// How many calls of each action were made in a place until now. Asking is none.
     #[must_use]
     pub fn calls(&self, place: &Place) -> BTreeMap<String, u64> {
-        let url = format!("{}/_sandbox/calls", self.endpoint);
-        let all: BTreeMap<String, u64> = ureq::get(url).call().unwrap().body_mut().read_json().unwrap();
+        let all = self.all_calls();
         let here = format!("{}/{}/", place.account, place.region);
         all.into_iter().filter_map(|(call, count)| Some((call.strip_prefix(&here)?.to_owned(), count))).collect()
+    }
+
+    /// How many calls of each action were made until now, by `account/region/action`. Asking is none.
+    #[must_use]
+    pub fn all_calls(&self) -> BTreeMap<String, u64> {
+        self.asked("calls")
+    }
+
+    /// The processes of a function.
+    #[must_use]
+    pub fn workers(&self, function: &str) -> Vec<Worker> {
+        let all: Vec<Worker> = self.asked("workers");
+        all.into_iter().filter(|worker| worker.function == function).collect()
+    }
+
+    /// Lets calls fail from now on, and those that were to fail before no more.
+    pub fn fail(&self, faults: &[Fault]) {
+        let told = ureq::put(format!("{}/_sandbox/faults", self.endpoint)).send_json(faults).unwrap();
+        assert_eq!(told.status(), 200);
+    }
+
+    /// Deletes a key as if its waiting period were over.
+    pub fn delete_key(&self, arn: &str) {
+        let url = format!("{}/_sandbox/delete-key", self.endpoint);
+        assert_eq!(ureq::put(url).send_json(BTreeMap::from([("key", arn)])).unwrap().status(), 200);
+    }
+
+    fn asked<T: DeserializeOwned>(&self, what: &str) -> T {
+        ureq::get(format!("{}/_sandbox/{what}", self.endpoint)).call().unwrap().body_mut().read_json().unwrap()
+    }
+
+    /// Begins a sweep, of some accounts or, if none is named, of the organization.
+    pub async fn begin_sweep(&self, accounts: &[&str]) {
+        let payload = serde_json::json!({ "accounts": accounts }).to_string();
+        let answer = root().join("target/local-aws-tests/sweep.json");
+        let function = &self.sweep_planner_function;
+        let arguments = ["invoke", "--function-name", function, "--payload", &payload];
+        self.hub().await.aws("lambda", &[&arguments[..], &[answer.to_str().unwrap()]].concat());
+        let told: BTreeMap<String, serde_json::Value> =
+            serde_json::from_str(&fs::read_to_string(answer).unwrap()).unwrap();
+        assert!(told.contains_key("sweep"), "{told:?}");
+    }
+
+    /// Waits until nothing is left to be done in either queue, and nothing has ended with the dead letters.
+    ///
+    /// # Panics
+    /// Where that takes longer than `patience`, or something has.
+    pub async fn wait_until_idle(&self, patience: Duration) {
+        let (sqs, deadline) = (self.sqs().await, Instant::now() + patience);
+        let mut quiet = 0;
+        while quiet < 3 {
+            let left = waiting(&sqs, &self.sweep_queue_url).await + waiting(&sqs, &self.changes_queue_url).await;
+            quiet = if left == 0 { quiet + 1 } else { 0 };
+            assert!(Instant::now() < deadline, "{left} messages are left after {patience:?}");
+            for dead in [&self.sweep_dead_queue_url, &self.changes_dead_queue_url] {
+                assert_eq!(waiting(&sqs, dead).await, 0, "{dead}");
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+
+    /// Sweeps some accounts, or the organization, and waits until all is done.
+    pub async fn sweep(&self, accounts: &[&str]) {
+        self.begin_sweep(accounts).await;
+        self.wait_until_idle(Duration::from_secs(180)).await;
     }
 
     /// A place that differs from another in the account.
@@ -114,4 +224,16 @@ impl Sandbox {
     pub async fn sqs(&self) -> aws_sdk_sqs::Client {
         aws_sdk_sqs::Client::new(&self.hub().await.config)
     }
+}
+
+/// How many messages of a queue wait, are delayed or are being handled.
+async fn waiting(sqs: &aws_sdk_sqs::Client, queue: &str) -> u64 {
+    let counts = [
+        QueueAttributeName::ApproximateNumberOfMessages,
+        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+    ];
+    let asked = sqs.get_queue_attributes().queue_url(queue).set_attribute_names(Some(counts.to_vec()));
+    let told = asked.send().await.unwrap().attributes.unwrap();
+    counts.iter().map(|count| told[count].parse::<u64>().unwrap()).sum()
 }

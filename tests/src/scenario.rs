@@ -20,6 +20,8 @@ pub struct Scenario {
     pub encryption: Option<Encryption>,
     /// The customer-managed key that the scenario makes, where it makes one.
     pub key: Option<KeySetup>,
+    /// The class of another bucket that uses the scenario's key, where there is one.
+    pub key_shared_with: Option<String>,
     /// The bucket policy. In it `<bucket>`, `<key>` and `<account>` stand for the bucket's and the key's ARN and the key's
     /// account.
     pub bucket_policy: Option<String>,
@@ -36,9 +38,6 @@ pub enum Refused {
     /// The bucket's default encryption.
     #[serde(rename = "s3:GetEncryptionConfiguration")]
     Encryption,
-    /// The bucket's tags.
-    #[serde(rename = "s3:GetBucketTagging")]
-    Tags,
     /// The bucket policy.
     #[serde(rename = "s3:GetBucketPolicy")]
     BucketPolicy,
@@ -59,7 +58,6 @@ impl Refused {
     pub fn action(self) -> &'static str {
         match self {
             Self::Encryption => "s3:GetEncryptionConfiguration",
-            Self::Tags => "s3:GetBucketTagging",
             Self::BucketPolicy => "s3:GetBucketPolicy",
             Self::Key => "kms:DescribeKey",
             Self::KeyPolicy => "kms:GetKeyPolicy",

@@ -3,7 +3,7 @@
 use crate::exit::Exit;
 use anyhow::bail;
 use clap::ValueEnum;
-use controls::{ALL, Control, Subject};
+use controls::{ALL, Control, Rule, Subject};
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
@@ -58,12 +58,21 @@ fn statement(control: &Control) -> Option<String> {
     statement.and_then(|statement| serde_json::to_string_pretty(&statement).ok())
 }
 
+/// The level from which a bucket's class requires a control; an account has no class.
+fn level(control: &Control) -> &'static str {
+    match control.rule {
+        Rule::Bucket(_) => control.level.as_str(),
+        Rule::Account(_) => "account",
+    }
+}
+
 fn listed(control: &Control) -> String {
-    format!("{:22} {:9} {:9} {}\n", control.slug, control.level.as_str(), control.severity.as_str(), control.holds_when)
+    format!("{:22} {:9} {:9} {}\n", control.slug, level(control), control.severity.as_str(), control.holds_when)
 }
 
 fn explained(control: &Control) -> String {
-    let Control { slug, level, severity, title, holds_when, why, reference, requirements, remediation, .. } = control;
+    let Control { slug, severity, title, holds_when, why, reference, requirements, remediation, .. } = control;
+    let level = level(control);
     let mut text = format!("{slug}: {title}\n\nrequired from level {level}, severity {severity}\n");
     let evidence = if requirements.is_empty() { "no framework".to_owned() } else { requirements.join("; ") };
     for (name, said) in [("holds when", holds_when), ("why", why), ("page", reference), ("to do", remediation)] {
@@ -81,7 +90,9 @@ fn page(controls: &[&Control]) -> String {
         "# The controls\n\nOne file each in `src/control/`, lowest level first. Made by `cmkwatch explain --output markdown`.\n\n\
          | control | required from level | severity | holds when |\n|---|---|---|---|\n",
     );
-    for Control { slug, level, severity, holds_when, .. } in controls {
+    for control in controls {
+        let Control { slug, severity, holds_when, .. } = control;
+        let level = level(control);
         let _ = writeln!(text, "| [`{slug}`](#{slug}) | `{level}` | {severity} | {holds_when} |");
     }
     controls.iter().for_each(|control| text.push_str(&section(control)));

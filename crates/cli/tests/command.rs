@@ -180,7 +180,9 @@ fn each_control_is_explained_with_the_file_that_decides_it() {
     }
     let unknown = run(&["explain", "tls"], "");
     assert_eq!(unknown.status.code(), Some(1));
-    assert!(text(&unknown.stderr).contains("there is no control `tls`; there are encrypted-with-kms"));
+    assert!(
+        text(&unknown.stderr).contains("there is no control `tls`; there are account-readable, encrypted-with-kms")
+    );
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! Sessions in the member accounts, by the role that cmkwatch has in each.
 //!
 //! Credentials are kept from one invocation to the next until shortly before they expire; the SDK's identity cache does
-//! that, and every client of an account shares it.
+//! that, and every client of an account shares it. So are the clients, which remember how far they were throttled.
 
 use aws_config::{Region as SdkRegion, SdkConfig, identity::IdentityCache, sts::AssumeRoleProvider};
 use aws_credential_types::provider::SharedCredentialsProvider;
-use facts::{AccountId, Region};
+use facts::{AccountId, Place};
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -16,55 +17,92 @@ use std::{
 /// needs for one bucket.
 const BEFORE_EXPIRY: Duration = Duration::from_secs(120);
 
-/// How many accounts are kept at once; past it all are forgotten, which costs each an AssumeRole.
+/// How many accounts and places are kept at once; past it all are forgotten, which costs each account an AssumeRole.
 const KEPT: usize = 1024;
 
 /// The accounts of the organization, as far as they were asked about.
 #[derive(Debug)]
 pub struct Accounts {
     own: SdkConfig,
-    partition: &'static str,
+    home: Place,
     role: String,
     known: Mutex<HashMap<AccountId, SdkConfig>>,
+    clients: Mutex<HashMap<Place, Clients>>,
+}
+
+/// The clients of one account and region.
+#[derive(Debug, Clone)]
+pub(crate) struct Clients {
+    pub(crate) s3: aws_sdk_s3::Client,
+    pub(crate) kms: aws_sdk_kms::Client,
+    pub(crate) tagging: aws_sdk_resourcegroupstagging::Client,
 }
 
 impl Accounts {
-    /// `own` is the configuration of the function itself, `home` its region, and `role` the name of the role that it may
+    /// `own` is the configuration of the function itself, `home` where it runs, and `role` the name of the role that it may
     /// assume in each account.
     #[must_use]
-    pub fn new(own: SdkConfig, home: &Region, role: String) -> Self {
-        Self { own, partition: home.partition(), role, known: Mutex::default() }
+    pub fn new(own: SdkConfig, home: Place, role: String) -> Self {
+        Self { own, home, role, known: Mutex::default(), clients: Mutex::default() }
+    }
+
+    /// Where cmkwatch itself runs.
+    #[must_use]
+    pub fn home(&self) -> &Place {
+        &self.home
     }
 
     /// The configuration for calls within an account and region. Credentials are fetched with the first call, so that is
     /// where an AssumeRole that is refused shows.
-    pub async fn config(&self, account: &AccountId, region: &Region) -> SdkConfig {
-        let known = self.known().get(account).cloned();
-        let config = match known {
+    pub async fn config(&self, place: &Place) -> SdkConfig {
+        let config = match kept(&self.known, &place.account) {
             Some(config) => config,
-            None => self.enter(account).await,
+            None => keep(&self.known, &place.account, self.enter(&place.account).await),
         };
-        config.into_builder().region(SdkRegion::new(region.as_str().to_owned())).build()
+        config.into_builder().region(SdkRegion::new(place.region.as_str().to_owned())).build()
+    }
+
+    pub(crate) async fn clients(&self, place: &Place) -> Clients {
+        match kept(&self.clients, place) {
+            Some(clients) => clients,
+            None => keep(&self.clients, place, Clients::new(&self.config(place).await, place)),
+        }
     }
 
     async fn enter(&self, account: &AccountId) -> SdkConfig {
-        let role = format!("arn:{}:iam::{account}:role/{}", self.partition, self.role);
+        let role = format!("arn:{}:iam::{account}:role/{}", self.home.region.partition(), self.role);
         let provider = AssumeRoleProvider::builder(role).session_name("cmkwatch").configure(&self.own).build().await;
-        let config = self
-            .own
+        self.own
             .clone()
             .into_builder()
             .credentials_provider(SharedCredentialsProvider::new(provider))
             .identity_cache(IdentityCache::lazy().buffer_time(BEFORE_EXPIRY).build())
-            .build();
-        let mut known = self.known();
-        if known.len() >= KEPT {
-            known.clear();
-        }
-        known.entry(account.clone()).or_insert(config).clone()
+            .build()
     }
+}
 
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<AccountId, SdkConfig>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+impl Clients {
+    fn new(config: &SdkConfig, place: &Place) -> Self {
+        let s3 = aws_sdk_s3::config::Builder::from(config).retry_partition(calls::partition("s3", place));
+        let kms = aws_sdk_kms::config::Builder::from(config).retry_partition(calls::partition("kms", place));
+        let tagging = aws_sdk_resourcegroupstagging::config::Builder::from(config)
+            .retry_partition(calls::partition("tagging", place));
+        Self {
+            s3: aws_sdk_s3::Client::from_conf(s3.interceptor(calls::Counter).build()),
+            kms: aws_sdk_kms::Client::from_conf(kms.interceptor(calls::Counter).build()),
+            tagging: aws_sdk_resourcegroupstagging::Client::from_conf(tagging.interceptor(calls::Counter).build()),
+        }
     }
+}
+
+fn kept<K: Hash + Eq, V: Clone>(known: &Mutex<HashMap<K, V>>, key: &K) -> Option<V> {
+    known.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+}
+
+fn keep<K: Hash + Eq + Clone, V: Clone>(known: &Mutex<HashMap<K, V>>, key: &K, value: V) -> V {
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    if known.len() >= KEPT {
+        known.clear();
+    }
+    known.entry(key.clone()).or_insert(value).clone()
 }

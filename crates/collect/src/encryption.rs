@@ -1,7 +1,7 @@
 //! The encryption of a bucket.
 
 use crate::{
-    Accounts, CollectError,
+    Accounts, CollectError, Keys,
     error::{Question, code},
     key,
 };
@@ -80,15 +80,16 @@ pub(crate) async fn with_key(
     accounts: &Accounts,
     id: &BucketId,
     declared: Fact<BucketEncryption<KeyReference>>,
+    keys: &Keys,
 ) -> Result<Fact<BucketEncryption>, CollectError> {
     let BucketEncryption { default, bucket_key, blocks_sse_c } = match declared {
         Fact::Known(declared) => declared,
         Fact::Unreadable(why) => return Ok(Fact::Unreadable(why)),
     };
     let default = match default {
-        DefaultEncryption::Kms(reference) => DefaultEncryption::Kms(key::look_up(accounts, id, reference).await?),
+        DefaultEncryption::Kms(reference) => DefaultEncryption::Kms(key::look_up(accounts, id, reference, keys).await?),
         DefaultEncryption::KmsDsse(reference) => {
-            DefaultEncryption::KmsDsse(key::look_up(accounts, id, reference).await?)
+            DefaultEncryption::KmsDsse(key::look_up(accounts, id, reference, keys).await?)
         }
         DefaultEncryption::SseS3 => DefaultEncryption::SseS3,
         DefaultEncryption::Unknown(algorithm) => DefaultEncryption::Unknown(algorithm),

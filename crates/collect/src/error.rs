@@ -35,6 +35,9 @@ pub enum CollectError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    /// AWS refused what nothing can be done without.
+    #[error("{0}")]
+    Refused(#[source] Unreadable),
     /// The bucket lies in another region than was thought.
     #[error("{subject} lies in region `{region}`")]
     OtherRegion {
@@ -57,7 +60,8 @@ pub enum CollectError {
 
 impl CollectError {
     /// True where there is no role in the account that we may assume.
-    pub(crate) fn is_refused_role(&self) -> bool {
+    #[must_use]
+    pub fn is_refused_role(&self) -> bool {
         matches!(self, Self::Credentials { refused: true, .. })
     }
 

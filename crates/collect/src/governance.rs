@@ -5,12 +5,13 @@ use crate::{
     error::{Question, code},
 };
 use aws_sdk_kms::Client;
-use facts::{BucketId, Fact, Governance, KeyArn, PolicyDocument, Rotation, Unreadable};
+use facts::{AccountId, BucketId, Fact, Governance, KeyArn, Place, PolicyDocument, Rotation, Unreadable};
 
 /// Asks in the key's own account, with its role there. Takes 2 calls; 3 for a key of an account that gives cmkwatch no
 /// role, whose rotation the bucket's account may know.
 pub(crate) async fn of_key(accounts: &Accounts, bucket: &BucketId, key: &KeyArn) -> Result<Governance, CollectError> {
-    let kms = Client::new(&accounts.config(key.account(), key.region()).await);
+    let place = |account: &AccountId| Place { account: account.clone(), region: key.region().clone() };
+    let kms = accounts.clients(&place(key.account())).await.kms;
     let (policy, rotation) = tokio::join!(policy(&kms, key), rotation(&kms, key));
     let is_foreign = key.account() != bucket.account();
     let policy = match policy {
@@ -19,7 +20,7 @@ pub(crate) async fn of_key(accounts: &Accounts, bucket: &BucketId, key: &KeyArn)
     };
     let rotation = match rotation {
         Err(error) if is_foreign && error.is_refused_role() => {
-            let own = Client::new(&accounts.config(bucket.account(), key.region()).await);
+            let own = accounts.clients(&place(bucket.account())).await.kms;
             self::rotation(&own, key).await?
         }
         rotation => rotation?,

@@ -1,13 +1,13 @@
 //! Whose key it is that a bucket names, and in which state.
 
 use crate::{
-    Accounts, CollectError,
+    Accounts, CollectError, Keys,
     error::{Question, code},
     governance,
 };
 use aws_sdk_kms::{Client, types::KeyMetadata};
 use facts::{
-    AccountId, BucketId, Fact, Key, KeyManager, KeyReference, KeyState, Region, ResolvedKey, Unreadable, UsedKey,
+    AccountId, BucketId, Fact, Key, KeyManager, KeyReference, KeyState, Place, Region, ResolvedKey, Unreadable, UsedKey,
 };
 use jiff::Timestamp;
 
@@ -18,18 +18,30 @@ pub(crate) async fn look_up(
     accounts: &Accounts,
     bucket: &BucketId,
     reference: KeyReference,
+    keys: &Keys,
 ) -> Result<UsedKey, CollectError> {
-    let (account, _) = place(&reference, bucket);
-    let resolved = match &reference {
+    let known = keys.resolved(&reference.within(&bucket.place()));
+    let resolved = known.get_or_try_init(|| resolve(accounts, bucket, &reference, keys)).await?.clone();
+    Ok(UsedKey { reference, resolved })
+}
+
+async fn resolve(
+    accounts: &Accounts,
+    bucket: &BucketId,
+    reference: &KeyReference,
+    keys: &Keys,
+) -> Result<Fact<ResolvedKey>, CollectError> {
+    let (account, _) = place(reference, bucket);
+    let resolved = match reference {
         KeyReference::Absent => Fact::Known(ResolvedKey::AwsManagedDefault),
         KeyReference::Unrecognised(_) => Fact::Known(ResolvedKey::Missing),
         // Only AWS makes such an alias, and no account but its own can use its key: there is nothing to look up.
         _ if reference.is_reserved_alias() && account != bucket.account() => {
             Fact::Known(ResolvedKey::AwsManagedDefault)
         }
-        _ => ask(accounts, bucket, &reference).await?,
+        _ => ask(accounts, bucket, reference).await?,
     };
-    Ok(UsedKey { reference, resolved: governed(accounts, bucket, resolved).await? })
+    governed(accounts, bucket, resolved, keys).await
 }
 
 /// Reads what the owner of a customer-managed key made of it.
@@ -37,10 +49,13 @@ async fn governed(
     accounts: &Accounts,
     bucket: &BucketId,
     resolved: Fact<ResolvedKey>,
+    keys: &Keys,
 ) -> Result<Fact<ResolvedKey>, CollectError> {
     match resolved {
         Fact::Known(ResolvedKey::Found(mut key)) if key.manager == KeyManager::Customer => {
-            key.governance = Some(governance::of_key(accounts, bucket, &key.arn).await?);
+            let known = keys.governed.cell(key.arn.clone());
+            let read = || governance::of_key(accounts, bucket, &key.arn);
+            key.governance = Some(known.get_or_try_init(read).await?.clone());
             Ok(Fact::Known(ResolvedKey::Found(key)))
         }
         resolved => Ok(resolved),
@@ -80,7 +95,7 @@ fn place<'a>(reference: &'a KeyReference, bucket: &'a BucketId) -> (&'a AccountI
 }
 
 async fn kms_of(accounts: &Accounts, account: &AccountId, region: &Region) -> Client {
-    Client::new(&accounts.config(account, region).await)
+    accounts.clients(&Place { account: account.clone(), region: region.clone() }).await.kms
 }
 
 /// A key of another account: asked there, with `kms`, and where cmkwatch is refused its role in that account or may not

@@ -10,10 +10,17 @@ mod encryption;
 mod error;
 mod governance;
 mod key;
+mod keys;
+mod listing;
+mod organization;
 #[cfg(test)]
 mod replay;
 mod tags;
 
 pub use accounts::Accounts;
-pub use bucket::{Collected, bucket};
+pub use bucket::{Beforehand, Collected, bucket};
 pub use error::CollectError;
+pub use keys::Keys;
+pub use listing::{Listed, Listing};
+pub use organization::active_accounts;
+pub use tags::of_many as tags_of_many;

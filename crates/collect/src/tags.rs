@@ -1,15 +1,31 @@
 //! The tags of a bucket.
 
 use crate::{
-    CollectError,
+    Accounts, CollectError,
     error::{Question, code},
 };
+use aws_sdk_resourcegroupstagging::Client as Tagging;
 use aws_sdk_s3::{Client, types::Tag};
-use facts::{BucketId, Fact, Tags};
+use facts::{BucketId, Fact, Place, Tags};
+use std::collections::HashMap;
 
 /// The bucket's tags by [GetBucketTagging](https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketTagging.html);
-/// none where there is no such bucket.
-pub(crate) async fn of_bucket(s3: &Client, id: &BucketId) -> Result<Option<Fact<Tags>>, CollectError> {
+/// none where there is no such bucket. Where its bucket policy refuses that, by the tagging API, which no bucket policy
+/// can refuse.
+pub(crate) async fn of_bucket(
+    s3: &Client,
+    tagging: &Tagging,
+    id: &BucketId,
+) -> Result<Option<Fact<Tags>>, CollectError> {
+    let told = by_bucket(s3, id).await?;
+    let Some(Fact::Unreadable(why)) = told else { return Ok(told) };
+    match in_bulk(tagging, &id.place(), &[id.arn()]).await? {
+        Fact::Known(mut found) => Ok(Some(Fact::Known(found.remove(&id.arn()).unwrap_or_default()))),
+        Fact::Unreadable(_) => Ok(Some(Fact::Unreadable(why))),
+    }
+}
+
+async fn by_bucket(s3: &Client, id: &BucketId) -> Result<Option<Fact<Tags>>, CollectError> {
     let request = s3.get_bucket_tagging().bucket(id.name().as_str()).expected_bucket_owner(id.account().as_str());
     match request.send().await {
         Ok(answer) => Ok(Some(Fact::Known(answer.tag_set.into_iter().map(pair).collect()))),
@@ -24,6 +40,49 @@ pub(crate) async fn of_bucket(s3: &Client, id: &BucketId) -> Result<Option<Fact<
     }
 }
 
+/// How many resources [GetResources](https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html)
+/// can be asked about at once.
+const AT_ONCE: usize = 100;
+
+/// The tags of many buckets of one place, by their ARNs; one that is missing has none, or had none a moment ago. 1 call for
+/// each 100.
+///
+/// # Errors
+/// A call that was not answered.
+pub async fn of_many(
+    accounts: &Accounts,
+    place: &Place,
+    buckets: &[String],
+) -> Result<Fact<HashMap<String, Tags>>, CollectError> {
+    let tagging = accounts.clients(place).await.tagging;
+    let mut found = HashMap::new();
+    for some in buckets.chunks(AT_ONCE) {
+        match in_bulk(&tagging, place, some).await? {
+            Fact::Known(tags) => found.extend(tags),
+            Fact::Unreadable(why) => return Ok(Fact::Unreadable(why)),
+        }
+    }
+    Ok(Fact::Known(found))
+}
+
+async fn in_bulk(
+    tagging: &Tagging,
+    place: &Place,
+    buckets: &[String],
+) -> Result<Fact<HashMap<String, Tags>>, CollectError> {
+    let question = Question { permission: "tag:GetResources", subject: format!("buckets of {place}") };
+    match tagging.get_resources().set_resource_arn_list(Some(buckets.to_vec())).send().await {
+        Ok(answer) => {
+            let listed = answer.resource_tag_mapping_list.unwrap_or_default().into_iter();
+            let tags = |list: Option<Vec<aws_sdk_resourcegroupstagging::types::Tag>>| {
+                list.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect()
+            };
+            Ok(Fact::Known(listed.filter_map(|of| Some((of.resource_arn?, tags(of.tags)))).collect()))
+        }
+        Err(error) => question.unanswered(error),
+    }
+}
+
 fn pair(Tag { key, value, .. }: Tag) -> (String, String) {
     (key, value)
 }
@@ -31,7 +90,7 @@ fn pair(Tag { key, value, .. }: Tag) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::{answer, bucket, s3_error};
+    use crate::replay::{answer, bucket, kms_error, s3_error};
     use aws_sdk_s3::config::http::HttpResponse;
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
 
@@ -39,7 +98,34 @@ mod tests {
         let rule = mock!(Client::get_bucket_tagging)
             .match_requests(|r| r.expected_bucket_owner() == Some("111111111111"))
             .then_http_response(response);
-        of_bucket(&mock_client!(aws_sdk_s3, RuleMode::MatchAny, [&rule]), &bucket()).await
+        by_bucket(&mock_client!(aws_sdk_s3, RuleMode::MatchAny, [&rule]), &bucket()).await
+    }
+
+    #[tokio::test]
+    async fn the_tags_of_many_come_by_arn() {
+        let arns = ["arn:aws:s3:::acme".to_owned(), "arn:aws:s3:::untagged".to_owned()];
+        let rule = mock!(Tagging::get_resources)
+            .match_requests(|request| request.resource_arn_list().len() == 2)
+            .then_http_response(|| answer(200, include_str!("../tests/answers/resources.json")));
+        let tagging = mock_client!(aws_sdk_resourcegroupstagging, RuleMode::MatchAny, [&rule]);
+        let Fact::Known(found) = in_bulk(&tagging, &bucket().place(), &arns).await.unwrap() else { panic!() };
+        let tags: Tags = [("data-classification".to_owned(), "restricted".to_owned())].into();
+        assert_eq!(found, [("arn:aws:s3:::acme".to_owned(), tags)].into());
+    }
+
+    #[tokio::test]
+    async fn what_the_bucket_refuses_the_tagging_api_may_tell() {
+        let refused = mock!(Client::get_bucket_tagging).then_http_response(|| s3_error(403, "AccessDenied"));
+        let s3 = mock_client!(aws_sdk_s3, RuleMode::MatchAny, [&refused]);
+        let told = mock!(Tagging::get_resources)
+            .then_http_response(|| answer(200, include_str!("../tests/answers/resources.json")));
+        let tagging = mock_client!(aws_sdk_resourcegroupstagging, RuleMode::MatchAny, [&told]);
+        let Some(Fact::Known(tags)) = of_bucket(&s3, &tagging, &bucket()).await.unwrap() else { panic!() };
+        assert_eq!(tags["data-classification"], "restricted");
+        let none = mock!(Tagging::get_resources).then_http_response(|| kms_error(400, "AccessDeniedException"));
+        let tagging = mock_client!(aws_sdk_resourcegroupstagging, RuleMode::MatchAny, [&none]);
+        let Some(Fact::Unreadable(why)) = of_bucket(&s3, &tagging, &bucket()).await.unwrap() else { panic!() };
+        assert_eq!(why.permission, "s3:GetBucketTagging");
     }
 
     #[tokio::test]

@@ -1,19 +1,19 @@
 //! Which controls there are, and what is to be said of each.
 
 use crate::{Class, Level, OrganizationId, Outcome, Severity, control};
-use facts::{AccountId, Bucket, KeyArn};
+use facts::{Account, AccountId, Bucket, KeyArn};
 use serde_json::Value;
 
 /// The longest text of a remediation, in characters:
 /// [ASFF](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_Recommendation.html).
 const LONGEST_REMEDIATION: usize = 512;
 
-/// One rule that a bucket must keep.
+/// One rule that a bucket or an account must keep.
 #[derive(Debug)]
 pub struct Control {
     /// The control's name everywhere: `encrypted-with-cmk`.
     pub slug: &'static str,
-    /// The lowest level that requires it.
+    /// The lowest level that requires it; for a rule about accounts the lowest of all, as it holds whatever the class.
     pub level: Level,
     /// How bad a failure is, unless the evidence makes it worse or better.
     pub severity: Severity,
@@ -33,8 +33,17 @@ pub struct Control {
     pub statement: Option<fn(&Subject) -> Option<Value>>,
     /// Whether a bucket that receives logs which cannot be written with a customer-managed key is let off.
     pub lets_off_log_buckets: bool,
-    /// The rule itself, for a bucket of a class.
-    pub check: fn(&Bucket, &Class) -> Outcome,
+    /// The rule itself.
+    pub rule: Rule,
+}
+
+/// What a control decides by.
+#[derive(Debug, Clone, Copy)]
+pub enum Rule {
+    /// A bucket, and its class.
+    Bucket(fn(&Bucket, &Class) -> Outcome),
+    /// An account in a region.
+    Account(fn(&Account) -> Outcome),
 }
 
 /// What a statement is made out to.
@@ -79,8 +88,16 @@ impl Control {
     }
 }
 
-/// Every control, lowest level first.
-pub const ALL: [&Control; 10] = [
+/// Every control, lowest level first: the one about accounts, and [those about buckets](OF_BUCKETS).
+pub const ALL: [&Control; 12] = {
+    let mut all = [&control::ACCOUNT_READABLE; 12];
+    let (_, buckets) = all.split_at_mut(1);
+    buckets.copy_from_slice(&OF_BUCKETS);
+    all
+};
+
+/// Every control that is about a bucket, lowest level first.
+pub const OF_BUCKETS: [&Control; 11] = [
     &control::ENCRYPTED_WITH_KMS,
     &control::ENCRYPTED_WITH_CMK,
     &control::KEY_USABLE,
@@ -91,6 +108,7 @@ pub const ALL: [&Control; 10] = [
     &control::SSEC_BLOCKED,
     &control::UPLOADS_USE_CMK,
     &control::TLS_ONLY,
+    &control::KEY_SERVES_ONE_CLASS,
 ];
 
 #[cfg(test)]

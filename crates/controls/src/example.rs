@@ -1,6 +1,6 @@
 //! Facts for the tables of the controls' tests: a bucket of account 111111111111 in us-east-1.
 
-use crate::{ALL, Class, Control, Outcome, Settings, judge};
+use crate::{Class, Control, OF_BUCKETS, Outcome, Settings, judge};
 use facts::{
     Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager, KeyState, ResolvedKey,
     Rotation, Tags, Unreadable, UsedKey,
@@ -27,7 +27,14 @@ pub(crate) fn bucket(encryption: Fact<DefaultEncryption>) -> Bucket {
     let id = BucketId::new("111111111111".parse().unwrap(), "us-east-1".parse().unwrap(), "acme".parse().unwrap());
     let encryption = encryption.map(|default| BucketEncryption { default, bucket_key: true, blocks_sse_c: true });
     let policy = Fact::Known(None);
-    Bucket { id: id.unwrap(), read_at: Timestamp::UNIX_EPOCH, tags: Fact::Known(Tags::new()), encryption, policy }
+    Bucket {
+        id: id.unwrap(),
+        read_at: Timestamp::UNIX_EPOCH,
+        tags: Fact::Known(Tags::new()),
+        encryption,
+        policy,
+        key_users: Some(Fact::Known(Vec::new())),
+    }
 }
 
 /// A customer-managed key that can be used.
@@ -60,6 +67,6 @@ pub(crate) fn denied(permission: &'static str) -> Unreadable {
 pub(crate) fn by_class(control: &Control, bucket: &Bucket, level: &str) -> Outcome {
     let settings = format!("classification = {{ tag = \"t\", default = \"all\" }}\nclass.all.level = \"{level}\"");
     let verdicts = judge(bucket, &settings.parse().unwrap()).verdicts;
-    let position = ALL.iter().position(|other| other.slug == control.slug).unwrap();
+    let position = OF_BUCKETS.iter().position(|other| other.slug == control.slug).unwrap();
     verdicts.into_iter().nth(position).unwrap().outcome
 }

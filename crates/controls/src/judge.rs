@@ -1,7 +1,10 @@
 //! All controls applied to one bucket, by what its class requires.
 
-use crate::{ALL, Class, Control, Exemption, Level, LogBuckets, Outcome, Settings, class::classify, log_delivery};
-use facts::{Bucket, Fact, Unreadable};
+use crate::{
+    Class, Control, Exemption, Level, LogBuckets, OF_BUCKETS, Outcome, Rule, Settings, class::classify, control,
+    log_delivery,
+};
+use facts::{Account, Bucket, Fact, Unreadable};
 use jiff::tz::TimeZone;
 
 /// What is to be said of one bucket.
@@ -11,8 +14,10 @@ pub struct Judgement {
     pub class: Fact<Class>,
     /// The highest level whose controls all hold, whatever the class requires; none where that cannot be said.
     pub reached: Option<Level>,
-    /// A verdict for each of [`ALL`], in that order.
+    /// A verdict for each of [`OF_BUCKETS`], in that order.
     pub verdicts: Vec<Verdict>,
+    /// True where a verdict or the level would be known if [`Bucket::key_users`] had been asked.
+    pub wants_key_users: bool,
 }
 
 /// What one control says of the bucket.
@@ -34,13 +39,36 @@ pub fn judge(bucket: &Bucket, settings: &Settings) -> Judgement {
         Fact::Known(class) => judge_as(bucket, class),
         Fact::Unreadable(why) => judge_as_any(bucket, settings, why),
     };
-    let verdicts = ALL.into_iter().zip(outcomes).map(|(control, outcome)| excepted(bucket, control, outcome, settings));
-    Judgement { reached, verdicts: verdicts.collect(), class }
+    let wants_key_users = wants_key_users(bucket, &class, reached, &outcomes);
+    let verdicts =
+        OF_BUCKETS.into_iter().zip(outcomes).map(|(control, outcome)| excepted(bucket, control, outcome, settings));
+    Judgement { reached, verdicts: verdicts.collect(), class, wants_key_users }
 }
 
-/// The level that a bucket reaches, and an outcome for each of [`ALL`], if it is of this class.
+/// Judges whether an account can be watched in a region.
+#[must_use]
+pub fn judge_account(account: &Account) -> Verdict {
+    let control = &control::ACCOUNT_READABLE;
+    Verdict { control, outcome: control::account_readable(account), lapsed: None }
+}
+
+fn apply(control: &Control, bucket: &Bucket, class: &Class) -> Outcome {
+    match control.rule {
+        Rule::Bucket(check) => check(bucket, class),
+        Rule::Account(_) => Outcome::NotApplicable("it is about accounts".into()),
+    }
+}
+
+/// That who else uses the key was not asked is no reason to leave anything open: it can be asked, if it decides.
+fn wants_key_users(bucket: &Bucket, class: &Fact<Class>, reached: Option<Level>, outcomes: &[Outcome]) -> bool {
+    let open = reached.is_none() || outcomes.last().is_some_and(|last| matches!(last, Outcome::Undetermined(_)));
+    let is_customers = control::found_key(bucket).is_some_and(|key| key.governance.is_some());
+    bucket.key_users.is_none() && is_customers && open && class.known().is_ok()
+}
+
+/// The level that a bucket reaches, and an outcome for each of [`OF_BUCKETS`], if it is of this class.
 fn judge_as(bucket: &Bucket, class: &Class) -> (Option<Level>, Vec<Outcome>) {
-    let outcomes: Vec<_> = ALL.iter().map(|control| (*control, (control.check)(bucket, class))).collect();
+    let outcomes: Vec<_> = OF_BUCKETS.iter().map(|control| (*control, apply(control, bucket, class))).collect();
     let reached = level_reached(&outcomes);
     let required = |(control, outcome)| required(bucket, control, outcome, class);
     (reached, outcomes.into_iter().map(required).collect())
@@ -53,7 +81,7 @@ fn judge_as_any(bucket: &Bucket, settings: &Settings, why: &Unreadable) -> (Opti
         let outcomes = outcomes.into_iter().zip(others).map(|(one, two)| agreed(one, &two, why));
         (reached.filter(|_| reached == other), outcomes.collect())
     });
-    agreed.unwrap_or_else(|| (None, ALL.iter().map(|_| Outcome::unreadable(why)).collect()))
+    agreed.unwrap_or_else(|| (None, OF_BUCKETS.iter().map(|_| Outcome::unreadable(why)).collect()))
 }
 
 fn agreed(one: Outcome, two: &Outcome, why: &Unreadable) -> Outcome {
@@ -163,19 +191,19 @@ mod tests {
     #[test]
     fn the_class_decides_which_controls_apply() {
         for (class, encryption, expected) in [
-            ("public", sse_s3(), "----------"),
-            ("public", cmk(), "----------"),
-            ("public", unreadable(), "----------"),
-            ("internal", sse_s3(), "F---------"),
-            ("internal", aws_managed(), "P---------"),
-            ("internal", unreadable(), "?---------"),
-            ("confidential", sse_s3(), "FF-----P--"),
-            ("confidential", aws_managed(), "PF----PP--"),
-            ("confidential", cmk(), "PPPPPPPP--"),
-            ("confidential", unreadable(), "????????--"),
-            ("restricted", cmk(), "PPPPPPPPFF"),
-            ("no such class", sse_s3(), "FF-----P--"),
-            ("Public", sse_s3(), "FF-----P--"),
+            ("public", sse_s3(), "-----------"),
+            ("public", cmk(), "-----------"),
+            ("public", unreadable(), "-----------"),
+            ("internal", sse_s3(), "F----------"),
+            ("internal", aws_managed(), "P----------"),
+            ("internal", unreadable(), "?----------"),
+            ("confidential", sse_s3(), "FF-----P---"),
+            ("confidential", aws_managed(), "PF----PP---"),
+            ("confidential", cmk(), "PPPPPPPP---"),
+            ("confidential", unreadable(), "????????---"),
+            ("restricted", cmk(), "PPPPPPPPFFP"),
+            ("no such class", sse_s3(), "FF-----P---"),
+            ("Public", sse_s3(), "FF-----P---"),
         ] {
             assert_eq!(letters(&judged(encryption.clone(), tagged(class))), expected, "{class} {encryption:?}");
         }
@@ -183,13 +211,14 @@ mod tests {
 
     #[test]
     fn without_the_tag_the_default_holds() {
-        assert_eq!(letters(&judged(sse_s3(), Fact::Known(Tags::new()))), "FF-----P--");
+        assert_eq!(letters(&judged(sse_s3(), Fact::Known(Tags::new()))), "FF-----P---");
     }
 
     #[test]
     fn with_tags_unread_nothing_passes_and_nothing_fails() {
         let tags = || Fact::Unreadable(denied("s3:GetBucketTagging"));
-        for (encryption, expected) in [(sse_s3(), "??-----?-?"), (cmk(), "??????????"), (unreadable(), "??????????")] {
+        for (encryption, expected) in [(sse_s3(), "??-----?-?-"), (cmk(), "???????????"), (unreadable(), "???????????")]
+        {
             assert_eq!(letters(&judged(encryption, tags())), expected);
         }
     }
@@ -198,7 +227,7 @@ mod tests {
     fn what_every_class_requires_is_judged_even_with_tags_unread() {
         let settings = SETTINGS.replace("\"sse-s3\"", "\"kms\"").parse().unwrap();
         let tags = Fact::Unreadable(denied("s3:GetBucketTagging"));
-        assert_eq!(letters(&judge(&Bucket { tags, ..bucket(sse_s3()) }, &settings)), "F?-----?-?");
+        assert_eq!(letters(&judge(&Bucket { tags, ..bucket(sse_s3()) }, &settings)), "F?-----?-?-");
     }
 
     #[test]
@@ -234,9 +263,13 @@ mod tests {
             (load_balancer.replace("127311923021", "111111111111"), false),
         ] {
             let (bucket, settings) = (with_policy(sse_s3(), &policy), SETTINGS.parse().unwrap());
-            assert_eq!(letters(&judge(&bucket, &settings)), if off { "-------P-F" } else { "FF-----P-F" }, "{policy}");
+            assert_eq!(
+                letters(&judge(&bucket, &settings)),
+                if off { "-------P-F-" } else { "FF-----P-F-" },
+                "{policy}"
+            );
             let checked = SETTINGS.replace("\"confidential\" }", "\"confidential\", log-buckets = \"check\" }");
-            assert_eq!(letters(&judge(&bucket, &checked.parse().unwrap())), "FF-----P-F", "{policy}");
+            assert_eq!(letters(&judge(&bucket, &checked.parse().unwrap())), "FF-----P-F-", "{policy}");
         }
     }
 
@@ -244,8 +277,8 @@ mod tests {
     fn with_the_policy_unread_a_failure_may_be_one_that_is_let_off() {
         let policy = || Fact::Unreadable(denied("s3:GetBucketPolicy"));
         let unread = |encryption| Bucket { policy: policy(), tags: tagged("restricted"), ..bucket(encryption) };
-        assert_eq!(letters(&judge(&unread(sse_s3()), &SETTINGS.parse().unwrap())), "??-----P-?");
-        assert_eq!(letters(&judge(&unread(cmk()), &SETTINGS.parse().unwrap())), "PPPPPPPP??");
+        assert_eq!(letters(&judge(&unread(sse_s3()), &SETTINGS.parse().unwrap())), "??-----P-?-");
+        assert_eq!(letters(&judge(&unread(cmk()), &SETTINGS.parse().unwrap())), "PPPPPPPP??P");
     }
 
     #[test]
@@ -256,13 +289,13 @@ mod tests {
             judge(&bucket(sse_s3()), &text.parse().unwrap())
         };
         // The facts are of 1970-01-01.
-        assert_eq!(letters(&exempt("1970-01-01", "")), "----------");
+        assert_eq!(letters(&exempt("1970-01-01", "")), "-----------");
         let over = exempt("1969-12-31", "");
-        assert_eq!(letters(&over), "FF-----P--");
+        assert_eq!(letters(&over), "FF-----P---");
         assert_eq!(over.verdicts[0].lapsed.as_ref().unwrap().reason, "SEC-142");
-        assert_eq!(letters(&exempt("1970-01-01", "controls = [\"encrypted-with-cmk\"]")), "F------P--");
-        assert_eq!(letters(&exempt("1970-01-01", "accounts = [\"222222222222\"]")), "FF-----P--");
-        assert_eq!(letters(&exempt("1970-01-01", "accounts = [\"111111111111\"]")), "----------");
+        assert_eq!(letters(&exempt("1970-01-01", "controls = [\"encrypted-with-cmk\"]")), "F------P---");
+        assert_eq!(letters(&exempt("1970-01-01", "accounts = [\"222222222222\"]")), "FF-----P---");
+        assert_eq!(letters(&exempt("1970-01-01", "accounts = [\"111111111111\"]")), "-----------");
         let reason = exempt("1970-01-01", "").verdicts.remove(0).outcome;
         assert_eq!(reason, Outcome::NotApplicable("exempt until 1970-01-01: SEC-142".into()));
     }
@@ -272,7 +305,7 @@ mod tests {
         let entry = |until: &str| format!("[[exempt]]\nbuckets = \"acme\"\nreason = \"r\"\nuntil = {until}\n");
         let text = format!("{SETTINGS}\n{}{}", entry("1969-01-01"), entry("1971-01-01"));
         let judgement = judge(&bucket(sse_s3()), &text.parse().unwrap());
-        assert_eq!(letters(&judgement), "----------");
+        assert_eq!(letters(&judgement), "-----------");
         assert!(judgement.verdicts.iter().all(|verdict| verdict.lapsed.is_none()));
     }
 }

@@ -19,8 +19,8 @@ mod policy;
 mod settings;
 mod unrefused;
 
-pub use catalogue::{ALL, Control, Subject};
-pub use judge::{Judgement, Verdict, judge};
+pub use catalogue::{ALL, Control, OF_BUCKETS, Rule, Subject};
+pub use judge::{Judgement, Verdict, judge, judge_account};
 pub use key_use::{How, Use};
 pub use level::Level;
 pub use outcome::{Evidence, Outcome, Severity, Shortfall};

@@ -3,8 +3,8 @@
 
 use controls::{Outcome, Settings, judge};
 use facts::{
-    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager, KeyState, PolicyDocument,
-    ResolvedKey, Rotation, Tags, Unreadable, UsedKey,
+    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager, KeyState, KeyUser,
+    PolicyDocument, ResolvedKey, Rotation, Tags, Unreadable, UsedKey,
 };
 use jiff::Timestamp;
 use proptest::{prelude::*, sample::select};
@@ -44,6 +44,7 @@ struct Facts {
     key_policy: &'static str,
     rotation: Rotation,
     state: KeyState,
+    users: Vec<KeyUser>,
 }
 
 /// Which of them cannot be.
@@ -55,6 +56,7 @@ struct Refused {
     key: bool,
     key_policy: bool,
     rotation: bool,
+    users: bool,
 }
 
 fn facts() -> impl Strategy<Value = Facts> {
@@ -67,9 +69,10 @@ fn facts() -> impl Strategy<Value = Facts> {
     );
     let rotations = [Rotation::Off, Rotation::Unsupported, Rotation::Every(365), Rotation::Every(999)];
     let states = vec![KeyState::Enabled, KeyState::Disabled, KeyState::PendingDeletion(None)];
-    let of_key = (select(&KEY_POLICIES[..]), select(rotations.to_vec()), select(states));
+    let users = proptest::collection::vec(select(&[None, Some("cmk"), Some("enforced")][..]), 0..3);
+    let of_key = (select(&KEY_POLICIES[..]), select(rotations.to_vec()), select(states), users);
     (of_bucket, of_key).prop_map(
-        |((class, default, bucket_key, blocks_sse_c, policy), (key_policy, rotation, state))| Facts {
+        |((class, default, bucket_key, blocks_sse_c, policy), (key_policy, rotation, state, users))| Facts {
             class,
             default,
             bucket_key,
@@ -78,20 +81,27 @@ fn facts() -> impl Strategy<Value = Facts> {
             key_policy,
             rotation,
             state,
+            users: users.into_iter().map(user).collect(),
         },
     )
 }
 
+fn user(class: Option<&str>) -> KeyUser {
+    let bucket = BucketId::new("222222222222".parse().unwrap(), "us-east-1".parse().unwrap(), "other".parse().unwrap());
+    KeyUser { bucket: bucket.unwrap(), class: class.map(str::to_owned) }
+}
+
 fn refused() -> impl Strategy<Value = Refused> {
     let some = || prop::bool::weighted(0.3);
-    (some(), some(), some(), some(), some(), some()).prop_map(
-        |(tags, encryption, policy, key, key_policy, rotation)| Refused {
+    (some(), some(), some(), some(), some(), some(), some()).prop_map(
+        |(tags, encryption, policy, key, key_policy, rotation, users)| Refused {
             tags,
             encryption,
             policy,
             key,
             key_policy,
             rotation,
+            users,
         },
     )
 }
@@ -133,6 +143,7 @@ fn bucket(facts: &Facts, refused: Refused) -> Bucket {
         tags: read(tags, refused.tags),
         encryption: read(BucketEncryption { default, bucket_key, blocks_sse_c }, refused.encryption),
         policy: read(facts.policy.map(document), refused.policy),
+        key_users: Some(read(facts.users.clone(), refused.users)),
     }
 }
 
@@ -152,7 +163,7 @@ proptest! {
     #[test]
     fn what_could_not_be_read_neither_passes_nor_fails(facts in facts(), refused in refused()) {
         const NOTHING: Refused =
-            Refused { tags: false, encryption: false, policy: false, key: false, key_policy: false, rotation: false };
+            Refused { tags: false, encryption: false, policy: false, key: false, key_policy: false, rotation: false, users: false };
         let settings: Settings = SETTINGS.parse().unwrap();
         let (all, some) = (judge(&bucket(&facts, NOTHING), &settings), judge(&bucket(&facts, refused), &settings));
         for (whole, partial) in all.verdicts.iter().zip(&some.verdicts) {

@@ -1,6 +1,6 @@
 //! Everything that was read of one bucket.
 
-use crate::{BucketEncryption, BucketId, Fact, PolicyDocument};
+use crate::{BucketEncryption, BucketId, Fact, KeyUser, PolicyDocument};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -20,4 +20,7 @@ pub struct Bucket {
     pub encryption: Fact<BucketEncryption>,
     /// The bucket policy; no policy at all is `Known` and none.
     pub policy: Fact<Option<PolicyDocument>>,
+    /// The other buckets that use the key of the default encryption, as their findings tell; none where that was not asked,
+    /// because nothing depends on it.
+    pub key_users: Option<Fact<Vec<KeyUser>>>,
 }

@@ -1,6 +1,6 @@
 //! Which bucket, of which account, in which region.
 
-use crate::{AccountId, BucketName, Malformed, Region};
+use crate::{AccountId, BucketName, Malformed, Place, Region};
 use std::fmt;
 
 /// A bucket with the account that owns it and the region that it lies in.
@@ -33,6 +33,12 @@ impl BucketId {
     #[must_use]
     pub fn region(&self) -> &Region {
         &self.region
+    }
+
+    /// The account and the region.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place { account: self.account.clone(), region: self.region.clone() }
     }
 
     /// The bucket's name.

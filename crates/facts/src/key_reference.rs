@@ -1,6 +1,6 @@
 //! The ways in which a bucket's default encryption can name its key.
 
-use crate::{AccountId, AliasArn, KeyArn, Region, key_arn};
+use crate::{AccountId, AliasArn, KeyArn, Place, Region, key_arn};
 use std::{convert::Infallible, fmt, str::FromStr};
 
 /// The key of a bucket's default encryption, as its `KMSMasterKeyID` spells it.
@@ -42,6 +42,17 @@ impl KeyReference {
             Self::Arn(arn) => Some((arn.account(), arn.region())),
             Self::AliasArn(arn) => Some((arn.account(), arn.region())),
             Self::Absent | Self::Id(_) | Self::AliasName(_) | Self::Unrecognised(_) => None,
+        }
+    }
+
+    /// The same key or alias by its ARN, as a bucket of this place means it; what can name no key stays as it is.
+    #[must_use]
+    pub fn within(&self, Place { account, region }: &Place) -> Self {
+        let arn = |resource: &str| format!("arn:{}:kms:{region}:{account}:{resource}", region.partition());
+        match self {
+            Self::Id(id) => arn(&format!("key/{id}")).parse().map_or_else(|_| self.clone(), Self::Arn),
+            Self::AliasName(alias) => arn(alias).parse().map_or_else(|_| self.clone(), Self::AliasArn),
+            Self::Absent | Self::Arn(_) | Self::AliasArn(_) | Self::Unrecognised(_) => self.clone(),
         }
     }
 
@@ -114,6 +125,20 @@ mod tests {
         assert!(parse("arn:aws:kms:us-east-1:123456789012:alias/aws/s3").is_reserved_alias());
         assert!(!parse("alias/awsome/s3").is_reserved_alias());
         assert!(!parse("aws/s3").is_reserved_alias());
+    }
+
+    #[test]
+    fn a_bare_name_has_its_meaning_where_the_bucket_lies() {
+        let place = Place { account: "123456789012".parse().unwrap(), region: "us-east-1".parse().unwrap() };
+        for (reference, meant) in [
+            ("", ""),
+            ("1234", "arn:aws:kms:us-east-1:123456789012:key/1234"),
+            ("alias/acme", "arn:aws:kms:us-east-1:123456789012:alias/acme"),
+            ("arn:aws:kms:eu-west-1:222222222222:key/1", "arn:aws:kms:eu-west-1:222222222222:key/1"),
+            ("alias/", "alias/"),
+        ] {
+            assert_eq!(parse(reference).within(&place).to_string(), meant);
+        }
     }
 
     #[test]

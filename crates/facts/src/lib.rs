@@ -7,6 +7,7 @@
 //! This crate knows no rule: whether a fact is good or bad is for `controls` to say. It reads nothing: that is for
 //! `collect`.
 
+mod account;
 mod account_id;
 mod bucket;
 mod bucket_id;
@@ -16,18 +17,23 @@ mod fact;
 mod key;
 mod key_arn;
 mod key_reference;
+mod key_user;
+mod place;
 mod policy;
 mod region;
 
+pub use account::Account;
 pub use account_id::AccountId;
 pub use bucket::{Bucket, Tags};
 pub use bucket_id::BucketId;
-pub use bucket_name::BucketName;
+pub use bucket_name::{BucketName, NamePrefix};
 pub use encryption::{Algorithm, BucketEncryption, DefaultEncryption, EncryptionRule};
 pub use fact::{Fact, Unreadable};
 pub use key::{Governance, Key, KeyManager, KeyState, ResolvedKey, Rotation, UsedKey};
 pub use key_arn::{AliasArn, KeyArn};
 pub use key_reference::KeyReference;
+pub use key_user::KeyUser;
+pub use place::Place;
 pub use policy::PolicyDocument;
 pub use region::Region;
 

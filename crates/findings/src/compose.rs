@@ -1,52 +1,79 @@
 //! The words of a finding: what was judged, said to a person.
 
 use crate::{
-    Compliance, Finding, Observation, Reason, RecordState, Resource, Workflow, digest, fields, id, plain, text,
+    About, Compliance, Finding, Observation, Reason, RecordState, Resource, Workflow, digest, fields, plain, text,
 };
 use controls::{Evidence, Exemption, Outcome, Severity, Shortfall, Subject, Verdict};
-use facts::{Bucket, Fact, KeyReference, ResolvedKey, UsedKey};
+use facts::{Account, Bucket, Fact, KeyReference, Place, ResolvedKey, UsedKey};
+use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The longest value of a single fact in a text, in characters; longer ones come from outside and are cut.
 const LONGEST_FACT: usize = 300;
 
-/// The finding for a verdict, as if there had been none before; none for a control that does not apply.
+/// The finding for a verdict about a bucket, as if there had been none before; none for a control that does not apply.
 pub(crate) fn compose(observation: &Observation<'_>, verdict: &Verdict) -> Option<Finding> {
+    let bucket = observation.bucket;
+    let about = About::Bucket(bucket.id.clone());
+    let mut finding = draft(about, observation.hub, verdict, bucket.read_at, &subject_of(observation))?;
+    finding.resources = resources(bucket);
+    finding.remediation = text::cut(&verdict.control.remedy(&statement_subject(observation)), 512);
+    finding.product_fields.extend(bucket_fields(observation));
+    Some(sealed(finding))
+}
+
+/// The finding for the verdict about an account, to stand in `hub`.
+pub(crate) fn compose_account(account: &Account, hub: &Place, verdict: &Verdict) -> Option<Finding> {
+    let about = About::Account(account.place.clone());
+    let subject = format!("Account {} in region {}", account.place.account, account.place.region);
+    let mut finding = draft(about, hub, verdict, account.read_at, &subject)?;
+    finding.resources = vec![Resource::Account(format!("AWS::::Account:{}", account.place.account))];
+    Some(sealed(finding))
+}
+
+fn sealed(mut finding: Finding) -> Finding {
+    let digest = digest::digest(&finding);
+    finding.product_fields.insert(fields::DIGEST.to_owned(), digest);
+    finding
+}
+
+/// What a finding says whatever it is about; `subject` begins its description.
+fn draft(about: About, hub: &Place, verdict: &Verdict, read_at: Timestamp, subject: &str) -> Option<Finding> {
     let (compliance, severity) = match &verdict.outcome {
         Outcome::Passed(_) => (Compliance::Passed, Severity::Informational),
         Outcome::Failed { severity, .. } => (Compliance::Failed, *severity),
         Outcome::Undetermined(_) => (Compliance::Warning, verdict.control.severity),
         Outcome::NotApplicable(_) => return None,
     };
-    let (control, bucket) = (verdict.control, observation.bucket);
-    let mut finding = Finding {
-        id: id(&bucket.id, control.slug),
-        bucket: bucket.id.clone(),
+    let control = verdict.control;
+    let evidence = (fields::EVIDENCE.to_owned(), evidence_json(&verdict.outcome));
+    let version = (fields::VERSION.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    Some(Finding {
+        id: about.id(control.slug),
+        about,
+        place: hub.clone(),
         generator_id: format!("cmkwatch/{}", control.slug),
         title: text::cut(control.title, 256),
-        description: description(observation, verdict),
+        description: description(subject, verdict),
         severity,
         compliance,
         reasons: reasons(&verdict.outcome),
         requirements: control.requirements.iter().map(|&requirement| requirement.to_owned()).collect(),
-        remediation: text::cut(&control.remedy(&subject(observation)), 512),
+        remediation: text::cut(control.remediation, 512),
         reference: control.reference.to_owned(),
-        resources: resources(bucket),
-        product_fields: product_fields(observation, &verdict.outcome),
+        resources: Vec::new(),
+        product_fields: [evidence, version].into(),
         record_state: RecordState::Active,
-        created_at: bucket.read_at,
-        first_observed_at: bucket.read_at,
-        updated_at: bucket.read_at,
+        created_at: read_at,
+        first_observed_at: read_at,
+        updated_at: read_at,
         workflow: if compliance == Compliance::Passed { Workflow::Resolved } else { Workflow::New },
-    };
-    let digest = digest::digest(&finding);
-    finding.product_fields.insert(fields::DIGEST.to_owned(), digest);
-    Some(finding)
+    })
 }
 
 /// What a remedy is made out to.
-fn subject(observation: &Observation<'_>) -> Subject {
+fn statement_subject(observation: &Observation<'_>) -> Subject {
     let subject = Subject::of(observation.bucket);
     match &observation.judgement.class {
         Fact::Known(class) => subject.trusting(class),
@@ -54,12 +81,15 @@ fn subject(observation: &Observation<'_>) -> Subject {
     }
 }
 
-fn description(observation: &Observation<'_>, verdict: &Verdict) -> String {
+fn subject_of(observation: &Observation<'_>) -> String {
     let name = observation.bucket.id.name();
-    let subject = match &observation.judgement.class {
+    match &observation.judgement.class {
         Fact::Known(class) => format!("Bucket {name} (class {}, which requires level {})", class.name, class.level),
         Fact::Unreadable(_) => format!("Bucket {name} (its class could not be read)"),
-    };
+    }
+}
+
+fn description(subject: &str, verdict: &Verdict) -> String {
     let said = match &verdict.outcome {
         Outcome::Passed(evidence) => join(evidence, |e| format!("{} is {}, as required.", e.fact, value(e))),
         Outcome::Failed { evidence, .. } => format!("{}. {}", join(evidence, sentence), verdict.control.why),
@@ -122,35 +152,40 @@ fn reason(shortfall: &Shortfall) -> Reason {
 }
 
 fn resources(bucket: &Bucket) -> Vec<Resource> {
-    let key = bucket.encryption.known().ok().and_then(|encryption| encryption.default.key()).and_then(key_arn);
+    let key = used_key(bucket).and_then(|key| key_arn(key, &bucket.id.place()));
     std::iter::once(Resource::Bucket(bucket.id.arn())).chain(key.map(Resource::Key)).collect()
 }
 
-/// The ARN of a key that was found, or of one that was named by its ARN and could not be: an event of that key must lead
-/// to this bucket too.
-fn key_arn(key: &UsedKey) -> Option<String> {
-    match (&key.resolved, &key.reference) {
+fn used_key(bucket: &Bucket) -> Option<&UsedKey> {
+    bucket.encryption.known().ok()?.default.key()
+}
+
+/// The ARN of a key that was found, or of one that was named and could not be: an event of that key must lead to this
+/// bucket too.
+fn key_arn(key: &UsedKey, place: &Place) -> Option<String> {
+    match (&key.resolved, key.reference.within(place)) {
         (Fact::Known(ResolvedKey::Found(found)), _) => Some(found.arn.to_string()),
         (_, KeyReference::Arn(arn)) => Some(arn.to_string()),
         _ => None,
     }
 }
 
-fn product_fields(observation: &Observation<'_>, outcome: &Outcome) -> BTreeMap<String, String> {
+fn key_alias(bucket: &Bucket) -> Option<String> {
+    match used_key(bucket)?.reference.within(&bucket.id.place()) {
+        KeyReference::AliasArn(arn) => Some(arn.to_string()),
+        _ => None,
+    }
+}
+
+fn bucket_fields(observation: &Observation<'_>) -> BTreeMap<String, String> {
     let (class, required) = match &observation.judgement.class {
         Fact::Known(class) => (class.name.as_str(), class.level.as_str()),
-        Fact::Unreadable(_) => ("unreadable", "unreadable"),
+        Fact::Unreadable(_) => (fields::UNREADABLE, fields::UNREADABLE),
     };
     let reached = observation.judgement.reached.map_or("undetermined", |level| level.as_str());
-    [
-        (fields::CLASS, class.to_owned()),
-        (fields::LEVEL_REQUIRED, required.to_owned()),
-        (fields::LEVEL_REACHED, reached.to_owned()),
-        (fields::EVIDENCE, evidence_json(outcome)),
-        (fields::VERSION, env!("CARGO_PKG_VERSION").to_owned()),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .into()
+    let known = [(fields::CLASS, class), (fields::LEVEL_REQUIRED, required), (fields::LEVEL_REACHED, reached)];
+    let alias = key_alias(observation.bucket).map(|alias| (fields::KEY_ALIAS.to_owned(), alias));
+    known.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().chain(alias).collect()
 }
 
 /// The evidence as JSON; what does not fit into a field is left out from the end, whole entries at a time.

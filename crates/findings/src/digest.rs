@@ -22,5 +22,9 @@ pub(crate) fn digest(finding: &Finding) -> String {
     for key in COVERED {
         add(finding.product_fields.get(key).map_or("", String::as_str));
     }
+    // The alias, where there is one: so that the digests of those before it was covered stay what they were.
+    if let Some(alias) = finding.product_fields.get(fields::KEY_ALIAS) {
+        add(alias);
+    }
     hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

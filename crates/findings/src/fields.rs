@@ -6,6 +6,14 @@ pub const CLASS: &str = "cmkwatch/class";
 pub const LEVEL_REQUIRED: &str = "cmkwatch/level-required";
 /// The highest level whose controls all hold.
 pub const LEVEL_REACHED: &str = "cmkwatch/level-reached";
+/// What stands for the class and the level of a bucket whose tags could not be read.
+pub const UNREADABLE: &str = "unreadable";
+/// The ARN of the alias by which the bucket names its key: this is the index from aliases to buckets.
+pub const KEY_ALIAS: &str = "cmkwatch/key-alias";
+/// The account of what the finding is about, where it stands in the Security Hub of another.
+pub const OWNER_ACCOUNT: &str = "cmkwatch/owner-account";
+/// The region of what the finding is about, where it stands in the Security Hub of another account.
+pub const OWNER_REGION: &str = "cmkwatch/owner-region";
 /// What happened to the finding since the import before; alerts are made from it.
 pub const TRANSITION: &str = "cmkwatch/transition";
 /// When that was seen.

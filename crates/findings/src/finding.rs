@@ -1,7 +1,8 @@
 //! A finding, as far as cmkwatch has a say in it.
 
+use crate::About;
 use controls::Severity;
-use facts::BucketId;
+use facts::Place;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -11,10 +12,12 @@ pub const TYPE: &str = "Software and Configuration Checks/AWS Security Best Prac
 /// A finding in the terms of [ASFF](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings-format.html).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// See [`id`].
+    /// See [`About::id`].
     pub id: String,
-    /// The bucket; its owner and its region are where the finding is imported.
-    pub bucket: BucketId,
+    /// What it is about.
+    pub about: About,
+    /// Whose Security Hub it stands in: that of the place that it is about, or, where that is not enabled, the hub's own.
+    pub place: Place,
     /// `cmkwatch/` and the control's slug.
     pub generator_id: String,
     /// At most 256 characters.
@@ -33,7 +36,7 @@ pub struct Finding {
     pub remediation: String,
     /// Where to read more.
     pub reference: String,
-    /// The bucket, and the key where it is known.
+    /// The bucket, and the key where it is known; or the account.
     pub resources: Vec<Resource>,
     /// See [`crate::fields`].
     pub product_fields: BTreeMap<String, String>,
@@ -89,6 +92,8 @@ pub enum Resource {
     Bucket(String),
     /// The key, by its ARN: this is the index from keys to buckets.
     Key(String),
+    /// The account, as ASFF [writes it](https://docs.aws.amazon.com/securityhub/latest/userguide/asff-resources-attributes.html).
+    Account(String),
 }
 
 impl Resource {
@@ -98,6 +103,7 @@ impl Resource {
         match self {
             Self::Bucket(_) => "AwsS3Bucket",
             Self::Key(_) => "AwsKmsKey",
+            Self::Account(_) => "AwsAccount",
         }
     }
 
@@ -105,7 +111,7 @@ impl Resource {
     #[must_use]
     pub fn arn(&self) -> &str {
         match self {
-            Self::Bucket(arn) | Self::Key(arn) => arn,
+            Self::Bucket(arn) | Self::Key(arn) | Self::Account(arn) => arn,
         }
     }
 }
@@ -130,16 +136,4 @@ pub enum Workflow {
     Suppressed,
     /// There is nothing left to do.
     Resolved,
-}
-
-/// The id of the finding that a control makes for a bucket: `cmkwatch/aws/123456789012/us-east-1/acme-data/key-usable`.
-#[must_use]
-pub fn id(bucket: &BucketId, slug: &str) -> String {
-    format!("{}{slug}", id_prefix(bucket))
-}
-
-/// What the ids of all findings of a bucket begin with, and those of no other: a bucket's name holds no slash.
-#[must_use]
-pub fn id_prefix(bucket: &BucketId) -> String {
-    format!("cmkwatch/{}/{bucket}/", bucket.region().partition())
 }

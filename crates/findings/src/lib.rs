@@ -4,17 +4,21 @@
 //! [`plan()`] compares it with what was judged now and says what must be imported and which workflow
 //! statuses must be set; [`plan_gone`] does so for a bucket that is no more, and [`plan_again`] once a plan was carried out. None talks to AWS: that is for `publish`.
 
+mod about;
 mod actor;
 mod compose;
 mod digest;
 pub mod fields;
 mod finding;
+mod key_use;
 mod plan;
 mod text;
 mod transition;
 
+pub use about::{About, place_prefix};
 pub use actor::Actor;
-pub use finding::{Compliance, Finding, Reason, RecordState, Resource, TYPE, Workflow, id, id_prefix};
-pub use plan::{Observation, Plan, after, latest, plan, plan_again, plan_gone};
+pub use finding::{Compliance, Finding, Reason, RecordState, Resource, TYPE, Workflow};
+pub use key_use::{KeyUse, key_uses};
+pub use plan::{Observation, Plan, after, latest, plan, plan_account, plan_again, plan_gone};
 pub use text::plain;
 pub use transition::Transition;

@@ -1,8 +1,8 @@
 //! What must be imported, given what stands.
 
-use crate::{Actor, Compliance, Finding, RecordState, Transition, Workflow, compose, fields, id, text};
+use crate::{About, Actor, Compliance, Finding, RecordState, Transition, Workflow, compose, fields, text};
 use controls::{Judgement, Outcome, Settings, Verdict};
-use facts::{Bucket, BucketId};
+use facts::{Account, Bucket, BucketId, Place};
 use jiff::{SignedDuration, Timestamp};
 
 /// A bucket, read and judged.
@@ -16,6 +16,8 @@ pub struct Observation<'a> {
     pub actor: Option<&'a Actor>,
     /// What the organization requires.
     pub settings: &'a Settings,
+    /// Whose Security Hub the findings are to stand in.
+    pub hub: &'a Place,
 }
 
 /// What Security Hub must be told of one bucket, in this order; nothing, where nothing changed.
@@ -33,23 +35,40 @@ pub struct Plan {
     pub resolve: Vec<String>,
 }
 
-/// Compares what was judged with what stands, control by control. `standing` is every finding of the bucket.
+/// Compares what was judged with what stands, control by control. `standing` is every finding of the bucket; those that stand
+/// in another Security Hub than they are to are made anew in the right one, and archived where they are.
 #[must_use]
 pub fn plan(observation: &Observation<'_>, standing: &[Finding]) -> Plan {
     let mut plan = Plan::default();
-    let read_at = observation.bucket.read_at;
-    let mut known = Vec::new();
+    let (about, look) = (About::Bucket(observation.bucket.id.clone()), Look::of(observation));
     for verdict in &observation.judgement.verdicts {
-        let id = id(&observation.bucket.id, verdict.control.slug);
-        let before = standing.iter().find(|finding| finding.id == id);
-        if before.is_none_or(|before| before.updated_at < read_at) {
-            plan.add(observation, verdict, before);
-        }
-        known.push(id);
+        let now = compose::compose(observation, verdict);
+        plan.add(&look, &about.id(verdict.control.slug), &verdict.outcome, now, standing);
     }
-    let retired = standing.iter().filter(|finding| !known.contains(&finding.id));
-    plan.import
-        .extend(retired.filter_map(|finding| archived(finding, read_at, "cmkwatch no longer has this control", None)));
+    let known: Vec<_> = observation.judgement.verdicts.iter().map(|v| about.id(v.control.slug)).collect();
+    let (here, elsewhere): (Vec<_>, Vec<_>) = standing.iter().partition(|finding| finding.place == *look.hub);
+    let retired = here.into_iter().filter(|finding| !known.contains(&finding.id));
+    let because = "cmkwatch no longer has this control";
+    plan.import.extend(retired.filter_map(|finding| archived(finding, look.read_at, because, None)));
+    let moved = format!("it stands in the Security Hub of {} now", look.hub);
+    plan.import.extend(elsewhere.into_iter().filter_map(|finding| archived(finding, look.read_at, &moved, None)));
+    plan
+}
+
+/// Compares the verdict about an account with its finding in `hub`, if one stands there.
+#[must_use]
+pub fn plan_account(
+    account: &Account,
+    verdict: &Verdict,
+    settings: &Settings,
+    hub: &Place,
+    standing: &[Finding],
+) -> Plan {
+    let mut plan = Plan::default();
+    let look = Look { read_at: account.read_at, actor: None, settings, hub };
+    let now = compose::compose_account(account, hub, verdict);
+    let id = About::Account(account.place.clone()).id(verdict.control.slug);
+    plan.add(&look, &id, &verdict.outcome, now, standing);
     plan
 }
 
@@ -85,7 +104,7 @@ pub fn plan_again(observation: &Observation<'_>, standing: &[Finding], carried_o
 #[must_use]
 pub fn latest(mut standing: Vec<Finding>, others: Vec<Finding>) -> Vec<Finding> {
     for other in others {
-        match standing.iter_mut().find(|finding| finding.id == other.id) {
+        match standing.iter_mut().find(|finding| is_same(finding, &other)) {
             None => standing.push(other),
             Some(finding) if finding.updated_at < other.updated_at => *finding = other,
             Some(_) => {}
@@ -100,7 +119,7 @@ pub fn latest(mut standing: Vec<Finding>, others: Vec<Finding>) -> Vec<Finding> 
 pub fn after(mut standing: Vec<Finding>, plan: &Plan) -> Vec<Finding> {
     set_workflow(&mut standing, &plan.reopen, Workflow::New);
     for finding in &plan.import {
-        match standing.iter_mut().find(|before| before.id == finding.id) {
+        match standing.iter_mut().find(|before| is_same(before, finding)) {
             None => standing.push(finding.clone()),
             Some(before) if before.updated_at < finding.updated_at => {
                 *before = Finding { workflow: workflow_after(before, finding), ..finding.clone() };
@@ -110,6 +129,10 @@ pub fn after(mut standing: Vec<Finding>, plan: &Plan) -> Vec<Finding> {
     }
     set_workflow(&mut standing, &plan.resolve, Workflow::Resolved);
     standing
+}
+
+fn is_same(one: &Finding, other: &Finding) -> bool {
+    one.id == other.id && one.place == other.place
 }
 
 fn set_workflow(standing: &mut [Finding], ids: &[String], workflow: Workflow) {
@@ -132,28 +155,73 @@ impl Plan {
         self.reopen.is_empty() && self.import.is_empty() && self.resolve.is_empty()
     }
 
-    /// Adds what one verdict asks for; `before` is older than the observation.
-    fn add(&mut self, observation: &Observation<'_>, verdict: &Verdict, before: Option<&Finding>) {
-        if let Outcome::NotApplicable(why) = &verdict.outcome {
-            let archived = before.and_then(|b| archived(b, observation.bucket.read_at, why, observation.actor));
-            self.import.extend(archived);
+    /// Adds what one verdict asks for: `now` is the finding that it makes, none where the control does not apply.
+    fn add(&mut self, look: &Look<'_>, id: &str, outcome: &Outcome, now: Option<Finding>, standing: &[Finding]) {
+        let before = before(standing, id, look.hub);
+        if before.is_some_and(|before| before.updated_at >= look.read_at) {
             return;
         }
-        let Some(mut now) = compose::compose(observation, verdict) else { return };
-        if !is_wanted(observation.settings, &now, before) {
+        let Some(mut now) = now else {
+            let Outcome::NotApplicable(why) = outcome else { return };
+            self.import.extend(before.and_then(|before| archived(before, look.read_at, why, look.actor)));
+            return;
+        };
+        if !is_wanted(look.settings, &now, before) {
             return;
         }
         let transition = Transition::between(before, &now);
+        let moves = before.is_some_and(|before| before.place != *look.hub);
         if let Some(before) = before {
-            self.reopen.extend(must_reopen(before, transition).then(|| now.id.clone()));
-            self.resolve.extend(must_resolve(before, &now).then(|| now.id.clone()));
             inherit(before, &mut now, transition);
+            if moves {
+                settle_in(before, &mut now, transition);
+            } else {
+                self.reopen.extend(must_reopen(before, transition).then(|| now.id.clone()));
+                self.resolve.extend(must_resolve(before, &now).then(|| now.id.clone()));
+            }
         }
-        if transition != Transition::Unchanged || before.is_some_and(|b| is_due(b, observation)) {
-            mark(&mut now, transition, observation.actor);
+        if moves || transition != Transition::Unchanged || before.is_some_and(|before| is_due(before, look)) {
+            mark(&mut now, transition, look.actor);
             self.import.push(now);
         }
     }
+}
+
+/// What all verdicts of one look have in common.
+struct Look<'a> {
+    read_at: Timestamp,
+    actor: Option<&'a Actor>,
+    settings: &'a Settings,
+    hub: &'a Place,
+}
+
+impl<'a> Look<'a> {
+    fn of(observation: &Observation<'a>) -> Self {
+        let Observation { bucket, actor, settings, hub, .. } = *observation;
+        Self { read_at: bucket.read_at, actor, settings, hub }
+    }
+}
+
+/// The finding that stands, in the hub where it is to stand if there is one.
+fn before<'a>(standing: &'a [Finding], id: &str, hub: &Place) -> Option<&'a Finding> {
+    let mine = |finding: &&Finding| finding.id == id;
+    let here = standing.iter().filter(mine).find(|finding| finding.place == *hub);
+    here.or_else(|| standing.iter().filter(mine).find(|finding| finding.record_state == RecordState::Active))
+}
+
+/// A finding that is made anew in another Security Hub:
+/// [CreatedAt and UpdatedAt are the same](https://docs.aws.amazon.com/securityhub/latest/userguide/asff-required-attributes.html)
+/// then, and the workflow is ours to give, once.
+fn settle_in(before: &Finding, now: &mut Finding, transition: Transition) {
+    now.created_at = now.updated_at;
+    now.workflow = match before.workflow {
+        Workflow::Suppressed => Workflow::Suppressed,
+        _ if now.compliance == Compliance::Passed => Workflow::Resolved,
+        Workflow::Resolved if must_reopen(before, transition) || before.compliance == Compliance::Passed => {
+            Workflow::New
+        }
+        workflow => workflow,
+    };
 }
 
 /// A finding that passes is wanted where the settings say so, or where there is one that must be told of it.
@@ -197,9 +265,9 @@ fn inherit(before: &Finding, now: &mut Finding, transition: Transition) {
     }
 }
 
-fn is_due(before: &Finding, observation: &Observation<'_>) -> bool {
-    let days = i64::from(observation.settings.refresh_after_days);
-    let age = observation.bucket.read_at.duration_since(before.updated_at);
+fn is_due(before: &Finding, look: &Look<'_>) -> bool {
+    let days = i64::from(look.settings.refresh_after_days);
+    let age = look.read_at.duration_since(before.updated_at);
     age >= SignedDuration::from_hours(24 * days)
 }
 

@@ -11,16 +11,17 @@ use aws_sdk_securityhub::types::{
     StatusReason, Workflow as AsffWorkflow, WorkflowStatus,
 };
 use controls::Severity;
-use facts::{AccountId, BucketId, Region};
-use findings::{Compliance, Finding, Reason, RecordState, Resource, TYPE, Workflow};
+use facts::Place;
+use findings::{About, Compliance, Finding, Reason, RecordState, Resource, TYPE, Workflow, fields};
 use jiff::Timestamp;
+use std::collections::HashMap;
 
 /// The name that findings are shown under.
 const PRODUCT: &str = "cmkwatch";
 
-/// The [default product](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-custom-providers.html) of the
-/// account that owns the bucket, in the bucket's region.
-pub(crate) fn product_arn(account: &AccountId, region: &Region) -> String {
+/// The [default product](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-custom-providers.html) of an
+/// account in a region.
+pub(crate) fn product_arn(Place { account, region }: &Place) -> String {
     format!("arn:{}:securityhub:{region}:{account}:product/{account}/default", region.partition())
 }
 
@@ -29,12 +30,12 @@ pub(crate) fn to_asff(finding: &Finding) -> AwsSecurityFinding {
     AwsSecurityFinding::builder()
         .schema_version("2018-10-08")
         .id(&finding.id)
-        .product_arn(product_arn(finding.bucket.account(), finding.bucket.region()))
+        .product_arn(product_arn(&finding.place))
         .product_name(PRODUCT)
         .company_name(PRODUCT)
-        .region(finding.bucket.region().as_str())
+        .region(finding.place.region.as_str())
         .generator_id(&finding.generator_id)
-        .aws_account_id(finding.bucket.account().as_str())
+        .aws_account_id(finding.place.account.as_str())
         .title(&finding.title)
         .description(&finding.description)
         .created_at(finding.created_at.to_string())
@@ -44,8 +45,10 @@ pub(crate) fn to_asff(finding: &Finding) -> AwsSecurityFinding {
         .finding_provider_fields(provider_fields(finding))
         .compliance(compliance(finding))
         .remediation(remediation(finding))
-        .set_resources(Some(finding.resources.iter().map(|resource| to_resource(resource, &finding.bucket)).collect()))
-        .set_product_fields(Some(finding.product_fields.clone().into_iter().collect()))
+        .set_resources(Some(
+            finding.resources.iter().map(|resource| to_resource(resource, &finding.about.place())).collect(),
+        ))
+        .set_product_fields(Some(product_fields(finding)))
         .record_state(match finding.record_state {
             RecordState::Active => AsffRecordState::Active,
             RecordState::Archived => AsffRecordState::Archived,
@@ -82,14 +85,23 @@ fn remediation(finding: &Finding) -> Remediation {
     Remediation::builder().recommendation(recommendation).build()
 }
 
+/// A finding that does not stand with its owner names the owner.
+fn product_fields(finding: &Finding) -> HashMap<String, String> {
+    let owner = finding.about.place();
+    let elsewhere = owner != finding.place;
+    let named = [(fields::OWNER_ACCOUNT, owner.account.to_string()), (fields::OWNER_REGION, owner.region.to_string())];
+    let named = named.into_iter().filter(|_| elsewhere).map(|(key, value)| (key.to_owned(), value));
+    finding.product_fields.clone().into_iter().chain(named).collect()
+}
+
 /// A key may lie in another region than the bucket, whose own ARN names none.
-fn to_resource(resource: &Resource, bucket: &BucketId) -> AsffResource {
+fn to_resource(resource: &Resource, place: &Place) -> AsffResource {
     let region = resource.arn().split(':').nth(3).filter(|region| !region.is_empty());
     AsffResource::builder()
         .r#type(resource.kind())
         .id(resource.arn())
-        .partition(Partition::from(bucket.region().partition()))
-        .region(region.unwrap_or(bucket.region().as_str()))
+        .partition(Partition::from(place.region.partition()))
+        .region(region.unwrap_or(place.region.as_str()))
         .build()
 }
 
@@ -103,19 +115,21 @@ pub(crate) fn to_workflow(workflow: Workflow) -> WorkflowStatus {
     }
 }
 
-/// A finding of ours as it stands.
-pub(crate) fn from_asff(asff: AwsSecurityFinding, bucket: &BucketId) -> Result<Finding, PublishError> {
+/// A finding of ours as it stands in the Security Hub of a place.
+pub(crate) fn from_asff(asff: AwsSecurityFinding, place: &Place) -> Result<Finding, PublishError> {
     let id = asff.id.clone().unwrap_or_default();
-    read(asff, bucket).map_err(|what| PublishError::NotOurs { id, what })
+    read(asff, place).map_err(|what| PublishError::NotOurs { id, what })
 }
 
-fn read(asff: AwsSecurityFinding, bucket: &BucketId) -> Result<Finding, &'static str> {
+fn read(asff: AwsSecurityFinding, place: &Place) -> Result<Finding, &'static str> {
     let compliance = asff.compliance.ok_or("no compliance")?;
     let recommendation = asff.remediation.and_then(|remediation| remediation.recommendation).ok_or("no remediation")?;
     let created_at = moment(asff.created_at.as_deref())?;
+    let id = asff.id.ok_or("no id")?;
     Ok(Finding {
-        id: asff.id.ok_or("no id")?,
-        bucket: bucket.clone(),
+        about: About::of_id(&id).ok_or("the id is of no bucket and of no account")?,
+        id,
+        place: place.clone(),
         generator_id: asff.generator_id.ok_or("no generator id")?,
         title: asff.title.ok_or("no title")?,
         description: asff.description.ok_or("no description")?,
@@ -166,14 +180,15 @@ fn from_resource(resource: AsffResource) -> Option<Resource> {
     match (resource.r#type.as_deref()?, resource.id?) {
         ("AwsS3Bucket", arn) => Some(Resource::Bucket(arn)),
         ("AwsKmsKey", arn) => Some(Resource::Key(arn)),
+        ("AwsAccount", id) => Some(Resource::Account(id)),
         _ => None,
     }
 }
 
-/// Security Hub adds [fields of its own](https://docs.aws.amazon.com/securityhub/latest/userguide/asff-top-level-attributes.html),
+/// Who owns it is told by the id. Security Hub adds [fields of its own](https://docs.aws.amazon.com/securityhub/latest/userguide/asff-top-level-attributes.html),
 /// `aws/...`, which may not be sent back.
 fn is_ours((key, _): &(String, String)) -> bool {
-    !key.starts_with("aws/")
+    !key.starts_with("aws/") && ![fields::OWNER_ACCOUNT, fields::OWNER_REGION].contains(&key.as_str())
 }
 
 fn from_workflow(status: Option<WorkflowStatus>) -> Result<Workflow, &'static str> {

@@ -1,20 +1,21 @@
 //! What can go wrong between us and Security Hub.
 
 use aws_sdk_securityhub::types::{BatchUpdateFindingsUnprocessedFinding, ImportFindingsError};
+use facts::Place;
 use std::error::Error;
 
 /// Something that Security Hub did not take, or did not tell.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// A call failed as a whole.
-    #[error("{permission} in the Security Hub of account {account}, region {region} failed")]
+    #[error("{permission} in the Security Hub of {place} failed")]
     Call {
         /// The IAM action of the call.
         permission: &'static str,
-        /// Whose Security Hub.
-        account: String,
-        /// Where.
-        region: String,
+        /// Whose Security Hub, and where.
+        place: Place,
+        /// Whether it is one that is not there for us.
+        closed: Option<Closed>,
         /// What went wrong.
         #[source]
         source: Box<dyn Error + Send + Sync>,
@@ -37,6 +38,40 @@ pub enum PublishError {
         /// What is missing or malformed.
         what: &'static str,
     },
+}
+
+/// Why a Security Hub takes and tells nothing, which asking again does not change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Closed {
+    /// It is not enabled in that account and region.
+    Off,
+    /// The role may not use it, by this code.
+    Refused(String),
+}
+
+impl Closed {
+    /// By the code of an error: see
+    /// [GetFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html).
+    pub(crate) fn by(code: Option<&str>) -> Option<Self> {
+        match code? {
+            "InvalidAccessException" => Some(Self::Off),
+            code @ ("AccessDenied" | "AccessDeniedException" | "UnrecognizedClientException" | "OptInRequired") => {
+                Some(Self::Refused(code.to_owned()))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl PublishError {
+    /// Why the Security Hub is closed to us, where it is.
+    #[must_use]
+    pub fn closed(&self) -> Option<&Closed> {
+        match self {
+            Self::Call { closed, .. } => closed.as_ref(),
+            Self::Refused { .. } | Self::NotOurs { .. } => None,
+        }
+    }
 }
 
 impl From<ImportFindingsError> for PublishError {

@@ -2,7 +2,7 @@
 
 use controls::Severity;
 use facts::BucketId;
-use findings::{Compliance, Finding, Reason, RecordState, Resource, Workflow, id};
+use findings::{About, Compliance, Finding, Reason, RecordState, Resource, Workflow};
 
 /// The bucket that they are about.
 pub(crate) fn bucket() -> BucketId {
@@ -12,8 +12,9 @@ pub(crate) fn bucket() -> BucketId {
 /// One of many findings about it.
 pub(crate) fn finding(number: usize) -> Finding {
     Finding {
-        id: id(&bucket(), &format!("control-{number}")),
-        bucket: bucket(),
+        id: About::Bucket(bucket()).id(&format!("control-{number}")),
+        about: About::Bucket(bucket()),
+        place: bucket().place(),
         generator_id: format!("cmkwatch/control-{number}"),
         title: "Buckets should be good".into(),
         description: "This one is not.".into(),

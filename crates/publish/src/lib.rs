@@ -8,7 +8,8 @@ mod asff;
 mod error;
 #[cfg(test)]
 mod example;
+mod pace;
 mod security_hub;
 
-pub use error::PublishError;
-pub use security_hub::SecurityHub;
+pub use error::{Closed, PublishError};
+pub use security_hub::{Ids, MOST_VALUES, SecurityHub};

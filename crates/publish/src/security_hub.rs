@@ -1,31 +1,61 @@
 //! The Security Hub of one account and region.
 
-use crate::{PublishError, asff};
+use crate::{PublishError, asff, error::Closed, pace::Pace};
 use aws_config::SdkConfig;
 use aws_sdk_securityhub::{
-    Client,
-    error::ProvideErrorMetadata,
+    Client, config,
+    error::{ProvideErrorMetadata, SdkError},
     operation::batch_import_findings::BatchImportFindingsError,
     types::{
-        AwsSecurityFinding, AwsSecurityFindingFilters, AwsSecurityFindingIdentifier, ImportFindingsError, StringFilter,
-        StringFilterComparison, WorkflowUpdate,
+        AwsSecurityFinding, AwsSecurityFindingFilters, AwsSecurityFindingIdentifier, ImportFindingsError, MapFilter,
+        MapFilterComparison, StringFilter, StringFilterComparison, WorkflowUpdate,
+        builders::AwsSecurityFindingFiltersBuilder,
     },
 };
-use facts::{AccountId, BucketId, Region};
-use findings::{Finding, Plan, Workflow, id_prefix};
-use std::error::Error;
+use facts::{AccountId, AliasArn, KeyArn, Place, Region};
+use findings::{About, Finding, KeyUse, Plan, Workflow, fields, key_uses};
+use std::{collections::BTreeSet, error::Error};
 
 /// The most findings that [BatchImportFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchImportFindings.html)
 /// and BatchUpdateFindings take at once. Of ours, none has more than 40 KB (all its fields at their limits), so that a
 /// batch stays below the 6 MB that it may have.
 const BATCH: usize = 100;
 
+/// The most values that [GetFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html) takes
+/// for one attribute.
+pub const MOST_VALUES: usize = 20;
+
+fn equal(value: &str) -> StringFilter {
+    StringFilter::builder().comparison(StringFilterComparison::Equals).value(value).build()
+}
+
+fn prefixed(value: &str) -> StringFilter {
+    StringFilter::builder().comparison(StringFilterComparison::Prefix).value(value).build()
+}
+
+/// Ids of findings, told by their beginnings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ids {
+    /// They begin with one of these, of which there are at most [`MOST_VALUES`],
+    pub begin_with: Vec<String>,
+    /// and not with this.
+    pub but_not: Option<String>,
+}
+
+impl Ids {
+    /// Those that begin so.
+    #[must_use]
+    pub fn under(prefix: String) -> Self {
+        Self { begin_with: vec![prefix], but_not: None }
+    }
+}
+
 /// The Security Hub of an account and region.
 #[derive(Debug)]
 pub struct SecurityHub {
     client: Client,
-    account: AccountId,
-    region: Region,
+    place: Place,
+    pace: Pace,
 }
 
 impl SecurityHub {
@@ -33,35 +63,136 @@ impl SecurityHub {
     /// [caller of an import must be the account](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchImportFindings.html)
     /// that owns the bucket.
     #[must_use]
-    pub fn new(config: &SdkConfig, account: &AccountId, region: &Region) -> Self {
-        Self::with_client(Client::new(config), account, region)
+    pub fn new(config: &SdkConfig, place: &Place) -> Self {
+        let config = config::Builder::from(config)
+            .retry_partition(calls::partition("securityhub", place))
+            .interceptor(calls::Counter)
+            .build();
+        Self::with_client(Client::from_conf(config), place)
     }
 
-    fn with_client(client: Client, account: &AccountId, region: &Region) -> Self {
-        Self { client, account: account.clone(), region: region.clone() }
+    fn with_client(client: Client, place: &Place) -> Self {
+        Self { client, place: place.clone(), pace: Pace::default() }
     }
 
-    /// Every finding of ours about a bucket, archived ones too. 1 call for each 100.
+    /// Whose it is, and where.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Every finding that stands here about a bucket or an account, archived ones too. 1 call for each 100.
     ///
     /// # Errors
     /// A call that failed, a finding that is not as we wrote it.
-    pub async fn standing(&self, bucket: &BucketId) -> Result<Vec<Finding>, PublishError> {
-        let is = |comparison, value: String| StringFilter::builder().comparison(comparison).value(value).build();
-        let filters = AwsSecurityFindingFilters::builder()
-            .id(is(StringFilterComparison::Prefix, id_prefix(bucket)))
-            .product_arn(is(StringFilterComparison::Equals, self.product_arn()))
-            .aws_account_id(is(StringFilterComparison::Equals, self.account.to_string()))
-            .build();
-        let mut pages = self.client.get_findings().filters(filters).max_results(100).into_paginator().items().send();
-        let mut standing = Vec::new();
-        while let Some(finding) = pages.next().await {
-            let finding = finding.map_err(|error| self.failed("securityhub:GetFindings", error))?;
-            standing.push(asff::from_asff(finding, bucket)?);
-        }
-        Ok(standing)
+    pub async fn standing(&self, about: &About) -> Result<Vec<Finding>, PublishError> {
+        self.standing_under(&Ids::under(about.id_prefix())).await
     }
 
-    /// Tells Security Hub what a plan asks for; no call where it asks for nothing.
+    /// Every finding that stands here and has such an id, archived ones too. 1 call for each 100.
+    ///
+    /// # Errors
+    /// See [`SecurityHub::standing`].
+    pub async fn standing_under(&self, Ids { begin_with, but_not }: &Ids) -> Result<Vec<Finding>, PublishError> {
+        let not = |prefix: &String| {
+            StringFilter::builder().comparison(StringFilterComparison::PrefixNotEquals).value(prefix).build()
+        };
+        let ids = begin_with.iter().map(|prefix| prefixed(prefix)).chain(but_not.iter().map(not)).collect();
+        self.understood(self.own().set_id(Some(ids)).build()).await
+    }
+
+    /// The findings that stand here though they are about another account, or about its buckets. 1 call for each 100.
+    ///
+    /// # Errors
+    /// See [`SecurityHub::standing`].
+    pub async fn held_for(&self, owner: &AccountId) -> Result<Vec<Finding>, PublishError> {
+        let owned = MapFilter::builder().key(fields::OWNER_ACCOUNT).value(owner.as_str());
+        let owned = owned.comparison(MapFilterComparison::Equals).build();
+        self.understood(self.own().product_fields(owned).record_state(equal("ACTIVE")).build()).await
+    }
+
+    /// The regions, besides some, in which findings about buckets of an account stand; seen from the administrator's home
+    /// region, which sees all. 1 call for each 100.
+    ///
+    /// # Errors
+    /// A call that failed.
+    pub async fn other_regions(
+        &self,
+        account: &AccountId,
+        besides: &BTreeSet<Region>,
+    ) -> Result<BTreeSet<Region>, PublishError> {
+        let other = |region: &Region| {
+            StringFilter::builder().comparison(StringFilterComparison::NotEquals).value(region.as_str()).build()
+        };
+        let ids = format!("cmkwatch/{}/{account}/", self.place.region.partition());
+        let filters = AwsSecurityFindingFilters::builder()
+            .id(prefixed(&ids))
+            .aws_account_id(equal(account.as_str()))
+            .record_state(equal("ACTIVE"))
+            .set_region(
+                Some(besides.iter().take(MOST_VALUES).map(other).collect()).filter(|other: &Vec<_>| !other.is_empty()),
+            );
+        let found = self.select(filters.build()).await?;
+        let about = found.iter().filter_map(|finding| About::of_id(finding.id()?)?.bucket().cloned());
+        Ok(about.map(|bucket| bucket.region().clone()).filter(|region| !besides.contains(region)).collect())
+    }
+
+    /// The buckets that use a key, as their findings tell; seen from the administrator's home region, which sees all. 1 call
+    /// for each 100 findings.
+    ///
+    /// # Errors
+    /// A call that failed.
+    pub async fn users_of_key(&self, key: &KeyArn) -> Result<Vec<KeyUse>, PublishError> {
+        self.users(AwsSecurityFindingFilters::builder().resource_id(equal(key.as_str()))).await
+    }
+
+    /// The buckets that name their key by an alias. See [`SecurityHub::users_of_key`].
+    ///
+    /// # Errors
+    /// A call that failed.
+    pub async fn users_of_alias(&self, alias: &AliasArn) -> Result<Vec<KeyUse>, PublishError> {
+        let named = MapFilter::builder().key(fields::KEY_ALIAS).value(alias.as_str());
+        let named = named.comparison(MapFilterComparison::Equals).build();
+        self.users(AwsSecurityFindingFilters::builder().product_fields(named)).await
+    }
+
+    async fn users(&self, filters: AwsSecurityFindingFiltersBuilder) -> Result<Vec<KeyUse>, PublishError> {
+        let ours = filters.id(prefixed("cmkwatch/")).record_state(equal("ACTIVE")).build();
+        let found = self.select(ours).await?;
+        let used = |finding: AwsSecurityFinding| {
+            let fields = finding.product_fields.unwrap_or_default().into_iter().collect();
+            KeyUse::of_finding(finding.id.as_deref()?, &fields)
+        };
+        Ok(key_uses(found.into_iter().filter_map(used)))
+    }
+
+    /// The filters of what was imported here.
+    fn own(&self) -> AwsSecurityFindingFiltersBuilder {
+        AwsSecurityFindingFilters::builder()
+            .product_arn(equal(&self.product_arn()))
+            .aws_account_id(equal(self.place.account.as_str()))
+    }
+
+    async fn understood(&self, filters: AwsSecurityFindingFilters) -> Result<Vec<Finding>, PublishError> {
+        let found = self.select(filters).await?;
+        found.into_iter().map(|finding| asff::from_asff(finding, &self.place)).collect()
+    }
+
+    async fn select(&self, filters: AwsSecurityFindingFilters) -> Result<Vec<AwsSecurityFinding>, PublishError> {
+        let (mut found, mut next) = (Vec::new(), None);
+        loop {
+            self.pace.get_findings.until_ready().await;
+            let page = self.client.get_findings().filters(filters.clone()).max_results(100).set_next_token(next);
+            let page = page.send().await.map_err(|error| self.failed("securityhub:GetFindings", error))?;
+            found.extend(page.findings.unwrap_or_default());
+            next = page.next_token.filter(|token| !token.is_empty());
+            if next.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Tells Security Hub what a plan asks for, of what is to stand here; no call where it asks for nothing.
     ///
     /// # Errors
     /// A call that failed, a finding that was refused; a refused finding holds up no other. A plan made anew asks for the
@@ -69,8 +200,9 @@ impl SecurityHub {
     pub async fn carry_out(&self, plan: &Plan) -> Result<(), PublishError> {
         self.set_workflow(&plan.reopen, Workflow::New).await?;
         let mut refused = Vec::new();
-        for batch in plan.import.chunks(BATCH) {
-            refused.extend(self.import(batch.iter().map(asff::to_asff).collect()).await?);
+        let mine: Vec<_> = plan.import.iter().filter(|finding| finding.place == self.place).collect();
+        for batch in mine.chunks(BATCH) {
+            refused.extend(self.import(batch.iter().map(|finding| asff::to_asff(finding)).collect()).await?);
         }
         let taken = plan.resolve.iter().filter(|id| refused.iter().all(|refusal| refusal.id.as_ref() != Some(*id)));
         self.set_workflow(&taken.cloned().collect::<Vec<_>>(), Workflow::Resolved).await?;
@@ -92,6 +224,7 @@ impl SecurityHub {
 
     /// Sends a batch; what was refused of it. One that is malformed may fail the call as a whole; then all were refused.
     async fn send(&self, batch: Vec<AwsSecurityFinding>) -> Result<Vec<ImportFindingsError>, PublishError> {
+        self.pace.batch_import_findings.until_ready().await;
         match self.client.batch_import_findings().set_findings(Some(batch.clone())).send().await {
             Ok(answer) => Ok(answer.failed_findings.unwrap_or_default()),
             Err(error)
@@ -109,6 +242,7 @@ impl SecurityHub {
     async fn set_workflow(&self, ids: &[String], workflow: Workflow) -> Result<(), PublishError> {
         let product = self.product_arn();
         for batch in ids.chunks(BATCH) {
+            self.pace.batch_update_findings.until_ready().await;
             let identifier = |id: &String| AwsSecurityFindingIdentifier::builder().id(id).product_arn(&product).build();
             let answer = self
                 .client
@@ -126,14 +260,18 @@ impl SecurityHub {
     }
 
     fn product_arn(&self) -> String {
-        asff::product_arn(&self.account, &self.region)
+        asff::product_arn(&self.place)
     }
 
-    fn failed(&self, permission: &'static str, error: impl Error + Send + Sync + 'static) -> PublishError {
+    fn failed<E, R>(&self, permission: &'static str, error: SdkError<E, R>) -> PublishError
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+        R: std::fmt::Debug + Send + Sync + 'static,
+    {
         PublishError::Call {
             permission,
-            account: self.account.to_string(),
-            region: self.region.to_string(),
+            place: self.place.clone(),
+            closed: Closed::by(error.code()),
             source: Box::new(error),
         }
     }
@@ -154,7 +292,7 @@ mod tests {
 
     fn hub(rules: &[&aws_smithy_mocks::Rule]) -> SecurityHub {
         let client = mock_client!(aws_sdk_securityhub, RuleMode::Sequential, rules);
-        SecurityHub::with_client(client, bucket().account(), bucket().region())
+        SecurityHub::with_client(client, &bucket().place())
     }
 
     fn refusal(id: &str) -> ImportFindingsError {
@@ -295,14 +433,14 @@ mod tests {
                 let filters = request.filters().unwrap();
                 let value = |filter: &[StringFilter]| filter[0].value().unwrap().to_owned();
                 value(filters.id()) == "cmkwatch/aws/111111111111/eu-west-1/acme/"
-                    && value(filters.product_arn()) == asff::product_arn(bucket().account(), bucket().region())
+                    && value(filters.product_arn()) == asff::product_arn(&bucket().place())
                     && value(filters.aws_account_id()) == "111111111111"
             })
             .then_output(move || page(0, Some("more")));
         let second = mock!(Client::get_findings)
             .match_requests(|request| request.next_token() == Some("more"))
             .then_output(move || page(1, None));
-        assert_eq!(hub(&[&first, &second]).standing(&bucket()).await.unwrap(), [finding(0), finding(1)]);
+        assert_eq!(hub(&[&first, &second]).standing(&About::Bucket(bucket())).await.unwrap(), [finding(0), finding(1)]);
     }
 
     #[tokio::test]
@@ -311,7 +449,10 @@ mod tests {
             let finding = AwsSecurityFinding::builder().id("cmkwatch/x").build();
             GetFindingsOutput::builder().findings(finding).build()
         };
-        let error = hub(&[&mock!(Client::get_findings).then_output(strange)]).standing(&bucket()).await.unwrap_err();
+        let error = hub(&[&mock!(Client::get_findings).then_output(strange)])
+            .standing(&About::Bucket(bucket()))
+            .await
+            .unwrap_err();
         assert!(matches!(&error, PublishError::NotOurs { id, .. } if id == "cmkwatch/x"), "{error}");
     }
 }

@@ -1,16 +1,17 @@
-//! A batch of messages: what each is about, each bucket once, and which messages failed.
+//! A batch of messages: what each is about, each subject once, and which messages failed.
 
-use crate::{Change, Message, parse};
+use crate::{Change, KeyChange, KeySubject, Message, parse};
 use anyhow::anyhow;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use collect::Accounts;
+use collect::CollectError;
 use controls::Settings;
-use facts::BucketId;
+use facts::{Account, AccountId, BucketId, Fact, Place, Unreadable};
 use findings::Actor;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::{Instant, timeout_at};
+use watch::Watch;
 
 /// How many buckets are evaluated at once.
 const AT_ONCE: usize = 8;
@@ -18,32 +19,46 @@ const AT_ONCE: usize = 8;
 /// The function: what it needs, made once.
 #[derive(Debug)]
 pub struct OnChange {
-    /// The way into the member accounts.
-    pub accounts: Accounts,
-    /// What the organization requires.
-    pub settings: Settings,
-    /// What time it is.
-    pub now: fn() -> Timestamp,
+    watch: Watch,
 }
 
-/// The messages about one bucket.
+/// The messages about one subject.
 #[derive(Debug)]
 struct Group {
-    actor: Actor,
+    actor: Option<Actor>,
     messages: Vec<String>,
 }
 
+/// What a batch is about.
+#[derive(Debug, Default)]
+struct Sorted {
+    buckets: BTreeMap<BucketId, Group>,
+    keys: BTreeMap<KeySubject, Group>,
+    failed: Vec<String>,
+    dropped: usize,
+}
+
 impl OnChange {
-    /// Judges every bucket that the batch names, and says which messages are to come again. What is not done at `deadline`
-    /// comes again too, so that a slow bucket does not take the others with it.
+    /// A function that looks through `watch`.
+    #[must_use]
+    pub fn new(watch: Watch) -> Self {
+        Self { watch }
+    }
+
+    /// Judges every bucket that the batch names, asks that those which use a key it names be judged, and says which messages
+    /// are to come again. What is not done at `deadline` comes again too, so that a slow bucket does not take the others
+    /// with it.
     pub async fn handle(&self, batch: SqsEvent, deadline: Instant) -> SqsBatchResponse {
         let received = batch.records.len();
-        let (groups, mut failed, dropped) = sort(batch.records);
-        let buckets = groups.len();
-        let judged = stream::iter(groups).map(|(bucket, group)| self.attend(bucket, group, deadline));
-        let judged = judged.buffer_unordered(AT_ONCE);
-        failed.extend(judged.collect::<Vec<_>>().await.into_iter().flatten());
-        tracing::info!(received, buckets, dropped, failed = failed.len(), "batch done");
+        let Sorted { buckets, keys, mut failed, dropped } = sort(batch.records, self.watch.settings());
+        let (of_buckets, of_keys) = (buckets.len(), keys.len());
+        let asked = stream::iter(keys).map(|(key, group)| self.attend_key(key, group, deadline));
+        failed.extend(asked.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten());
+        let judged = stream::iter(buckets).map(|(bucket, group)| self.attend(bucket, group, deadline));
+        failed.extend(judged.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten());
+        metrics::counter!("EventsHandled").increment((received - failed.len()) as u64);
+        metrics::counter!("Failures").increment(failed.len() as u64);
+        tracing::info!(received, buckets = of_buckets, keys = of_keys, dropped, failed = failed.len(), "batch done");
         let mut response = SqsBatchResponse::default();
         failed.into_iter().for_each(|message| response.add_failure(message));
         response
@@ -51,11 +66,12 @@ impl OnChange {
 
     /// Sees to one bucket; the messages that failed with it.
     async fn attend(&self, bucket: BucketId, group: Group, deadline: Instant) -> Vec<String> {
-        let event = group.actor.event_id.as_deref().unwrap_or_default();
+        let event = group.actor.as_ref().and_then(|actor| actor.event_id.as_deref()).unwrap_or_default();
         let (account, region, name) = (bucket.account(), bucket.region(), bucket.name());
-        let told = timeout_at(deadline, self.evaluate(&bucket, &group.actor)).await;
+        let told = timeout_at(deadline, self.evaluate(&bucket, group.actor.as_ref())).await;
         match told.unwrap_or_else(|_| Err(anyhow!("there was not time enough"))) {
             Ok(told) => {
+                record_age(group.actor.as_ref(), self.watch.now());
                 tracing::info!(%account, %region, bucket = %name, event, told = %told.join(" "), "judged");
                 Vec::new()
             }
@@ -65,32 +81,91 @@ impl OnChange {
             }
         }
     }
+
+    async fn evaluate(&self, bucket: &BucketId, actor: Option<&Actor>) -> anyhow::Result<Vec<String>> {
+        let told = match self.watch.follow(bucket, actor, None).await {
+            Err(error) if is_refused_role(&error) => return self.tell_refused(bucket.account()).await,
+            told => told?,
+        };
+        let itself = BTreeSet::from([bucket.clone()]);
+        self.watch.revisit_neighbours(&told.keys, &itself, actor).await?;
+        Ok(told.transitions)
+    }
+
+    /// Without the role nothing of the bucket can be known, now or when the message comes again; that is what is told. The sweep
+    /// reads the bucket once there is a role.
+    async fn tell_refused(&self, account: &AccountId) -> anyhow::Result<Vec<String>> {
+        let (subject, read_at) = (format!("the role in account {account}"), self.watch.now());
+        let why = Unreadable { permission: "sts:AssumeRole", subject, code: "AccessDenied".to_owned() };
+        let place = Place { account: account.clone(), region: self.watch.accounts().home().region.clone() };
+        let account = Account { place, read_at, buckets: Fact::Unreadable(why), security_hub: Fact::Known(true) };
+        Ok(self.watch.tell_account(&account).await?.into_iter().collect())
+    }
+
+    /// Sees to one key or alias; the messages that failed with it.
+    async fn attend_key(&self, subject: KeySubject, group: Group, deadline: Instant) -> Vec<String> {
+        let Some(actor) = &group.actor else { return Vec::new() };
+        let (event, call) = (actor.event_id.as_deref().unwrap_or_default(), actor.event_name.as_str());
+        let (name, asked) = match &subject {
+            KeySubject::Key(key) => {
+                (key.as_str(), timeout_at(deadline, self.watch.revisit_users_of_key(key, actor)).await)
+            }
+            KeySubject::Alias(alias) => {
+                (alias.as_str(), timeout_at(deadline, self.watch.revisit_users_of_alias(alias, actor)).await)
+            }
+        };
+        match asked.unwrap_or_else(|_| Err(anyhow!("there was not time enough"))) {
+            Ok(buckets) => {
+                tracing::info!(key = name, event, call, buckets, "the buckets that use it will be judged");
+                Vec::new()
+            }
+            Err(error) => {
+                tracing::error!(key = name, event, call, error = format!("{error:#}"), "its buckets are not known");
+                group.messages
+            }
+        }
+    }
 }
 
-/// The buckets that changed, the messages that cannot be understood, and how many events were none of ours.
-fn sort(records: Vec<SqsMessage>) -> (BTreeMap<BucketId, Group>, Vec<String>, usize) {
-    let (mut groups, mut failed, mut dropped) = (BTreeMap::new(), Vec::new(), 0);
+fn is_refused_role(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<CollectError>().is_some_and(CollectError::is_refused_role)
+}
+
+/// `EventAge`, in seconds.
+fn record_age(actor: Option<&Actor>, now: Timestamp) {
+    let happened = actor.and_then(|actor| actor.event_time.as_ref()?.parse::<Timestamp>().ok());
+    if let Some(happened) = happened {
+        metrics::histogram!("EventAge").record(now.duration_since(happened).as_secs_f64());
+    }
+}
+
+/// What the messages are about, which of them cannot be understood, and how many were none of ours.
+fn sort(records: Vec<SqsMessage>, settings: &Settings) -> Sorted {
+    let mut sorted = Sorted::default();
     for record in records {
         // Without an id the response names "", by which Lambda takes the whole batch as failed: nothing is lost.
         let id = record.message_id.unwrap_or_default();
         match parse(record.body.as_deref().unwrap_or_default()) {
-            Ok(Message::Change(change)) => add(&mut groups, change, id),
-            Ok(Message::NoneOfOurs) => dropped += 1,
+            Ok(Message::Bucket(Change { bucket, .. })) if settings.excludes(bucket.account()) => sorted.dropped += 1,
+            Ok(Message::Bucket(Change { bucket, actor })) => add(&mut sorted.buckets, bucket, actor, id),
+            Ok(Message::Key(KeyChange { subject, actor })) => add(&mut sorted.keys, subject, Some(actor), id),
+            Ok(Message::NoneOfOurs) => sorted.dropped += 1,
             Err(error) => {
                 let error = anyhow::Error::from(error);
                 tracing::error!(message_id = id, error = format!("{error:#}"), "message not understood");
-                failed.push(id);
+                sorted.failed.push(id);
             }
         }
     }
-    (groups, failed, dropped)
+    sorted
 }
 
-/// The latest event of a bucket is the one that its finding names.
-fn add(groups: &mut BTreeMap<BucketId, Group>, Change { bucket, actor }: Change, message: String) {
-    let group = groups.entry(bucket).or_insert_with(|| Group { actor: actor.clone(), messages: Vec::new() });
+/// The latest event of a subject is the one that its findings name.
+fn add<S: Ord>(groups: &mut BTreeMap<S, Group>, subject: S, actor: Option<Actor>, message: String) {
+    let group = groups.entry(subject).or_insert_with(|| Group { actor: actor.clone(), messages: Vec::new() });
     group.messages.push(message);
-    if actor.event_time > group.actor.event_time {
+    let time = |actor: &Option<Actor>| actor.as_ref().and_then(|actor| actor.event_time.clone());
+    if time(&actor) > time(&group.actor) {
         group.actor = actor;
     }
 }
@@ -102,6 +177,10 @@ mod tests {
 
     fn message(id: &str, body: &str) -> SqsMessage {
         serde_json::from_value(json!({ "messageId": id, "body": body })).unwrap()
+    }
+
+    fn settings(more: &str) -> Settings {
+        format!("{more}\n[classification]\ntag = \"t\"\ndefault = \"a\"\n[class.a]\nlevel = \"cmk\"").parse().unwrap()
     }
 
     fn event(bucket: &str, call: &str, time: &str) -> String {
@@ -125,10 +204,11 @@ mod tests {
             message("4", &event("other", "CreateBucket", "2026-11-01T00:00:00Z")),
         ];
         for _ in 0..2 {
-            let (groups, failed, dropped) = sort(records.clone());
-            assert_eq!((groups.len(), failed.len(), dropped), (2, 0, 0));
-            let acme = groups.iter().find(|(bucket, _)| bucket.name().as_str() == "acme").unwrap().1;
-            assert_eq!((acme.messages.len(), acme.actor.event_name.as_str()), (3, "PutBucketEncryption"));
+            let Sorted { buckets, keys, failed, dropped } = sort(records.clone(), &settings(""));
+            assert_eq!((buckets.len(), keys.len(), failed.len(), dropped), (2, 0, 0, 0));
+            let acme = buckets.iter().find(|(bucket, _)| bucket.name().as_str() == "acme").unwrap().1;
+            let last = acme.actor.as_ref().unwrap();
+            assert_eq!((acme.messages.len(), last.event_name.as_str()), (3, "PutBucketEncryption"));
             records.reverse();
         }
     }
@@ -140,7 +220,15 @@ mod tests {
             message("bad", "{"),
             message("other", &event("acme", "GetObject", "2026-11-01T00:00:00Z")),
         ];
-        let (groups, failed, dropped) = sort(records);
-        assert_eq!((groups.len(), failed, dropped), (1, vec!["bad".to_owned()], 1));
+        let Sorted { buckets, failed, dropped, .. } = sort(records, &settings(""));
+        assert_eq!((buckets.len(), failed, dropped), (1, vec!["bad".to_owned()], 1));
+    }
+
+    #[test]
+    fn an_account_that_is_excluded_is_not_watched() {
+        let excluded = settings("[organization]\nexcluded-accounts = [\"111111111111\"]");
+        let records = vec![message("1", &event("acme", "CreateBucket", "2026-11-01T00:00:00Z"))];
+        let Sorted { buckets, dropped, .. } = sort(records, &excluded);
+        assert_eq!((buckets.len(), dropped), (0, 1));
     }
 }

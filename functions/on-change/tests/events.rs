@@ -1,7 +1,12 @@
 //! Which bucket a message is about: the shapes in which CloudTrail records come, and those in which they must not.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test may stop it as the test may")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the helpers of a test may stop it as the test may"
+)]
 
-use on_change::{CALLS, Change, EventError, Message, parse};
+use on_change::{BUCKET_CALLS, Change, EventError, KEY_CALLS, KeySubject, Message, parse};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -23,8 +28,8 @@ fn event(call: &str, record: Value) -> Value {
 
 fn change(event: &Value) -> Change {
     match parse(&event.to_string()).unwrap() {
-        Message::Change(change) => change,
-        Message::NoneOfOurs => panic!("{event}"),
+        Message::Bucket(change) => change,
+        other => panic!("{event}: {other:?}"),
     }
 }
 
@@ -99,7 +104,7 @@ fn the_shapes_that_records_come_in() {
 fn the_actor_is_told_as_far_as_the_record_does() {
     let of = |identity: Value| {
         let record = json!({ "userIdentity": identity, "requestParameters": { "bucketName": "acme" } });
-        change(&event("PutBucketEncryption", record)).actor
+        change(&event("PutBucketEncryption", record)).actor.unwrap()
     };
     let actor = of(json!({ "type": "IAMUser", "arn": "arn:aws:iam::111111111111:user/jane" }));
     assert_eq!(actor.principal.as_deref(), Some("arn:aws:iam::111111111111:user/jane"));
@@ -140,9 +145,100 @@ fn what_is_not_ours_is_not() {
 
 #[test]
 fn every_call_of_ours_is_understood() {
-    for call in CALLS {
+    for call in BUCKET_CALLS {
         change(&event(call, json!({ "requestParameters": { "bucketName": "acme" } })));
     }
+}
+
+const KEY: &str = "arn:aws:kms:eu-north-1:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+const ALIAS: &str = "arn:aws:kms:eu-north-1:111111111111:alias/acme";
+
+/// An event of KMS.
+fn key_event(call: &str, record: Value) -> Value {
+    let mut event = event(call, record);
+    event["source"] = json!("aws.kms");
+    event["detail"]["eventSource"] = json!("kms.amazonaws.com");
+    event
+}
+
+fn subject(event: &Value) -> Option<String> {
+    match parse(&event.to_string()).unwrap() {
+        Message::Key(change) => Some(match change.subject {
+            KeySubject::Key(key) => key.to_string(),
+            KeySubject::Alias(alias) => alias.to_string(),
+        }),
+        _ => None,
+    }
+}
+
+#[test]
+fn the_shapes_that_records_of_kms_come_in() {
+    let id = "1234abcd-12ab-34cd-56ef-1234567890ab";
+    let resource = |arns: &[&str]| {
+        let entry = |arn: &&str| json!({ "accountId": "111111111111", "type": "AWS::KMS::Key", "ARN": arn });
+        Value::from(arns.iter().map(entry).collect::<Vec<_>>())
+    };
+    for (call, record, expected) in [
+        ("PutKeyPolicy", json!({ "requestParameters": { "keyId": id }, "resources": resource(&[KEY]) }), KEY),
+        // In 2014 a resource had no type; the answer names the key since December 2022.
+        ("DisableKey", json!({ "requestParameters": { "keyId": "x" }, "resources": [{ "ARN": KEY }] }), KEY),
+        ("EnableKey", json!({ "responseElements": { "keyId": KEY } }), KEY),
+        ("DisableKeyRotation", json!({ "requestParameters": { "keyId": KEY } }), KEY),
+        ("EnableKeyRotation", json!({ "requestParameters": { "keyId": id } }), KEY),
+        // Both resources are typed as keys; the alias is what leads to buckets, by whichever spelling.
+        (
+            "UpdateAlias",
+            json!({ "requestParameters": { "aliasName": "alias/acme", "targetKeyId": id }, "resources": resource(&[ALIAS, KEY]) }),
+            ALIAS,
+        ),
+        ("CreateAlias", json!({ "resources": resource(&[KEY, ALIAS]) }), ALIAS),
+        ("DeleteAlias", json!({ "requestParameters": { "aliasName": "alias/acme" } }), ALIAS),
+    ] {
+        assert_eq!(subject(&key_event(call, record.clone())).as_deref(), Some(expected), "{call} {record}");
+    }
+}
+
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/ct-delete-key.html>: no request, no request id, and nobody who asked.
+#[test]
+fn a_key_that_is_finally_deleted_is_a_service_event() {
+    let mut deleted = key_event(
+        "DeleteKey",
+        json!({
+            "eventType": "AwsServiceEvent", "requestParameters": null, "sourceIPAddress": "AWS Internal",
+            "userIdentity": { "accountId": "111111111111", "invokedBy": "AWS Internal" },
+            "resources": [{ "accountId": "111111111111", "type": "AWS::KMS::Key", "ARN": KEY }],
+        }),
+    );
+    deleted["detail-type"] = json!("AWS Service Event via CloudTrail");
+    assert_eq!(subject(&deleted).as_deref(), Some(KEY));
+    let Message::Key(change) = parse(&deleted.to_string()).unwrap() else { panic!() };
+    assert_eq!(change.actor.principal.as_deref(), Some("AWS Internal"));
+}
+
+#[test]
+fn an_event_of_kms_without_a_key_is_an_error_and_one_that_changes_none_is_dropped() {
+    for call in KEY_CALLS {
+        assert!(matches!(parse(&key_event(call, json!({})).to_string()), Err(EventError::Lacks { .. })), "{call}");
+    }
+    let broken = key_event("DisableKey", json!({ "requestParameters": { "keyId": "1" }, "recipientAccountId": "1" }));
+    assert!(matches!(parse(&broken.to_string()), Err(EventError::Malformed { .. })));
+    for call in ["CreateKey", "Decrypt", "PutBucketEncryption"] {
+        assert_eq!(subject(&key_event(call, json!({ "resources": [{ "ARN": KEY }] }))), None, "{call}");
+    }
+    let failed = key_event("DisableKey", json!({ "errorCode": "AccessDenied", "resources": [{ "ARN": KEY }] }));
+    assert_eq!(subject(&failed), None);
+}
+
+#[test]
+fn a_bucket_that_is_to_be_judged_anew_is_one() {
+    let body = json!({
+        "source": "cmkwatch", "detail-type": "Bucket To Be Judged",
+        "detail": { "account": "111111111111", "region": "us-east-1", "bucket": "acme", "actor": null },
+    });
+    let Message::Bucket(change) = parse(&body.to_string()).unwrap() else { panic!() };
+    assert_eq!((change.bucket.to_string().as_str(), change.actor), ("111111111111/us-east-1/acme", None));
+    let broken = body.to_string().replace("us-east-1", "x");
+    assert!(matches!(parse(&broken), Err(EventError::NoRevisit(_))));
 }
 
 #[test]
@@ -224,7 +320,7 @@ proptest! {
     fn no_record_makes_the_parser_panic(record in any_json(), field in "requestParameters|resources|userIdentity|errorCode|awsRegion") {
         let mut event = event("PutBucketEncryption", json!({ "requestParameters": { "bucketName": "acme" } }));
         event["detail"][field] = record;
-        if let Ok(Message::Change(change)) = parse(&event.to_string()) {
+        if let Ok(Message::Bucket(change)) = parse(&event.to_string()) {
             prop_assert_eq!(change.bucket.account().as_str().len(), 12);
         }
     }

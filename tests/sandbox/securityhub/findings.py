@@ -1,9 +1,11 @@
 """The findings, and what an import or an edit does to them."""
 
 import copy
+import heapq
+from bisect import bisect_left, bisect_right, insort
 
 from .. import events, organization
-from . import asff
+from . import asff, filters
 
 _ENABLED = set()
 _FINDINGS = {}
@@ -23,6 +25,26 @@ def reset():
     _FINDINGS.clear()
 
 
+class _Shelf:
+    """The findings of one account and region, in the order of their Ids."""
+
+    def __init__(self):
+        self.by_id, self.ids = {}, []
+
+    def put(self, finding):
+        if finding["Id"] not in self.by_id:
+            insort(self.ids, finding["Id"])
+        self.by_id[finding["Id"]] = finding
+
+    def find(self, query, start):
+        """Those that match, from a position on."""
+        for low, high in query.candidates(self.ids):
+            for position in range(max(low, start), high):
+                finding = self.by_id[self.ids[position]]
+                if query.matches(finding):
+                    yield finding
+
+
 class Hub:
     """The Security Hub of one account and region."""
 
@@ -40,15 +62,18 @@ class Hub:
     def is_enabled(self):
         return (self.account, self.region) in _ENABLED
 
-    def visible(self):
-        """The findings that this account sees here: its own; as administrator its members' too; and in the home region
-        those of all linked regions. https://docs.aws.amazon.com/securityhub/latest/userguide/finding-aggregation.html"""
+    def find(self, wanted=None, after=None):
+        """The findings that this account sees here and that a filter lets through, as (place, finding), in an order that
+        no update changes; after a place, from there on. Its own; as administrator its members' too; and in the home
+        region those of all linked regions. https://docs.aws.amazon.com/securityhub/latest/userguide/finding-aggregation.html"""
+        query = filters.Query(wanted or {})
         accounts = organization.ACCOUNTS if self.account == organization.HUB else (self.account,)
         regions = organization.REGIONS if self.region == organization.HOME else (self.region,)
-        places = [(account, region) for account in accounts for region in regions]
-        found = [finding for place in places for finding in _FINDINGS.get(place, {}).values()]
-        public = [{name: value for name, value in finding.items() if name != "_edited"} for finding in found]
-        return sorted(copy.deepcopy(public), key=lambda finding: (finding["Id"], finding["Region"]))
+        places = [(account, region) for account in accounts for region in regions if query.may_be_in(account, region)]
+        return heapq.merge(*(_find_in(place, query, after) for place in places))
+
+    def visible(self):
+        return [finding for _, finding in self.find()]
 
     def put(self, finding):
         """Imports a finding; (code, message) where it is refused."""
@@ -63,8 +88,8 @@ class Hub:
         product = f"arn:aws:securityhub:{self.region}:{self.account}:product/{self.account}/default"
         if finding["AwsAccountId"] != self.account or finding["ProductArn"] != product:
             return "InvalidAccess", f"account {self.account} may import with its own id and {product} only"
-        mine = _FINDINGS.setdefault((self.account, self.region), {})
-        before = mine.get(finding["Id"])
+        mine = _FINDINGS.setdefault((self.account, self.region), _Shelf())
+        before = mine.by_id.get(finding["Id"])
         if before is None:
             return self._create(mine, finding)
         # "the update is ignored" unless UpdatedAt is more recent; that it still counts as success is an assumption, the
@@ -82,7 +107,7 @@ class Hub:
         new["Region"], new["_edited"] = self.region, []
         _add_own_fields(new)
         _from_provider(new, finding)
-        mine[finding["Id"]] = new
+        mine.put(new)
         self._imported(new)
         return None
 
@@ -100,7 +125,7 @@ class Hub:
         _from_provider(after, finding)
         if _returns_to_new(before, after):
             after["Workflow"] = {"Status": "NEW"}
-        mine[finding["Id"]] = after
+        mine.put(after)
         self._imported(after)
 
     def edit(self, identifier, request):
@@ -109,7 +134,7 @@ class Hub:
         https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchupdatefindings.html
         """
         for place, held in _FINDINGS.items():
-            finding = held.get(identifier.get("Id"))
+            finding = held.by_id.get(identifier.get("Id"))
             if finding and finding["ProductArn"] == identifier.get("ProductArn") and self._may_edit(place):
                 for name in _EDITABLE:
                     if name in request:
@@ -125,12 +150,28 @@ class Hub:
     def _imported(self, finding):
         """Every import and every edit is an event, of one finding, in the account and its administrator's, there also in
         the home region. https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-cwe-integration-types.html"""
-        public = {name: value for name, value in finding.items() if name != "_edited"}
+        public = _public(finding)
         places = {(self.account, self.region), (organization.HUB, self.region), (organization.HUB, organization.HOME)}
         for account, region in sorted(places):
             resource = f"{finding['ProductArn']}/{finding['Id']}"
             detail = {"findings": [public]}
             events.put(account, region, "aws.securityhub", "Security Hub Findings - Imported", detail, [resource])
+
+
+def _find_in(place, query, after):
+    """As `Hub.find`, of one account and region."""
+    if place not in _FINDINGS:
+        return
+    shelf, start = _FINDINGS[place], 0
+    if after is not None:
+        # Of findings with one Id, those of earlier places came before.
+        start = (bisect_left if place > tuple(after[1:]) else bisect_right)(shelf.ids, after[0])
+    for finding in shelf.find(query, start):
+        yield (finding["Id"], *place), _public(finding)
+
+
+def _public(finding):
+    return {name: value for name, value in finding.items() if name != "_edited"}
 
 
 def _add_own_fields(finding):

@@ -1,6 +1,8 @@
 """The operations of the API, as a service of MiniStack: its IAM decides first, by the actions and resources of
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecurityhub.html."""
 
+import base64
+import itertools
 import json
 import sys
 import types
@@ -9,7 +11,7 @@ from ministack import app as ministack
 from ministack.core import iam_actions, router
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response
 
-from . import filters, findings
+from . import findings
 
 
 class Refused(Exception):
@@ -81,13 +83,13 @@ def _get(hub, request):
     if not 1 <= size <= 100:
         raise Refused("InvalidInputException", "MaxResults is 1 to 100", 400)
     try:
-        matching = filters.select(hub.visible(), request.get("Filters") or {})
-        start = int(request.get("NextToken") or 0)
-    except ValueError as error:
+        after = json.loads(base64.urlsafe_b64decode(request["NextToken"])) if request.get("NextToken") else None
+        found = list(itertools.islice(hub.find(request.get("Filters"), after), size + 1))
+    except (LookupError, TypeError, ValueError) as error:
         raise Refused("InvalidInputException", str(error), 400) from error
-    page = {"Findings": matching[start : start + size]}
-    if start + size < len(matching):
-        page["NextToken"] = str(start + size)
+    page = {"Findings": [finding for _, finding in found[:size]]}
+    if len(found) > size:
+        page["NextToken"] = base64.urlsafe_b64encode(json.dumps(found[size - 1][0]).encode()).decode()
     return page
 
 

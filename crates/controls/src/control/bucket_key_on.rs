@@ -4,7 +4,7 @@
 //! SSE-S3 has no use for them: there the question does not arise.
 
 use crate::{
-    Class, Control, Evidence, Level, Outcome, Severity,
+    Class, Control, Evidence, Level, Outcome, Rule, Severity,
     control::{kms_key, settle},
 };
 use facts::{Bucket, DefaultEncryption};
@@ -25,7 +25,7 @@ pub(crate) const BUCKET_KEY_ON: Control = Control {
                   objects in kms:EncryptionContext:aws:s3:arn must name the bucket instead.",
     statement: None,
     lets_off_log_buckets: false,
-    check,
+    rule: Rule::Bucket(check),
 };
 
 const BUCKET_KEY: &str = "bucket key";

@@ -5,7 +5,7 @@
 //! keys in your account that are created, managed, and used on your behalf by an AWS service", and their policies cannot
 //! be changed. Whether a customer-managed key can be used is for `key_usable` to say.
 
-use crate::{Class, Control, Evidence, Level, Outcome, Severity, control::kms_key};
+use crate::{Class, Control, Evidence, Level, Outcome, Rule, Severity, control::kms_key};
 use facts::{Bucket, Fact, Key, KeyManager, ResolvedKey, UsedKey};
 
 /// See the module.
@@ -24,7 +24,7 @@ pub(crate) const ENCRYPTED_WITH_CMK: Control = Control {
                   their encryption until they are written again or changed with UpdateObjectEncryption.",
     statement: None,
     lets_off_log_buckets: true,
-    check,
+    rule: Rule::Bucket(check),
 };
 
 const ENCRYPTION: &str = "default encryption";

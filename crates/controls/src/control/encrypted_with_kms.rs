@@ -3,7 +3,7 @@
 //! Follows [Security Hub S3.17](https://docs.aws.amazon.com/securityhub/latest/userguide/s3-controls.html#s3-17), which
 //! asks for SSE-KMS or DSSE-KMS and not for a customer-managed key. Whose key it is, is for `encrypted_with_cmk` to say.
 
-use crate::{Class, Control, Evidence, Level, Outcome, Severity};
+use crate::{Class, Control, Evidence, Level, Outcome, Rule, Severity};
 use facts::{Bucket, DefaultEncryption};
 
 /// See the module.
@@ -35,7 +35,7 @@ pub(crate) const ENCRYPTED_WITH_KMS: Control = Control {
                   changed with UpdateObjectEncryption.",
     statement: None,
     lets_off_log_buckets: true,
-    check,
+    rule: Rule::Bucket(check),
 };
 
 const FACT: &str = "default encryption";

@@ -7,7 +7,7 @@
 //! that AWS shows by a unique id was deleted and admits nobody; services act for themselves.
 
 use crate::{
-    Class, Control, Evidence, How, Level, OrganizationId, Outcome, Severity, Subject, Use,
+    Class, Control, Evidence, How, Level, OrganizationId, Outcome, Rule, Severity, Subject, Use,
     control::{customer_key, key_policy, too_complex},
     key_use::{request, told, uses},
 };
@@ -30,7 +30,7 @@ pub(crate) const KEY_POLICY_CLOSED: Control = Control {
                   trusted-organizations of cmkwatch.toml, or close the policy with a Deny (kms:PutKeyPolicy).",
     statement: Some(statement),
     lets_off_log_buckets: false,
-    check,
+    rule: Rule::Bucket(check),
 };
 
 const OUTSIDE: &str = "access to the key from outside";

@@ -5,7 +5,7 @@
 //! KMS says that rotation is off; that is `key_usable`'s finding and not a second one.
 
 use crate::{
-    Class, Control, Evidence, Level, Outcome, Severity,
+    Class, Control, Evidence, Level, Outcome, Rule, Severity,
     control::{customer_key, settle},
 };
 use facts::{Bucket, Governance, Key, KeyState, Rotation};
@@ -34,7 +34,7 @@ pub(crate) const KEY_ROTATES: Control = Control {
                   RotationPeriodInDays). What was encrypted before stays readable, and nothing has to be changed elsewhere.",
     statement: None,
     lets_off_log_buckets: false,
-    check,
+    rule: Rule::Bucket(check),
 };
 
 const ROTATION: &str = "rotation of the key";

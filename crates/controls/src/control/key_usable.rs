@@ -6,7 +6,7 @@
 //! in the bucket's region. S3 accepts any key in PutBucketEncryption; what is wrong with it shows when somebody uploads.
 //! The account's own AWS-managed key is always usable, and that it is one is `encrypted_with_cmk`'s finding.
 
-use crate::{Class, Control, Evidence, Level, Outcome, Severity, control::kms_key};
+use crate::{Class, Control, Evidence, Level, Outcome, Rule, Severity, control::kms_key};
 use facts::{AccountId, Bucket, Fact, Key, KeyManager, KeyReference, KeyState, Region, ResolvedKey, UsedKey};
 
 /// See the module.
@@ -25,7 +25,7 @@ pub(crate) const KEY_USABLE: Control = Control {
                   customer-managed symmetric key of the bucket's region as its default (s3:PutBucketEncryption).",
     statement: None,
     lets_off_log_buckets: false,
-    check,
+    rule: Rule::Bucket(check),
 };
 
 fn check(bucket: &Bucket, _: &Class) -> Outcome {

@@ -15,7 +15,7 @@
 //! only where the class says `root-delegation = "reject"`.
 
 use crate::{
-    Class, Control, Evidence, How, KeyPolicyVerdict, Level, Outcome, RootDelegation, Severity, Subject, Use,
+    Class, Control, Evidence, How, KeyPolicyVerdict, Level, Outcome, RootDelegation, Rule, Severity, Subject, Use,
     control::{customer_key, key_policy, too_complex},
     key_use::{other_than_s3, request, told, uses},
 };
@@ -37,7 +37,7 @@ pub(crate) const KEY_USED_ONLY_VIA_S3: Control = Control {
     remediation: "Add a Deny to the key policy (kms:PutKeyPolicy).",
     statement: Some(statement),
     lets_off_log_buckets: false,
-    check,
+    rule: Rule::Bucket(check),
 };
 
 const DIRECT: &str = "direct use of the key";

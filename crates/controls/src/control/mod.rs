@@ -1,21 +1,25 @@
 //! The controls: one file each, named for what must hold.
 
+mod account_readable;
 mod bucket_key_on;
 mod encrypted_with_cmk;
 mod encrypted_with_kms;
 mod key_policy_closed;
 mod key_rotates;
+mod key_serves_one_class;
 mod key_usable;
 mod key_used_only_via_s3;
 mod ssec_blocked;
 mod tls_only;
 mod uploads_use_cmk;
 
+pub(crate) use account_readable::{ACCOUNT_READABLE, check as account_readable};
 pub(crate) use bucket_key_on::BUCKET_KEY_ON;
 pub(crate) use encrypted_with_cmk::ENCRYPTED_WITH_CMK;
 pub(crate) use encrypted_with_kms::ENCRYPTED_WITH_KMS;
 pub(crate) use key_policy_closed::{KEY_POLICY_CLOSED, of_policy as key_policy_closed};
 pub(crate) use key_rotates::KEY_ROTATES;
+pub(crate) use key_serves_one_class::KEY_SERVES_ONE_CLASS;
 pub(crate) use key_usable::KEY_USABLE;
 pub(crate) use key_used_only_via_s3::{KEY_USED_ONLY_VIA_S3, of_policy as key_used_only_via_s3};
 pub(crate) use ssec_blocked::{SSEC_BLOCKED, of_policy as ssec_blocked};

@@ -5,7 +5,7 @@
 //! the header `x-amz-server-side-encryption-customer-algorithm`.
 
 use crate::{
-    BucketPolicyVerdict, Class, Control, Evidence, Level, Outcome, Severity, Subject,
+    BucketPolicyVerdict, Class, Control, Evidence, Level, Outcome, Rule, Severity, Subject,
     control::policy_of,
     unrefused::{self, Owned},
 };
@@ -28,7 +28,7 @@ pub(crate) const SSEC_BLOCKED: Control = Control {
                   in the bucket policy.",
     statement: Some(statement),
     lets_off_log_buckets: false,
-    check,
+    rule: Rule::Bucket(check),
 };
 
 const ALGORITHM: &str = "s3:x-amz-server-side-encryption-customer-algorithm";

@@ -6,7 +6,7 @@
 //! absent is false.
 
 use crate::{
-    BucketPolicyVerdict, Class, Control, Level, Outcome, Severity, Subject,
+    BucketPolicyVerdict, Class, Control, Level, Outcome, Rule, Severity, Subject,
     control::{policy_of, settle},
     unrefused::{self, Owned},
 };
@@ -47,7 +47,7 @@ pub(crate) const TLS_ONLY: Control = Control {
     remediation: "Add a Deny to the bucket policy (s3:PutBucketPolicy).",
     statement: Some(statement),
     lets_off_log_buckets: false,
-    check,
+    rule: Rule::Bucket(check),
 };
 
 fn check(bucket: &Bucket, _: &Class) -> Outcome {

@@ -8,7 +8,7 @@
 //! ([SSE-KMS](https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html)).
 
 use crate::{
-    BucketPolicyVerdict, Class, Control, Level, Outcome, Severity, Subject,
+    BucketPolicyVerdict, Class, Control, Level, Outcome, Rule, Severity, Subject,
     control::{customer_key, policy_of, settle},
     unrefused::{self, Asked, Owned},
 };
@@ -30,7 +30,7 @@ pub(crate) const UPLOADS_USE_CMK: Control = Control {
     remediation: "Add a Deny to the bucket policy (s3:PutBucketPolicy).",
     statement: Some(statement),
     lets_off_log_buckets: true,
-    check,
+    rule: Rule::Bucket(check),
 };
 
 const ALGORITHM: &str = "s3:x-amz-server-side-encryption";

@@ -3,7 +3,7 @@
 use super::{
     Class, ClassName, Exemption, LogBuckets, OrganizationId, RootDelegation, Settings, SettingsError, is_tag_text,
 };
-use crate::{ALL, Level};
+use crate::{Level, OF_BUCKETS};
 use facts::AccountId;
 use iam_policy::Pattern;
 use jiff::civil::Date;
@@ -33,6 +33,8 @@ impl FromStr for Settings {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Document {
+    #[serde(default)]
+    organization: Organization,
     classification: Classification,
     class: BTreeMap<ClassName, ClassTable>,
     #[serde(default)]
@@ -41,6 +43,12 @@ struct Document {
     findings: Findings,
     #[serde(default)]
     exempt: Vec<Exempt>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct Organization {
+    excluded_accounts: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -101,7 +109,7 @@ struct Exempt {
 impl Document {
     /// What one value alone cannot tell.
     fn settle(self) -> Result<Settings, Mistake> {
-        let Self { classification, class, key_policy, findings, exempt } = self;
+        let Self { organization, classification, class, key_policy, findings, exempt } = self;
         let Classification { tag, default, log_buckets } = classification;
         if !is_tag_text(tag.get_ref(), 128) {
             let message = "a tag key has 1 to 128 letters, digits, spaces and + - = . _ : / @";
@@ -122,6 +130,7 @@ impl Document {
             ));
         };
         Ok(Settings {
+            excluded_accounts: accounts(&organization.excluded_accounts)?,
             tag: tag.into_inner(),
             default: fallback,
             classes,
@@ -173,7 +182,7 @@ impl Exempt {
             }
         }
         let slug = |text: &Spanned<String>| {
-            let known = ALL.iter().map(|control| control.slug).find(|slug| *slug == text.get_ref());
+            let known = OF_BUCKETS.iter().map(|control| control.slug).find(|slug| *slug == text.get_ref());
             known.ok_or_else(|| (text.span(), format!("there is no control `{}`", text.get_ref())))
         };
         Ok(Exemption {
@@ -280,6 +289,12 @@ until = 2027-06-30
             ("2027-06-30", "2027-06-31", 24, ["until", ""]),
             ("2027-06-30", "\"2027-06-30\"", 24, ["until", ""]),
             ("until = 2027-06-30", "", 20, ["exempt", "missing field `until`"]),
+            (
+                "[findings]",
+                "[organization]\nexcluded-accounts = [\"1\"]\n[findings]",
+                19,
+                ["excluded-accounts", "`1` is not an account id"],
+            ),
             ("\"*-cdn-cache\"", "\"\"", 21, ["buckets", "empty"]),
         ] {
             let text = GOOD.replacen(from, to, 1);

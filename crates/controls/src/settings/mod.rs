@@ -16,6 +16,8 @@ use std::{borrow::Borrow, collections::BTreeMap, fmt};
 /// The settings, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
+    /// Accounts of the organization that are not watched.
+    pub excluded_accounts: Vec<AccountId>,
     /// The key of the bucket tag that names the class.
     pub tag: String,
     /// The class of a bucket that has no such tag, or one that names no class.
@@ -28,6 +30,14 @@ pub struct Settings {
     pub import_passed: bool,
     /// After how many days a finding that did not change is imported again, 1 to 89.
     pub refresh_after_days: u8,
+}
+
+impl Settings {
+    /// True for an account that is not watched.
+    #[must_use]
+    pub fn excludes(&self, account: &AccountId) -> bool {
+        self.excluded_accounts.contains(account)
+    }
 }
 
 /// A class of data and what it requires.

@@ -5,7 +5,7 @@ use facts::{
     Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager, KeyState, ResolvedKey,
     Rotation, Tags, Unreadable, UsedKey,
 };
-use findings::{Actor, Finding, Observation, Plan, after, id, plan};
+use findings::{About, Actor, Finding, Observation, Plan, after, plan};
 use jiff::{SignedDuration, Timestamp};
 
 pub(crate) const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/1234";
@@ -76,7 +76,14 @@ pub(crate) fn actor() -> Actor {
 /// A bucket without a policy that blocks SSE-C and has a bucket key.
 pub(crate) fn bucket(encryption: Fact<DefaultEncryption>, tags: Tags, minute: i64) -> Bucket {
     let encryption = encryption.map(|default| BucketEncryption { default, bucket_key: true, blocks_sse_c: true });
-    Bucket { id: bucket_id(), read_at: at(minute), tags: Fact::Known(tags), encryption, policy: Fact::Known(None) }
+    Bucket {
+        id: bucket_id(),
+        read_at: at(minute),
+        tags: Fact::Known(tags),
+        encryption,
+        policy: Fact::Known(None),
+        key_users: Some(Fact::Known(Vec::new())),
+    }
 }
 
 /// What stands in Security Hub.
@@ -101,8 +108,13 @@ impl Hub {
         let bucket = bucket(encryption, tags, minute);
         let judgement = judge(&bucket, &settings);
         let actor = actor();
-        let observation =
-            Observation { bucket: &bucket, judgement: &judgement, actor: Some(&actor), settings: &settings };
+        let observation = Observation {
+            bucket: &bucket,
+            judgement: &judgement,
+            actor: Some(&actor),
+            settings: &settings,
+            hub: &bucket_id().place(),
+        };
         let plan = plan(&observation, &self.findings);
         self.apply(&plan);
         plan
@@ -113,6 +125,6 @@ impl Hub {
     }
 
     pub(crate) fn get(&self, slug: &str) -> &Finding {
-        self.findings.iter().find(|finding| finding.id == id(&bucket_id(), slug)).unwrap()
+        self.findings.iter().find(|finding| finding.id == About::Bucket(bucket_id()).id(slug)).unwrap()
     }
 }

@@ -3,5 +3,6 @@
 
 mod example;
 mod overlap;
+mod place;
 mod story;
 mod words;

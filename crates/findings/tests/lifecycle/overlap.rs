@@ -1,6 +1,6 @@
 //! Evaluations of one bucket that overlap.
 
-use crate::example::{Hub, SETTINGS, at, bucket, cmk, sse_s3, unreadable, used};
+use crate::example::{Hub, SETTINGS, at, bucket, bucket_id, cmk, sse_s3, unreadable, used};
 use controls::{Settings, judge};
 use facts::{DefaultEncryption, Fact, KeyState, ResolvedKey, Tags};
 use findings::{Compliance, Finding, Observation, Plan, RecordState, Workflow, after, fields, latest, plan_again};
@@ -88,7 +88,13 @@ impl Evaluation {
         let (encryption, minute) = self.observed.clone();
         let bucket = bucket(encryption, Tags::new(), minute);
         let judgement = judge(&bucket, &settings);
-        let observation = Observation { bucket: &bucket, judgement: &judgement, actor: None, settings: &settings };
+        let observation = Observation {
+            bucket: &bucket,
+            judgement: &judgement,
+            actor: None,
+            settings: &settings,
+            hub: &bucket_id().place(),
+        };
         self.plan = plan_again(&observation, &self.standing, &self.plan);
         if self.plan.is_empty() { Step::Done } else { Step::Reopen }
     }

@@ -2,7 +2,7 @@
 
 use crate::example::{Hub, KEY, SETTINGS, actor, at, bucket_id, cmk, sse_s3, unreadable};
 use facts::{KeyState, Tags};
-use findings::{Compliance, Finding, Plan, RecordState, Resource, Workflow, fields, id, plan_gone};
+use findings::{About, Compliance, Finding, Plan, RecordState, Resource, Workflow, fields, plan_gone};
 
 /// The transitions of a plan, by control.
 fn transitions(plan: &Plan) -> Vec<(String, String)> {
@@ -113,7 +113,7 @@ fn a_control_that_no_longer_applies_is_archived() {
 fn a_finding_of_a_control_that_was_withdrawn_is_archived() {
     let mut hub = Hub::default();
     hub.observe(sse_s3(), 0);
-    hub.findings[0].id = id(&bucket_id(), "a-control-of-old");
+    hub.findings[0].id = About::Bucket(bucket_id()).id("a-control-of-old");
     let plan = hub.observe(sse_s3(), 1);
     assert!(plan.import.iter().any(|f| f.id.ends_with("of-old") && f.record_state == RecordState::Archived));
 }

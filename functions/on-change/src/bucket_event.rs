@@ -1,18 +1,15 @@
-//! Which bucket a message is about.
+//! Which bucket an event of S3 is about.
 //!
-//! A message is an EventBridge event that carries a
-//! [CloudTrail record](https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html).
-//! Records differ between services, API versions and years, so everything in one is optional until it is needed, and what
-//! is needed must have the form that AWS gives it: an AssumeRole is built from it.
+//! Follows [logging S3 API calls](https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-s3-info.html).
 
+use crate::message::{Change, EventError, actor, text};
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
-use facts::{AccountId, BucketId, BucketName, Malformed, Region};
-use findings::Actor;
+use facts::{AccountId, BucketId, BucketName, Region};
 use serde_json::Value;
 
 /// The calls that can change how a bucket is judged. TagResource and UntagResource take the place of the tagging calls once
 /// a bucket [uses ABAC](https://docs.aws.amazon.com/AmazonS3/latest/userguide/buckets-tagging-enable-abac.html).
-pub const CALLS: [&str; 10] = [
+pub const BUCKET_CALLS: [&str; 10] = [
     "CreateBucket",
     "DeleteBucket",
     "PutBucketEncryption",
@@ -25,73 +22,13 @@ pub const CALLS: [&str; 10] = [
     "UntagResource",
 ];
 
-/// What a message turned out to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Message {
-    /// A bucket changed.
-    Change(Change),
-    /// An event that cannot change how a bucket is judged: of another service, of another call, or of one that failed.
-    NoneOfOurs,
-}
-
-/// A bucket that changed, and by whom.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// The bucket.
-    pub bucket: BucketId,
-    /// The call that changed it.
-    pub actor: Actor,
-}
-
-/// Why a message cannot be understood.
-#[derive(Debug, thiserror::Error)]
-pub enum EventError {
-    /// It is not an EventBridge event.
-    #[error("the message is no EventBridge event")]
-    NoEvent(#[source] serde_json::Error),
-    /// It names no bucket, account or region.
-    #[error("the {call} event has no {what}")]
-    Lacks {
-        /// The API call.
-        call: String,
-        /// What is missing.
-        what: &'static str,
-    },
-    /// A name in it does not have the form that AWS gives it.
-    #[error("the {call} event is malformed")]
-    Malformed {
-        /// The API call.
-        call: String,
-        /// Which name.
-        #[source]
-        source: Malformed,
-    },
-}
-
-/// Reads the body of a message.
-///
-/// # Errors
-/// A message that is no event, or one of ours that does not say which bucket.
-pub fn parse(body: &str) -> Result<Message, EventError> {
-    let event: EventBridgeEvent = serde_json::from_str(body).map_err(EventError::NoEvent)?;
-    let Some(call) = our_call(&event) else { return Ok(Message::NoneOfOurs) };
-    let place = Place::of(&event);
+/// The change that a call of [`BUCKET_CALLS`] made; none where it tagged something else than a bucket.
+pub(crate) fn change(call: &'static str, event: &EventBridgeEvent) -> Result<Option<Change>, EventError> {
+    let place = Place::of(event);
     if matches!(call, "TagResource" | "UntagResource") && place.names_another_resource {
-        return Ok(Message::NoneOfOurs);
+        return Ok(None);
     }
-    let bucket = place.bucket(call)?;
-    Ok(Message::Change(Change { bucket, actor: actor(call, &event.detail) }))
-}
-
-/// The name of the call, where it is one of [`CALLS`] and succeeded.
-fn our_call(event: &EventBridgeEvent) -> Option<&'static str> {
-    let record = &event.detail;
-    let is_s3 = event.source == "aws.s3"
-        && event.detail_type == "AWS API Call via CloudTrail"
-        && text(record, "/eventSource") == Some("s3.amazonaws.com");
-    let failed = record.get("errorCode").is_some_and(|code| !code.is_null());
-    let name = text(record, "/eventName").filter(|_| is_s3 && !failed)?;
-    CALLS.into_iter().find(|call| *call == name)
+    Ok(Some(Change { bucket: place.bucket(call)?, actor: Some(actor(call, &event.detail)) }))
 }
 
 /// The account, the region and the bucket, as the record writes them.
@@ -150,20 +87,4 @@ fn bucket_of_arn(arn: &str) -> Option<&str> {
         return None;
     };
     parts.next().filter(|name| !name.contains('/'))
-}
-
-fn actor(call: &str, record: &Value) -> Actor {
-    let owned = |pointer| text(record, pointer).map(str::to_owned);
-    Actor {
-        event_name: call.to_owned(),
-        event_id: owned("/eventID"),
-        event_time: owned("/eventTime"),
-        principal: owned("/userIdentity/arn")
-            .or_else(|| owned("/userIdentity/invokedBy"))
-            .or_else(|| owned("/userIdentity/principalId")),
-    }
-}
-
-fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
-    value.pointer(pointer).and_then(Value::as_str)
 }

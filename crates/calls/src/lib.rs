@@ -1,0 +1,95 @@
+//! What all calls to AWS have in common.
+//!
+//! Each attempt is counted by the service it goes to, and each that was throttled: they are the users' quota. A client slows
+//! down when it is throttled, and that one account is throttled is no reason to slow down another: each has a
+//! [`partition`] of its own.
+
+use aws_runtime::retries::classifiers::THROTTLING_ERRORS;
+use aws_smithy_runtime::client::retries::RetryPartition;
+use aws_smithy_runtime_api::{
+    box_error::BoxError,
+    client::{
+        interceptors::{
+            Intercept,
+            context::{BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef},
+            dyn_dispatch_hint,
+        },
+        orchestrator::{HttpResponse, Metadata},
+        runtime_components::RuntimeComponents,
+    },
+};
+use aws_smithy_types::config_bag::ConfigBag;
+use facts::Place;
+
+/// What the retries of a service in one account and region share: AWS
+/// [throttles by account and region](https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html).
+#[must_use]
+pub fn partition(service: &str, Place { account, region }: &Place) -> RetryPartition {
+    RetryPartition::custom(format!("{service}/{account}/{region}")).build()
+}
+
+/// Counts the attempts of a client: `ApiCalls` and `Throttles`, by service.
+#[derive(Debug, Clone, Copy)]
+pub struct Counter;
+
+#[dyn_dispatch_hint]
+impl Intercept for Counter {
+    fn name(&self) -> &'static str {
+        "Counter"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _context: &BeforeTransmitInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        metrics::counter!("ApiCalls", "Service" => service(config)).increment(1);
+        Ok(())
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if context.response().is_some_and(is_throttled) {
+            metrics::counter!("Throttles", "Service" => service(config)).increment(1);
+        }
+        Ok(())
+    }
+}
+
+fn service(config: &ConfigBag) -> String {
+    config.load::<Metadata>().map_or_else(|| "unknown".to_owned(), |metadata| metadata.service().to_owned())
+}
+
+/// By the error's code, which is in a header or in the body, according to the protocol.
+fn is_throttled(response: &HttpResponse) -> bool {
+    if response.status().is_success() {
+        return false;
+    }
+    let body = String::from_utf8_lossy(response.body().bytes().unwrap_or_default());
+    let header = response.headers().get("x-amzn-errortype").unwrap_or_default();
+    THROTTLING_ERRORS.iter().any(|code| header.contains(code) || body.contains(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
+
+    #[test]
+    fn a_throttled_answer_is_known_by_its_code() {
+        let answer = |status, body: &str| HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body));
+        assert!(is_throttled(&answer(503, "<Error><Code>SlowDown</Code></Error>")));
+        assert!(is_throttled(&answer(400, r#"{"__type":"ThrottlingException"}"#)));
+        assert!(!is_throttled(&answer(400, r#"{"__type":"AccessDeniedException"}"#)));
+        assert!(!is_throttled(&answer(200, "SlowDown")));
+        let mut by_header = answer(429, "{}");
+        by_header.headers_mut().insert("x-amzn-errortype", "TooManyRequestsException:");
+        assert!(is_throttled(&by_header));
+    }
+}

@@ -1,0 +1,124 @@
+//! Which buckets an account has, and where each lies.
+
+use crate::{Accounts, CollectError, error::Question};
+use aws_sdk_s3::{Client, types::Bucket};
+use facts::{AccountId, Fact, Place, Region, Unreadable};
+
+/// How many buckets a page of [ListBuckets](https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html) has, of at
+/// most 10,000: few, so that memory does not grow with the account.
+const A_PAGE: i32 = 1000;
+
+/// A bucket of a list. The name is as S3 tells it; whether it has the form of one is for its reader to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The region that it lies in.
+    pub region: Region,
+    /// Its name.
+    pub name: String,
+}
+
+/// The buckets of an account, page by page.
+#[derive(Debug)]
+pub struct Listing {
+    s3: Client,
+    account: AccountId,
+    next: Option<String>,
+    begun: bool,
+}
+
+impl Listing {
+    /// The list of an account; nothing is called yet.
+    pub async fn of(accounts: &Accounts, account: &AccountId) -> Self {
+        let place = Place { account: account.clone(), region: accounts.home().region.clone() };
+        Self { s3: accounts.clients(&place).await.s3, account: account.clone(), next: None, begun: false }
+    }
+
+    /// The next page, which may be empty; none after the last. Unreadable where cmkwatch is refused its role in the account, or
+    /// the list. 1 call.
+    ///
+    /// # Errors
+    /// A call that was not answered, a bucket without a region.
+    pub async fn page(&mut self) -> Result<Option<Fact<Vec<Listed>>>, CollectError> {
+        if self.begun && self.next.is_none() {
+            return Ok(None);
+        }
+        self.begun = true;
+        // "BucketRegion is returned if the request contains at least one valid parameter": here, max-buckets.
+        let request = self.s3.list_buckets().max_buckets(A_PAGE).set_continuation_token(self.next.take());
+        match request.send().await {
+            Ok(page) => {
+                self.next = page.continuation_token.filter(|token| !token.is_empty());
+                let listed: Result<_, _> =
+                    page.buckets.unwrap_or_default().into_iter().map(|bucket| self.listed(bucket)).collect();
+                listed.map(|listed| Some(Fact::Known(listed)))
+            }
+            Err(error) => match self.question().unanswered(error) {
+                Err(error) if error.is_refused_role() => Ok(Some(Fact::Unreadable(self.refused_role()))),
+                answer => answer.map(Some),
+            },
+        }
+    }
+
+    fn question(&self) -> Question {
+        Question { permission: "s3:ListAllMyBuckets", subject: format!("account {}", self.account) }
+    }
+
+    fn refused_role(&self) -> Unreadable {
+        let subject = format!("the role in account {}", self.account);
+        Unreadable { permission: "sts:AssumeRole", subject, code: "AccessDenied".to_owned() }
+    }
+
+    fn listed(&self, bucket: Bucket) -> Result<Listed, CollectError> {
+        let (name, region) = (bucket.name, bucket.bucket_region.and_then(|region| region.parse().ok()));
+        match (name, region) {
+            (Some(name), Some(region)) => Ok(Listed { region, name }),
+            _ => Err(self.question().incomplete("the name and the region of each bucket")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::{answer, s3_error};
+    use aws_sdk_s3::config::http::HttpResponse;
+    use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+
+    fn listing(rules: &[&Rule]) -> Listing {
+        let s3 = mock_client!(aws_sdk_s3, RuleMode::Sequential, rules);
+        Listing { s3, account: "111111111111".parse().unwrap(), next: None, begun: false }
+    }
+
+    fn page(entries: &str, token: &str) -> HttpResponse {
+        let token =
+            if token.is_empty() { String::new() } else { format!("<ContinuationToken>{token}</ContinuationToken>") };
+        answer(200, &format!("<ListAllMyBucketsResult><Buckets>{entries}</Buckets>{token}</ListAllMyBucketsResult>"))
+    }
+
+    #[tokio::test]
+    async fn pages_come_one_by_one_with_the_region_of_each_bucket() {
+        const FIRST: &str = "<Bucket><Name>acme</Name><BucketRegion>eu-west-1</BucketRegion></Bucket>";
+        let first = mock!(Client::list_buckets)
+            .match_requests(|request| request.max_buckets() == Some(1000) && request.continuation_token().is_none())
+            .then_http_response(|| page(FIRST, "more"));
+        let second = mock!(Client::list_buckets)
+            .match_requests(|request| request.continuation_token() == Some("more"))
+            .then_http_response(|| page("", ""));
+        let mut listing = listing(&[&first, &second]);
+        let acme = Listed { region: "eu-west-1".parse().unwrap(), name: "acme".into() };
+        assert_eq!(listing.page().await.unwrap(), Some(Fact::Known(vec![acme])));
+        assert_eq!(listing.page().await.unwrap(), Some(Fact::Known(vec![])));
+        assert_eq!(listing.page().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn refused_unanswered_and_incomplete_are_three_things() {
+        let with = |response: fn() -> HttpResponse| mock!(Client::list_buckets).then_http_response(response);
+        let refused = listing(&[&with(|| s3_error(403, "AccessDenied"))]).page().await.unwrap();
+        assert!(matches!(refused, Some(Fact::Unreadable(_))), "{refused:?}");
+        let unanswered = listing(&[&with(|| s3_error(400, "ExpiredToken"))]).page().await;
+        assert!(matches!(unanswered, Err(CollectError::Call { .. })), "{unanswered:?}");
+        let incomplete = listing(&[&with(|| page("<Bucket><Name>acme</Name></Bucket>", ""))]).page().await;
+        assert!(matches!(incomplete, Err(CollectError::Incomplete { .. })), "{incomplete:?}");
+    }
+}

@@ -1,0 +1,75 @@
+//! What must hold: cmkwatch can read the account's buckets, and Security Hub takes its findings there.
+//!
+//! An account that cannot be read has no findings, and looks as good as one in which all is well. So that it does not, this
+//! finding stands in the hub's own Security Hub. It is about an account in one region, since
+//! [Security Hub is enabled by region](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-settingup.html).
+
+use crate::{Control, Evidence, Level, Outcome, Rule, Severity};
+use facts::{Account, Fact, Unreadable};
+
+/// See the module.
+pub(crate) const ACCOUNT_READABLE: Control = Control {
+    slug: "account-readable",
+    level: Level::SseS3,
+    severity: Severity::High,
+    title: "Accounts of the organization should be readable by cmkwatch, with Security Hub enabled",
+    holds_when: "cmkwatch can list the account's buckets with its role there, and Security Hub is enabled in the region",
+    why: "What cannot be read is not watched: a bucket there may drift, and nobody is told.",
+    reference: "https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-settingup.html",
+    requirements: &[],
+    remediation: "Deploy infra/member.yaml in the account, in its home region first; look for a service control policy that \
+                  refuses the role cmkwatch-member. Enable Security Hub CSPM in the account and region: until then the findings of \
+                  its buckets stand in the Security Hub of the account in which cmkwatch runs.",
+    statement: None,
+    lets_off_log_buckets: false,
+    rule: Rule::Account(check),
+};
+
+const WANTED_BUCKETS: &str = "an answer";
+const WANTED_HUB: &str = "enabled";
+
+/// That the account's buckets could not be read is the failure itself; only Security Hub may be in an unknown state.
+pub(crate) fn check(account: &Account) -> Outcome {
+    if let Fact::Unreadable(Unreadable { permission, subject, code }) = &account.buckets {
+        return failed(Evidence::new("access", format!("{code} ({permission} on {subject})"), WANTED_BUCKETS));
+    }
+    match &account.security_hub {
+        Fact::Known(true) => Outcome::Passed(vec![Evidence::new("Security Hub", "enabled", WANTED_HUB)]),
+        Fact::Known(false) => failed(Evidence::new("Security Hub", "not enabled", WANTED_HUB)),
+        Fact::Unreadable(why) => Outcome::unreadable(why),
+    }
+}
+
+fn failed(evidence: Evidence) -> Outcome {
+    Outcome::Failed { severity: ACCOUNT_READABLE.severity, evidence: vec![evidence] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::denied;
+    use facts::Place;
+    use jiff::Timestamp;
+
+    fn account(buckets: Fact<()>, security_hub: Fact<bool>) -> Account {
+        let place = Place { account: "111111111111".parse().unwrap(), region: "us-east-1".parse().unwrap() };
+        Account { place, read_at: Timestamp::UNIX_EPOCH, buckets, security_hub }
+    }
+
+    #[test]
+    fn outcomes() {
+        let (read, on) = (Fact::Known(()), Fact::Known(true));
+        assert!(matches!(check(&account(read.clone(), on.clone())), Outcome::Passed(_)));
+        assert!(matches!(check(&account(read.clone(), Fact::Known(false))), Outcome::Failed { .. }));
+        let closed = denied("securityhub:GetFindings");
+        assert_eq!(check(&account(read, Fact::Unreadable(closed.clone()))), Outcome::unreadable(&closed));
+        let Outcome::Failed { severity, evidence } = check(&account(Fact::Unreadable(denied("sts:AssumeRole")), on))
+        else {
+            panic!()
+        };
+        assert_eq!(
+            (severity, evidence[0].value.as_str()),
+            (Severity::High, "AccessDenied (sts:AssumeRole on bucket acme)")
+        );
+    }
+}

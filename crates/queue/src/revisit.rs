@@ -1,0 +1,116 @@
+//! A bucket that is to be judged anew.
+
+use crate::{Message, QueueError};
+use facts::BucketId;
+use findings::Actor;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A bucket that is to be judged anew, because something changed that it depends on: its key, or who else uses that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revisit {
+    /// The bucket.
+    pub bucket: BucketId,
+    /// The call that changed something; none where the sweep found it.
+    pub actor: Option<Actor>,
+}
+
+/// The source by which such a message is told from an event of AWS.
+const SOURCE: &str = "cmkwatch";
+/// What it is.
+const KIND: &str = "Bucket To Be Judged";
+
+/// In the shape of the events that go through the same queue.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Envelope {
+    source: String,
+    detail_type: String,
+    detail: Detail,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Detail {
+    account: String,
+    region: String,
+    bucket: String,
+    actor: Option<Doer>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Doer {
+    event_name: String,
+    event_id: Option<String>,
+    event_time: Option<String>,
+    principal: Option<String>,
+}
+
+impl Revisit {
+    /// The message that asks for it.
+    ///
+    /// # Errors
+    /// None that is known: there is nothing in it that JSON cannot hold.
+    pub fn message(&self) -> Result<Message, QueueError> {
+        let actor = self.actor.clone().map(|Actor { event_name, event_id, event_time, principal }| Doer {
+            event_name,
+            event_id,
+            event_time,
+            principal,
+        });
+        let (account, region, bucket) = (self.bucket.account(), self.bucket.region(), self.bucket.name());
+        let detail =
+            Detail { account: account.to_string(), region: region.to_string(), bucket: bucket.to_string(), actor };
+        let envelope = Envelope { source: SOURCE.to_owned(), detail_type: KIND.to_owned(), detail };
+        Ok(Message { body: serde_json::to_string(&envelope)?, order: None })
+    }
+
+    /// Reads the detail of an event; none for one that is of another source.
+    ///
+    /// # Errors
+    /// One of ours that is not as we write it.
+    pub fn read(source: &str, detail: &Value) -> Result<Option<Self>, QueueError> {
+        if source != SOURCE {
+            return Ok(None);
+        }
+        let Detail { account, region, bucket, actor } = Detail::deserialize(detail)?;
+        let bucket = BucketId::new(account.parse()?, region.parse()?, bucket.parse()?)?;
+        let actor = actor.map(|Doer { event_name, event_id, event_time, principal }| Actor {
+            event_name,
+            event_id,
+            event_time,
+            principal,
+        });
+        Ok(Some(Self { bucket, actor }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_is_what_is_read() {
+        let bucket =
+            BucketId::new("123456789012".parse().unwrap(), "us-east-1".parse().unwrap(), "acme".parse().unwrap());
+        let actor = Actor {
+            event_name: "DisableKey".into(),
+            event_id: Some("1".into()),
+            event_time: None,
+            principal: Some("arn:aws:iam::123456789012:root".into()),
+        };
+        for actor in [None, Some(actor)] {
+            let revisit = Revisit { bucket: bucket.clone().unwrap(), actor };
+            let body: Value = serde_json::from_str(&revisit.message().unwrap().body).unwrap();
+            let source = body["source"].as_str().unwrap();
+            assert_eq!(Revisit::read(source, &body["detail"]).unwrap(), Some(revisit));
+        }
+    }
+
+    #[test]
+    fn another_source_is_none_of_ours_and_a_wrong_name_is_an_error() {
+        assert_eq!(Revisit::read("aws.s3", &Value::Null).unwrap(), None);
+        assert!(Revisit::read(SOURCE, &Value::Null).is_err());
+        let evil = serde_json::json!({ "account": "1", "region": "us-east-1", "bucket": "acme", "actor": null });
+        assert!(matches!(Revisit::read(SOURCE, &evil), Err(QueueError::Malformed(_))));
+    }
+}

@@ -1,0 +1,126 @@
+//! What each function does before its first event and after each.
+//!
+//! Logs are JSON lines; metrics are lines in the
+//! [embedded metric format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html),
+//! in the namespace `cmkwatch` with the function as dimension. Only here, and by the mains, are the
+//! clock, the environment and files looked at.
+
+#![allow(clippy::disallowed_methods, reason = "here the mains look at the time, the environment and files")]
+
+use anyhow::{Context as _, anyhow};
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_smithy_http_client::tls;
+use collect::Accounts;
+use controls::Settings;
+use facts::Place;
+use jiff::Timestamp;
+use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
+use metrics_cloudwatch_embedded::{Builder, Collector};
+use queue::Queue;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    env, fs, io,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+use tokio::time::Instant;
+use watch::Watch;
+
+/// Kept back of the time that a run has, to answer in.
+const TO_ANSWER: Duration = Duration::from_secs(2);
+
+/// Logs and metrics. Call it first.
+///
+/// # Errors
+/// A variable that is missing, a recorder that was set before.
+pub fn observe() -> anyhow::Result<&'static Collector> {
+    tracing_subscriber::fmt().json().flatten_event(true).with_span_list(false).with_target(false).init();
+    let name = variable("AWS_LAMBDA_FUNCTION_NAME")?;
+    let metrics = Builder::new().cloudwatch_namespace("cmkwatch").with_dimension("Function", name);
+    metrics.init().map_err(|error| anyhow!("no metrics: {error}"))
+}
+
+/// The settings that are packed beside the binary.
+///
+/// # Errors
+/// A file that is missing, or is not understood; the error names line and key.
+pub fn settings() -> anyhow::Result<Settings> {
+    let path = Path::new(&variable("LAMBDA_TASK_ROOT")?).join("cmkwatch.toml");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    text.parse().with_context(|| format!("{} is wrong", path.display()))
+}
+
+/// What looking at buckets takes.
+///
+/// # Errors
+/// Settings or variables that are missing or wrong.
+pub fn watch(own: &SdkConfig) -> anyhow::Result<Watch> {
+    let settings = settings()?;
+    let account = variable("CMKWATCH_ACCOUNT")?.parse().context("CMKWATCH_ACCOUNT is wrong")?;
+    let region = variable("AWS_REGION")?.parse().context("AWS_REGION is wrong")?;
+    let accounts = Accounts::new(own.clone(), Place { account, region }, variable("CMKWATCH_MEMBER_ROLE")?);
+    Ok(Watch::new(accounts, settings, queue(own, "CMKWATCH_CHANGES_QUEUE")?, Timestamp::now))
+}
+
+/// The queue whose URL a variable names.
+///
+/// # Errors
+/// A variable that is missing.
+pub fn queue(own: &SdkConfig, variable: &str) -> anyhow::Result<Queue> {
+    Ok(Queue::new(own, self::variable(variable)?))
+}
+
+/// The configuration of the function itself: one HTTP client for every client of the SDK, so that connections are kept.
+/// Retries back off with full jitter, and slow the client down where it is
+/// [throttled](https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html).
+pub async fn own_config() -> SdkConfig {
+    let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .operation_attempt_timeout(Duration::from_secs(8))
+        .operation_timeout(Duration::from_secs(30));
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(aws_smithy_http_client::Builder::new().tls_provider(tls).build_https())
+        .retry_config(RetryConfig::adaptive().with_max_attempts(5))
+        .timeout_config(timeouts.build())
+        .load()
+        .await
+}
+
+/// Answers events until the process ends; metrics are written after each.
+///
+/// # Errors
+/// The runtime that cannot go on.
+pub async fn serve<E, A>(
+    metrics: &'static Collector,
+    handle: impl AsyncFn(E, Context) -> Result<A, Error>,
+) -> Result<(), Error>
+where
+    E: DeserializeOwned,
+    A: Serialize,
+{
+    let handle = &handle;
+    let answer = move |LambdaEvent { payload, context }: LambdaEvent<E>| async move {
+        let answer = handle(payload, context).await;
+        if let Err(error) = metrics.flush(io::stdout()) {
+            tracing::error!(%error, "metrics not written");
+        }
+        answer
+    };
+    lambda_runtime::run(service_fn(answer)).await
+}
+
+/// When a run must be done, so that it can answer in time.
+#[must_use]
+pub fn deadline(context: &Context) -> Instant {
+    let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+    Instant::now() + left.saturating_sub(TO_ANSWER)
+}
+
+/// A variable of the environment.
+///
+/// # Errors
+/// One that is missing.
+pub fn variable(name: &str) -> anyhow::Result<String> {
+    env::var(name).with_context(|| format!("the environment has no {name}"))
+}

@@ -1,0 +1,108 @@
+//! Which key or alias an event of KMS is about.
+//!
+//! Follows [logging KMS API calls](https://docs.aws.amazon.com/kms/latest/developerguide/logging-using-cloudtrail.html). That a
+//! key is finally deleted is reported as a
+//! [service event](https://docs.aws.amazon.com/kms/latest/developerguide/ct-delete-key.html), without a request.
+
+use crate::message::{EventError, actor, text};
+use aws_lambda_events::event::eventbridge::EventBridgeEvent;
+use facts::{AliasArn, KeyArn, KeyReference, Malformed, Place};
+use findings::Actor;
+use serde_json::Value;
+
+/// The calls, and the one service event, that can change how the buckets which use a key are judged.
+pub const KEY_CALLS: [&str; 13] = [
+    "PutKeyPolicy",
+    "ScheduleKeyDeletion",
+    "CancelKeyDeletion",
+    "DeleteKey",
+    "DisableKey",
+    "EnableKey",
+    "EnableKeyRotation",
+    "DisableKeyRotation",
+    "ImportKeyMaterial",
+    "DeleteImportedKeyMaterial",
+    "CreateAlias",
+    "UpdateAlias",
+    "DeleteAlias",
+];
+
+/// A key or an alias that changed, and by whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyChange {
+    /// What changed.
+    pub subject: KeySubject,
+    /// The call that changed it.
+    pub actor: Actor,
+}
+
+/// What an event of KMS is about. An alias leads to the buckets that name it: which key it led to before is not in the event,
+/// and those that name a key otherwise are not concerned.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeySubject {
+    /// A key.
+    Key(KeyArn),
+    /// An alias.
+    Alias(AliasArn),
+}
+
+/// The change that a call of [`KEY_CALLS`] made.
+pub(crate) fn change(call: &'static str, event: &EventBridgeEvent) -> Result<KeyChange, EventError> {
+    let record = &event.detail;
+    let subject = match call {
+        "CreateAlias" | "UpdateAlias" | "DeleteAlias" => alias(call, event).map(KeySubject::Alias),
+        _ => key(call, event).map(KeySubject::Key),
+    };
+    Ok(KeyChange { subject: subject?, actor: actor(call, record) })
+}
+
+/// The key: by its ARN among the resources, in the answer (since December 2022), or as the request names it.
+fn key(call: &str, event: &EventBridgeEvent) -> Result<KeyArn, EventError> {
+    let record = &event.detail;
+    let told = resources(record).find(|arn| arn.contains(":key/"));
+    let told =
+        told.or_else(|| text(record, "/responseElements/keyId")).or_else(|| text(record, "/requestParameters/keyId"));
+    match meant(call, told.ok_or_else(|| lacks(call, "key"))?, event)? {
+        KeyReference::Arn(arn) => Ok(arn),
+        _ => Err(lacks(call, "key")),
+    }
+}
+
+fn alias(call: &str, event: &EventBridgeEvent) -> Result<AliasArn, EventError> {
+    let record = &event.detail;
+    let told = resources(record).find(|arn| arn.contains(":alias/"));
+    let told = told.or_else(|| text(record, "/requestParameters/aliasName"));
+    match meant(call, told.ok_or_else(|| lacks(call, "alias"))?, event)? {
+        KeyReference::AliasArn(arn) => Ok(arn),
+        _ => Err(lacks(call, "alias")),
+    }
+}
+
+/// A bare id or name has its meaning in the account and region of the call.
+fn meant(call: &str, name: &str, event: &EventBridgeEvent) -> Result<KeyReference, EventError> {
+    let Ok(reference) = name.parse::<KeyReference>();
+    if reference.place().is_some() {
+        return Ok(reference);
+    }
+    let record = &event.detail;
+    let malformed = |source: Malformed| EventError::Malformed { call: call.to_owned(), source };
+    let account = text(record, "/recipientAccountId").or(event.account.as_deref());
+    let region = text(record, "/awsRegion").or(event.region.as_deref());
+    Ok(reference.within(&Place {
+        account: account.ok_or_else(|| lacks(call, "account"))?.parse().map_err(malformed)?,
+        region: region.ok_or_else(|| lacks(call, "region"))?.parse().map_err(malformed)?,
+    }))
+}
+
+fn resources(record: &Value) -> impl Iterator<Item = &str> {
+    record
+        .get("resources")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|resource| text(resource, "/ARN"))
+}
+
+fn lacks(call: &str, what: &'static str) -> EventError {
+    EventError::Lacks { call: call.to_owned(), what }
+}

@@ -1,0 +1,20 @@
+//! Wiring: logging, settings, clients, and the handler for each batch.
+
+use aws_lambda_events::event::sqs::SqsEvent;
+use lambda_runtime::{Context, Error};
+use sweep_account::SweepAccount;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let metrics = startup::observe()?;
+    let function =
+        function().await.inspect_err(|error| tracing::error!(error = format!("{error:#}"), "cannot start"))?;
+    let handle =
+        async |batch: SqsEvent, context: Context| Ok(function.handle(batch, startup::deadline(&context)).await);
+    startup::serve(metrics, handle).await
+}
+
+async fn function() -> anyhow::Result<SweepAccount> {
+    let own = startup::own_config().await;
+    Ok(SweepAccount::new(startup::watch(&own)?, startup::queue(&own, "CMKWATCH_SWEEP_QUEUE")?))
+}

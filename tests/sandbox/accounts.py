@@ -1,0 +1,48 @@
+"""Organizations' ListAccounts: https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListAccounts.html."""
+
+from ministack.core.responses import error_response_json, get_account_id, json_response
+from ministack.services import organizations
+
+from . import organization
+
+_PAGE = 2
+
+
+def install():
+    organizations._DISPATCH["ListAccounts"] = _list_accounts
+
+
+def _list_accounts(request):
+    # "From the management account or a member account that is a delegated administrator" alone.
+    if get_account_id() != organization.HUB:
+        return error_response_json("AccessDeniedException", "You don't have permissions to access this resource.", 400)
+    size, token = request.get("MaxResults", 20), request.get("NextToken", "")
+    if not 1 <= size <= 20:
+        return error_response_json("InvalidInputException", "MaxResults is 1 to 20", 400)
+    listed = [*map(_account, organization.ACCOUNTS), _account(organization.SUSPENDED, "SUSPENDED")]
+    # "These operations can occasionally return an empty set of results even when more results are available": here, the
+    # first page is always one.
+    if not token:
+        return json_response({"Accounts": [], "NextToken": "from-0"})
+    start = token.removeprefix("from-")
+    if not start.isdigit() or int(start) >= len(listed):
+        return error_response_json("InvalidInputException", "NextToken is not one of ours", 400)
+    end = int(start) + min(size, _PAGE)
+    page = {"Accounts": listed[int(start) : end]}
+    return json_response(page | ({"NextToken": f"from-{end}"} if end < len(listed) else {}))
+
+
+def _account(number, state="ACTIVE"):
+    """Without Status, which was retired on 9 September 2026.
+
+    https://docs.aws.amazon.com/organizations/latest/APIReference/API_Account.html
+    """
+    return {
+        "Id": number,
+        "Arn": f"arn:aws:organizations::{organization.MANAGEMENT}:account/{organization.ID}/{number}",
+        "Name": f"account {number[0]}",
+        "Email": f"account-{number[0]}@example.com",
+        "State": state,
+        "JoinedMethod": "CREATED",
+        "JoinedTimestamp": 1767225600,
+    }

@@ -1,0 +1,58 @@
+"""What a test asks of the sandbox itself, under `/_sandbox/`; none of it is a call that counts.
+
+`GET /_sandbox/calls`       how many calls of each kind were made, by account, region and IAM action
+`GET /_sandbox/workers`     the running processes of functions: [{function, pid, busy}]
+`PUT /_sandbox/faults`      [{account, region, action, code, status, times}]: the next `times` calls of roles, or all for
+                            -1, get this error; it replaces the faults that were there
+`PUT /_sandbox/delete-key`  {key}: the key is gone, as if its waiting period had passed
+"""
+
+import json
+
+from ministack.core import lambda_runtime
+
+from . import cloudtrail
+
+
+class Endpoints:
+    """Around everything else."""
+
+    def __init__(self, app, calls, faults):
+        self.app, self.calls, self.faults = app, calls, faults
+        self.handlers = {
+            ("GET", "/_sandbox/calls"): lambda _asked: self.calls.counts,
+            ("GET", "/_sandbox/workers"): lambda _asked: workers(),
+            ("PUT", "/_sandbox/faults"): self.faults.put,
+            ("PUT", "/_sandbox/delete-key"): lambda asked: cloudtrail.delete_key(asked["key"]),
+        }
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http" or not scope["path"].startswith("/_sandbox/"):
+            return await self.app(scope, receive, send)
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        status, answer = self._answer((scope["method"], scope["path"]), body)
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps(answer, sort_keys=True).encode()})
+
+    def _answer(self, asked, body):
+        if asked not in self.handlers:
+            return 404, {"error": f"there is no {asked[0]} {asked[1]}"}
+        try:
+            return 200, self.handlers[asked](json.loads(body or b"null"))
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            return 400, {"error": str(error)}
+
+
+def workers():
+    """The functions' processes, each with whether it runs for somebody just now."""
+    return [
+        {"function": worker.func_name, "pid": process.pid, "busy": worker.in_use}
+        for entries in list(lambda_runtime._workers.values())
+        for worker in list(entries)
+        if (process := worker._proc) is not None and process.poll() is None
+    ]
