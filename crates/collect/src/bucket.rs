@@ -1,6 +1,6 @@
 //! Everything that the controls ask about one bucket.
 
-use crate::{Accounts, CollectError, Keys, accounts::Clients, bucket_policy, encryption, tags};
+use crate::{Accounts, CollectError, Keys, accounts::Clients, bucket_policy, encryption, listing, tags};
 use facts::{Bucket, BucketId, Fact, Tags};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub struct Beforehand {
 }
 
 /// Reads a bucket: its encryption, its policy, its tags, and the key that the encryption names. `now` is the time of the
-/// call. Takes 3 calls, 1 or more to KMS where a KMS key is named, and 2 or 3 more where a customer manages it; 2 in all
+/// call. Takes 3 calls, 1 more where all is refused, 1 or more to KMS where a KMS key is named, and 2 or 3 more where a customer manages it; 2 in all
 /// where tags and key are known beforehand.
 ///
 /// # Errors
@@ -49,6 +49,11 @@ pub async fn bucket(
     let (Some(declared), Some(policy), Some(tags)) = (declared?, policy?, tags?) else {
         return Ok(Collected::Gone { read_at: now });
     };
+    if let (Fact::Unreadable(_), Fact::Unreadable(_)) = (&declared, &policy)
+        && !listing::has(&s3, id).await?
+    {
+        return Ok(Collected::Gone { read_at: now });
+    }
     let encryption = encryption::with_key(accounts, id, declared, &keys).await?;
     Ok(Collected::Present(Box::new(Bucket { id: id.clone(), read_at: now, tags, encryption, policy, key_users: None })))
 }

@@ -2,7 +2,7 @@
 
 use crate::{Accounts, CollectError, error::Question};
 use aws_sdk_s3::{Client, types::Bucket};
-use facts::{AccountId, Fact, Place, Region, Unreadable};
+use facts::{AccountId, BucketId, Fact, Place, Region, Unreadable};
 
 /// How many buckets a page of [ListBuckets](https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html) has, of at
 /// most 10,000: few, so that memory does not grow with the account.
@@ -77,10 +77,23 @@ impl Listing {
     }
 }
 
+/// Whether the account has the bucket, if it may know. S3 refuses whatever is asked of a bucket that is not the
+/// [expected owner's](https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html): somebody else may have
+/// taken the name of a bucket that was deleted. True where that cannot be told.
+pub(crate) async fn has(s3: &Client, id: &BucketId) -> Result<bool, CollectError> {
+    let question = Question { permission: "s3:ListAllMyBuckets", subject: format!("account {}", id.account()) };
+    // Names that begin so, this one first.
+    let request = s3.list_buckets().max_buckets(1).prefix(id.name().as_str());
+    match request.send().await {
+        Ok(page) => Ok(page.buckets.unwrap_or_default().iter().any(|bucket| bucket.name() == Some(id.name().as_str()))),
+        Err(error) => question.unanswered::<bool, _, _>(error).map(|_| true),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::{answer, s3_error};
+    use crate::replay::{answer, bucket, s3_error};
     use aws_sdk_s3::config::http::HttpResponse;
     use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 
@@ -109,6 +122,23 @@ mod tests {
         assert_eq!(listing.page().await.unwrap(), Some(Fact::Known(vec![acme])));
         assert_eq!(listing.page().await.unwrap(), Some(Fact::Known(vec![])));
         assert_eq!(listing.page().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_bucket_that_is_not_listed_is_somebody_elses() {
+        let with = |response: fn() -> HttpResponse| mock!(Client::list_buckets).then_http_response(response);
+        let answers: [(fn() -> HttpResponse, bool); 4] = [
+            (|| page("<Bucket><Name>acme</Name></Bucket>", ""), true),
+            (|| page("<Bucket><Name>acme-2</Name></Bucket>", ""), false),
+            (|| page("", ""), false),
+            (|| s3_error(403, "AccessDenied"), true),
+        ];
+        for (response, expected) in answers {
+            let s3 = mock_client!(aws_sdk_s3, RuleMode::Sequential, [&with(response)]);
+            assert_eq!(has(&s3, &bucket()).await.unwrap(), expected);
+        }
+        let s3 = mock_client!(aws_sdk_s3, RuleMode::Sequential, [&with(|| s3_error(400, "ExpiredToken"))]);
+        assert!(has(&s3, &bucket()).await.is_err());
     }
 
     #[tokio::test]

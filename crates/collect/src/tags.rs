@@ -20,7 +20,8 @@ pub(crate) async fn of_bucket(
     let told = by_bucket(s3, id).await?;
     let Some(Fact::Unreadable(why)) = told else { return Ok(told) };
     match in_bulk(tagging, &id.place(), &[id.arn()]).await? {
-        Fact::Known(mut found) => Ok(Some(Fact::Known(found.remove(&id.arn()).unwrap_or_default()))),
+        // One that is missing may be new to the index, too.
+        Fact::Known(mut found) => Ok(Some(found.remove(&id.arn()).map_or(Fact::Unreadable(why), Fact::Known))),
         Fact::Unreadable(_) => Ok(Some(Fact::Unreadable(why))),
     }
 }

@@ -12,4 +12,4 @@ mod pace;
 mod security_hub;
 
 pub use error::{Closed, PublishError};
-pub use security_hub::{Ids, MOST_VALUES, SecurityHub};
+pub use security_hub::{Held, Ids, MOST_VALUES, SecurityHub, Users};

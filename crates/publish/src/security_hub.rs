@@ -7,12 +7,12 @@ use aws_sdk_securityhub::{
     error::{ProvideErrorMetadata, SdkError},
     operation::batch_import_findings::BatchImportFindingsError,
     types::{
-        AwsSecurityFinding, AwsSecurityFindingFilters, AwsSecurityFindingIdentifier, ImportFindingsError, MapFilter,
-        MapFilterComparison, StringFilter, StringFilterComparison, WorkflowUpdate,
+        AwsSecurityFinding, AwsSecurityFindingFilters, AwsSecurityFindingIdentifier, ComplianceStatus,
+        ImportFindingsError, MapFilter, MapFilterComparison, StringFilter, StringFilterComparison, WorkflowUpdate,
         builders::AwsSecurityFindingFiltersBuilder,
     },
 };
-use facts::{AccountId, AliasArn, KeyArn, Place, Region};
+use facts::{AccountId, KeyArn, KeySubject, Place, Region};
 use findings::{About, Finding, KeyUse, Plan, Workflow, fields, key_uses};
 use std::{collections::BTreeSet, error::Error};
 
@@ -48,6 +48,31 @@ impl Ids {
     pub fn under(prefix: String) -> Self {
         Self { begin_with: vec![prefix], but_not: None }
     }
+
+    fn filters(&self) -> Vec<StringFilter> {
+        let not = |prefix: &String| {
+            StringFilter::builder().comparison(StringFilterComparison::PrefixNotEquals).value(prefix).build()
+        };
+        self.begin_with.iter().map(|prefix| prefixed(prefix)).chain(self.but_not.iter().map(not)).collect()
+    }
+}
+
+/// What a finding is about that stands in the Security Hub of another account, and whether it passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// A bucket, or an account.
+    pub about: About,
+    /// True where the control passed.
+    pub passed: bool,
+}
+
+/// The buckets that a page of findings tells of.
+#[derive(Debug, Default)]
+pub struct Users {
+    /// One entry a bucket, in order.
+    pub uses: Vec<KeyUse>,
+    /// Where the list goes on; none at its end.
+    pub next: Option<String>,
 }
 
 /// The Security Hub of an account and region.
@@ -93,22 +118,32 @@ impl SecurityHub {
     ///
     /// # Errors
     /// See [`SecurityHub::standing`].
-    pub async fn standing_under(&self, Ids { begin_with, but_not }: &Ids) -> Result<Vec<Finding>, PublishError> {
-        let not = |prefix: &String| {
-            StringFilter::builder().comparison(StringFilterComparison::PrefixNotEquals).value(prefix).build()
-        };
-        let ids = begin_with.iter().map(|prefix| prefixed(prefix)).chain(but_not.iter().map(not)).collect();
-        self.understood(self.own().set_id(Some(ids)).build()).await
+    pub async fn standing_under(&self, ids: &Ids) -> Result<Vec<Finding>, PublishError> {
+        let filters = self.own().set_id(Some(ids.filters())).build();
+        self.select(filters, |finding| asff::from_asff(finding, &self.place).map(Some)).await
     }
 
-    /// The findings that stand here though they are about another account, or about its buckets. 1 call for each 100.
+    /// Like [`SecurityHub::standing_under`], for many buckets: a finding that is not as we wrote it is left out, so that it holds up
+    /// only its own bucket, which is told of when that is followed.
     ///
     /// # Errors
-    /// See [`SecurityHub::standing`].
-    pub async fn held_for(&self, owner: &AccountId) -> Result<Vec<Finding>, PublishError> {
+    /// A call that failed.
+    pub async fn standing_of_many(&self, ids: &Ids) -> Result<Vec<Finding>, PublishError> {
+        self.select(self.own().set_id(Some(ids.filters())).build(), |f| Ok(asff::from_asff(f, &self.place).ok())).await
+    }
+
+    /// What stands here though it is about another account, or about its buckets. 1 call for each 100.
+    ///
+    /// # Errors
+    /// A call that failed.
+    pub async fn held_for(&self, owner: &AccountId) -> Result<Vec<Held>, PublishError> {
         let owned = MapFilter::builder().key(fields::OWNER_ACCOUNT).value(owner.as_str());
         let owned = owned.comparison(MapFilterComparison::Equals).build();
-        self.understood(self.own().product_fields(owned).record_state(equal("ACTIVE")).build()).await
+        let held = |finding: AwsSecurityFinding| {
+            let status = finding.compliance().and_then(|compliance| compliance.status());
+            Some(Held { about: About::of_id(finding.id()?)?, passed: status == Some(&ComplianceStatus::Passed) })
+        };
+        self.select(self.own().product_fields(owned).record_state(equal("ACTIVE")).build(), |f| Ok(held(f))).await
     }
 
     /// The regions, besides some, in which findings about buckets of an account stand; seen from the administrator's home
@@ -132,9 +167,9 @@ impl SecurityHub {
             .set_region(
                 Some(besides.iter().take(MOST_VALUES).map(other).collect()).filter(|other: &Vec<_>| !other.is_empty()),
             );
-        let found = self.select(filters.build()).await?;
-        let about = found.iter().filter_map(|finding| About::of_id(finding.id()?)?.bucket().cloned());
-        Ok(about.map(|bucket| bucket.region().clone()).filter(|region| !besides.contains(region)).collect())
+        let region = |finding: AwsSecurityFinding| Some(About::of_id(finding.id()?)?.bucket()?.region().clone());
+        let found = self.select(filters.build(), |finding| Ok(region(finding))).await?;
+        Ok(found.into_iter().filter(|region| !besides.contains(region)).collect())
     }
 
     /// The buckets that use a key, as their findings tell; seen from the administrator's home region, which sees all. 1 call
@@ -143,27 +178,43 @@ impl SecurityHub {
     /// # Errors
     /// A call that failed.
     pub async fn users_of_key(&self, key: &KeyArn) -> Result<Vec<KeyUse>, PublishError> {
-        self.users(AwsSecurityFindingFilters::builder().resource_id(equal(key.as_str()))).await
+        let (mut uses, mut next) = (Vec::new(), None);
+        loop {
+            let page = self.page_of_users(&KeySubject::Key(key.clone()), next).await?;
+            uses = key_uses(uses.into_iter().chain(page.uses));
+            next = page.next;
+            if next.is_none() {
+                return Ok(uses);
+            }
+        }
     }
 
-    /// The buckets that name their key by an alias. See [`SecurityHub::users_of_key`].
+    /// A page of the buckets that use a key, or that name it by an alias. 1 call.
     ///
     /// # Errors
     /// A call that failed.
-    pub async fn users_of_alias(&self, alias: &AliasArn) -> Result<Vec<KeyUse>, PublishError> {
-        let named = MapFilter::builder().key(fields::KEY_ALIAS).value(alias.as_str());
-        let named = named.comparison(MapFilterComparison::Equals).build();
-        self.users(AwsSecurityFindingFilters::builder().product_fields(named)).await
+    pub async fn page_of_users(&self, of: &KeySubject, next: Option<String>) -> Result<Users, PublishError> {
+        let filters = match of {
+            KeySubject::Key(key) => AwsSecurityFindingFilters::builder().resource_id(equal(key.as_str())),
+            KeySubject::Alias(alias) => {
+                let named = MapFilter::builder().key(fields::KEY_ALIAS).value(alias.as_str());
+                let named = named.comparison(MapFilterComparison::Equals).build();
+                AwsSecurityFindingFilters::builder().product_fields(named)
+            }
+        };
+        let ours = filters.id(prefixed("cmkwatch/")).record_state(equal("ACTIVE")).build();
+        let (found, next) = self.page(&ours, next).await?;
+        Ok(Users { uses: key_uses(found.into_iter().filter_map(|finding| self.used(finding))), next })
     }
 
-    async fn users(&self, filters: AwsSecurityFindingFiltersBuilder) -> Result<Vec<KeyUse>, PublishError> {
-        let ours = filters.id(prefixed("cmkwatch/")).record_state(equal("ACTIVE")).build();
-        let found = self.select(ours).await?;
-        let used = |finding: AwsSecurityFinding| {
-            let fields = finding.product_fields.unwrap_or_default().into_iter().collect();
-            KeyUse::of_finding(finding.id.as_deref()?, &fields)
-        };
-        Ok(key_uses(found.into_iter().filter_map(used)))
+    /// What a finding tells of its bucket, if it was imported by the bucket's owner or by the hub: an account may give its
+    /// findings any id.
+    fn used(&self, finding: AwsSecurityFinding) -> Option<KeyUse> {
+        let importer = finding.aws_account_id.as_deref()?;
+        let fields = finding.product_fields.clone().unwrap_or_default().into_iter().collect();
+        let used = KeyUse::of_finding(finding.id.as_deref()?, &fields)?;
+        let owner = used.user.bucket.account().as_str();
+        (importer == owner || importer == self.place.account.as_str()).then_some(used)
     }
 
     /// The filters of what was imported here.
@@ -173,23 +224,34 @@ impl SecurityHub {
             .aws_account_id(equal(self.place.account.as_str()))
     }
 
-    async fn understood(&self, filters: AwsSecurityFindingFilters) -> Result<Vec<Finding>, PublishError> {
-        let found = self.select(filters).await?;
-        found.into_iter().map(|finding| asff::from_asff(finding, &self.place)).collect()
-    }
-
-    async fn select(&self, filters: AwsSecurityFindingFilters) -> Result<Vec<AwsSecurityFinding>, PublishError> {
-        let (mut found, mut next) = (Vec::new(), None);
+    /// Every finding that the filters let through, read page by page: as the SDK holds one, it takes tens of kilobytes.
+    async fn select<T>(
+        &self,
+        filters: AwsSecurityFindingFilters,
+        read: impl Fn(AwsSecurityFinding) -> Result<Option<T>, PublishError>,
+    ) -> Result<Vec<T>, PublishError> {
+        let (mut all, mut next) = (Vec::new(), None);
         loop {
-            self.pace.get_findings.until_ready().await;
-            let page = self.client.get_findings().filters(filters.clone()).max_results(100).set_next_token(next);
-            let page = page.send().await.map_err(|error| self.failed("securityhub:GetFindings", error))?;
-            found.extend(page.findings.unwrap_or_default());
-            next = page.next_token.filter(|token| !token.is_empty());
+            let (found, more) = self.page(&filters, next).await?;
+            for finding in found {
+                all.extend(read(finding)?);
+            }
+            next = more;
             if next.is_none() {
-                return Ok(found);
+                return Ok(all);
             }
         }
+    }
+
+    async fn page(
+        &self,
+        filters: &AwsSecurityFindingFilters,
+        next: Option<String>,
+    ) -> Result<(Vec<AwsSecurityFinding>, Option<String>), PublishError> {
+        self.pace.get_findings.until_ready().await;
+        let request = self.client.get_findings().filters(filters.clone()).max_results(100).set_next_token(next);
+        let page = request.send().await.map_err(|error| self.failed("securityhub:GetFindings", error))?;
+        Ok((page.findings.unwrap_or_default(), page.next_token.filter(|token| !token.is_empty())))
     }
 
     /// Tells Security Hub what a plan asks for, of what is to stand here; no call where it asks for nothing.

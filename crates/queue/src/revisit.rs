@@ -37,50 +37,67 @@ struct Detail {
     actor: Option<Doer>,
 }
 
+/// An actor as it is written.
 #[derive(Serialize, Deserialize)]
-struct Doer {
+pub(crate) struct Doer {
     event_name: String,
     event_id: Option<String>,
     event_time: Option<String>,
     principal: Option<String>,
 }
 
+impl From<Actor> for Doer {
+    fn from(Actor { event_name, event_id, event_time, principal }: Actor) -> Self {
+        Self { event_name, event_id, event_time, principal }
+    }
+}
+
+impl From<Doer> for Actor {
+    fn from(Doer { event_name, event_id, event_time, principal }: Doer) -> Self {
+        Self { event_name, event_id, event_time, principal }
+    }
+}
+
 impl Revisit {
-    /// The message that asks for it.
+    /// The message that asks for it at once: what changed has settled.
     ///
     /// # Errors
     /// None that is known: there is nothing in it that JSON cannot hold.
     pub fn message(&self) -> Result<Message, QueueError> {
-        let actor = self.actor.clone().map(|Actor { event_name, event_id, event_time, principal }| Doer {
-            event_name,
-            event_id,
-            event_time,
-            principal,
-        });
-        let (account, region, bucket) = (self.bucket.account(), self.bucket.region(), self.bucket.name());
-        let detail =
-            Detail { account: account.to_string(), region: region.to_string(), bucket: bucket.to_string(), actor };
-        let envelope = Envelope { source: SOURCE.to_owned(), detail_type: KIND.to_owned(), detail };
-        Ok(Message { body: serde_json::to_string(&envelope)?, order: None })
+        self.body().map(Message::at_once)
     }
 
-    /// Reads the detail of an event; none for one that is of another source.
+    /// The message that asks for it once the queue's delay is over: what it depends on has to show in Security Hub first.
+    ///
+    /// # Errors
+    /// See [`Revisit::message`].
+    pub fn later(&self) -> Result<Message, QueueError> {
+        self.body().map(Message::later)
+    }
+
+    fn body(&self) -> Result<String, QueueError> {
+        let (account, region, bucket) = (self.bucket.account(), self.bucket.region(), self.bucket.name());
+        let detail = Detail {
+            account: account.to_string(),
+            region: region.to_string(),
+            bucket: bucket.to_string(),
+            actor: self.actor.clone().map(Doer::from),
+        };
+        let envelope = Envelope { source: SOURCE.to_owned(), detail_type: KIND.to_owned(), detail };
+        Ok(serde_json::to_string(&envelope)?)
+    }
+
+    /// Reads the detail of an event; none for one that is of another source or kind.
     ///
     /// # Errors
     /// One of ours that is not as we write it.
-    pub fn read(source: &str, detail: &Value) -> Result<Option<Self>, QueueError> {
-        if source != SOURCE {
+    pub fn read(source: &str, kind: &str, detail: &Value) -> Result<Option<Self>, QueueError> {
+        if source != SOURCE || kind != KIND {
             return Ok(None);
         }
         let Detail { account, region, bucket, actor } = Detail::deserialize(detail)?;
         let bucket = BucketId::new(account.parse()?, region.parse()?, bucket.parse()?)?;
-        let actor = actor.map(|Doer { event_name, event_id, event_time, principal }| Actor {
-            event_name,
-            event_id,
-            event_time,
-            principal,
-        });
-        Ok(Some(Self { bucket, actor }))
+        Ok(Some(Self { bucket, actor: actor.map(Actor::from) }))
     }
 }
 
@@ -101,16 +118,16 @@ mod tests {
         for actor in [None, Some(actor)] {
             let revisit = Revisit { bucket: bucket.clone().unwrap(), actor };
             let body: Value = serde_json::from_str(&revisit.message().unwrap().body).unwrap();
-            let source = body["source"].as_str().unwrap();
-            assert_eq!(Revisit::read(source, &body["detail"]).unwrap(), Some(revisit));
+            let (source, kind) = (body["source"].as_str().unwrap(), body["detail-type"].as_str().unwrap());
+            assert_eq!(Revisit::read(source, kind, &body["detail"]).unwrap(), Some(revisit));
         }
     }
 
     #[test]
     fn another_source_is_none_of_ours_and_a_wrong_name_is_an_error() {
-        assert_eq!(Revisit::read("aws.s3", &Value::Null).unwrap(), None);
-        assert!(Revisit::read(SOURCE, &Value::Null).is_err());
+        assert_eq!(Revisit::read("aws.s3", KIND, &Value::Null).unwrap(), None);
+        assert!(Revisit::read(SOURCE, KIND, &Value::Null).is_err());
         let evil = serde_json::json!({ "account": "1", "region": "us-east-1", "bucket": "acme", "actor": null });
-        assert!(matches!(Revisit::read(SOURCE, &evil), Err(QueueError::Malformed(_))));
+        assert!(matches!(Revisit::read(SOURCE, KIND, &evil), Err(QueueError::Malformed(_))));
     }
 }

@@ -18,6 +18,18 @@ pub struct Message {
     pub body: String,
     /// For a queue that keeps an order.
     pub(crate) order: Option<Order>,
+    /// Whether it is to be delivered at once, and not after the queue's delay.
+    pub(crate) at_once: bool,
+}
+
+impl Message {
+    pub(crate) fn at_once(body: String) -> Self {
+        Self { body, order: None, at_once: true }
+    }
+
+    pub(crate) fn later(body: String) -> Self {
+        Self { body, order: None, at_once: false }
+    }
 }
 
 /// Where a message stands in a queue that
@@ -95,8 +107,7 @@ fn entry(number: usize, message: &Message) -> Result<SendMessageBatchRequestEntr
     SendMessageBatchRequestEntry::builder()
         .id(number.to_string())
         .message_body(&message.body)
-        // What is asked for here has settled; a queue that keeps an order has no delays of single messages.
-        .set_delay_seconds(order.is_none().then_some(0))
+        .set_delay_seconds(message.at_once.then_some(0))
         .set_message_group_id(order.map(|order| order.group.clone()))
         .set_message_deduplication_id(order.map(|order| order.id.clone()))
         .build()
@@ -112,7 +123,7 @@ mod tests {
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
 
     fn messages(number: usize, bytes: usize) -> Vec<Message> {
-        vec![Message { body: "a".repeat(bytes), order: None }; number]
+        vec![Message::later("a".repeat(bytes)); number]
     }
 
     fn sent() -> SendMessageBatchOutput {

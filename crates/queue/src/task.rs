@@ -3,6 +3,7 @@
 use crate::{Message, QueueError, sender::Order};
 use facts::{AccountId, BucketName, Malformed, NamePrefix, Place};
 use serde::{Deserialize, Serialize};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A part of a sweep.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Span {
     pub part: u32,
     /// How often the rest of it was put off.
     pub hop: u32,
+    /// How often it was put off because it failed as a whole.
+    pub failed: u32,
     /// The account and the region.
     pub place: Place,
     /// What the names begin with.
@@ -35,6 +38,8 @@ pub struct Span {
     pub after: Option<BucketName>,
     /// Whether findings about the account's buckets stand in the hub's own Security Hub.
     pub strays: bool,
+    /// Whether it stands that the account can be watched here.
+    pub readable: bool,
     /// The buckets that there were when the account was listed.
     pub buckets: Vec<BucketName>,
 }
@@ -75,11 +80,13 @@ enum Written {
         sweep: String,
         part: u32,
         hop: u32,
+        failed: u32,
         account: String,
         region: String,
         cells: Vec<WrittenCell>,
         after: Option<String>,
         strays: bool,
+        readable: bool,
         buckets: Vec<String>,
     },
 }
@@ -104,19 +111,21 @@ impl WrittenCell {
 }
 
 impl Task {
-    /// The message that asks for it. Tasks of one account and region are done one after another, since AWS's limits are by
-    /// account and region; a task that is asked for twice within five minutes is done once.
+    /// The message that asks for it. Tasks of one account are done one after another, since AWS's limits are by account and
+    /// region; the very same that is asked for twice within five minutes is done once.
     ///
     /// # Errors
     /// None that is known: there is nothing in it that JSON cannot hold.
     pub fn message(&self) -> Result<Message, QueueError> {
-        let order = match self {
-            Self::Account { sweep, account } => Order { group: account.to_string(), id: format!("{sweep}/{account}") },
-            Self::Buckets(Span { sweep, part, hop, place: Place { account, region }, .. }) => {
-                Order { group: format!("{account}/{region}"), id: format!("{sweep}/{account}/{part}/{hop}") }
-            }
+        let body = serde_json::to_string(&self.written())?;
+        let mut hash = DefaultHasher::new();
+        body.hash(&mut hash);
+        let (sweep, account) = match self {
+            Self::Account { sweep, account } => (sweep, account),
+            Self::Buckets(Span { sweep, place: Place { account, .. }, .. }) => (sweep, account),
         };
-        Ok(Message { body: serde_json::to_string(&self.written())?, order: Some(order) })
+        let id = format!("{sweep}/{account}/{:016x}", hash.finish());
+        Ok(Message { body, order: Some(Order { group: account.to_string(), id }), at_once: false })
     }
 
     /// Reads the body of a message.
@@ -126,15 +135,17 @@ impl Task {
     pub fn read(body: &str) -> Result<Self, QueueError> {
         Ok(match serde_json::from_str(body)? {
             Written::Account { sweep, account } => Self::Account { sweep, account: account.parse()? },
-            Written::Buckets { sweep, part, hop, account, region, cells, after, strays, buckets } => {
+            Written::Buckets { sweep, part, hop, failed, account, region, cells, after, strays, readable, buckets } => {
                 Self::Buckets(Span {
                     sweep,
                     part,
                     hop,
+                    failed,
                     place: Place { account: account.parse()?, region: region.parse()? },
                     cells: cells.into_iter().map(WrittenCell::read).collect::<Result<_, _>>()?,
                     after: after.map(|name| name.parse()).transpose()?,
                     strays,
+                    readable,
                     buckets: buckets.iter().map(|name| name.parse()).collect::<Result<_, _>>()?,
                 })
             }
@@ -144,17 +155,21 @@ impl Task {
     fn written(&self) -> Written {
         match self {
             Self::Account { sweep, account } => Written::Account { sweep: sweep.clone(), account: account.to_string() },
-            Self::Buckets(Span { sweep, part, hop, place, cells, after, strays, buckets }) => Written::Buckets {
-                sweep: sweep.clone(),
-                part: *part,
-                hop: *hop,
-                account: place.account.to_string(),
-                region: place.region.to_string(),
-                cells: cells.iter().map(WrittenCell::of).collect(),
-                after: after.as_ref().map(ToString::to_string),
-                strays: *strays,
-                buckets: buckets.iter().map(ToString::to_string).collect(),
-            },
+            Self::Buckets(Span { sweep, part, hop, failed, place, cells, after, strays, readable, buckets }) => {
+                Written::Buckets {
+                    sweep: sweep.clone(),
+                    part: *part,
+                    hop: *hop,
+                    failed: *failed,
+                    account: place.account.to_string(),
+                    region: place.region.to_string(),
+                    cells: cells.iter().map(WrittenCell::of).collect(),
+                    after: after.as_ref().map(ToString::to_string),
+                    strays: *strays,
+                    readable: *readable,
+                    buckets: buckets.iter().map(ToString::to_string).collect(),
+                }
+            }
         }
     }
 }
@@ -170,6 +185,7 @@ mod tests {
             sweep: "2026-11-01T00:00:00Z".into(),
             part: 3,
             hop: 1,
+            failed: 0,
             place,
             cells: vec![Cell {
                 begin_with: vec!["acme-".parse().unwrap(), "acme/".parse().unwrap()],
@@ -177,10 +193,11 @@ mod tests {
             }],
             after: Some("acme-51".parse().unwrap()),
             strays: true,
+            readable: false,
             buckets: vec!["acme-51".parse().unwrap()],
         };
         let account = Task::Account { sweep: span.sweep.clone(), account: span.place.account.clone() };
-        for (task, group) in [(account, "123456789012"), (Task::Buckets(span), "123456789012/eu-west-1")] {
+        for (task, group) in [(account, "123456789012"), (Task::Buckets(span), "123456789012")] {
             let message = task.message().unwrap();
             assert_eq!(Task::read(&message.body).unwrap(), task);
             let order = message.order.unwrap();

@@ -36,8 +36,14 @@ const TO_ANSWER: Duration = Duration::from_secs(2);
 pub fn observe() -> anyhow::Result<&'static Collector> {
     tracing_subscriber::fmt().json().flatten_event(true).with_span_list(false).with_target(false).init();
     let name = variable("AWS_LAMBDA_FUNCTION_NAME")?;
-    let metrics = Builder::new().cloudwatch_namespace("cmkwatch").with_dimension("Function", name);
-    metrics.init().map_err(|error| anyhow!("no metrics: {error}"))
+    let builder = Builder::new().cloudwatch_namespace("cmkwatch").with_dimension("Function", name);
+    let collector = builder.init().map_err(|error| anyhow!("no metrics: {error}"))?;
+    metrics::describe_histogram!(
+        "EventAge",
+        metrics::Unit::Seconds,
+        "from the call that changed something to the verdict"
+    );
+    Ok(collector)
 }
 
 /// The settings that are packed beside the binary.

@@ -1,13 +1,12 @@
 //! One bucket: read, judged, told, until there is nothing to add.
 
-use crate::{Hub, Shared, Watch, hubs::ids_of, sharing::besides, uses::keys_concerned};
+use crate::{Hub, Shared, Watch, hubs::ids_of, sharing::besides, uses::KeysChanged};
 use anyhow::{Context, bail};
 use collect::{Beforehand, CollectError, Collected};
 use controls::{Judgement, Outcome, judge};
 use facts::{Account, Bucket, BucketId, Fact, KeyArn, Place, Region, ResolvedKey};
 use findings::{Actor, Finding, Observation, Plan, after, fields, latest, plan_again, plan_gone};
 use jiff::Timestamp;
-use std::collections::BTreeSet;
 
 /// How often a bucket is looked at before it is left to a later run: it changes faster than it can be judged.
 const MOST_LOOKS: usize = 5;
@@ -17,8 +16,8 @@ const MOST_LOOKS: usize = 5;
 pub struct Told {
     /// What happened to its findings: `key-usable:opened`, and so on.
     pub transitions: Vec<String>,
-    /// The keys of which it has become a user, or is one no more, or of another class: for whoever else uses them.
-    pub keys: BTreeSet<KeyArn>,
+    /// The keys that it has begun or ceased to use: for whoever else uses them.
+    pub keys: KeysChanged,
 }
 
 /// Where a bucket's findings stand, and which.
@@ -102,7 +101,7 @@ impl Watch {
                 self.compare(bucket, &collected, judgement.as_ref(), actor, hub.security_hub.place(), &findings, &done);
             if plan.is_empty() {
                 count(judgement.as_ref());
-                return Ok(Told { transitions, keys: keys_concerned(before, &findings) });
+                return Ok(Told { transitions, keys: KeysChanged::between(before, &findings) });
             }
             self.carry_out(&hub.security_hub, &plan).await?;
             transitions.extend(self::transitions(&plan));
@@ -138,9 +137,14 @@ impl Watch {
     }
 
     async fn standing(&self, bucket: &BucketId) -> anyhow::Result<Standing> {
-        let (hub, findings) = self.hub_of(&bucket.place(), &ids_of(bucket)).await?;
+        let (place, read_at) = (bucket.place(), self.now());
+        let (hub, mut findings) = self.hub_of(&place, &ids_of(bucket)).await?;
+        let home = self.home_hub().await;
+        if findings.is_empty() && hub.security_hub.place() != home.place() {
+            // They may have stood in the hub until now, while Security Hub was off.
+            findings = home.standing_under(&ids_of(bucket)).await?;
+        }
         if hub.enabled != Fact::Known(true) {
-            let (place, read_at) = (bucket.place(), self.now());
             let account = Account { place, read_at, buckets: Fact::Known(()), security_hub: hub.enabled.clone() };
             self.tell_account(&account).await.context("that Security Hub is closed there could not be told")?;
         }

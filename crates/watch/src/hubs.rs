@@ -4,6 +4,7 @@ use crate::Watch;
 use controls::{Outcome, judge_account};
 use facts::{Account, BucketId, Fact, Place, Unreadable};
 use findings::{About, Finding, Plan, plan_account};
+use jiff::Timestamp;
 use publish::{Closed, Ids, PublishError, SecurityHub};
 use std::sync::{Arc, PoisonError};
 
@@ -39,28 +40,56 @@ impl Watch {
     }
 
     /// Where the findings of a place stand, and those that have such ids. 1 call for each 100
-    /// findings; 1 more where the place's own Security Hub is closed.
+    /// findings; 1 more where the place's own Security Hub is off.
     ///
     /// # Errors
-    /// A call that failed for another reason; the hub's own Security Hub that is closed, too.
+    /// A call that failed for another reason; a refusal, too, since what stands behind it still stands.
     pub async fn hub_of(&self, place: &Place, ids: &Ids) -> Result<(Hub, Vec<Finding>), PublishError> {
+        self.hub_by(place, async |hub| hub.standing_under(ids).await).await
+    }
+
+    /// Like [`Watch::hub_of`], of many buckets: see [`SecurityHub::standing_of_many`].
+    ///
+    /// # Errors
+    /// See [`Watch::hub_of`].
+    pub async fn hub_of_many(&self, place: &Place, ids: &Ids) -> Result<(Hub, Vec<Finding>), PublishError> {
+        self.hub_by(place, async |hub| hub.standing_of_many(ids).await).await
+    }
+
+    async fn hub_by(
+        &self,
+        place: &Place,
+        read: impl AsyncFn(&SecurityHub) -> Result<Vec<Finding>, PublishError>,
+    ) -> Result<(Hub, Vec<Finding>), PublishError> {
         let own = self.security_hub(place).await;
-        let error = match own.standing_under(ids).await {
-            Ok(standing) => return Ok((Hub { security_hub: own, enabled: Fact::Known(true) }, standing)),
-            Err(error) => error,
+        match read(&own).await {
+            Ok(standing) => Ok((Hub { security_hub: own, enabled: Fact::Known(true) }, standing)),
+            Err(error) if error.closed() == Some(&Closed::Off) && place != self.accounts.home() => {
+                let home = self.home_hub().await;
+                let standing = read(&home).await?;
+                Ok((Hub { security_hub: home, enabled: Fact::Known(false) }, standing))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tells that the Security Hub of a place refuses us, if that is what an error says: then nothing more can be done there,
+    /// now or when it is tried again. What stands there is left as it is.
+    ///
+    /// # Errors
+    /// See [`Watch::tell_account`].
+    pub async fn tell_refusal(&self, error: &anyhow::Error, place: &Place, read_at: Timestamp) -> anyhow::Result<bool> {
+        let Some(Closed::Refused(code)) = error.downcast_ref::<PublishError>().and_then(PublishError::closed) else {
+            return Ok(false);
         };
-        let enabled = match error.closed() {
-            Some(Closed::Off) if place != self.accounts.home() => Fact::Known(false),
-            Some(Closed::Refused(code)) if place != self.accounts.home() => Fact::Unreadable(Unreadable {
-                permission: "securityhub:GetFindings",
-                subject: format!("Security Hub of {place}"),
-                code: code.clone(),
-            }),
-            _ => return Err(error),
-        };
-        let security_hub = self.home_hub().await;
-        let standing = security_hub.standing_under(ids).await?;
-        Ok((Hub { security_hub, enabled }, standing))
+        let security_hub = Fact::Unreadable(Unreadable {
+            permission: "securityhub:GetFindings",
+            subject: format!("Security Hub of {place}"),
+            code: code.clone(),
+        });
+        let account = Account { place: place.clone(), read_at, buckets: Fact::Known(()), security_hub };
+        self.tell_account(&account).await?;
+        Ok(true)
     }
 
     /// Tells whether an account can be watched; what happened to the finding, where anything did. 1 call, and 1 or 2 more where

@@ -13,6 +13,7 @@ mod uses;
 pub use follow::{Standing, Told};
 pub use hubs::Hub;
 pub use sharing::Shared;
+pub use uses::KeysChanged;
 
 use collect::Accounts;
 use controls::Settings;

@@ -2,68 +2,123 @@
 
 use crate::Watch;
 use controls::Level;
-use facts::{AliasArn, BucketId, KeyArn};
+use facts::{BucketId, KeyArn, KeySubject};
 use findings::{Actor, Finding, KeyUse, RecordState, Resource, fields};
-use queue::{Message, QueueError, Revisit};
+use queue::{QueueError, Revisit, UsersOf};
 use std::collections::BTreeSet;
+use tokio::time::Instant;
+
+/// The keys that a bucket has begun to use, or to use as one of another class, and those that it has ceased to.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct KeysChanged {
+    /// Begun.
+    pub joined: BTreeSet<KeyArn>,
+    /// Ceased.
+    pub left: BTreeSet<KeyArn>,
+}
+
+impl KeysChanged {
+    /// What changed from what stood before to what stands now.
+    pub(crate) fn between(before: &[Finding], after: &[Finding]) -> Self {
+        let (before, after) = (uses(before), uses(after));
+        let keys = |uses: BTreeSet<(&str, &str)>| uses.into_iter().filter_map(|(key, _)| key.parse().ok()).collect();
+        Self { joined: keys(&after - &before), left: keys(&before - &after) }
+    }
+
+    /// Takes what changed for another bucket, too.
+    pub fn extend(&mut self, other: &Self) {
+        self.joined.extend(other.joined.iter().cloned());
+        self.left.extend(other.left.iter().cloned());
+    }
+}
 
 impl Watch {
-    /// Asks that every bucket which uses a key be judged anew; how many there are. 1 call for each 100 of their findings, and 1
-    /// for each 10 buckets.
+    /// Asks that buckets be judged anew, once the queue's delay is over. 1 call for each 10.
+    ///
+    /// # Errors
+    /// The queue that did not answer.
+    pub async fn revisit(&self, buckets: impl IntoIterator<Item = BucketId>) -> anyhow::Result<()> {
+        let ask = |bucket| Revisit { bucket, actor: None }.later();
+        let messages = buckets.into_iter().map(ask).collect::<Result<Vec<_>, QueueError>>()?;
+        Ok(self.changes.send(&messages).await?)
+    }
+
+    /// Asks that every bucket which uses a key, or names it by an alias, be judged anew; how many were asked for. What it does not
+    /// come to by `until` it asks for in a further message. 1 call for each 100 of their findings, and 1 for each 10 buckets.
     ///
     /// # Errors
     /// The hub's Security Hub or the queue that did not answer.
-    pub async fn revisit_users_of_key(&self, key: &KeyArn, actor: &Actor) -> anyhow::Result<usize> {
-        let uses = self.home_hub().await.users_of_key(key).await?;
-        self.revisit(uses.iter(), Some(actor)).await
+    pub async fn revisit_users(
+        &self,
+        subject: &KeySubject,
+        actor: &Actor,
+        mut next: Option<String>,
+        until: Instant,
+    ) -> anyhow::Result<usize> {
+        let (home, mut asked) = (self.home_hub().await, BTreeSet::new());
+        loop {
+            let page = home.page_of_users(subject, next).await?;
+            let new: Vec<_> =
+                page.uses.into_iter().map(|used| used.user.bucket).filter(|b| !asked.contains(b)).collect();
+            let ask = |bucket: &BucketId| Revisit { bucket: bucket.clone(), actor: Some(actor.clone()) }.message();
+            self.changes.send(&new.iter().map(ask).collect::<Result<Vec<_>, QueueError>>()?).await?;
+            asked.extend(new);
+            match page.next {
+                None => return Ok(asked.len()),
+                Some(token) if Instant::now() >= until => {
+                    let rest = UsersOf { subject: subject.clone(), next: token, actor: actor.clone() };
+                    self.changes.send(&[rest.message()?]).await?;
+                    return Ok(asked.len());
+                }
+                more => next = more,
+            }
+        }
     }
 
-    /// The same for every bucket that names its key by an alias.
+    /// Asks that the buckets be judged anew whose verdict depends on who else uses these keys. 1 call for each 100 findings of
+    /// the keys' users; none where no class depends on it. A key that all use for one class, and that no bucket has ceased to use,
+    /// concerns nobody.
     ///
     /// # Errors
-    /// See [`Watch::revisit_users_of_key`].
-    pub async fn revisit_users_of_alias(&self, alias: &AliasArn, actor: &Actor) -> anyhow::Result<usize> {
-        let uses = self.home_hub().await.users_of_alias(alias).await?;
-        self.revisit(uses.iter(), Some(actor)).await
-    }
-
-    /// Asks that the buckets be judged anew whose verdict depends on who else uses these keys, as that has changed. 1 call for
-    /// each key, or none where no class depends on it.
-    ///
-    /// # Errors
-    /// See [`Watch::revisit_users_of_key`].
+    /// See [`Watch::revisit_users`].
     pub async fn revisit_neighbours(
         &self,
-        keys: &BTreeSet<KeyArn>,
-        besides: &BTreeSet<BucketId>,
+        changed: &KeysChanged,
+        besides: &BucketId,
         actor: Option<&Actor>,
-    ) -> anyhow::Result<usize> {
+    ) -> anyhow::Result<()> {
+        let others = self.neighbours(changed).await?.into_iter().map(|used| used.user.bucket);
+        let ask = |bucket| Revisit { bucket, actor: actor.cloned() }.later();
+        let messages = others.filter(|bucket| bucket != besides).map(ask).collect::<Result<Vec<_>, QueueError>>()?;
+        Ok(self.changes.send(&messages).await?)
+    }
+
+    /// See [`Watch::revisit_neighbours`]: those of many buckets, themselves among them.
+    ///
+    /// # Errors
+    /// See [`Watch::revisit_users`].
+    pub async fn revisit_all_neighbours(&self, changed: &KeysChanged) -> anyhow::Result<()> {
+        let concerned = self.neighbours(changed).await?;
+        self.revisit(concerned.into_iter().map(|used| used.user.bucket)).await
+    }
+
+    async fn neighbours(&self, changed: &KeysChanged) -> anyhow::Result<Vec<KeyUse>> {
+        let mut concerned = Vec::new();
         if !self.settings().classes.values().any(|class| class.level >= Level::Enforced) {
-            return Ok(0);
+            return Ok(concerned);
         }
-        let mut asked = 0;
-        for key in keys {
+        for key in changed.joined.union(&changed.left) {
             let uses = self.home_hub().await.users_of_key(key).await?;
-            let concerned = |used: &&KeyUse| used.depends_on_others && !besides.contains(&used.user.bucket);
-            asked += self.revisit(uses.iter().filter(concerned), actor).await?;
+            let classes: BTreeSet<_> = uses.iter().map(|used| &used.user.class).collect();
+            if changed.left.contains(key) || classes.len() > 1 {
+                concerned.extend(uses.into_iter().filter(|used| used.depends_on_others));
+            }
         }
-        Ok(asked)
-    }
-
-    async fn revisit(&self, uses: impl Iterator<Item = &KeyUse>, actor: Option<&Actor>) -> anyhow::Result<usize> {
-        let ask = |used: &KeyUse| Revisit { bucket: used.user.bucket.clone(), actor: actor.cloned() }.message();
-        let messages: Vec<Message> = uses.map(ask).collect::<Result<_, QueueError>>()?;
-        self.changes.send(&messages).await?;
-        Ok(messages.len())
+        Ok(concerned)
     }
 }
 
-/// The keys of which a bucket is a user before or after, but not both times as one of the same class.
-pub(crate) fn keys_concerned(before: &[Finding], after: &[Finding]) -> BTreeSet<KeyArn> {
-    let (before, after) = (uses(before), uses(after));
-    before.symmetric_difference(&after).filter_map(|(key, _)| key.parse().ok()).collect()
-}
-
+/// The keys of a bucket, each with the class as which it uses them.
 fn uses(standing: &[Finding]) -> BTreeSet<(&str, &str)> {
     let active = standing.iter().filter(|finding| finding.record_state == RecordState::Active);
     active

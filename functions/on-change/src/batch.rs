@@ -1,17 +1,20 @@
 //! A batch of messages: what each is about, each subject once, and which messages failed.
 
-use crate::{Change, KeyChange, KeySubject, Message, parse};
+use crate::{Change, KeyChange, Message, parse};
 use anyhow::anyhow;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use collect::CollectError;
 use controls::Settings;
-use facts::{Account, AccountId, BucketId, Fact, Place, Unreadable};
+use facts::{Account, AccountId, BucketId, Fact, KeySubject, Place, Unreadable};
 use findings::Actor;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeMap, time::Duration};
 use tokio::time::{Instant, timeout_at};
 use watch::Watch;
+
+/// Kept back of the time of a run, to ask in for what it did not come to.
+const TO_GO_ON: Duration = Duration::from_secs(5);
 
 /// How many buckets are evaluated at once.
 const AT_ONCE: usize = 8;
@@ -33,7 +36,7 @@ struct Group {
 #[derive(Debug, Default)]
 struct Sorted {
     buckets: BTreeMap<BucketId, Group>,
-    keys: BTreeMap<KeySubject, Group>,
+    keys: BTreeMap<(KeySubject, Option<String>), Group>,
     failed: Vec<String>,
     dropped: usize,
 }
@@ -52,10 +55,13 @@ impl OnChange {
         let received = batch.records.len();
         let Sorted { buckets, keys, mut failed, dropped } = sort(batch.records, self.watch.settings());
         let (of_buckets, of_keys) = (buckets.len(), keys.len());
-        let asked = stream::iter(keys).map(|(key, group)| self.attend_key(key, group, deadline));
-        failed.extend(asked.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten());
+        let asked = stream::iter(keys).map(|((key, next), group)| self.attend_key(key, next, group, deadline));
         let judged = stream::iter(buckets).map(|(bucket, group)| self.attend(bucket, group, deadline));
-        failed.extend(judged.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten());
+        let (asked, judged) = tokio::join!(
+            asked.buffer_unordered(AT_ONCE).collect::<Vec<_>>(),
+            judged.buffer_unordered(AT_ONCE).collect::<Vec<_>>()
+        );
+        failed.extend(asked.into_iter().chain(judged).flatten());
         metrics::counter!("EventsHandled").increment((received - failed.len()) as u64);
         metrics::counter!("Failures").increment(failed.len() as u64);
         tracing::info!(received, buckets = of_buckets, keys = of_keys, dropped, failed = failed.len(), "batch done");
@@ -83,12 +89,15 @@ impl OnChange {
     }
 
     async fn evaluate(&self, bucket: &BucketId, actor: Option<&Actor>) -> anyhow::Result<Vec<String>> {
+        let read_at = self.watch.now();
         let told = match self.watch.follow(bucket, actor, None).await {
             Err(error) if is_refused_role(&error) => return self.tell_refused(bucket.account()).await,
+            Err(error) if self.watch.tell_refusal(&error, &bucket.place(), read_at).await? => {
+                return Ok(vec!["account-readable".to_owned()]);
+            }
             told => told?,
         };
-        let itself = BTreeSet::from([bucket.clone()]);
-        self.watch.revisit_neighbours(&told.keys, &itself, actor).await?;
+        self.watch.revisit_neighbours(&told.keys, bucket, actor).await?;
         Ok(told.transitions)
     }
 
@@ -103,17 +112,17 @@ impl OnChange {
     }
 
     /// Sees to one key or alias; the messages that failed with it.
-    async fn attend_key(&self, subject: KeySubject, group: Group, deadline: Instant) -> Vec<String> {
+    async fn attend_key(
+        &self,
+        subject: KeySubject,
+        next: Option<String>,
+        group: Group,
+        deadline: Instant,
+    ) -> Vec<String> {
         let Some(actor) = &group.actor else { return Vec::new() };
         let (event, call) = (actor.event_id.as_deref().unwrap_or_default(), actor.event_name.as_str());
-        let (name, asked) = match &subject {
-            KeySubject::Key(key) => {
-                (key.as_str(), timeout_at(deadline, self.watch.revisit_users_of_key(key, actor)).await)
-            }
-            KeySubject::Alias(alias) => {
-                (alias.as_str(), timeout_at(deadline, self.watch.revisit_users_of_alias(alias, actor)).await)
-            }
-        };
+        let (name, until) = (subject.as_str(), deadline.checked_sub(TO_GO_ON).unwrap_or(deadline));
+        let asked = timeout_at(deadline, self.watch.revisit_users(&subject, actor, next, until)).await;
         match asked.unwrap_or_else(|_| Err(anyhow!("there was not time enough"))) {
             Ok(buckets) => {
                 tracing::info!(key = name, event, call, buckets, "the buckets that use it will be judged");
@@ -148,7 +157,9 @@ fn sort(records: Vec<SqsMessage>, settings: &Settings) -> Sorted {
         match parse(record.body.as_deref().unwrap_or_default()) {
             Ok(Message::Bucket(Change { bucket, .. })) if settings.excludes(bucket.account()) => sorted.dropped += 1,
             Ok(Message::Bucket(Change { bucket, actor })) => add(&mut sorted.buckets, bucket, actor, id),
-            Ok(Message::Key(KeyChange { subject, actor })) => add(&mut sorted.keys, subject, Some(actor), id),
+            Ok(Message::Key(KeyChange { subject, actor, next })) => {
+                add(&mut sorted.keys, (subject, next), Some(actor), id);
+            }
             Ok(Message::NoneOfOurs) => sorted.dropped += 1,
             Err(error) => {
                 let error = anyhow::Error::from(error);

@@ -6,12 +6,12 @@
 
 use crate::message::{EventError, actor, text};
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
-use facts::{AliasArn, KeyArn, KeyReference, Malformed, Place};
+use facts::{AliasArn, KeyArn, KeyReference, KeySubject, Malformed, Place};
 use findings::Actor;
 use serde_json::Value;
 
-/// The calls, and the one service event, that can change how the buckets which use a key are judged.
-pub const KEY_CALLS: [&str; 13] = [
+/// The calls, and the two service events, that can change how the buckets which use a key are judged.
+pub const KEY_CALLS: [&str; 14] = [
     "PutKeyPolicy",
     "ScheduleKeyDeletion",
     "CancelKeyDeletion",
@@ -22,6 +22,7 @@ pub const KEY_CALLS: [&str; 13] = [
     "DisableKeyRotation",
     "ImportKeyMaterial",
     "DeleteImportedKeyMaterial",
+    "DeleteExpiredKeyMaterial",
     "CreateAlias",
     "UpdateAlias",
     "DeleteAlias",
@@ -34,16 +35,8 @@ pub struct KeyChange {
     pub subject: KeySubject,
     /// The call that changed it.
     pub actor: Actor,
-}
-
-/// What an event of KMS is about. An alias leads to the buckets that name it: which key it led to before is not in the event,
-/// and those that name a key otherwise are not concerned.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum KeySubject {
-    /// A key.
-    Key(KeyArn),
-    /// An alias.
-    Alias(AliasArn),
+    /// Where the list of its users goes on; none where it begins.
+    pub next: Option<String>,
 }
 
 /// The change that a call of [`KEY_CALLS`] made.
@@ -53,7 +46,7 @@ pub(crate) fn change(call: &'static str, event: &EventBridgeEvent) -> Result<Key
         "CreateAlias" | "UpdateAlias" | "DeleteAlias" => alias(call, event).map(KeySubject::Alias),
         _ => key(call, event).map(KeySubject::Key),
     };
-    Ok(KeyChange { subject: subject?, actor: actor(call, record) })
+    Ok(KeyChange { subject: subject?, actor: actor(call, record), next: None })
 }
 
 /// The key: by its ARN among the resources, in the answer (since December 2022), or as the request names it.

@@ -12,5 +12,5 @@ mod message;
 
 pub use batch::OnChange;
 pub use bucket_event::BUCKET_CALLS;
-pub use key_event::{KEY_CALLS, KeyChange, KeySubject};
+pub use key_event::{KEY_CALLS, KeyChange};
 pub use message::{Change, EventError, KINDS, Message, parse};

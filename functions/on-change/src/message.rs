@@ -9,7 +9,7 @@ use crate::{BUCKET_CALLS, KEY_CALLS, KeyChange, bucket_event, key_event};
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use facts::{BucketId, Malformed};
 use findings::Actor;
-use queue::{QueueError, Revisit};
+use queue::{QueueError, Revisit, UsersOf};
 use serde_json::Value;
 
 /// What a message turned out to be.
@@ -38,9 +38,9 @@ pub enum EventError {
     /// It is not an EventBridge event.
     #[error("the message is no EventBridge event")]
     NoEvent(#[source] serde_json::Error),
-    /// It asks for a bucket to be judged anew, in words that are not ours.
+    /// It asks for something to be judged anew, in words that are not ours.
     #[error("the message asks for something that is not understood")]
-    NoRevisit(#[source] QueueError),
+    NoRequest(#[source] QueueError),
     /// It names no bucket, key, account or region.
     #[error("the {call} event has no {what}")]
     Lacks {
@@ -66,10 +66,8 @@ pub enum EventError {
 /// A message that is no event, or one of ours that does not say which bucket or key.
 pub fn parse(body: &str) -> Result<Message, EventError> {
     let event: EventBridgeEvent = serde_json::from_str(body).map_err(EventError::NoEvent)?;
-    if let Some(Revisit { bucket, actor }) =
-        Revisit::read(&event.source, &event.detail).map_err(EventError::NoRevisit)?
-    {
-        return Ok(Message::Bucket(Change { bucket, actor }));
+    if let Some(asked) = asked(&event).map_err(EventError::NoRequest)? {
+        return Ok(asked);
     }
     if let Some(call) = call_of(&event, "aws.s3", "s3.amazonaws.com", &BUCKET_CALLS) {
         return Ok(bucket_event::change(call, &event)?.map_or(Message::NoneOfOurs, Message::Bucket));
@@ -78,6 +76,16 @@ pub fn parse(body: &str) -> Result<Message, EventError> {
         Some(call) => key_event::change(call, &event).map(Message::Key),
         None => Ok(Message::NoneOfOurs),
     }
+}
+
+/// What cmkwatch asks of itself.
+fn asked(event: &EventBridgeEvent) -> Result<Option<Message>, QueueError> {
+    let (source, kind, detail) = (event.source.as_str(), event.detail_type.as_str(), &event.detail);
+    if let Some(Revisit { bucket, actor }) = Revisit::read(source, kind, detail)? {
+        return Ok(Some(Message::Bucket(Change { bucket, actor })));
+    }
+    let users = UsersOf::read(source, kind, detail)?;
+    Ok(users.map(|UsersOf { subject, next, actor }| Message::Key(KeyChange { subject, actor, next: Some(next) })))
 }
 
 /// How CloudTrail's records come: of calls, and of what a service does by itself.

@@ -6,7 +6,8 @@
     reason = "the helpers of a test may stop it as the test may"
 )]
 
-use on_change::{BUCKET_CALLS, Change, EventError, KEY_CALLS, KeySubject, Message, parse};
+use facts::KeySubject;
+use on_change::{BUCKET_CALLS, Change, EventError, KEY_CALLS, Message, parse};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -238,7 +239,7 @@ fn a_bucket_that_is_to_be_judged_anew_is_one() {
     let Message::Bucket(change) = parse(&body.to_string()).unwrap() else { panic!() };
     assert_eq!((change.bucket.to_string().as_str(), change.actor), ("111111111111/us-east-1/acme", None));
     let broken = body.to_string().replace("us-east-1", "x");
-    assert!(matches!(parse(&broken), Err(EventError::NoRevisit(_))));
+    assert!(matches!(parse(&broken), Err(EventError::NoRequest(_))));
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 use crate::{
     SweepAccount,
-    buckets::Done,
     partition::{Part, partition},
     time::Time,
 };
 use collect::{Listed, Listing};
 use facts::{Account, AccountId, BucketName, Fact, Place, Region, Unreadable};
-use findings::{Compliance, Finding, RecordState};
+use jiff::Timestamp;
+use publish::Held;
 use queue::Span;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,14 +25,15 @@ impl SweepAccount {
             tracing::info!(sweep, %account, "excluded by the settings");
             return Ok(());
         }
+        let read_at = self.watch.now();
+        let held = self.watch.home_hub().await.held_for(account).await?;
         let mut regions = match self.list(account).await? {
             Fact::Known(regions) => regions,
-            Fact::Unreadable(why) => return self.tell_unreadable(sweep, account, why).await,
+            Fact::Unreadable(why) => return self.tell_unreadable(account, why, &held, read_at).await,
         };
-        let held = self.watch.home_hub().await.held_for(account).await?;
         self.touch_others(account, &held, &mut regions).await?;
         let buckets: usize = regions.values().map(Vec::len).sum();
-        let spans = spans(sweep, account, regions, &regions_of_buckets(&held));
+        let spans = spans(sweep, account, regions, &held);
         tracing::info!(sweep, %account, buckets, parts = spans.len(), "listed");
         if buckets > A_PART { self.put_off(spans).await } else { self.sweep_here(spans, time).await }
     }
@@ -59,24 +60,14 @@ impl SweepAccount {
         Ok(Fact::Known(regions))
     }
 
-    /// Sweeps what is left of an account. What it does not come to it puts off, and so it does with a region that fails: the
-    /// others are not held up, or done again, because of it.
+    /// Sweeps the parts of an account, and puts off those that it does not come to.
     async fn sweep_here(&self, spans: Vec<Span>, time: Time) -> anyhow::Result<()> {
         let mut left = Vec::new();
         for span in spans {
-            let again = Span { hop: span.hop + 1, ..span.clone() };
-            if !time.is_left() {
-                left.push(again);
-                continue;
-            }
-            match self.sweep_buckets(span, time).await {
-                Ok(Done { failed: 0, rest }) => left.extend(rest),
-                Ok(_) => left.push(again),
-                Err(error) => {
-                    let (account, region) = (&again.place.account, &again.place.region);
-                    tracing::error!(%account, %region, error = format!("{error:#}"), "put off");
-                    left.push(again);
-                }
+            if time.is_left() {
+                self.sweep_span(span, time).await?;
+            } else {
+                left.push(span);
             }
         }
         self.put_off(left).await
@@ -84,11 +75,11 @@ impl SweepAccount {
 
     /// Adds the regions in which the account has no bucket, but findings; and the home region, in which it is told whether the
     /// account can be read.
-    async fn touch_others(&self, account: &AccountId, held: &[Finding], regions: &mut Buckets) -> anyhow::Result<()> {
+    async fn touch_others(&self, account: &AccountId, held: &[Held], regions: &mut Buckets) -> anyhow::Result<()> {
         let home = self.watch.home_hub().await;
-        let held = held.iter().filter(|finding| finding.about.bucket().is_some() || is_open(finding));
+        let held = held.iter().filter(|held| held.about.bucket().is_some() || !held.passed);
         let seen: BTreeSet<_> = held
-            .map(|finding| finding.about.place().region)
+            .map(|held| held.about.place().region)
             .chain(regions.keys().cloned())
             .chain([home.place().region.clone()])
             .collect();
@@ -99,19 +90,36 @@ impl SweepAccount {
         Ok(())
     }
 
-    /// The account cannot be read: that is the finding, and all that can be said of it.
-    async fn tell_unreadable(&self, sweep: &str, account: &AccountId, why: Unreadable) -> anyhow::Result<()> {
-        tracing::warn!(sweep, %account, why = %why, "the account cannot be read");
-        let place = Place { account: account.clone(), region: self.watch.accounts().home().region.clone() };
-        let (buckets, security_hub) = (Fact::Unreadable(why.clone()), Fact::Unreadable(why));
-        let told = Account { place, read_at: self.watch.now(), buckets, security_hub };
-        self.watch.tell_account(&told).await?;
+    /// The account cannot be read: that is the finding, and all that can be said of it, in the home region and wherever
+    /// something else stands.
+    async fn tell_unreadable(
+        &self,
+        account: &AccountId,
+        why: Unreadable,
+        held: &[Held],
+        read_at: Timestamp,
+    ) -> anyhow::Result<()> {
+        tracing::warn!(%account, %why, "the account cannot be read");
+        let of_accounts = held.iter().filter(|held| held.about.bucket().is_none());
+        let home = self.watch.accounts().home().region.clone();
+        let regions: BTreeSet<_> = of_accounts.map(|held| held.about.place().region).chain([home]).collect();
+        for region in regions {
+            let place = Place { account: account.clone(), region };
+            let (buckets, security_hub) = (Fact::Unreadable(why.clone()), Fact::Unreadable(why.clone()));
+            self.watch.tell_account(&Account { place, read_at, buckets, security_hub }).await?;
+        }
         Ok(())
     }
 }
 
 /// The parts of an account, numbered in the order of their regions.
-fn spans(sweep: &str, account: &AccountId, regions: Buckets, strays: &BTreeSet<Region>) -> Vec<Span> {
+fn spans(sweep: &str, account: &AccountId, regions: Buckets, held: &[Held]) -> Vec<Span> {
+    let of = |is_bucket: bool| {
+        let some =
+            held.iter().filter(move |held| held.about.bucket().is_some() == is_bucket && (is_bucket || held.passed));
+        some.map(|held| held.about.place().region).collect::<BTreeSet<_>>()
+    };
+    let (strays, readable) = (of(true), of(false));
     let parts = regions.into_iter().flat_map(|(region, buckets)| {
         let parts = partition(&region, buckets, A_PART);
         parts.into_iter().map(move |part| (region.clone(), part))
@@ -120,20 +128,13 @@ fn spans(sweep: &str, account: &AccountId, regions: Buckets, strays: &BTreeSet<R
         sweep: sweep.to_owned(),
         part,
         hop: 0,
+        failed: 0,
         strays: strays.contains(&region),
+        readable: readable.contains(&region),
         place: Place { account: account.clone(), region },
         cells,
         after: None,
         buckets,
     };
     (0..).zip(parts).map(span).collect()
-}
-
-fn regions_of_buckets(held: &[Finding]) -> BTreeSet<Region> {
-    held.iter().filter_map(|finding| finding.about.bucket()).map(|bucket| bucket.region().clone()).collect()
-}
-
-/// True for a finding about an account that may be resolved now.
-fn is_open(finding: &Finding) -> bool {
-    finding.record_state == RecordState::Active && finding.compliance != Compliance::Passed
 }

@@ -5,6 +5,7 @@ use anyhow::{Context as _, anyhow};
 use facts::{Account, BucketId, BucketName, Fact, NamePrefix, Place, Tags};
 use findings::{Finding, RecordState, place_prefix};
 use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
 use publish::Ids;
 use queue::{Cell, Span};
 use std::{
@@ -13,7 +14,7 @@ use std::{
     sync::Arc,
 };
 use tokio::time::timeout_at;
-use watch::{Hub, Shared, Standing, Told};
+use watch::{Hub, KeysChanged, Shared, Standing, Told};
 
 /// How many buckets are looked at once: more than there are findings for, as those come at 300 a second at most.
 const AT_ONCE: usize = 8;
@@ -23,8 +24,10 @@ const AT_ONCE: usize = 8;
 pub(crate) struct Done {
     /// Those that were not come to.
     pub(crate) rest: Option<Span>,
-    /// How many could not be judged.
-    pub(crate) failed: usize,
+    /// Those that could not be judged.
+    pub(crate) failed: Vec<BucketId>,
+    /// The keys that some have begun or ceased to use.
+    pub(crate) keys: KeysChanged,
 }
 
 /// What is known of the buckets before they are looked at.
@@ -39,7 +42,7 @@ struct Known {
 enum Looked {
     Settled,
     Told(Told),
-    Failed,
+    Failed(BucketName),
     /// It was begun, and there was not time enough.
     Late(BucketName),
 }
@@ -48,51 +51,45 @@ impl SweepAccount {
     /// Sweeps some buckets for as long as there is time. Takes 2 calls a bucket where nothing changed, and besides 1 for each 100
     /// buckets (tags), 1 for each 100 findings, and 3 or 4 for each key.
     pub(crate) async fn sweep_buckets(&self, span: Span, time: Time) -> anyhow::Result<Done> {
+        let read_at = self.watch.now();
         let known = timeout_at(time.end, self.known(&span)).await.context("there was not time enough")??;
-        let (place, read_at, security_hub) = (span.place.clone(), self.watch.now(), known.hub.enabled.clone());
-        self.watch.tell_account(&Account { place, read_at, buckets: Fact::Known(()), security_hub }).await?;
+        self.tell_account(&span, &known.hub, read_at, time).await?;
         let mut left = candidates(&span, &known.standing).into_iter();
         let begun = iter::from_fn(|| if time.is_left() { left.next() } else { None });
         let looked = stream::iter(begun).map(|name| Box::pin(self.attend(&span.place, name, &known, time)));
         let looked: Vec<_> = looked.buffer_unordered(AT_ONCE).collect().await;
         let rest: BTreeSet<_> = late(&looked).cloned().chain(left).collect();
-        self.report(&span, &looked, rest.len());
-        self.revisit_neighbours(&looked).await?;
-        // What takes a whole run and is not done then will not be in the next.
-        let in_vain = !looked.is_empty() && late(&looked).count() == looked.len();
+        report(&span, &looked, rest.len());
+        // What a whole run does not even begin with, or end with, will not be done by the next.
+        let in_vain = !rest.is_empty() && late(&looked).count() == looked.len();
         anyhow::ensure!(!in_vain, "there was not time enough for a single bucket");
-        let failed = looked.iter().filter(|looked| matches!(looked, Looked::Failed)).count();
-        Ok(Done { rest: remainder(span, &rest), failed })
+        Ok(done(span, &looked, &rest))
     }
 
-    async fn revisit_neighbours(&self, looked: &[Looked]) -> anyhow::Result<()> {
-        let told = looked.iter().filter_map(|looked| match looked {
-            Looked::Told(told) => Some(&told.keys),
-            Looked::Settled | Looked::Failed | Looked::Late(_) => None,
-        });
-        let keys: BTreeSet<_> = told.flatten().cloned().collect();
-        self.watch.revisit_neighbours(&keys, &BTreeSet::new(), None).await?;
+    /// Tells whether the account can be watched here, unless it stands that it can.
+    async fn tell_account(&self, span: &Span, hub: &Hub, read_at: Timestamp, time: Time) -> anyhow::Result<()> {
+        if span.readable && hub.enabled == Fact::Known(true) {
+            return Ok(());
+        }
+        let security_hub = hub.enabled.clone();
+        let account = Account { place: span.place.clone(), read_at, buckets: Fact::Known(()), security_hub };
+        timeout_at(time.end, self.watch.tell_account(&account)).await.context("there was not time enough")??;
         Ok(())
-    }
-
-    fn report(&self, span: &Span, looked: &[Looked], rest: usize) {
-        let count = |is: fn(&Looked) -> bool| looked.iter().filter(|looked| is(looked)).count();
-        let told = count(|looked| matches!(looked, Looked::Told(_)));
-        let failed = count(|looked| matches!(looked, Looked::Failed));
-        let (account, region) = (&span.place.account, &span.place.region);
-        let (sweep, part, hop) = (&span.sweep, span.part, span.hop);
-        tracing::info!(sweep, %account, %region, part, hop, buckets = looked.len(), told, failed, rest, "swept");
     }
 
     /// Reads what many buckets have in common: what stands, and their tags.
     async fn known(&self, span: &Span) -> anyhow::Result<Known> {
-        let mut cells = span.cells.iter().map(|cell| ids(&span.place, cell));
-        let (hub, mut found) = self.watch.hub_of(&span.place, &cells.next().context("a part without names")?).await?;
-        for cell in cells {
-            found.extend(hub.security_hub.standing_under(&cell).await?);
+        let cells: Vec<_> = span.cells.iter().map(|cell| ids(&span.place, cell)).collect();
+        let (first, others) = cells.split_first().context("a part without names")?;
+        let (hub, mut found) = self.watch.hub_of_many(&span.place, first).await?;
+        for cell in others {
+            found.extend(hub.security_hub.standing_of_many(cell).await?);
         }
-        if span.strays && hub.security_hub.place() != self.watch.accounts().home() {
-            found.extend(self.watch.home_hub().await.held_for(&span.place.account).await?);
+        let home = self.watch.home_hub().await;
+        if span.strays && hub.security_hub.place() != home.place() {
+            for cell in &cells {
+                found.extend(home.standing_of_many(cell).await?);
+            }
         }
         let mut standing = BTreeMap::<_, Vec<_>>::new();
         for finding in found {
@@ -136,7 +133,7 @@ impl SweepAccount {
             Err(error) => {
                 metrics::counter!("Failures").increment(1);
                 tracing::error!(%account, %region, bucket = %name, error = format!("{error:#}"), "not judged");
-                Looked::Failed
+                Looked::Failed(name)
             }
         }
     }
@@ -150,8 +147,9 @@ impl SweepAccount {
         if self.watch.is_settled(bucket, standing, hub, &known.shared, tags).await? {
             return Ok(None);
         }
-        let standing = Standing { hub: known.hub.clone(), findings: standing.to_vec() };
-        self.watch.follow(bucket, None, Some(standing)).await.map(Some)
+        // What stood when the part was begun may not stand any more; that nothing stood, for a new bucket, is good enough.
+        let standing = standing.is_empty().then(|| Standing { hub: known.hub.clone(), findings: Vec::new() });
+        self.watch.follow(bucket, None, standing).await.map(Some)
     }
 }
 
@@ -167,8 +165,33 @@ fn candidates(span: &Span, standing: &BTreeMap<BucketName, Vec<Finding>>) -> BTr
 fn late(looked: &[Looked]) -> impl Iterator<Item = &BucketName> {
     looked.iter().filter_map(|looked| match looked {
         Looked::Late(name) => Some(name),
-        Looked::Settled | Looked::Told(_) | Looked::Failed => None,
+        Looked::Settled | Looked::Told(_) | Looked::Failed(_) => None,
     })
+}
+
+fn done(span: Span, looked: &[Looked], rest: &BTreeSet<BucketName>) -> Done {
+    let mut done = Done::default();
+    for looked in looked {
+        match looked {
+            Looked::Told(told) => done.keys.extend(&told.keys),
+            Looked::Failed(name) => {
+                let (account, region) = (span.place.account.clone(), span.place.region.clone());
+                done.failed.extend(BucketId::new(account, region, name.clone()));
+            }
+            Looked::Settled | Looked::Late(_) => {}
+        }
+    }
+    done.rest = remainder(span, rest);
+    done
+}
+
+fn report(span: &Span, looked: &[Looked], rest: usize) {
+    let count = |is: fn(&Looked) -> bool| looked.iter().filter(|looked| is(looked)).count();
+    let told = count(|looked| matches!(looked, Looked::Told(_)));
+    let failed = count(|looked| matches!(looked, Looked::Failed(_)));
+    let (account, region) = (&span.place.account, &span.place.region);
+    let (sweep, part, hop) = (&span.sweep, span.part, span.hop);
+    tracing::info!(sweep, %account, %region, part, hop, buckets = looked.len(), told, failed, rest, "swept");
 }
 
 /// What is left of some buckets: those from the first on that is not done.

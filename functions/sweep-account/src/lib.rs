@@ -13,14 +13,17 @@ mod buckets;
 mod partition;
 mod time;
 
-use crate::time::Time;
+use crate::{buckets::Done, time::Time};
 use anyhow::Context as _;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use facts::Place;
 use queue::{Queue, Span, Task};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use watch::{Shared, Watch};
+
+/// How often a part that fails as a whole is put off.
+const MOST_FAILURES: u32 = 3;
 
 /// The function: what it needs, made once.
 #[derive(Debug)]
@@ -58,12 +61,32 @@ impl SweepAccount {
         }
     }
 
-    /// Sweeps some buckets, and asks for those that it did not come to.
+    /// Sweeps some buckets, and asks for those that it did not come to. A part that fails as a whole is put off a few times, behind
+    /// the other parts of its account, before its message comes again and holds them up.
     async fn sweep_span(&self, span: Span, time: Time) -> anyhow::Result<()> {
-        let done = self.sweep_buckets(span, time).await?;
-        // First, so that a bucket which fails again and again holds up no other.
-        self.put_off(done.rest).await?;
-        anyhow::ensure!(done.failed == 0, "{} buckets could not be judged", done.failed);
+        let again = Span { failed: span.failed + 1, ..span.clone() };
+        match self.sweep_buckets(span, time).await {
+            Ok(done) => self.conclude(done, time).await,
+            Err(error) if self.watch.tell_refusal(&error, &again.place, self.watch.now()).await? => Ok(()),
+            Err(error) if again.failed <= MOST_FAILURES => {
+                let Place { account, region } = &again.place;
+                tracing::error!(%account, %region, error = format!("{error:#}"), "put off");
+                self.put_off([again]).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks for what is left: first the rest; then the buckets that could not be judged, which on-change tries again, so that they
+    /// hold up no other here; then the neighbours, whom the next sweep finds if there is no time for it now.
+    async fn conclude(&self, Done { rest, failed, keys }: Done, time: Time) -> anyhow::Result<()> {
+        self.put_off(rest).await?;
+        self.watch.revisit(failed).await?;
+        match timeout_at(time.end, self.watch.revisit_all_neighbours(&keys)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(error = format!("{error:#}"), "neighbours are left to the next sweep"),
+            Err(_) => tracing::warn!("neighbours are left to the next sweep"),
+        }
         Ok(())
     }
 
