@@ -10,6 +10,7 @@ BINS := $(addprefix --bin ,$(FUNCTIONS))
 ARCH ?= arm64
 REGION ?= us-east-1
 BUCKETS ?= 1000
+EVERY ?= 1
 SECONDS_EACH ?= 300
 export PYTHONPATH := $(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
@@ -57,8 +58,8 @@ $(INSTALLED): tests/sandbox/requirements.txt tests/sandbox/constraints.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $< --constraint tests/sandbox/constraints.txt
 	@touch $@
 
-scale: functions ## Count the calls and the memory of a sweep of many buckets: [BUCKETS=1000].
-	SANDBOX_ARGUMENTS="--sweep-timeout 900" BUCKETS=$(BUCKETS) \
+scale: functions ## Count the calls and the memory of a sweep of many buckets: [BUCKETS=1000] [EVERY=1].
+	SANDBOX_ARGUMENTS="--sweep-timeout 900" BUCKETS=$(BUCKETS) EVERY=$(EVERY) \
 	  cargo test --locked --package cmkwatch-tests --test scale -- --ignored --nocapture
 
 bench: ## Measure how long policies take to be judged.

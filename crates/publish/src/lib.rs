@@ -9,7 +9,9 @@ mod error;
 #[cfg(test)]
 mod example;
 mod pace;
+mod queries;
 mod security_hub;
 
 pub use error::{Closed, PublishError};
-pub use security_hub::{Held, Ids, MOST_VALUES, SecurityHub, Users};
+pub use queries::{Held, Ids, MOST_VALUES, Users};
+pub use security_hub::SecurityHub;

@@ -6,81 +6,23 @@ use aws_sdk_securityhub::{
     Client, config,
     error::{ProvideErrorMetadata, SdkError},
     operation::batch_import_findings::BatchImportFindingsError,
-    types::{
-        AwsSecurityFinding, AwsSecurityFindingFilters, AwsSecurityFindingIdentifier, ComplianceStatus,
-        ImportFindingsError, MapFilter, MapFilterComparison, StringFilter, StringFilterComparison, WorkflowUpdate,
-        builders::AwsSecurityFindingFiltersBuilder,
-    },
+    types::{AwsSecurityFinding, AwsSecurityFindingIdentifier, ImportFindingsError, WorkflowUpdate},
 };
-use facts::{AccountId, KeyArn, KeySubject, Place, Region};
-use findings::{About, Finding, KeyUse, Plan, Workflow, fields, key_uses};
-use std::{collections::BTreeSet, error::Error};
+use facts::Place;
+use findings::{Plan, Workflow};
+use std::error::Error;
 
 /// The most findings that [BatchImportFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchImportFindings.html)
 /// and BatchUpdateFindings take at once. Of ours, none has more than 40 KB (all its fields at their limits), so that a
 /// batch stays below the 6 MB that it may have.
 const BATCH: usize = 100;
 
-/// The most values that [GetFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html) takes
-/// for one attribute.
-pub const MOST_VALUES: usize = 20;
-
-fn equal(value: &str) -> StringFilter {
-    StringFilter::builder().comparison(StringFilterComparison::Equals).value(value).build()
-}
-
-fn prefixed(value: &str) -> StringFilter {
-    StringFilter::builder().comparison(StringFilterComparison::Prefix).value(value).build()
-}
-
-/// Ids of findings, told by their beginnings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ids {
-    /// They begin with one of these, of which there are at most [`MOST_VALUES`],
-    pub begin_with: Vec<String>,
-    /// and not with this.
-    pub but_not: Option<String>,
-}
-
-impl Ids {
-    /// Those that begin so.
-    #[must_use]
-    pub fn under(prefix: String) -> Self {
-        Self { begin_with: vec![prefix], but_not: None }
-    }
-
-    fn filters(&self) -> Vec<StringFilter> {
-        let not = |prefix: &String| {
-            StringFilter::builder().comparison(StringFilterComparison::PrefixNotEquals).value(prefix).build()
-        };
-        self.begin_with.iter().map(|prefix| prefixed(prefix)).chain(self.but_not.iter().map(not)).collect()
-    }
-}
-
-/// What a finding is about that stands in the Security Hub of another account, and whether it passed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// A bucket, or an account.
-    pub about: About,
-    /// True where the control passed.
-    pub passed: bool,
-}
-
-/// The buckets that a page of findings tells of.
-#[derive(Debug, Default)]
-pub struct Users {
-    /// One entry a bucket, in order.
-    pub uses: Vec<KeyUse>,
-    /// Where the list goes on; none at its end.
-    pub next: Option<String>,
-}
-
 /// The Security Hub of an account and region.
 #[derive(Debug)]
 pub struct SecurityHub {
-    client: Client,
-    place: Place,
-    pace: Pace,
+    pub(crate) client: Client,
+    pub(crate) place: Place,
+    pub(crate) pace: Pace,
 }
 
 impl SecurityHub {
@@ -96,7 +38,7 @@ impl SecurityHub {
         Self::with_client(Client::from_conf(config), place)
     }
 
-    fn with_client(client: Client, place: &Place) -> Self {
+    pub(crate) fn with_client(client: Client, place: &Place) -> Self {
         Self { client, place: place.clone(), pace: Pace::default() }
     }
 
@@ -104,154 +46,6 @@ impl SecurityHub {
     #[must_use]
     pub fn place(&self) -> &Place {
         &self.place
-    }
-
-    /// Every finding that stands here about a bucket or an account, archived ones too. 1 call for each 100.
-    ///
-    /// # Errors
-    /// A call that failed, a finding that is not as we wrote it.
-    pub async fn standing(&self, about: &About) -> Result<Vec<Finding>, PublishError> {
-        self.standing_under(&Ids::under(about.id_prefix())).await
-    }
-
-    /// Every finding that stands here and has such an id, archived ones too. 1 call for each 100.
-    ///
-    /// # Errors
-    /// See [`SecurityHub::standing`].
-    pub async fn standing_under(&self, ids: &Ids) -> Result<Vec<Finding>, PublishError> {
-        let filters = self.own().set_id(Some(ids.filters())).build();
-        self.select(filters, |finding| asff::from_asff(finding, &self.place).map(Some)).await
-    }
-
-    /// Like [`SecurityHub::standing_under`], for many buckets: a finding that is not as we wrote it is left out, so that it holds up
-    /// only its own bucket, which is told of when that is followed.
-    ///
-    /// # Errors
-    /// A call that failed.
-    pub async fn standing_of_many(&self, ids: &Ids) -> Result<Vec<Finding>, PublishError> {
-        self.select(self.own().set_id(Some(ids.filters())).build(), |f| Ok(asff::from_asff(f, &self.place).ok())).await
-    }
-
-    /// What stands here though it is about another account, or about its buckets. 1 call for each 100.
-    ///
-    /// # Errors
-    /// A call that failed.
-    pub async fn held_for(&self, owner: &AccountId) -> Result<Vec<Held>, PublishError> {
-        let owned = MapFilter::builder().key(fields::OWNER_ACCOUNT).value(owner.as_str());
-        let owned = owned.comparison(MapFilterComparison::Equals).build();
-        let held = |finding: AwsSecurityFinding| {
-            let status = finding.compliance().and_then(|compliance| compliance.status());
-            Some(Held { about: About::of_id(finding.id()?)?, passed: status == Some(&ComplianceStatus::Passed) })
-        };
-        self.select(self.own().product_fields(owned).record_state(equal("ACTIVE")).build(), |f| Ok(held(f))).await
-    }
-
-    /// The regions, besides some, in which findings about buckets of an account stand; seen from the administrator's home
-    /// region, which sees all. 1 call for each 100.
-    ///
-    /// # Errors
-    /// A call that failed.
-    pub async fn other_regions(
-        &self,
-        account: &AccountId,
-        besides: &BTreeSet<Region>,
-    ) -> Result<BTreeSet<Region>, PublishError> {
-        let other = |region: &Region| {
-            StringFilter::builder().comparison(StringFilterComparison::NotEquals).value(region.as_str()).build()
-        };
-        let ids = format!("cmkwatch/{}/{account}/", self.place.region.partition());
-        let filters = AwsSecurityFindingFilters::builder()
-            .id(prefixed(&ids))
-            .aws_account_id(equal(account.as_str()))
-            .record_state(equal("ACTIVE"))
-            .set_region(
-                Some(besides.iter().take(MOST_VALUES).map(other).collect()).filter(|other: &Vec<_>| !other.is_empty()),
-            );
-        let region = |finding: AwsSecurityFinding| Some(About::of_id(finding.id()?)?.bucket()?.region().clone());
-        let found = self.select(filters.build(), |finding| Ok(region(finding))).await?;
-        Ok(found.into_iter().filter(|region| !besides.contains(region)).collect())
-    }
-
-    /// The buckets that use a key, as their findings tell; seen from the administrator's home region, which sees all. 1 call
-    /// for each 100 findings.
-    ///
-    /// # Errors
-    /// A call that failed.
-    pub async fn users_of_key(&self, key: &KeyArn) -> Result<Vec<KeyUse>, PublishError> {
-        let (mut uses, mut next) = (Vec::new(), None);
-        loop {
-            let page = self.page_of_users(&KeySubject::Key(key.clone()), next).await?;
-            uses = key_uses(uses.into_iter().chain(page.uses));
-            next = page.next;
-            if next.is_none() {
-                return Ok(uses);
-            }
-        }
-    }
-
-    /// A page of the buckets that use a key, or that name it by an alias. 1 call.
-    ///
-    /// # Errors
-    /// A call that failed.
-    pub async fn page_of_users(&self, of: &KeySubject, next: Option<String>) -> Result<Users, PublishError> {
-        let filters = match of {
-            KeySubject::Key(key) => AwsSecurityFindingFilters::builder().resource_id(equal(key.as_str())),
-            KeySubject::Alias(alias) => {
-                let named = MapFilter::builder().key(fields::KEY_ALIAS).value(alias.as_str());
-                let named = named.comparison(MapFilterComparison::Equals).build();
-                AwsSecurityFindingFilters::builder().product_fields(named)
-            }
-        };
-        let ours = filters.id(prefixed("cmkwatch/")).record_state(equal("ACTIVE")).build();
-        let (found, next) = self.page(&ours, next).await?;
-        Ok(Users { uses: key_uses(found.into_iter().filter_map(|finding| self.used(finding))), next })
-    }
-
-    /// What a finding tells of its bucket, if it was imported by the bucket's owner or by the hub: an account may give its
-    /// findings any id.
-    fn used(&self, finding: AwsSecurityFinding) -> Option<KeyUse> {
-        let importer = finding.aws_account_id.as_deref()?;
-        let fields = finding.product_fields.clone().unwrap_or_default().into_iter().collect();
-        let used = KeyUse::of_finding(finding.id.as_deref()?, &fields)?;
-        let owner = used.user.bucket.account().as_str();
-        (importer == owner || importer == self.place.account.as_str()).then_some(used)
-    }
-
-    /// The filters of what was imported here.
-    fn own(&self) -> AwsSecurityFindingFiltersBuilder {
-        AwsSecurityFindingFilters::builder()
-            .product_arn(equal(&self.product_arn()))
-            .aws_account_id(equal(self.place.account.as_str()))
-    }
-
-    /// Every finding that the filters let through, read page by page: as the SDK holds one, it takes tens of kilobytes.
-    async fn select<T>(
-        &self,
-        filters: AwsSecurityFindingFilters,
-        read: impl Fn(AwsSecurityFinding) -> Result<Option<T>, PublishError>,
-    ) -> Result<Vec<T>, PublishError> {
-        let (mut all, mut next) = (Vec::new(), None);
-        loop {
-            let (found, more) = self.page(&filters, next).await?;
-            for finding in found {
-                all.extend(read(finding)?);
-            }
-            next = more;
-            if next.is_none() {
-                return Ok(all);
-            }
-        }
-    }
-
-    async fn page(
-        &self,
-        filters: &AwsSecurityFindingFilters,
-        next: Option<String>,
-    ) -> Result<(Vec<AwsSecurityFinding>, Option<String>), PublishError> {
-        self.pace.get_findings.until_ready().await;
-        let request = self.client.get_findings().filters(filters.clone()).max_results(100).set_next_token(next);
-        let page = request.send().await.map_err(|error| self.failed("securityhub:GetFindings", error))?;
-        Ok((page.findings.unwrap_or_default(), page.next_token.filter(|token| !token.is_empty())))
     }
 
     /// Tells Security Hub what a plan asks for, of what is to stand here; no call where it asks for nothing.
@@ -321,11 +115,11 @@ impl SecurityHub {
         Ok(())
     }
 
-    fn product_arn(&self) -> String {
+    pub(crate) fn product_arn(&self) -> String {
         asff::product_arn(&self.place)
     }
 
-    fn failed<E, R>(&self, permission: &'static str, error: SdkError<E, R>) -> PublishError
+    pub(crate) fn failed<E, R>(&self, permission: &'static str, error: SdkError<E, R>) -> PublishError
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
@@ -346,7 +140,6 @@ mod tests {
     use aws_sdk_securityhub::{
         operation::{
             batch_import_findings::BatchImportFindingsOutput, batch_update_findings::BatchUpdateFindingsOutput,
-            get_findings::GetFindingsOutput,
         },
         types::{BatchUpdateFindingsUnprocessedFinding, error::InvalidInputException},
     };
@@ -480,41 +273,5 @@ mod tests {
         let plan = Plan { resolve: vec![finding(0).id], ..Plan::default() };
         let error = hub(&[&rule]).carry_out(&plan).await.unwrap_err();
         assert!(error.to_string().contains("FindingNotFound"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn what_stands_is_read_page_by_page_and_comes_back_as_it_was_sent() {
-        let page = |number: usize, next: Option<&str>| {
-            GetFindingsOutput::builder()
-                .findings(asff::to_asff(&finding(number)))
-                .set_next_token(next.map(str::to_owned))
-                .build()
-        };
-        let first = mock!(Client::get_findings)
-            .match_requests(|request| {
-                let filters = request.filters().unwrap();
-                let value = |filter: &[StringFilter]| filter[0].value().unwrap().to_owned();
-                value(filters.id()) == "cmkwatch/aws/111111111111/eu-west-1/acme/"
-                    && value(filters.product_arn()) == asff::product_arn(&bucket().place())
-                    && value(filters.aws_account_id()) == "111111111111"
-            })
-            .then_output(move || page(0, Some("more")));
-        let second = mock!(Client::get_findings)
-            .match_requests(|request| request.next_token() == Some("more"))
-            .then_output(move || page(1, None));
-        assert_eq!(hub(&[&first, &second]).standing(&About::Bucket(bucket())).await.unwrap(), [finding(0), finding(1)]);
-    }
-
-    #[tokio::test]
-    async fn a_finding_that_is_not_as_we_wrote_it_is_an_error() {
-        let strange = || {
-            let finding = AwsSecurityFinding::builder().id("cmkwatch/x").build();
-            GetFindingsOutput::builder().findings(finding).build()
-        };
-        let error = hub(&[&mock!(Client::get_findings).then_output(strange)])
-            .standing(&About::Bucket(bucket()))
-            .await
-            .unwrap_err();
-        assert!(matches!(&error, PublishError::NotOurs { id, .. } if id == "cmkwatch/x"), "{error}");
     }
 }
