@@ -82,11 +82,20 @@ impl Listing {
 /// taken the name of a bucket that was deleted. True where that cannot be told.
 pub(crate) async fn has(s3: &Client, id: &BucketId) -> Result<bool, CollectError> {
     let question = Question { permission: "s3:ListAllMyBuckets", subject: format!("account {}", id.account()) };
-    // Names that begin so, this one first.
-    let request = s3.list_buckets().max_buckets(1).prefix(id.name().as_str());
-    match request.send().await {
-        Ok(page) => Ok(page.buckets.unwrap_or_default().iter().any(|bucket| bucket.name() == Some(id.name().as_str()))),
-        Err(error) => question.unanswered::<bool, _, _>(error).map(|_| true),
+    let mut next = None;
+    loop {
+        let request = s3.list_buckets().max_buckets(A_PAGE).prefix(id.name().as_str()).set_continuation_token(next);
+        let page = match request.send().await {
+            Ok(page) => page,
+            Err(error) => return question.unanswered::<bool, _, _>(error).map(|_| true),
+        };
+        if page.buckets.unwrap_or_default().iter().any(|bucket| bucket.name() == Some(id.name().as_str())) {
+            return Ok(true);
+        }
+        next = page.continuation_token.filter(|token| !token.is_empty());
+        if next.is_none() {
+            return Ok(false);
+        }
     }
 }
 
@@ -137,6 +146,12 @@ mod tests {
             let s3 = mock_client!(aws_sdk_s3, RuleMode::Sequential, [&with(response)]);
             assert_eq!(has(&s3, &bucket()).await.unwrap(), expected);
         }
+        let pages = [
+            with(|| page("<Bucket><Name>acme-2</Name></Bucket>", "more")),
+            with(|| page("<Bucket><Name>acme</Name></Bucket>", "")),
+        ];
+        let s3 = mock_client!(aws_sdk_s3, RuleMode::Sequential, [&pages[0], &pages[1]]);
+        assert!(has(&s3, &bucket()).await.unwrap());
         let s3 = mock_client!(aws_sdk_s3, RuleMode::Sequential, [&with(|| s3_error(400, "ExpiredToken"))]);
         assert!(has(&s3, &bucket()).await.is_err());
     }

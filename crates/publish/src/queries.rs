@@ -8,8 +8,10 @@ use aws_sdk_securityhub::types::{
     AwsSecurityFinding, AwsSecurityFindingFilters, ComplianceStatus, MapFilter, MapFilterComparison, StringFilter,
     StringFilterComparison, builders::AwsSecurityFindingFiltersBuilder,
 };
+use controls::Level;
 use facts::{AccountId, KeyArn, KeySubject, Region};
 use findings::{About, Finding, KeyUse, fields, key_uses};
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 
 /// The most values that [GetFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html) takes
@@ -22,6 +24,14 @@ fn equal(value: &str) -> StringFilter {
 
 fn prefixed(value: &str) -> StringFilter {
     StringFilter::builder().comparison(StringFilterComparison::Prefix).value(value).build()
+}
+
+fn field(key: &str, value: &str, comparison: MapFilterComparison) -> MapFilter {
+    MapFilter::builder().key(key).value(value).comparison(comparison).build()
+}
+
+fn of_key(key: &KeyArn) -> AwsSecurityFindingFiltersBuilder {
+    AwsSecurityFindingFilters::builder().resource_id(equal(key.as_str()))
 }
 
 /// Ids of findings, told by their beginnings.
@@ -55,6 +65,8 @@ pub struct Held {
     pub about: About,
     /// True where the control passed.
     pub passed: bool,
+    /// When it was imported last.
+    pub updated_at: Option<Timestamp>,
 }
 
 /// The buckets that a page of findings tells of.
@@ -77,7 +89,7 @@ impl SecurityHub {
     }
 
     /// Like [`SecurityHub::standing_under`], for many buckets: a finding that is not as we wrote it is left out, so that it holds up
-    /// only its own bucket, which is told of when that is followed.
+    /// only its own bucket.
     ///
     /// # Errors
     /// A call that failed.
@@ -90,11 +102,12 @@ impl SecurityHub {
     /// # Errors
     /// A call that failed.
     pub async fn held_for(&self, owner: &AccountId) -> Result<Vec<Held>, PublishError> {
-        let owned = MapFilter::builder().key(fields::OWNER_ACCOUNT).value(owner.as_str());
-        let owned = owned.comparison(MapFilterComparison::Equals).build();
+        let owned = field(fields::OWNER_ACCOUNT, owner.as_str(), MapFilterComparison::Equals);
         let held = |finding: AwsSecurityFinding| {
             let status = finding.compliance().and_then(|compliance| compliance.status());
-            Some(Held { about: About::of_id(finding.id()?)?, passed: status == Some(&ComplianceStatus::Passed) })
+            let updated_at = finding.updated_at().and_then(|moment| moment.parse().ok());
+            let passed = status == Some(&ComplianceStatus::Passed);
+            Some(Held { about: About::of_id(finding.id()?)?, passed, updated_at })
         };
         self.select(self.own().product_fields(owned).record_state(equal("ACTIVE")).build(), |f| Ok(held(f))).await
     }
@@ -125,15 +138,28 @@ impl SecurityHub {
         Ok(found.into_iter().filter(|region| !besides.contains(region)).collect())
     }
 
-    /// The buckets that use a key, as their findings tell; seen from the administrator's home region, which sees all. 1 call
-    /// for each 100 findings.
+    /// Buckets of other classes than one that use a key, as their findings tell: all, or so many that it does not matter; seen from
+    /// the administrator's home region, which sees all. 1 call.
     ///
     /// # Errors
     /// A call that failed.
-    pub async fn users_of_key(&self, key: &KeyArn) -> Result<Vec<KeyUse>, PublishError> {
+    pub async fn users_of_another_class(&self, key: &KeyArn, class: &str) -> Result<Vec<KeyUse>, PublishError> {
+        let another = field(fields::CLASS, class, MapFilterComparison::NotEquals);
+        let filters = of_key(key).product_fields(another);
+        Ok(self.page_of_uses(filters, None).await?.uses)
+    }
+
+    /// The buckets that use a key and whose verdict depends on who else does. 1 call for each 100 of their findings.
+    ///
+    /// # Errors
+    /// A call that failed.
+    pub async fn dependents_of(&self, key: &KeyArn) -> Result<Vec<KeyUse>, PublishError> {
+        let required = |level| field(fields::LEVEL_REQUIRED, level, MapFilterComparison::Equals);
+        let filters =
+            of_key(key).product_fields(required(Level::Enforced.as_str())).product_fields(required(fields::UNREADABLE));
         let (mut uses, mut next) = (Vec::new(), None);
         loop {
-            let page = self.page_of_users(&KeySubject::Key(key.clone()), next).await?;
+            let page = self.page_of_uses(filters.clone(), next).await?;
             uses = key_uses(uses.into_iter().chain(page.uses));
             next = page.next;
             if next.is_none() {
@@ -148,13 +174,20 @@ impl SecurityHub {
     /// A call that failed.
     pub async fn page_of_users(&self, of: &KeySubject, next: Option<String>) -> Result<Users, PublishError> {
         let filters = match of {
-            KeySubject::Key(key) => AwsSecurityFindingFilters::builder().resource_id(equal(key.as_str())),
+            KeySubject::Key(key) => of_key(key),
             KeySubject::Alias(alias) => {
-                let named = MapFilter::builder().key(fields::KEY_ALIAS).value(alias.as_str());
-                let named = named.comparison(MapFilterComparison::Equals).build();
+                let named = field(fields::KEY_ALIAS, alias.as_str(), MapFilterComparison::Equals);
                 AwsSecurityFindingFilters::builder().product_fields(named)
             }
         };
+        self.page_of_uses(filters, next).await
+    }
+
+    async fn page_of_uses(
+        &self,
+        filters: AwsSecurityFindingFiltersBuilder,
+        next: Option<String>,
+    ) -> Result<Users, PublishError> {
         let ours = filters.id(prefixed("cmkwatch/")).record_state(equal("ACTIVE")).build();
         let (found, next) = self.page(&ours, next).await?;
         Ok(Users { uses: key_uses(found.into_iter().filter_map(|finding| self.used(finding))), next })
@@ -267,8 +300,9 @@ mod tests {
         let cases: [(&'static [&'static str], usize); 3] =
             [(&["333333333333"], 0), (&["111111111111"], 1), (&["222222222222"], 1)];
         for (importers, expected) in cases {
-            let users = hub(&[&answered(|_| true, importers)]).users_of_key(&key).await.unwrap();
-            assert_eq!(users.len(), expected, "{importers:?}");
+            let hub = hub(&[&answered(|_| true, importers), &answered(|_| true, importers)]);
+            assert_eq!(hub.users_of_another_class(&key, "public").await.unwrap().len(), expected, "{importers:?}");
+            assert_eq!(hub.dependents_of(&key).await.unwrap().len(), expected, "{importers:?}");
         }
     }
 

@@ -31,12 +31,39 @@ pub struct Standing {
 
 impl Watch {
     /// Judges a bucket and tells what changed. With a key of the bucket's account that is 7 calls where nothing changed, and up to
-    /// 16 where something did and the next look finds it so; 1 less where what stands is `known`, and 1 more where it matters
-    /// who else uses the key.
+    /// 16 where something did and the next look finds it so; and 1 more of the hub where it
+    /// matters who else uses the key, or where nothing stands.
     ///
     /// # Errors
     /// What did not get through, and what Security Hub did not take. Whoever tries again does the rest.
-    pub async fn follow(
+    pub async fn follow(&self, bucket: &BucketId, actor: Option<&Actor>) -> anyhow::Result<Told> {
+        self.follow_from(bucket, actor, None).await
+    }
+
+    /// The same for a bucket of a sweep: `known` is what stands, if that was read a moment ago, and `strays` are findings that
+    /// stand elsewhere than they are to.
+    ///
+    /// # Errors
+    /// See [`Watch::follow`].
+    pub async fn follow_with(
+        &self,
+        bucket: &BucketId,
+        known: Option<Standing>,
+        strays: Vec<Finding>,
+    ) -> anyhow::Result<Told> {
+        let known = match (known, strays.is_empty()) {
+            (None, false) => {
+                let Standing { hub, mut findings } = self.standing(bucket).await?;
+                let new: Vec<_> = strays.into_iter().filter(|stray| !findings.contains(stray)).collect();
+                findings.extend(new);
+                Some(Standing { hub, findings })
+            }
+            (known, _) => known,
+        };
+        self.follow_from(bucket, None, known).await
+    }
+
+    async fn follow_from(
         &self,
         bucket: &BucketId,
         actor: Option<&Actor>,
@@ -160,8 +187,9 @@ impl Watch {
         let mut collected = collect::bucket(&self.accounts, id, self.now(), beforehand).await?;
         let Collected::Present(bucket) = &mut collected else { return Ok((collected, None)) };
         let mut judgement = judge(bucket, &self.settings);
-        if let (true, Some(key)) = (judgement.wants_key_users, found_key(bucket)) {
-            bucket.key_users = Some(Fact::Known(self.other_users(&key, id, shared).await?));
+        if let (true, Some(key), Fact::Known(class)) = (judgement.wants_key_users, found_key(bucket), &judgement.class)
+        {
+            bucket.key_users = Some(Fact::Known(self.other_users(&key, class.name.as_str(), id, shared).await?));
             judgement = judge(bucket, &self.settings);
         }
         Ok((collected, Some(judgement)))
@@ -170,12 +198,13 @@ impl Watch {
     async fn other_users(
         &self,
         key: &KeyArn,
+        class: &str,
         bucket: &BucketId,
         shared: Option<&Shared>,
     ) -> anyhow::Result<Vec<facts::KeyUser>> {
-        let ask = || async { self.home_hub().await.users_of_key(key).await };
+        let ask = || async { self.home_hub().await.users_of_another_class(key, class).await };
         Ok(match shared {
-            Some(shared) => besides(shared.uses(key).get_or_try_init(ask).await?, bucket),
+            Some(shared) => besides(shared.uses(key, class).get_or_try_init(ask).await?, bucket),
             None => besides(&ask().await?, bucket),
         })
     }

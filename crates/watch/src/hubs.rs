@@ -79,14 +79,13 @@ impl Watch {
     /// # Errors
     /// See [`Watch::tell_account`].
     pub async fn tell_refusal(&self, error: &anyhow::Error, place: &Place, read_at: Timestamp) -> anyhow::Result<bool> {
-        let Some(Closed::Refused(code)) = error.downcast_ref::<PublishError>().and_then(PublishError::closed) else {
+        let Some(PublishError::Call { permission, place: there, closed: Some(Closed::Refused(code)), .. }) =
+            error.downcast_ref()
+        else {
             return Ok(false);
         };
-        let security_hub = Fact::Unreadable(Unreadable {
-            permission: "securityhub:GetFindings",
-            subject: format!("Security Hub of {place}"),
-            code: code.clone(),
-        });
+        let subject = format!("Security Hub of {there}");
+        let security_hub = Fact::Unreadable(Unreadable { permission, subject, code: code.clone() });
         let account = Account { place: place.clone(), read_at, buckets: Fact::Known(()), security_hub };
         self.tell_account(&account).await?;
         Ok(true)

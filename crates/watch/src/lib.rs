@@ -2,7 +2,7 @@
 //!
 //! Whatever makes cmkwatch look at a bucket, an event, an event of its key or the sweep, [`Watch::follow`] is how it does. The
 //! sweep, which finds most buckets as they were, asks [`Watch::is_settled`] first: that takes 2 calls where the rest is known.
-//! Findings go to the Security Hub of the bucket's account and region, or, where that is closed, to the hub's own
+//! Findings go to the Security Hub of the bucket's account and region, or, where that is off, to the hub's own
 //! ([`Watch::hub_of`]).
 
 mod follow;

@@ -9,12 +9,15 @@ use std::{
 };
 use tokio::sync::OnceCell;
 
+/// Who uses a key for another class than one, asked once.
+type Asked = Arc<OnceCell<Vec<KeyUse>>>;
+
 /// What the buckets of one account and region have in common. It is as old as itself, and good only to tell whether a bucket
 /// must be looked at: what is told is always read anew.
 #[derive(Debug, Default)]
 pub struct Shared {
     keys: Arc<Keys>,
-    uses: Mutex<HashMap<KeyArn, Arc<OnceCell<Vec<KeyUse>>>>>,
+    uses: Mutex<HashMap<(KeyArn, String), Asked>>,
 }
 
 impl Shared {
@@ -22,8 +25,10 @@ impl Shared {
         Beforehand { tags, keys: Arc::clone(&self.keys) }
     }
 
-    pub(crate) fn uses(&self, key: &KeyArn) -> Arc<OnceCell<Vec<KeyUse>>> {
-        self.uses.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default().clone()
+    /// Who uses a key for another class than one.
+    pub(crate) fn uses(&self, key: &KeyArn, class: &str) -> Asked {
+        let asked = (key.clone(), class.to_owned());
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner).entry(asked).or_default().clone()
     }
 }
 

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 /// The keys that a bucket has begun to use, or to use as one of another class, and those that it has ceased to.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct KeysChanged {
-    /// Begun.
-    pub joined: BTreeSet<KeyArn>,
+    /// Begun, each with the class.
+    pub joined: BTreeSet<(KeyArn, String)>,
     /// Ceased.
     pub left: BTreeSet<KeyArn>,
 }
@@ -21,8 +21,10 @@ impl KeysChanged {
     /// What changed from what stood before to what stands now.
     pub(crate) fn between(before: &[Finding], after: &[Finding]) -> Self {
         let (before, after) = (uses(before), uses(after));
-        let keys = |uses: BTreeSet<(&str, &str)>| uses.into_iter().filter_map(|(key, _)| key.parse().ok()).collect();
-        Self { joined: keys(&after - &before), left: keys(&before - &after) }
+        let known = |(key, class): (&str, &str)| Some((key.parse().ok()?, class.to_owned()));
+        let joined = (&after - &before).into_iter().filter_map(known).collect();
+        let left = (&before - &after).into_iter().filter_map(known).map(|(key, _)| key).collect();
+        Self { joined, left }
     }
 
     /// Takes what changed for another bucket, too.
@@ -75,9 +77,9 @@ impl Watch {
         }
     }
 
-    /// Asks that the buckets be judged anew whose verdict depends on who else uses these keys. 1 call for each 100 findings of
-    /// the keys' users; none where no class depends on it. A key that all use for one class, and that no bucket has ceased to use,
-    /// concerns nobody.
+    /// Asks that the buckets be judged anew whose verdict depends on who else uses these keys. 1 call for each key, and where
+    /// somebody is concerned 1 for each 100 of their findings; none where no class depends on it. A key that all use for one
+    /// class, and that no bucket has ceased to use, concerns nobody.
     ///
     /// # Errors
     /// See [`Watch::revisit_users`].
@@ -107,12 +109,15 @@ impl Watch {
         if !self.settings().classes.values().any(|class| class.level >= Level::Enforced) {
             return Ok(concerned);
         }
-        for key in changed.joined.union(&changed.left) {
-            let uses = self.home_hub().await.users_of_key(key).await?;
-            let classes: BTreeSet<_> = uses.iter().map(|used| &used.user.class).collect();
-            if changed.left.contains(key) || classes.len() > 1 {
-                concerned.extend(uses.into_iter().filter(|used| used.depends_on_others));
+        let home = self.home_hub().await;
+        let mut keys = changed.left.clone();
+        for (key, class) in &changed.joined {
+            if !keys.contains(key) && !home.users_of_another_class(key, class).await?.is_empty() {
+                keys.insert(key.clone());
             }
+        }
+        for key in keys {
+            concerned.extend(home.dependents_of(&key).await?);
         }
         Ok(concerned)
     }

@@ -90,14 +90,19 @@ impl OnChange {
 
     async fn evaluate(&self, bucket: &BucketId, actor: Option<&Actor>) -> anyhow::Result<Vec<String>> {
         let read_at = self.watch.now();
-        let told = match self.watch.follow(bucket, actor, None).await {
+        let told = match self.watch.follow(bucket, actor).await {
             Err(error) if is_refused_role(&error) => return self.tell_refused(bucket.account()).await,
             Err(error) if self.watch.tell_refusal(&error, &bucket.place(), read_at).await? => {
                 return Ok(vec!["account-readable".to_owned()]);
             }
             told => told?,
         };
-        self.watch.revisit_neighbours(&told.keys, bucket, actor).await?;
+        // What was told stands; if the message came again, there would be nothing to tell the neighbours of.
+        if let Err(error) = self.watch.revisit_neighbours(&told.keys, bucket, actor).await {
+            let (account, region, bucket) = (bucket.account(), bucket.region(), bucket.name());
+            let error = format!("{error:#}");
+            tracing::warn!(%account, %region, %bucket, error, "neighbours are left to the next sweep");
+        }
         Ok(told.transitions)
     }
 

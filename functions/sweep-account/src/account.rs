@@ -7,7 +7,7 @@ use crate::{
 };
 use collect::{Listed, Listing};
 use facts::{Account, AccountId, BucketName, Fact, Place, Region, Unreadable};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use publish::Held;
 use queue::Span;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +33,7 @@ impl SweepAccount {
         };
         self.touch_others(account, &held, &mut regions).await?;
         let buckets: usize = regions.values().map(Vec::len).sum();
-        let spans = spans(sweep, account, regions, &held);
+        let spans = spans(sweep, account, regions, &self.told_lately(&held, read_at), &held);
         tracing::info!(sweep, %account, buckets, parts = spans.len(), "listed");
         if buckets > A_PART { self.put_off(spans).await } else { self.sweep_here(spans, time).await }
     }
@@ -90,6 +90,14 @@ impl SweepAccount {
         Ok(())
     }
 
+    /// The regions of which it stands that the account can be watched, and need not be said again yet.
+    fn told_lately(&self, held: &[Held], now: Timestamp) -> BTreeSet<Region> {
+        let days = i64::from(self.watch.settings().refresh_after_days);
+        let is_recent = |moment: Timestamp| now.duration_since(moment) < SignedDuration::from_hours(24 * days);
+        let told = held.iter().filter(|held| held.about.bucket().is_none() && held.passed);
+        told.filter(|held| held.updated_at.is_some_and(is_recent)).map(|held| held.about.place().region).collect()
+    }
+
     /// The account cannot be read: that is the finding, and all that can be said of it, in the home region and wherever
     /// something else stands.
     async fn tell_unreadable(
@@ -113,13 +121,9 @@ impl SweepAccount {
 }
 
 /// The parts of an account, numbered in the order of their regions.
-fn spans(sweep: &str, account: &AccountId, regions: Buckets, held: &[Held]) -> Vec<Span> {
-    let of = |is_bucket: bool| {
-        let some =
-            held.iter().filter(move |held| held.about.bucket().is_some() == is_bucket && (is_bucket || held.passed));
-        some.map(|held| held.about.place().region).collect::<BTreeSet<_>>()
-    };
-    let (strays, readable) = (of(true), of(false));
+fn spans(sweep: &str, account: &AccountId, regions: Buckets, readable: &BTreeSet<Region>, held: &[Held]) -> Vec<Span> {
+    let of_buckets = held.iter().filter_map(|held| held.about.bucket());
+    let strays: BTreeSet<_> = of_buckets.map(|bucket| bucket.region().clone()).collect();
     let parts = regions.into_iter().flat_map(|(region, buckets)| {
         let parts = partition(&region, buckets, A_PART);
         parts.into_iter().map(move |part| (region.clone(), part))

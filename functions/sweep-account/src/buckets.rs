@@ -12,12 +12,16 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     iter,
     sync::Arc,
+    time::Duration,
 };
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use watch::{Hub, KeysChanged, Shared, Standing, Told};
 
 /// How many buckets are looked at once: more than there are findings for, as those come at 300 a second at most.
 const AT_ONCE: usize = 8;
+
+/// How long what stands is taken to stand still.
+const A_MOMENT: Duration = Duration::from_secs(60);
 
 /// What became of some buckets.
 #[derive(Debug, Default)]
@@ -36,6 +40,7 @@ struct Known {
     standing: BTreeMap<BucketName, Vec<Finding>>,
     tags: Option<HashMap<String, Tags>>,
     shared: Arc<Shared>,
+    read_at: Instant,
 }
 
 /// What came of one bucket.
@@ -79,6 +84,7 @@ impl SweepAccount {
 
     /// Reads what many buckets have in common: what stands, and their tags.
     async fn known(&self, span: &Span) -> anyhow::Result<Known> {
+        let read_at = Instant::now();
         let cells: Vec<_> = span.cells.iter().map(|cell| ids(&span.place, cell)).collect();
         let (first, others) = cells.split_first().context("a part without names")?;
         let (hub, mut found) = self.watch.hub_of_many(&span.place, first).await?;
@@ -99,7 +105,7 @@ impl SweepAccount {
             }
         }
         let tags = self.tags(&span.place, &span.buckets).await;
-        Ok(Known { hub, standing, tags, shared: self.shared(&span.sweep, &span.place) })
+        Ok(Known { hub, standing, tags, shared: self.shared(&span.sweep, &span.place), read_at })
     }
 
     /// The tags of many buckets; none where they must be read bucket by bucket.
@@ -147,9 +153,14 @@ impl SweepAccount {
         if self.watch.is_settled(bucket, standing, hub, &known.shared, tags).await? {
             return Ok(None);
         }
-        // What stood when the part was begun may not stand any more; that nothing stood, for a new bucket, is good enough.
-        let standing = standing.is_empty().then(|| Standing { hub: known.hub.clone(), findings: Vec::new() });
-        self.watch.follow(bucket, None, standing).await.map(Some)
+        // What stood when the part was begun may not stand any more; that nothing stood a moment ago, for a new bucket, is good
+        // enough.
+        let known = match standing {
+            [] if known.read_at.elapsed() < A_MOMENT => Some(Standing { hub: known.hub.clone(), findings: Vec::new() }),
+            _ => None,
+        };
+        let strays = standing.iter().filter(|finding| finding.place != *hub).cloned().collect();
+        self.watch.follow_with(bucket, known, strays).await.map(Some)
     }
 }
 

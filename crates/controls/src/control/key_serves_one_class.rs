@@ -2,7 +2,8 @@
 //!
 //! A key is as narrow as what it protects ([secure key management](https://docs.aws.amazon.com/wellarchitected/latest/security-pillar/sec_protect_data_rest_key_mgmt.html)):
 //! whoever may decrypt for one class may for the other, and revoking the key takes both. Who uses a key is what the findings of its other buckets tell, in every account and region. A bucket without any
-//! finding is not seen: one whose class requires nothing, or that is exempt from every control.
+//! finding is not seen: one whose class requires nothing, that is exempt from every control, or that passes where the settings
+//! say that what passes gets no findings.
 
 use crate::{
     Class, Control, Evidence, Level, Outcome, Rule, Severity,
@@ -28,7 +29,7 @@ pub(crate) const KEY_SERVES_ONE_CLASS: Control = Control {
     rule: Rule::Bucket(check),
 };
 
-/// Evidence tells no more of them than this; how many there are in all, it does.
+/// Evidence tells no more of them than this, and not how many there are: that would be news with every bucket.
 const MOST_TOLD: usize = 5;
 
 fn check(bucket: &Bucket, class: &Class) -> Outcome {
@@ -67,10 +68,7 @@ fn of_another_class(user: &KeyUser, class: &Class) -> Option<String> {
 
 fn told(others: &[String]) -> String {
     let first: Vec<_> = others.iter().take(MOST_TOLD).map(String::as_str).collect();
-    match others.len() - first.len() {
-        0 => first.join(", "),
-        more => format!("{} and {more} more", first.join(", ")),
-    }
+    if others.len() > first.len() { format!("{} and others", first.join(", ")) } else { first.join(", ") }
 }
 
 #[cfg(test)]
@@ -106,7 +104,7 @@ mod tests {
         assert_eq!(evidence[0].value, "arn:aws:s3:::b-2 (account 222222222222, class other)");
         let many = (0..7).map(|number| user(&format!("b-{number}"), Some("other"))).collect();
         let Outcome::Failed { evidence, .. } = with(many) else { panic!() };
-        assert!(evidence[0].value.ends_with("b-4 (account 222222222222, class other) and 2 more"), "{evidence:?}");
+        assert!(evidence[0].value.ends_with("b-4 (account 222222222222, class other) and others"), "{evidence:?}");
     }
 
     #[test]
