@@ -25,4 +25,6 @@ pub use key_use::{How, Use};
 pub use level::Level;
 pub use outcome::{Evidence, Outcome, Severity, Shortfall};
 pub use policy::{BucketPolicyVerdict, KeyPolicyVerdict, judge_bucket_policy, judge_key_policy};
-pub use settings::{Class, ClassName, Exemption, LogBuckets, OrganizationId, RootDelegation, Settings, SettingsError};
+pub use settings::{
+    Alerts, Class, ClassName, Exemption, LogBuckets, OrganizationId, RootDelegation, Settings, SettingsError,
+};

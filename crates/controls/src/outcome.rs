@@ -94,6 +94,12 @@ impl Severity {
             Self::Critical => "CRITICAL",
         }
     }
+
+    /// The severity that a label of ASFF names, if it is one.
+    #[must_use]
+    pub fn of_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|severity| severity.as_str() == label)
+    }
 }
 
 impl fmt::Display for Severity {

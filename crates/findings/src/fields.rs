@@ -18,6 +18,12 @@ pub const OWNER_REGION: &str = "cmkwatch/owner-region";
 pub const TRANSITION: &str = "cmkwatch/transition";
 /// When that was seen.
 pub const TRANSITION_AT: &str = "cmkwatch/transition-at";
+/// What the finding was before that: PASSED, FAILED or WARNING; absent where there was none that stood.
+pub const STATUS_BEFORE: &str = "cmkwatch/status-before";
+/// Its severity then.
+pub const SEVERITY_BEFORE: &str = "cmkwatch/severity-before";
+/// Its workflow status then: whoever sees another in an event of Security Hub sees somebody's edit.
+pub const WORKFLOW_BEFORE: &str = "cmkwatch/workflow-before";
 /// Why the finding no longer stands.
 pub const GONE_BECAUSE: &str = "cmkwatch/gone-because";
 /// The API call that made cmkwatch look.

@@ -74,6 +74,12 @@ impl Compliance {
             Self::Warning => "WARNING",
         }
     }
+
+    /// The status that a word of ASFF names, if it is one that we use.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        [Self::Passed, Self::Failed, Self::Warning].into_iter().find(|status| status.as_str() == word)
+    }
 }
 
 /// An entry of `Compliance.StatusReasons`.
@@ -136,4 +142,24 @@ pub enum Workflow {
     Suppressed,
     /// There is nothing left to do.
     Resolved,
+}
+
+impl Workflow {
+    /// The word of ASFF.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "NEW",
+            Self::Notified => "NOTIFIED",
+            Self::Suppressed => "SUPPRESSED",
+            Self::Resolved => "RESOLVED",
+        }
+    }
+
+    /// The status that a word of ASFF names, if it is one.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        let all = [Self::New, Self::Notified, Self::Suppressed, Self::Resolved];
+        all.into_iter().find(|status| status.as_str() == word)
+    }
 }

@@ -181,7 +181,7 @@ impl Plan {
             }
         }
         if moves || transition != Transition::Unchanged || before.is_some_and(|before| is_due(before, look)) {
-            mark(&mut now, transition, look.actor);
+            mark(&mut now, transition, look.actor, before);
             self.import.push(now);
         }
     }
@@ -271,10 +271,25 @@ fn is_due(before: &Finding, look: &Look<'_>) -> bool {
     age >= SignedDuration::from_hours(24 * days)
 }
 
-fn mark(finding: &mut Finding, transition: Transition, actor: Option<&Actor>) {
+/// Says in the finding what happened to it since the one before.
+fn mark(finding: &mut Finding, transition: Transition, actor: Option<&Actor>, before: Option<&Finding>) {
+    let before = before.filter(|before| before.record_state == RecordState::Active);
+    // One that is made anew in another Security Hub has the workflow that we give it.
+    let workflow = before.filter(|before| before.place == finding.place).map(|before| before.workflow.as_str());
+    let known = [
+        (fields::TRANSITION, Some(transition.to_string())),
+        (fields::TRANSITION_AT, Some(finding.updated_at.to_string())),
+        (fields::STATUS_BEFORE, before.map(|before| before.compliance.as_str().to_owned())),
+        (fields::SEVERITY_BEFORE, before.map(|before| before.severity.to_string())),
+        (fields::WORKFLOW_BEFORE, workflow.map(str::to_owned)),
+    ];
     let fields = &mut finding.product_fields;
-    fields.insert(fields::TRANSITION.to_owned(), transition.to_string());
-    fields.insert(fields::TRANSITION_AT.to_owned(), finding.updated_at.to_string());
+    for (key, value) in known {
+        match value {
+            Some(value) => fields.insert(key.to_owned(), value),
+            None => fields.remove(key),
+        };
+    }
     if let Some(actor) = actor.filter(|_| transition != Transition::Unchanged) {
         actor.describe(fields);
     }
@@ -290,6 +305,6 @@ fn archived(before: &Finding, read_at: Timestamp, because: &str, actor: Option<&
         finding.product_fields.remove(key);
     }
     finding.product_fields.insert(fields::GONE_BECAUSE.to_owned(), text::cut(because, fields::LONGEST_VALUE));
-    mark(&mut finding, Transition::Gone, actor);
+    mark(&mut finding, Transition::Gone, actor, Some(before));
     Some(finding)
 }

@@ -28,6 +28,24 @@ pub enum Transition {
 }
 
 impl Transition {
+    const ALL: [Self; 9] = [
+        Self::Opened,
+        Self::Worsened,
+        Self::Eased,
+        Self::Changed,
+        Self::Resolved,
+        Self::Unreadable,
+        Self::FirstSeen,
+        Self::Gone,
+        Self::Unchanged,
+    ];
+
+    /// The transition that a word in a finding names, if it is one.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|transition| transition.as_str() == word)
+    }
+
     /// The word in the finding.
     #[must_use]
     pub fn as_str(self) -> &'static str {

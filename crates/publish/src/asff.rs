@@ -70,11 +70,7 @@ fn compliance(finding: &Finding) -> AsffCompliance {
         |reason: &Reason| StatusReason::builder().reason_code(&reason.code).description(&reason.description).build();
     let reasons: Vec<_> = finding.reasons.iter().map(reason).collect();
     AsffCompliance::builder()
-        .status(match finding.compliance {
-            Compliance::Passed => ComplianceStatus::Passed,
-            Compliance::Failed => ComplianceStatus::Failed,
-            Compliance::Warning => ComplianceStatus::Warning,
-        })
+        .status(ComplianceStatus::from(finding.compliance.as_str()))
         .set_related_requirements(Some(finding.requirements.clone()).filter(|list| !list.is_empty()))
         .set_status_reasons(Some(reasons).filter(|list| !list.is_empty()))
         .build()
@@ -107,12 +103,7 @@ fn to_resource(resource: &Resource, place: &Place) -> AsffResource {
 
 /// The status as the API names it.
 pub(crate) fn to_workflow(workflow: Workflow) -> WorkflowStatus {
-    match workflow {
-        Workflow::New => WorkflowStatus::New,
-        Workflow::Notified => WorkflowStatus::Notified,
-        Workflow::Suppressed => WorkflowStatus::Suppressed,
-        Workflow::Resolved => WorkflowStatus::Resolved,
-    }
+    WorkflowStatus::from(workflow.as_str())
 }
 
 /// A finding of ours as it stands in the Security Hub of a place.
@@ -159,17 +150,11 @@ fn moment(text: Option<&str>) -> Result<Timestamp, &'static str> {
 
 fn severity(fields: Option<&FindingProviderFields>) -> Result<Severity, &'static str> {
     let label = fields.and_then(|fields| fields.severity.as_ref()).and_then(|severity| severity.label.as_ref());
-    let label = label.ok_or("no severity")?.as_str();
-    Severity::ALL.into_iter().find(|severity| severity.as_str() == label).ok_or("an unknown severity")
+    Severity::of_label(label.ok_or("no severity")?.as_str()).ok_or("an unknown severity")
 }
 
 fn status(status: Option<&ComplianceStatus>) -> Result<Compliance, &'static str> {
-    match status {
-        Some(ComplianceStatus::Passed) => Ok(Compliance::Passed),
-        Some(ComplianceStatus::Failed) => Ok(Compliance::Failed),
-        Some(ComplianceStatus::Warning) => Ok(Compliance::Warning),
-        _ => Err("an unknown compliance status"),
-    }
+    status.and_then(|status| Compliance::of_word(status.as_str())).ok_or("an unknown compliance status")
 }
 
 fn reason(reason: StatusReason) -> Reason {
@@ -199,11 +184,5 @@ fn is_ours((key, _): &(String, String)) -> bool {
 }
 
 fn from_workflow(status: Option<WorkflowStatus>) -> Result<Workflow, &'static str> {
-    match status {
-        Some(WorkflowStatus::New) => Ok(Workflow::New),
-        Some(WorkflowStatus::Notified) => Ok(Workflow::Notified),
-        Some(WorkflowStatus::Suppressed) => Ok(Workflow::Suppressed),
-        Some(WorkflowStatus::Resolved) => Ok(Workflow::Resolved),
-        _ => Err("an unknown workflow status"),
-    }
+    status.and_then(|status| Workflow::of_word(status.as_str())).ok_or("an unknown workflow status")
 }

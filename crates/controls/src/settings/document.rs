@@ -1,7 +1,8 @@
 //! The settings as they are written.
 
 use super::{
-    Class, ClassName, Exemption, LogBuckets, OrganizationId, RootDelegation, Settings, SettingsError, is_tag_text,
+    Class, ClassName, Exemption, LogBuckets, OrganizationId, RootDelegation, Settings, SettingsError,
+    alerts::AlertsTable, is_tag_text,
 };
 use crate::{Level, OF_BUCKETS};
 use facts::AccountId;
@@ -12,7 +13,7 @@ use std::{collections::BTreeMap, ops::Range, str::FromStr};
 use toml::{Spanned, value::Datetime};
 
 /// A place in the text, and what is wrong there.
-type Mistake = (Range<usize>, String);
+pub(super) type Mistake = (Range<usize>, String);
 
 impl FromStr for Settings {
     type Err = SettingsError;
@@ -41,6 +42,8 @@ struct Document {
     key_policy: KeyPolicy,
     #[serde(default)]
     findings: Findings,
+    #[serde(default)]
+    alerts: AlertsTable,
     #[serde(default)]
     exempt: Vec<Exempt>,
 }
@@ -109,7 +112,7 @@ struct Exempt {
 impl Document {
     /// What one value alone cannot tell.
     fn settle(self) -> Result<Settings, Mistake> {
-        let Self { organization, classification, class, key_policy, findings, exempt } = self;
+        let Self { organization, classification, class, key_policy, findings, alerts, exempt } = self;
         let Classification { tag, default, log_buckets } = classification;
         if !is_tag_text(tag.get_ref(), 128) {
             let message = "a tag key has 1 to 128 letters, digits, spaces and + - = . _ : / @";
@@ -137,6 +140,7 @@ impl Document {
             exemptions: exempt.into_iter().map(Exempt::settle).collect::<Result<_, _>>()?,
             import_passed: findings.passed,
             refresh_after_days: days.into_inner(),
+            alerts: alerts.settle()?,
         })
     }
 }
@@ -209,6 +213,7 @@ fn day(until: &Spanned<Datetime>) -> Result<Date, Mistake> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Severity;
 
     const GOOD: &str = r#"
 [classification]
@@ -229,6 +234,8 @@ trusted-accounts = ["222222222222"]
 trusted-organizations = ["o-exampleorg"]
 [findings]
 refresh-after-days = 7
+[alerts]
+minimum-severity = "HIGH"
 [[exempt]]
 buckets = "*-cdn-cache"
 controls = ["encrypted-with-cmk"]
@@ -244,6 +251,7 @@ until = 2027-06-30
         assert_eq!(settings.classes.len(), 3);
         assert!(settings.import_passed);
         assert_eq!(settings.refresh_after_days, 7);
+        assert_eq!((settings.alerts.minimum_severity, settings.alerts.digest_over), (Severity::High, 5));
         let [exemption] = &settings.exemptions[..] else { panic!() };
         assert_eq!(
             (exemption.until.to_string().as_str(), &exemption.controls[..]),
@@ -282,20 +290,23 @@ until = 2027-06-30
             ("[\"222222222222\"]", "[\"2222\"]", 16, ["trusted-accounts", "`2222` is not an account id"]),
             ("o-exampleorg", "exampleorg", 17, ["trusted-organizations", "o- and 10 to 32"]),
             ("log-buckets = \"check\"", "log-buckets = true", 14, ["log-buckets", "wanted string"]),
-            ("\"encrypted-with-cmk\"]", "\"encrypted\"]", 22, ["controls", "no control `encrypted`"]),
-            ("\"public assets, see SEC-142\"", "\" \"", 23, ["reason", "empty"]),
-            ("reason = \"public assets, see SEC-142\"", "", 20, ["exempt", "missing field `reason`"]),
-            ("2027-06-30", "2027-06-30T00:00:00Z", 24, ["until", "is a day"]),
-            ("2027-06-30", "2027-06-31", 24, ["until", ""]),
-            ("2027-06-30", "\"2027-06-30\"", 24, ["until", ""]),
-            ("until = 2027-06-30", "", 20, ["exempt", "missing field `until`"]),
+            ("\"encrypted-with-cmk\"]", "\"encrypted\"]", 24, ["controls", "no control `encrypted`"]),
+            ("\"public assets, see SEC-142\"", "\" \"", 25, ["reason", "empty"]),
+            ("reason = \"public assets, see SEC-142\"", "", 22, ["exempt", "missing field `reason`"]),
+            ("2027-06-30", "2027-06-30T00:00:00Z", 26, ["until", "is a day"]),
+            ("2027-06-30", "2027-06-31", 26, ["until", ""]),
+            ("2027-06-30", "\"2027-06-30\"", 26, ["until", ""]),
+            ("until = 2027-06-30", "", 22, ["exempt", "missing field `until`"]),
             (
                 "[findings]",
                 "[organization]\nexcluded-accounts = [\"1\"]\n[findings]",
                 19,
                 ["excluded-accounts", "`1` is not an account id"],
             ),
-            ("\"*-cdn-cache\"", "\"\"", 21, ["buckets", "empty"]),
+            ("\"HIGH\"", "\"high\"", 21, ["minimum-severity", "INFORMATIONAL, LOW"]),
+            ("\"HIGH\"", "\"HIGH\"\ndigest-over = 101", 22, ["digest-over", "0 to 100"]),
+            ("minimum-severity", "minimal-severity", 21, ["minimal-severity", "unknown field"]),
+            ("\"*-cdn-cache\"", "\"\"", 23, ["buckets", "empty"]),
         ] {
             let text = GOOD.replacen(from, to, 1);
             let error = text.parse::<Settings>().unwrap_err();

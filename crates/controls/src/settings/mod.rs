@@ -3,9 +3,11 @@
 //! One file, reviewed like code, read by everything that judges. What is not understood in it is an error, for a rule
 //! that silently does not apply is worse than a function that does not start.
 
+mod alerts;
 mod document;
 mod exemption;
 
+pub use alerts::Alerts;
 pub use exemption::Exemption;
 
 use crate::Level;
@@ -30,6 +32,8 @@ pub struct Settings {
     pub import_passed: bool,
     /// After how many days a finding that did not change is imported again, 1 to 89.
     pub refresh_after_days: u8,
+    /// What is worth a message.
+    pub alerts: Alerts,
 }
 
 impl Settings {

@@ -22,6 +22,7 @@ fn a_drift_opens_and_a_fix_resolves() {
     let finding = hub.get("encrypted-with-cmk").clone();
     assert_eq!((finding.compliance, finding.workflow), (Compliance::Failed, Workflow::New));
     assert_eq!((finding.created_at, finding.updated_at), (at(0), at(0)));
+    assert!(!finding.product_fields.contains_key(fields::STATUS_BEFORE));
 
     let fixed = hub.observe(cmk(KeyState::Enabled), 5);
     told(
@@ -35,6 +36,8 @@ fn a_drift_opens_and_a_fix_resolves() {
     let finding = hub.get("encrypted-with-cmk");
     assert_eq!((finding.created_at, finding.first_observed_at, finding.updated_at), (at(0), at(0), at(5)));
     assert!(finding.resources.contains(&Resource::Key(KEY.into())));
+    let before = [fields::STATUS_BEFORE, fields::SEVERITY_BEFORE, fields::WORKFLOW_BEFORE];
+    assert_eq!(before.map(|field| finding.product_fields[field].as_str()), ["FAILED", "HIGH", "NEW"]);
 }
 
 #[test]
