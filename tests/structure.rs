@@ -16,11 +16,12 @@ use std::{
 };
 
 /// Who may depend on whom. `collect` and `publish` meet in `watch` only, which is all that entry points share.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("iam-policy", &[]),
     ("facts", &["iam-policy"]),
     ("controls", &["facts", "iam-policy"]),
     ("findings", &["controls", "facts"]),
+    ("alerts", &["controls", "facts", "findings"]),
     ("calls", &["facts"]),
     ("collect", &["calls", "facts"]),
     ("publish", &["calls", "controls", "facts", "findings"]),
@@ -31,11 +32,12 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("on-change", &["collect", "controls", "facts", "findings", "queue", "startup", "watch"]),
     ("sweep-planner", &["collect", "controls", "facts", "queue", "startup"]),
     ("sweep-account", &["collect", "facts", "findings", "publish", "queue", "startup", "watch"]),
+    ("alert", &["alerts", "calls", "controls", "facts", "startup"]),
     ("cmkwatch-tests", &["controls", "facts", "on-change"]),
 ];
 
 /// No SDK, no runtime: what decides can be run anywhere.
-const PURE: [&str; 4] = ["iam-policy", "facts", "controls", "findings"];
+const PURE: [&str; 5] = ["iam-policy", "facts", "controls", "findings", "alerts"];
 
 fn metadata() -> Metadata {
     MetadataCommand::new()

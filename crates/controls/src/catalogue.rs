@@ -8,6 +8,9 @@ use serde_json::Value;
 /// [ASFF](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_Recommendation.html).
 const LONGEST_REMEDIATION: usize = 512;
 
+/// What stands between the words of a remedy and its statement.
+const BEFORE_STATEMENT: &str = " Statement: ";
+
 /// One rule that a bucket or an account must keep.
 #[derive(Debug)]
 pub struct Control {
@@ -81,11 +84,17 @@ impl Control {
     #[must_use]
     pub fn remedy(&self, subject: &Subject) -> String {
         let statement = self.statement.and_then(|statement| statement(subject));
-        let whole = statement.map(|statement| format!("{} Statement: {statement}", self.remediation));
+        let whole = statement.map(|statement| format!("{}{BEFORE_STATEMENT}{statement}", self.remediation));
         whole
             .filter(|whole| whole.chars().count() <= LONGEST_REMEDIATION)
             .unwrap_or_else(|| self.remediation.to_owned())
     }
+}
+
+/// What to do in words, and the statement that helps, of a text that [`Control::remedy`] made.
+#[must_use]
+pub fn parts_of_remedy(remedy: &str) -> (&str, Option<&str>) {
+    remedy.split_once(BEFORE_STATEMENT).map_or((remedy, None), |(words, statement)| (words, Some(statement)))
 }
 
 /// Every control, lowest level first: the one about accounts, and [those about buckets](OF_BUCKETS).

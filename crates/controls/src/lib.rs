@@ -19,7 +19,7 @@ mod policy;
 mod settings;
 mod unrefused;
 
-pub use catalogue::{ALL, Control, OF_BUCKETS, Rule, Subject};
+pub use catalogue::{ALL, Control, OF_BUCKETS, Rule, Subject, parts_of_remedy};
 pub use judge::{Judgement, Verdict, judge, judge_account};
 pub use key_use::{How, Use};
 pub use level::Level;

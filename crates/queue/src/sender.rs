@@ -2,7 +2,10 @@
 
 use crate::QueueError;
 use aws_config::SdkConfig;
-use aws_sdk_sqs::{Client, config, types::SendMessageBatchRequestEntry};
+use aws_sdk_sqs::{
+    Client, config,
+    types::{QueueAttributeName, SendMessageBatchRequestEntry},
+};
 
 /// How many messages [SendMessageBatch](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html)
 /// takes at once.
@@ -71,6 +74,27 @@ impl Queue {
         Ok(())
     }
 
+    /// About how many messages are in the queue, those included that somebody works on or that are delayed. 1 call.
+    ///
+    /// # Errors
+    /// A queue that does not answer.
+    pub async fn waiting(&self) -> Result<u64, QueueError> {
+        let counted = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+        ];
+        let request = self.client.get_queue_attributes().queue_url(&self.url);
+        let answer = request.set_attribute_names(Some(counted.to_vec())).send().await;
+        let call = |source| QueueError::Call {
+            permission: "sqs:GetQueueAttributes",
+            queue: self.url.clone(),
+            source: Box::new(source),
+        };
+        let attributes = answer.map_err(call)?.attributes.unwrap_or_default();
+        Ok(counted.iter().filter_map(|name| attributes.get(name)?.parse::<u64>().ok()).sum())
+    }
+
     async fn send_batch(&self, messages: &[Message]) -> Result<(), QueueError> {
         let entries = messages.iter().enumerate().map(|(number, message)| entry(number, message));
         let entries: Result<Vec<_>, _> = entries.collect();
@@ -117,7 +141,7 @@ fn entry(number: usize, message: &Message) -> Result<SendMessageBatchRequestEntr
 mod tests {
     use super::*;
     use aws_sdk_sqs::{
-        operation::send_message_batch::SendMessageBatchOutput,
+        operation::{get_queue_attributes::GetQueueAttributesOutput, send_message_batch::SendMessageBatchOutput},
         types::{BatchResultErrorEntry, SendMessageBatchResultEntry},
     };
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
@@ -140,6 +164,23 @@ mod tests {
             queue.send(&messages(number, bytes)).await.unwrap();
             assert_eq!(rule.num_calls(), calls, "{number} of {bytes}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_what_is_anywhere_in_the_queue() {
+        use QueueAttributeName as Name;
+        let counts = [
+            (Name::ApproximateNumberOfMessages, "3"),
+            (Name::ApproximateNumberOfMessagesNotVisible, "2"),
+            (Name::ApproximateNumberOfMessagesDelayed, "1"),
+        ];
+        let answer = move || {
+            let counts = counts.iter().map(|(name, count)| (name.clone(), (*count).to_owned())).collect();
+            GetQueueAttributesOutput::builder().set_attributes(Some(counts)).build()
+        };
+        let rule = mock!(Client::get_queue_attributes).then_output(answer);
+        let client = mock_client!(aws_sdk_sqs, RuleMode::Sequential, [&rule]);
+        assert_eq!(Queue { client, url: "https://sqs/sweep".into() }.waiting().await.unwrap(), 6);
     }
 
     #[tokio::test]

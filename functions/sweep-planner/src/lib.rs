@@ -39,14 +39,18 @@ pub struct Sweep {
 }
 
 impl SweepPlanner {
-    /// Asks for each account to be swept. 1 call for each 20 accounts of the organization, and 1 for each 10 messages.
+    /// Asks for each account to be swept. 1 call for each 20 accounts of the organization, 1 for each 10 messages, and 1 where
+    /// all are swept.
     ///
     /// # Errors
     /// An account id that is none, the organization or the queue that did not answer. Messages that were sent before stand;
     /// a sweep that is begun twice does no harm.
     pub async fn begin(&self, request: Request, now: Timestamp) -> anyhow::Result<Sweep> {
         let accounts = match request.accounts.is_empty() {
-            true => collect::active_accounts(&self.own).await?,
+            true => {
+                self.look_back().await;
+                collect::active_accounts(&self.own).await?
+            }
             false => request.accounts.iter().map(|account| account.parse()).collect::<Result<_, _>>()?,
         };
         let (tasks, sweep) = plan(accounts, &self.settings, now);
@@ -54,6 +58,22 @@ impl SweepPlanner {
         self.queue.send(&messages).await?;
         tracing::info!(sweep = sweep.sweep, accounts = sweep.accounts, excluded = sweep.excluded.len(), "sweep begun");
         Ok(sweep)
+    }
+
+    /// `SweepUnfinished`: what the sweep before has left to do when the next begins. No sweep waits for the answer.
+    async fn look_back(&self) {
+        match self.queue.waiting().await {
+            Ok(waiting) => {
+                metrics::counter!("SweepUnfinished").increment(waiting);
+                if waiting > 0 {
+                    tracing::warn!(waiting, "the sweep before has not finished");
+                }
+            }
+            Err(error) => {
+                let error = anyhow::Error::from(error);
+                tracing::error!(error = format!("{error:#}"), "not known whether the sweep before has finished");
+            }
+        }
     }
 }
 

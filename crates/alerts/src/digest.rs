@@ -1,0 +1,199 @@
+//! A message about many findings: how many, how bad, where, by whom, and the worst of them.
+
+use crate::{
+    Message, News,
+    line::Line,
+    link,
+    notification::Draft,
+    single::{account, sign, subject, thread},
+};
+use controls::Severity;
+use facts::Region;
+use findings::{Transition, plain};
+use std::collections::BTreeMap;
+
+/// How many of each kind are named.
+const NAMED: usize = 10;
+
+/// Says it, with the worst first.
+pub(crate) fn message(news: &[&News], home: &Region) -> Message {
+    let (resolved, bad): (Vec<&News>, Vec<&News>) =
+        news.iter().partition(|news| news.transition == Transition::Resolved);
+    let by_transition = counted(news.iter().map(|news| news.transition.to_string()));
+    let by_severity = Severity::ALL.iter().rev().filter_map(|severity| {
+        let count = bad.iter().filter(|news| news.weight() == *severity).count();
+        (count > 0).then(|| (severity.to_string(), count))
+    });
+    let by_severity: Vec<_> = by_severity.collect();
+    let by_control = counted(news.iter().map(|news| plain(&news.control, 64)));
+    let by_principal = counted(news.iter().map(|news| principal(news)));
+    let mut lines: Vec<Line> =
+        [("Severity", &by_severity, false), ("Controls", &by_control, false), ("Changed by", &by_principal, true)]
+            .into_iter()
+            .filter_map(|(label, counts, from_outside)| counts_line(label, counts, from_outside))
+            .collect();
+    lines.push(Line::about("See").link(link::open_findings(home), "all open findings"));
+    lines.push(accounts_line(news));
+    lines.extend(bad.iter().chain(&resolved).take(NAMED).map(|news| entry(news, home)));
+    if news.len() > NAMED {
+        lines.push(Line::of(format!("and {} more", news.len() - NAMED)));
+    }
+    let worst = bad.iter().map(|news| news.weight()).max();
+    let draft = Draft {
+        sign: bad.iter().chain(&resolved).max_by_key(|news| news.weight()).map_or("", |news| sign(news)),
+        headline: &headline(news, &by_transition),
+        lines: &lines,
+        advice: "",
+        keywords: worst.iter().map(ToString::to_string).chain(["digest".to_owned()]).collect(),
+        thread: common_thread(news),
+        context: context(news, &by_transition),
+    };
+    let severity = worst.unwrap_or(Severity::Informational).to_string();
+    Message::new(draft, [("severity", severity), ("transition", "digest".to_owned())].into())
+}
+
+fn headline(news: &[&News], by_transition: &[(String, usize)]) -> String {
+    let counts = by_transition.iter().map(|(transition, count)| format!("{count} {transition}"));
+    let subjects = counted(news.iter().map(|news| thread(&news.about))).len();
+    let about = match (subjects, news.first()) {
+        (1, Some(news)) => subject(news),
+        (subjects, _) => format!("{subjects} buckets or accounts"),
+    };
+    format!("{} findings about {about}: {}", news.len(), counts.collect::<Vec<_>>().join(", "))
+}
+
+fn principal(news: &News) -> String {
+    let by = news.changed.as_ref().map(|changed| changed.by.as_deref().unwrap_or("somebody unnamed"));
+    by.unwrap_or("not known, found by the sweep").to_owned()
+}
+
+fn counts_line(label: &'static str, counts: &[(String, usize)], from_outside: bool) -> Option<Line> {
+    let mut line = Line::about(label);
+    for (position, (name, count)) in counts.iter().take(NAMED).enumerate() {
+        line = line.words(if position == 0 { "" } else { ", " });
+        line = if from_outside { line.value(name.as_str()) } else { line.words(name.as_str()) };
+        line = line.words(format!(" {count}"));
+    }
+    let more = counts.len().saturating_sub(NAMED);
+    let line = if more > 0 { line.words(format!(", and {more} more")) } else { line };
+    (!counts.is_empty()).then_some(line)
+}
+
+fn accounts_line(news: &[&News]) -> Line {
+    let names: BTreeMap<_, _> = news.iter().map(|news| (news.place().account, news.account_name.clone())).collect();
+    let counts = counted(news.iter().map(|news| news.place().account.to_string()));
+    let named = counts.into_iter().map(|(account, count)| {
+        let name = names.iter().find(|(id, _)| id.as_str() == account).and_then(|(_, name)| name.clone());
+        (name.map_or_else(|| account.clone(), |name| format!("{name} ({account})")), count)
+    });
+    let named: Vec<_> = named.collect();
+    counts_line("Accounts", &named, true).unwrap_or_default()
+}
+
+fn entry(news: &News, home: &Region) -> Line {
+    let what = match news.transition {
+        Transition::Resolved => "RESOLVED".to_owned(),
+        _ => news.weight().to_string(),
+    };
+    let line = Line::of(format!("- {what} {} in ", subject(news)));
+    account(line, news).words(" ").link(link::finding(home, &news.id), plain(&news.control, 64))
+}
+
+/// That of the bucket, where all is about one.
+fn common_thread(news: &[&News]) -> Option<String> {
+    let threads = counted(news.iter().map(|news| thread(&news.about)));
+    match threads.as_slice() {
+        [(thread, _)] => Some(thread.clone()),
+        _ => None,
+    }
+}
+
+fn context(news: &[&News], by_transition: &[(String, usize)]) -> BTreeMap<String, String> {
+    let counts = by_transition.iter().map(|(transition, count)| (transition.clone(), count.to_string()));
+    counts.chain([("findings".to_owned(), news.len().to_string())]).collect()
+}
+
+/// How often each occurs, the most frequent first.
+fn counted(names: impl Iterator<Item = String>) -> Vec<(String, usize)> {
+    let mut counts = BTreeMap::new();
+    for name in names {
+        *counts.entry(name).or_insert(0_usize) += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example;
+    use findings::About;
+    use serde_json::Value;
+
+    /// Findings about buckets 0, 1, 2 ..., the first of them CRITICAL and the last resolved.
+    fn many(number: usize) -> Vec<News> {
+        let news = |n: usize| {
+            let id = format!("cmkwatch/aws/{}00000000002/eu-west-1/bucket-{n}/key-usable", 2 + n % 2);
+            let (transition, severity) = match n {
+                0 => (Transition::Opened, Severity::Critical),
+                n if n == number - 1 => (Transition::Resolved, Severity::Informational),
+                _ => (Transition::Opened, Severity::High),
+            };
+            let control = "key-usable".to_owned();
+            let about = About::of_id(&id).unwrap();
+            News { about, id, control, transition, severity, severity_before: Some(Severity::High), ..example::news() }
+        };
+        (0..number).map(news).collect()
+    }
+
+    fn digest(news: &[News]) -> (Message, Value) {
+        let news: Vec<_> = news.iter().collect();
+        let message = message(&news, &"us-east-1".parse().unwrap());
+        let notification = serde_json::to_value(&message.notification).unwrap();
+        (message, notification)
+    }
+
+    #[test]
+    fn many_findings_are_counted_and_the_worst_are_named() {
+        let (message, notification) = digest(&many(231));
+        let content = &notification["content"];
+        assert_eq!(content["title"], "\u{1f534} 231 findings about 231 buckets or accounts: 230 opened, 1 resolved");
+        let description = content["description"].as_str().unwrap();
+        for words in [
+            "*Severity* CRITICAL 1, HIGH 229",
+            "*Controls* key-usable 231",
+            "*Accounts* `payments (200000000002)` 116, `payments (300000000002)` 115",
+            "- CRITICAL bucket bucket-0 in `payments` (200000000002), region eu-west-1 <https://",
+            "and 221 more",
+        ] {
+            assert!(description.contains(words), "{words}: {description}");
+        }
+        assert!(description.chars().count() < 8000);
+        assert_eq!(notification["metadata"].get("threadId"), None);
+        assert_eq!(notification["metadata"]["additionalContext"]["findings"], "231");
+        assert_eq!(message.attributes["severity"], "CRITICAL");
+    }
+
+    #[test]
+    fn a_digest_about_one_bucket_stays_in_its_thread() {
+        let one: Vec<_> = many(6).into_iter().map(|news| News { about: example::news().about, ..news }).collect();
+        let (_, notification) = digest(&one);
+        assert_eq!(notification["metadata"]["threadId"], "cmkwatch/aws/200000000002/eu-west-1/acme-invoices");
+        let title = notification["content"]["title"].as_str().unwrap();
+        assert!(title.ends_with("6 findings about bucket acme-invoices: 5 opened, 1 resolved"), "{title}");
+    }
+
+    #[test]
+    fn many_accounts_and_principals_stay_within_the_limits() {
+        let mut all = many(500);
+        for (n, news) in all.iter_mut().enumerate() {
+            news.account_name = Some("<".repeat(128));
+            let by = Some(format!("arn:aws:sts::200000000002:assumed-role/{}/{n}", "<".repeat(400)));
+            news.changed = Some(crate::news::Changed { by, call: "PutBucketPolicy".into(), at: None });
+        }
+        let (message, notification) = digest(&all);
+        assert!(notification["content"]["description"].as_str().unwrap().chars().count() <= 8000);
+        assert!(message.json().len() < 256 * 1024);
+    }
+}

@@ -1,0 +1,76 @@
+//! The lines of a message, before they are written for somebody.
+
+use crate::text;
+
+/// A line of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Line(Vec<Part>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    /// What the line is about.
+    Label(&'static str),
+    /// Words.
+    Words(String),
+    /// A value, which may come from outside.
+    Value(String),
+    /// A link.
+    Link { to: String, says: String },
+    /// JSON, on lines of its own.
+    Json(String),
+}
+
+impl Line {
+    /// A line about something.
+    pub(crate) fn about(label: &'static str) -> Self {
+        Self(vec![Part::Label(label)])
+    }
+
+    /// A line that begins with words.
+    pub(crate) fn of(words: impl Into<String>) -> Self {
+        Self::default().words(words)
+    }
+
+    pub(crate) fn words(mut self, words: impl Into<String>) -> Self {
+        self.0.push(Part::Words(words.into()));
+        self
+    }
+
+    pub(crate) fn value(mut self, value: impl Into<String>) -> Self {
+        self.0.push(Part::Value(value.into()));
+        self
+    }
+
+    pub(crate) fn link(mut self, to: String, says: impl Into<String>) -> Self {
+        self.0.push(Part::Link { to, says: says.into() });
+        self
+    }
+
+    pub(crate) fn json(mut self, json: impl Into<String>) -> Self {
+        self.0.push(Part::Json(json.into()));
+        self
+    }
+
+    /// As Slack [reads it](https://docs.slack.dev/messaging/formatting-message-text).
+    pub(crate) fn to_slack(&self) -> String {
+        let write = |part: &Part| match part {
+            Part::Label(label) => format!("*{label}* "),
+            Part::Words(words) => text::slack(words, usize::MAX),
+            Part::Value(value) => text::code(value),
+            Part::Link { to, says } => format!("<{to}|{}>", text::slack(says, usize::MAX).replace('|', "/")),
+            Part::Json(json) => format!("\n{}", text::block(json)),
+        };
+        self.0.iter().map(write).collect()
+    }
+
+    /// As plain text, for e-mail.
+    pub(crate) fn to_plain(&self) -> String {
+        let write = |part: &Part| match part {
+            Part::Label(label) => format!("{label:<10} "),
+            Part::Words(words) | Part::Json(words) => text::readable(words, usize::MAX),
+            Part::Value(value) => text::readable(value, text::LONGEST_VALUE),
+            Part::Link { to, says } => format!("{}: {to} ", text::readable(says, usize::MAX)),
+        };
+        self.0.iter().map(write).collect::<String>().trim_end().to_owned()
+    }
+}

@@ -1,0 +1,64 @@
+//! What is published to the topic.
+
+use crate::{News, Notification, digest, line::Line, notification::Draft, single, text};
+use facts::Region;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A message, for every kind of subscriber at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The subject of an e-mail: [up to 100 ASCII characters](https://docs.aws.amazon.com/sns/latest/api/API_Publish.html) that begin
+    /// with a letter or a digit.
+    pub subject: String,
+    /// The text of an e-mail.
+    pub text: String,
+    /// What every other subscriber gets; Slack shows it.
+    pub notification: Notification,
+    /// What subscriptions can [filter by](https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering.html).
+    pub attributes: BTreeMap<&'static str, String>,
+}
+
+impl Message {
+    /// About one finding. `home` is the region in which all findings come together.
+    #[must_use]
+    pub fn about(news: &News, home: &Region) -> Self {
+        single::message(news, home)
+    }
+
+    /// About many, of which there is at least one.
+    #[must_use]
+    pub fn digest(news: &[&News], home: &Region) -> Self {
+        digest::message(news, home)
+    }
+
+    /// As SNS takes it with the [message structure](https://docs.aws.amazon.com/sns/latest/dg/sns-send-custom-platform-specific-payloads-mobile-devices.html)
+    /// `json`: a text for e-mail, the notification for all else.
+    #[must_use]
+    pub fn json(&self) -> String {
+        #[derive(Serialize)]
+        struct ByProtocol<'a> {
+            default: String,
+            email: &'a str,
+        }
+        let default = serde_json::to_string(&self.notification).unwrap_or_default();
+        serde_json::to_string(&ByProtocol { default, email: &self.text }).unwrap_or_default()
+    }
+
+    pub(crate) fn new(draft: Draft<'_>, attributes: BTreeMap<&'static str, String>) -> Self {
+        Self {
+            subject: findings::plain(&format!("cmkwatch {}", draft.headline), 100),
+            text: plain(&draft),
+            notification: Notification::new(draft),
+            attributes,
+        }
+    }
+}
+
+fn plain(draft: &Draft<'_>) -> String {
+    let advice = Some(draft.advice).filter(|advice| !advice.is_empty());
+    let advice = advice.map(|advice| Line::about("To do").words(advice).to_plain());
+    let lines = draft.lines.iter().map(Line::to_plain).chain(advice);
+    std::iter::once(text::readable(draft.headline, usize::MAX) + "\n").chain(lines).collect::<Vec<_>>().join("\n")
+        + "\n"
+}

@@ -1,0 +1,281 @@
+//! A message about one finding.
+
+use crate::{Message, News, line::Line, link, notification::Draft};
+use controls::Severity;
+use facts::Region;
+use findings::{About, Transition, plain};
+use std::collections::BTreeMap;
+
+/// How many facts are told; the finding has all.
+const FACTS: usize = 5;
+
+/// Says what happened, where, by whom, and what to do.
+pub(crate) fn message(news: &News, home: &Region) -> Message {
+    let (advice, statement) = advice(news);
+    let mut lines = vec![Line::of(plain(&news.title, 256))];
+    lines.extend(facts(news));
+    lines.extend(bucket(news));
+    lines.push(account(Line::about("Account"), news));
+    lines.push(changed(news));
+    lines.push(links(news, home));
+    lines.extend(statement.map(|statement| Line::about("Statement").json(statement)));
+    let context = context(news);
+    let attributes = ["severity", "transition", "control", "account", "region"];
+    let attributes = attributes.into_iter().filter_map(|name| Some((name, context.get(name)?.clone()))).collect();
+    let draft = Draft {
+        sign: sign(news),
+        headline: &headline(news),
+        lines: &lines,
+        advice,
+        keywords: vec![news.weight().to_string(), plain(&news.control, 64)],
+        thread: Some(thread(&news.about)),
+        context,
+    };
+    Message::new(draft, attributes)
+}
+
+/// What messages about one bucket have in common.
+pub(crate) fn thread(about: &About) -> String {
+    about.id_prefix().trim_end_matches('/').to_owned()
+}
+
+/// A sign that can be seen from afar.
+pub(crate) fn sign(news: &News) -> &'static str {
+    match (news.transition, news.weight()) {
+        (Transition::Resolved, _) => "\u{2705}",
+        (Transition::Unreadable, _) => "\u{2754}",
+        (_, Severity::Critical) => "\u{1f534}",
+        (_, Severity::High) => "\u{1f7e0}",
+        (_, Severity::Medium) => "\u{1f7e1}",
+        (_, Severity::Low | Severity::Informational) => "\u{1f535}",
+    }
+}
+
+fn headline(news: &News) -> String {
+    let (severity, control, what) = (news.severity, plain(&news.control, 64), subject(news));
+    match (news.transition, news.severity_before) {
+        (Transition::Resolved, _) => format!("RESOLVED: {what} passes {control} again"),
+        (Transition::Unreadable, _) => format!("{severity}: cannot tell whether {what} passes {control}"),
+        (Transition::Worsened, Some(before)) => format!("{severity}, was {before}: {what} fails {control}"),
+        _ => format!("{severity}: {what} fails {control}"),
+    }
+}
+
+/// What a finding is about, in a few words.
+pub(crate) fn subject(news: &News) -> String {
+    match &news.about {
+        About::Bucket(bucket) => format!("bucket {}", bucket.name()),
+        About::Account(place) => format!("account {} in {}", place.account, place.region),
+    }
+}
+
+fn facts(news: &News) -> Vec<Line> {
+    let said = |fact: &crate::news::Evidence| {
+        let line = Line::of("- ").value(fact.fact.as_str());
+        match news.transition {
+            Transition::Unreadable => line.words(" was answered with ").value(fact.value.as_str()),
+            Transition::Resolved => line.words(" is ").value(fact.value.as_str()),
+            _ => {
+                line.words(" is ").value(fact.value.as_str()).words(format!(", wanted is {}", plain(&fact.wanted, 256)))
+            }
+        }
+    };
+    let mut lines: Vec<_> = news.evidence.iter().take(FACTS).map(said).collect();
+    if let Some(more) = news.evidence.len().checked_sub(FACTS).filter(|more| *more > 0) {
+        lines.push(Line::of(format!("- and {more} more, in the finding")));
+    }
+    lines
+}
+
+fn bucket(news: &News) -> Option<Line> {
+    let bucket = news.about.bucket()?;
+    let line = Line::about("Bucket").value(bucket.name().as_str());
+    Some(match &news.class {
+        Some((class, _)) if class == findings::fields::UNREADABLE => line.words(", its class could not be read"),
+        Some((class, level)) => line.words(", class ").value(class.as_str()).words(" requires ").value(level.as_str()),
+        None => line,
+    })
+}
+
+/// The account by name and id, and the region.
+pub(crate) fn account(line: Line, news: &News) -> Line {
+    let place = news.place();
+    let line = match &news.account_name {
+        Some(name) => line.value(name.as_str()).words(format!(" ({})", place.account)),
+        None => line.words(place.account.to_string()),
+    };
+    line.words(format!(", region {}", place.region))
+}
+
+fn changed(news: &News) -> Line {
+    let Some(changed) = &news.changed else {
+        return Line::about("Changed by").words("not known: the sweep found it, and no event told of it");
+    };
+    let by = changed.by.as_deref().unwrap_or("somebody whom CloudTrail does not name");
+    let line = Line::about("Changed by").value(by).words(" with ").value(changed.call.as_str());
+    match &changed.at {
+        Some(at) => line.words(format!(" at {}", plain(at, 40))),
+        None => line,
+    }
+}
+
+fn links(news: &News, home: &Region) -> Line {
+    let line = Line::about("See").link(link::finding(home, &news.id), "finding");
+    let line = match news.about.bucket() {
+        Some(bucket) => line.words(" ").link(link::bucket(bucket), "bucket"),
+        None => line,
+    };
+    match news.reference.as_deref().filter(|reference| is_documentation(reference)) {
+        Some(reference) => line.words(" ").link(reference.to_owned(), "documentation"),
+        None => line,
+    }
+}
+
+/// A link that we would have put there ourselves: a finding can be imported by whoever may do so in a member account.
+fn is_documentation(reference: &str) -> bool {
+    reference.starts_with("https://docs.aws.amazon.com/")
+        && reference.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/:#?=".contains(&b))
+}
+
+/// What to do in sentences, and a statement to paste; nothing where all is done.
+fn advice(news: &News) -> (&str, Option<&str>) {
+    match news.transition {
+        Transition::Resolved => ("", None),
+        Transition::Unreadable => (
+            "Give cmkwatch the permission that is named above, or look who takes it away: a policy of the bucket or the \
+              key, or a service control policy.",
+            None,
+        ),
+        _ => controls::parts_of_remedy(&news.remediation),
+    }
+}
+
+/// For programs, and for subscriptions to filter by.
+fn context(news: &News) -> BTreeMap<String, String> {
+    let place = news.place();
+    let known = [
+        ("finding", Some(plain(&news.id, 512))),
+        ("severity", Some(news.weight().to_string())),
+        ("transition", Some(news.transition.to_string())),
+        ("control", Some(plain(&news.control, 64))),
+        ("account", Some(place.account.to_string())),
+        ("region", Some(place.region.to_string())),
+        ("bucket", news.about.bucket().map(|bucket| bucket.name().to_string())),
+        ("class", news.class.as_ref().map(|(class, _)| plain(class, 64))),
+    ];
+    known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example;
+    use crate::news::Evidence;
+    use findings::Compliance;
+    use serde_json::Value;
+
+    fn home() -> Region {
+        "us-east-1".parse().unwrap()
+    }
+
+    fn notification(news: &News) -> Value {
+        serde_json::to_value(message(news, &home()).notification).unwrap()
+    }
+
+    #[test]
+    fn what_opened_is_told_whole() {
+        let notification = notification(&example::news());
+        let content = &notification["content"];
+        assert_eq!(content["title"], "\u{1f7e0} HIGH: bucket acme-invoices fails encrypted-with-cmk");
+        assert_eq!(
+            content["description"].as_str().unwrap(),
+            "S3 bucket default encryption should use a customer-managed KMS key\n\
+             - `key` is `aws/s3 (AWS-managed)`, wanted is a customer-managed key\n\
+             *Bucket* `acme-invoices`, class `confidential` requires `cmk`\n\
+             *Account* `payments` (200000000002), region eu-west-1\n\
+             *Changed by* `arn:aws:sts::200000000002:assumed-role/Deploy/jane@acme.example` with `PutBucketEncryption` \
+             at 2026-11-25T03:59:41Z\n\
+             *See* <https://us-east-1.console.aws.amazon.com/securityhub/home?region=us-east-1#/findings?search=\
+             Id%3D%255Coperator%255C%253AEQUALS%255C%253Acmkwatch%252Faws%252F200000000002%252Feu-west-1%252Facme-invoices\
+             %252Fencrypted-with-cmk|finding> \
+             <https://eu-west-1.console.aws.amazon.com/s3/buckets/acme-invoices?region=eu-west-1&tab=properties|bucket> \
+             <https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html|documentation>"
+        );
+        let steps = "Create a customer-managed key. Set it, by its ARN, as the key of the default encryption.";
+        assert_eq!(content["nextSteps"], serde_json::json!([steps]));
+        let metadata = &notification["metadata"];
+        assert_eq!(metadata["threadId"], "cmkwatch/aws/200000000002/eu-west-1/acme-invoices");
+        assert_eq!(metadata["additionalContext"]["transition"], "opened");
+    }
+
+    #[test]
+    fn an_email_says_the_same_without_markup() {
+        let message = message(&example::news(), &home());
+        assert_eq!(message.subject, "cmkwatch HIGH: bucket acme-invoices fails encrypted-with-cmk");
+        for line in [
+            "HIGH: bucket acme-invoices fails encrypted-with-cmk",
+            "- key is aws/s3 (AWS-managed), wanted is a customer-managed key",
+            "Account    payments (200000000002), region eu-west-1",
+            "To do      Create a customer-managed key. Set it, by its ARN, as the key of the default encryption.",
+        ] {
+            assert!(message.text.lines().any(|told| told == line), "{line}: {}", message.text);
+        }
+        let json: Value = serde_json::from_str(&message.json()).unwrap();
+        assert_eq!(json["email"], message.text);
+        assert!(json["default"].as_str().unwrap().starts_with(r#"{"version":"1.0","source":"custom""#));
+    }
+
+    #[test]
+    fn each_transition_has_its_words() {
+        let news = example::news();
+        let before = (Some(Compliance::Failed), Some(Severity::Medium));
+        for (transition, expected) in [
+            (Transition::Worsened, "HIGH, was MEDIUM: bucket acme-invoices fails encrypted-with-cmk"),
+            (Transition::Unreadable, "HIGH: cannot tell whether bucket acme-invoices passes encrypted-with-cmk"),
+            (Transition::Resolved, "RESOLVED: bucket acme-invoices passes encrypted-with-cmk again"),
+        ] {
+            let news = News { transition, before: before.0, severity_before: before.1, ..news.clone() };
+            assert_eq!(headline(&news), expected);
+            let steps = notification(&news)["content"]["nextSteps"].is_array();
+            assert_eq!(steps, transition != Transition::Resolved, "{transition}");
+        }
+        let about = About::Account(news.place());
+        let account = News { about, control: "account-readable".into(), changed: None, class: None, ..news };
+        assert_eq!(headline(&account), "HIGH: account 200000000002 in eu-west-1 fails account-readable");
+        let told = notification(&account)["content"]["description"].as_str().unwrap().to_owned();
+        assert!(told.contains("*Changed by* not known") && !told.contains("*Bucket*"), "{told}");
+    }
+
+    #[test]
+    fn nothing_from_outside_is_markup_or_a_link() {
+        let bad = "`<!channel> *x* <https://evil.example|y>";
+        let mut news = example::news();
+        (news.title, news.control, news.remediation) = (bad.into(), bad.into(), bad.into());
+        news.account_name = Some(bad.into());
+        news.class = Some((bad.into(), bad.into()));
+        news.evidence = vec![Evidence { fact: bad.into(), value: bad.into(), wanted: bad.into() }];
+        news.changed = Some(crate::news::Changed { by: Some(bad.into()), call: bad.into(), at: Some(bad.into()) });
+        news.reference = Some("https://evil.example".into());
+        news.id = bad.into();
+        let message = message(&news, &home());
+        let content = serde_json::to_string(&message.notification).unwrap();
+        assert!(!content.contains("<!") && !content.contains("<https://evil"), "{content}");
+        assert!(message.subject.is_ascii() && message.subject.len() <= 100);
+    }
+
+    #[test]
+    fn a_statement_to_paste_stands_apart() {
+        let mut news = example::news();
+        news.remediation =
+            controls::ALL.iter().find(|control| control.slug == "tls-only").unwrap().remedy(&controls::Subject {
+                bucket: Some("arn:aws:s3:::acme-invoices".into()),
+                ..controls::Subject::default()
+            });
+        let notification = notification(&news);
+        let description = notification["content"]["description"].as_str().unwrap();
+        let (_, statement) = description.split_once("*Statement* \n```").unwrap();
+        let statement: Value = serde_json::from_str(statement.trim_end_matches("```")).unwrap();
+        assert_eq!(statement["Effect"], "Deny");
+        assert_eq!(notification["content"]["nextSteps"][0], "Add a Deny to the bucket policy (s3:PutBucketPolicy).");
+    }
+}

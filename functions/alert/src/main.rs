@@ -1,0 +1,27 @@
+//! Wiring: logging, settings, the topic, and the handler for each batch.
+
+#![allow(clippy::disallowed_methods, reason = "a main is where the time is looked at")]
+
+use alert::{Alert, Topic};
+use anyhow::Context as _;
+use aws_lambda_events::event::sqs::SqsEvent;
+use jiff::Timestamp;
+use lambda_runtime::{Context, Error};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let metrics = startup::observe()?;
+    let function =
+        function().await.inspect_err(|error| tracing::error!(error = format!("{error:#}"), "cannot start"))?;
+    let handle = async |batch: SqsEvent, context: Context| {
+        Ok(function.handle(batch, Timestamp::now(), startup::deadline(&context)).await)
+    };
+    startup::serve(metrics, handle).await
+}
+
+async fn function() -> anyhow::Result<Alert> {
+    let own = startup::own_config().await;
+    let topic = Topic::new(&own, startup::variable("CMKWATCH_TOPIC")?);
+    let home = startup::variable("AWS_REGION")?.parse().context("AWS_REGION is wrong")?;
+    Ok(Alert::new(topic, startup::settings()?.alerts, home))
+}

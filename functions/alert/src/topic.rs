@@ -1,0 +1,56 @@
+//! The topic that people subscribe to.
+
+use alerts::Message;
+use aws_config::SdkConfig;
+use aws_sdk_sns::{Client, config, error::BoxError, types::MessageAttributeValue};
+
+/// Why a message was not published.
+#[derive(Debug, thiserror::Error)]
+#[error("sns:Publish to {topic} failed")]
+pub struct TopicError {
+    topic: String,
+    source: BoxError,
+}
+
+/// A topic of SNS.
+#[derive(Debug, Clone)]
+pub struct Topic {
+    client: Client,
+    arn: String,
+}
+
+impl Topic {
+    /// `own` is the configuration of the function itself, which may publish to the topic.
+    #[must_use]
+    pub fn new(own: &SdkConfig, arn: String) -> Self {
+        let config = config::Builder::from(own).interceptor(calls::Counter).build();
+        Self { client: Client::from_conf(config), arn }
+    }
+
+    /// Publishes a message to all subscribers. 1 call.
+    ///
+    /// # Errors
+    /// A message that was not taken.
+    pub async fn publish(&self, message: &Message) -> Result<(), TopicError> {
+        let request = self.client.publish().topic_arn(&self.arn).message_structure("json").message(message.json());
+        let attributes = message.attributes.iter().map(|(name, value)| Ok(((*name).to_owned(), attribute(value)?)));
+        let attributes: Result<_, BoxError> = attributes.collect();
+        let request =
+            request.subject(&message.subject).set_message_attributes(Some(attributes.map_err(|e| self.failed(e))?));
+        request.send().await.map_err(|error| self.failed(error.into()))?;
+        Ok(())
+    }
+
+    fn failed(&self, source: BoxError) -> TopicError {
+        TopicError { topic: self.arn.clone(), source }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test(client: Client) -> Self {
+        Self { client, arn: "arn:aws:sns:us-east-1:100000000001:cmkwatch-alerts".to_owned() }
+    }
+}
+
+fn attribute(value: &str) -> Result<MessageAttributeValue, BoxError> {
+    Ok(MessageAttributeValue::builder().data_type("String").string_value(value).build()?)
+}
