@@ -38,7 +38,8 @@ check: $(INSTALLED) ## Check formatting, lints, docs and templates.
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
 
 unit-test: $(INSTALLED) ## Run the tests of crates, functions, structure and the local AWS itself.
-	$(PYTHON) -m unittest --quiet sandbox.test_securityhub sandbox.test_access sandbox.test_sweep_services sandbox.test_queues
+	$(PYTHON) -m unittest --quiet sandbox.test_securityhub sandbox.test_access sandbox.test_sweep_services sandbox.test_queues \
+	  sandbox.test_formation sandbox.test_alerts sandbox.test_roles
 	cargo test --locked --workspace --exclude cmkwatch-tests
 	cargo test --locked --package cmkwatch-tests --test structure --test scenarios
 

@@ -87,6 +87,12 @@ def _start(arguments, port):
         "sweep_planner_function": outputs["SweepPlannerName"],
         "pid": os.getpid(),
     }
+    alerts = {
+        "alerts_queue_url": "SubscriberQueueUrl",
+        "alerts_dead_queue_url": "AlertsDeadQueueUrl",
+        "topic_arn": "TopicArn",
+    }
+    told |= {name: outputs[output] for name, output in alerts.items() if output in outputs}
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(told, indent=2) + "\n")
     print(json.dumps(told, indent=2), flush=True)

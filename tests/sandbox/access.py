@@ -8,6 +8,7 @@ from ministack.services import iam, kms
 from . import organization
 
 _ROLE_SESSION = re.compile(r"arn:(aws[a-z-]*):sts::(\d{12}):assumed-role/([^/]+)/")
+_OF_ACCOUNTS = ("aws:principalaccount", "aws:principalarn", "aws:principalorgid", "kms:calleraccount")
 _ALIAS_CALLS = ("CreateAlias", "DeleteAlias", "UpdateAlias")
 
 
@@ -37,6 +38,12 @@ def _patch_condition_keys():
         # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-securetransport
         if name == "aws:securetransport":
             return "true"
+        # A service of AWS that acts in its own name is no principal of any account.
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalisawsservice
+        if name == "aws:principalisawsservice":
+            return "true" if context.principal_type == "Service" else "false"
+        if context.principal_type == "Service" and name in _OF_ACCOUNTS:
+            return None
         # https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-caller-account
         if name == "kms:calleraccount":
             return context.principal_account

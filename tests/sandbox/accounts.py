@@ -32,6 +32,11 @@ def _list_accounts(request):
     return json_response(page | ({"NextToken": f"from-{end}"} if end < len(listed) else {}))
 
 
+def name(number):
+    """The name of an account of the organization."""
+    return f"account {number[0]}"
+
+
 def _account(number, state="ACTIVE"):
     """Without Status, which was retired on 9 September 2026.
 
@@ -40,7 +45,7 @@ def _account(number, state="ACTIVE"):
     return {
         "Id": number,
         "Arn": f"arn:aws:organizations::{organization.MANAGEMENT}:account/{organization.ID}/{number}",
-        "Name": f"account {number[0]}",
+        "Name": name(number),
         "Email": f"account-{number[0]}@example.com",
         "State": state,
         "JoinedMethod": "CREATED",

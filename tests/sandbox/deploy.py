@@ -1,7 +1,8 @@
-"""Deploys infra/template.yaml and infra/member.yaml as they stand."""
+"""Deploys infra/template.yaml, but for what MiniStack cannot make, and infra/member.yaml as it stands."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,6 +14,14 @@ from botocore.config import Config
 from . import organization
 
 _ARTIFACTS = "cmkwatch-sandbox-artifacts"
+_ALERT_WINDOW = 3
+# The types of resources of infra/template.yaml that MiniStack cannot make, and what stands in for each here. They, and
+# the outputs that refer to them, are taken out of the packaged template; nothing else is.
+LEFT_OUT = {
+    "AWS::Chatbot::SlackChannelConfiguration": "a queue is subscribed to the topic, as the channel would be",
+    "AWS::CloudFormation::StackSet": "each account and region gets infra/member.yaml as a stack of its own",
+    "AWS::SecurityHub::Insight": "nothing: insights only group what the Security Hub console shows",
+}
 
 
 def client(service, account, region=organization.HOME):
@@ -28,7 +37,8 @@ def client(service, account, region=organization.HOME):
 
 
 def deploy(root, folder, settle_delay, sweep_timeout):
-    """Security Hub everywhere, the hub's stack, then the members'; the outputs of the hub's stack."""
+    """Security Hub everywhere, the hub's stack, then the members', then a subscriber; the outputs of the hub's stack, and
+    the URL of the subscriber's queue."""
     for account in organization.ACCOUNTS:
         for region in organization.REGIONS:
             client("securityhub", account, region).enable_security_hub()
@@ -36,14 +46,17 @@ def deploy(root, folder, settle_delay, sweep_timeout):
     for account in organization.ACCOUNTS:
         for region in organization.REGIONS:
             _deploy_member(root, account, region, outputs)
-    return outputs
+    return outputs | ({"SubscriberQueueUrl": _subscribe(outputs["TopicArn"])} if "TopicArn" in outputs else {})
 
 
 def _deploy_hub(root, folder, settle_delay, sweep_timeout):
     """As `make deploy` does it: packaged and deployed with the AWS CLI."""
     client("s3", organization.HUB).create_bucket(Bucket=_ARTIFACTS)
-    packaged, template = folder / "template.yaml", root / "infra" / "template.yaml"
-    _aws("package", "--template-file", template, "--s3-bucket", _ARTIFACTS, "--output-template-file", packaged)
+    packaged, template = folder / "template.json", root / "infra" / "template.yaml"
+    _aws("package", "--template-file", template, "--s3-bucket", _ARTIFACTS, "--output-template-file", packaged,
+         "--use-json")  # fmt: skip
+    reduced = leave_out(json.loads(packaged.read_text()))
+    packaged.write_text(json.dumps(reduced))
     parameters = {
         "OrganizationId": organization.ID,
         "Architecture": "x86_64",
@@ -53,12 +66,63 @@ def _deploy_hub(root, folder, settle_delay, sweep_timeout):
         "RetryAfterSeconds": 10,
         "SweepTimeoutSeconds": sweep_timeout,
         "SweepRetryAfterSeconds": sweep_timeout,
+        "AlertWindowSeconds": _ALERT_WINDOW,
+        "AlertRetryAfterSeconds": 10 + _ALERT_WINDOW,
     }
-    overrides = [f"{name}={value}" for name, value in parameters.items()]
-    _aws("deploy", "--template-file", packaged, "--stack-name", "cmkwatch", "--capabilities", "CAPABILITY_NAMED_IAM",
-         "CAPABILITY_AUTO_EXPAND", "--no-fail-on-empty-changeset", "--parameter-overrides", *overrides)  # fmt: skip
+    overrides = [f"{name}={value}" for name, value in parameters.items() if name in reduced["Parameters"]]
+    _aws("deploy", "--template-file", packaged, "--s3-bucket", _ARTIFACTS, "--stack-name", "cmkwatch",
+         "--capabilities", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND", "--no-fail-on-empty-changeset",
+         "--parameter-overrides", *overrides)  # fmt: skip
     (stack,) = client("cloudformation", organization.HUB).describe_stacks(StackName="cmkwatch")["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def leave_out(template):
+    """The template without the resources of LEFT_OUT and the outputs that refer to them.
+
+    ValueError where a resource that is kept refers to one that is not.
+    """
+    gone = {name for name, resource in template["Resources"].items() if resource["Type"] in LEFT_OUT}
+    kept = {name: resource for name, resource in template["Resources"].items() if name not in gone}
+    for name, resource in kept.items():
+        if missed := _referred(resource) & gone:
+            raise ValueError(f"{name} refers to {', '.join(sorted(missed))}, which the sandbox cannot make")
+    outputs = {name: output for name, output in template.get("Outputs", {}).items() if not _referred(output) & gone}
+    return {**template, "Resources": kept, "Outputs": outputs}
+
+
+def _referred(part):
+    """What some part of a template refers to, by logical id."""
+    if isinstance(part, list):
+        return set().union(*map(_referred, part))
+    if not isinstance(part, dict):
+        return set()
+    named = set()
+    for name, value in part.items():
+        if name in ("Ref", "DependsOn", "Fn::GetAtt"):
+            whole = value[0] if name == "Fn::GetAtt" and isinstance(value, list) else value
+            named |= {one.split(".")[0] for one in (whole if isinstance(whole, list) else [whole])}
+        elif name == "Fn::Sub":
+            text = value[0] if isinstance(value, list) else value
+            named |= {one.split(".")[0] for one in re.findall(r"\$\{([^!}][^}]*)\}", text)}
+        named |= _referred(value)
+    return named
+
+
+def _subscribe(topic):
+    """A queue of the hub's account that the topic sends to; its URL.
+
+    https://docs.aws.amazon.com/sns/latest/dg/subscribe-sqs-queue-to-sns-topic.html
+    """
+    queues = client("sqs", organization.HUB)
+    url = queues.create_queue(QueueName="cmkwatch-sandbox-subscriber")["QueueUrl"]
+    arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    by, source = {"Service": "sns.amazonaws.com"}, {"ArnEquals": {"aws:SourceArn": topic}}
+    let = {"Effect": "Allow", "Principal": by, "Action": "sqs:SendMessage", "Resource": arn, "Condition": source}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [let]})
+    queues.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    client("sns", organization.HUB).subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    return url
 
 
 def _deploy_member(root, account, region, outputs):
@@ -110,3 +174,20 @@ def wait_until_handled(outputs, patience=60):
             time.sleep(0.2)
         if expected == "ACTIVE":
             storage.delete_bucket(Bucket=name)
+    if "SubscriberQueueUrl" in outputs:
+        _forget_alerts(outputs, patience)
+
+
+def _forget_alerts(outputs, patience):
+    """Waits until everybody was told of the bucket, and takes what the subscriber got."""
+    queues, deadline = client("sqs", organization.HUB), time.monotonic() + patience
+    counted = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    waiting = {"QueueUrl": outputs["AlertsQueueUrl"], "AttributeNames": counted}
+    while any(int(count) for count in queues.get_queue_attributes(**waiting)["Attributes"].values()):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the function cmkwatch-alert did not handle its messages in {patience} s")
+        time.sleep(0.2)
+    subscriber = outputs["SubscriberQueueUrl"]
+    while told := queues.receive_message(QueueUrl=subscriber, MaxNumberOfMessages=10).get("Messages"):
+        for message in told:
+            queues.delete_message(QueueUrl=subscriber, ReceiptHandle=message["ReceiptHandle"])

@@ -4,6 +4,10 @@
 `GET /_sandbox/workers`     the running processes of functions: [{function, pid, busy}]
 `PUT /_sandbox/faults`      [{account, region, action, code, status, times}]: the next `times` calls of roles, or all for
                             -1, get this error; it replaces the faults that were there
+`GET /_sandbox/denied`      what was refused to roles, and to services of AWS that acted in their own name:
+                            [{principal, account, action, resource, count}]
+`PUT /_sandbox/denied`      null forgets it
+`PUT /_sandbox/schedule`    {name}: the schedule fires now; answers {invoked}
 `PUT /_sandbox/delete-key`  {key}: the key is gone, as if its waiting period had passed
 """
 
@@ -11,7 +15,7 @@ import json
 
 from ministack.core import lambda_runtime
 
-from . import cloudtrail
+from . import authority, cloudtrail, schedules
 
 
 class Endpoints:
@@ -23,6 +27,9 @@ class Endpoints:
             ("GET", "/_sandbox/calls"): lambda _asked: self.calls.counts,
             ("GET", "/_sandbox/workers"): lambda _asked: workers(),
             ("PUT", "/_sandbox/faults"): self.faults.put,
+            ("GET", "/_sandbox/denied"): lambda _asked: authority.denied(),
+            ("PUT", "/_sandbox/denied"): authority.forget,
+            ("PUT", "/_sandbox/schedule"): schedules.fire,
             ("PUT", "/_sandbox/delete-key"): lambda asked: cloudtrail.delete_key(asked["key"]),
         }
 

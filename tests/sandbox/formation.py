@@ -1,12 +1,14 @@
-"""CloudFormation, where MiniStack is stricter than AWS."""
+"""CloudFormation, where MiniStack is stricter than AWS, or leaves something away."""
 
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import eventbridge
+from ministack.services import eventbridge, lambda_svc, sns
 from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks
 
 
 def install():
     _patch_conditions()
+    _patch_rules()
+    _patch_resources()
     provisioners._RESOURCE_HANDLERS["AWS::Events::EventBusPolicy"] = {
         "create": lambda _logical_id, properties, _stack: _put_bus_policy(properties),
         "update": lambda _physical_id, _old, properties, _stack: _put_bus_policy(properties),
@@ -28,6 +30,61 @@ def _patch_conditions():
 
     for module in (engine, changesets, handlers, stacks):
         module._evaluate_conditions = evaluate_conditions
+
+
+def _patch_rules():
+    """A list that is given as nothing has one member, the empty string, in rules too.
+
+    "The total number of strings should be one more than the total number of commas":
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html
+    """
+    value_of = engine._rule_param_value
+
+    def rule_param_value(*parameter):
+        value = value_of(*parameter)
+        return [""] if value == [] else value
+
+    engine._rule_param_value = rule_param_value
+
+
+def _patch_resources():
+    """What a template says of a resource that MiniStack leaves away."""
+    _also("AWS::SNS::Topic", _key_of_topic)
+    _also("AWS::Lambda::Function", _dead_letters_of_function)
+
+
+def _also(kind, put):
+    """Makes and updates resources of a kind as before, and then puts what the properties say too."""
+    made_by = provisioners._RESOURCE_HANDLERS[kind]
+    create, update = made_by["create"], made_by["update"]
+
+    def create_too(logical_id, properties, stack):
+        made = create(logical_id, properties, stack)
+        put(made[0], properties)
+        return made
+
+    def update_too(physical_id, old, properties, *more, **named):
+        made = update(physical_id, old, properties, *more, **named)
+        put(made[0], properties)
+        return made
+
+    made_by["create"], made_by["update"] = create_too, update_too
+
+
+def _key_of_topic(arn, properties):
+    """https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-sns-topic.html"""
+    attributes = sns._topics[arn]["attributes"]
+    attributes.pop("KmsMasterKeyId", None)
+    if key := properties.get("KmsMasterKeyId"):
+        attributes["KmsMasterKeyId"] = key
+
+
+def _dead_letters_of_function(name, properties):
+    """https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-lambda-function.html"""
+    config = lambda_svc._functions[name]["config"]
+    config.pop("DeadLetterConfig", None)
+    if queue := properties.get("DeadLetterConfig"):
+        config["DeadLetterConfig"] = queue
 
 
 def _put_bus_policy(properties):

@@ -1,22 +1,105 @@
-"""Event source mappings of FIFO queues, where MiniStack is stricter than AWS."""
+"""What a function takes from its queue, and when: event source mappings, where MiniStack differs from AWS."""
 
-from ministack.services import lambda_svc
+import json
+import time
+
+from ministack.services import lambda_svc, sqs
+
+from . import authority, encryption
+
+# "The role has to have" these: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html#events-sqs-permissions
+_TO_TAKE = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+# "Each invocation payload can be up to 6 MB": what is left of it for the records.
+_MOST_BYTES = 6 * 1024 * 1024 - 1024
+# Around the body of a record: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html#example-standard-queue-message-event
+_AROUND_BODY = 700
+
+# When the first message was seen that a mapping gathers others to.
+_gathering = {}
 
 
 def install():
-    """As many messages of a FIFO queue are in flight as groups have some, up to the mapping's maximum concurrency.
-
-    "For FIFO queues, concurrent invocations are capped either by the number of message group IDs (messageGroupId) or the
-    maximum concurrency setting, whichever is lower": https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html.
-    MiniStack has one at a time, although its queues hand out nothing of a group that has a message in flight.
-    """
     limit = lambda_svc._sqs_esm_concurrency
 
-    def sqs_esm_concurrency(esm, func_rec, config, _queue=None):
+    def sqs_esm_concurrency(esm, func_rec, config, queue):
+        """How many batches may be in flight: none where the role may not take any, or the next is not due.
+
+        Of a FIFO queue, as many as groups have messages, up to the mapping's maximum concurrency. "For FIFO queues,
+        concurrent invocations are capped either by the number of message group IDs (messageGroupId) or the maximum
+        concurrency setting, whichever is lower":
+        https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html. MiniStack has one at a time, although
+        its queues hand out nothing of a group that has a message in flight.
+        """
+        if not _may_take(config.get("Role"), queue):
+            return 0
         scaling = dict(esm.get("ScalingConfig") or {})
         # CloudFormation hands a parameter of type Number on as the text that it was given as.
         if "MaximumConcurrency" in scaling:
             scaling["MaximumConcurrency"] = int(scaling["MaximumConcurrency"])
-        return limit({**esm, "ScalingConfig": scaling}, func_rec, config)
+        most = limit({**esm, "ScalingConfig": scaling}, func_rec, config)
+        in_flight = lambda_svc._esm_inflight.get(esm["UUID"], 0)
+        return most if in_flight >= most or _is_due(esm, queue) else 0
 
     lambda_svc._sqs_esm_concurrency = sqs_esm_concurrency
+    receive = sqs._receive_messages_for_esm
+
+    def receive_messages_for_esm(queue_url, most):
+        return _receive_many(queue_url, most) if most > 10 else receive(queue_url, most)
+
+    sqs._receive_messages_for_esm = receive_messages_for_esm
+
+
+def _may_take(role_arn, queue):
+    """Lambda takes messages as the function's role; one that is encrypted, with the queue's key."""
+    role = authority.role(role_arn)
+    if role is None:
+        return False
+    arn = queue["attributes"]["QueueArn"]
+    if not all(authority.allows(role, action, arn) for action in _TO_TAKE):
+        return False
+    return not encryption.has_visible(queue) or not encryption.queue_refuses(queue, role, encryption.RECEIVE)
+
+
+def _is_due(esm, queue):
+    """True once the batch is full, or its window has passed since the first message came.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html#invocation-eventsourcemapping-batching
+    A mapping of small batches does not wait here: only large ones must have a window, and the tests wait enough.
+    """
+    window, most = int(esm["MaximumBatchingWindowInSeconds"]), int(esm["BatchSize"])
+    if window == 0 or most <= 10:
+        return True
+    now = time.time()
+    visible = [message for message in list(queue["messages"]) if message["visible_at"] <= now]
+    has_room = 0 < len(visible) < most and _first_that_fit(visible) == len(visible)
+    if has_room and now - _gathering.setdefault(esm["UUID"], now) < window:
+        return False
+    _gathering.pop(esm["UUID"], None)
+    return True
+
+
+def _first_that_fit(messages):
+    """How many messages, from the first on, an invocation has room for; at least one."""
+    size = 0
+    for count, message in enumerate(messages):
+        if "sandbox_size" not in message:
+            message["sandbox_size"] = len(json.dumps(message["body"])) + _AROUND_BODY
+        size += message["sandbox_size"]
+        if size > _MOST_BYTES:
+            return max(count, 1)
+    return len(messages)
+
+
+def _receive_many(queue_url, most):
+    """Of a standard queue, a batch has up to 10,000 messages, as far as an invocation has room.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+    """
+    with sqs._queues_lock:
+        queue = sqs._get_q(queue_url)
+        sqs._expire_retained(queue)
+        sqs._dlq_sweep(queue)
+        now = time.time()
+        visible = [message for message in list(queue["messages"]) if message["visible_at"] <= now][:most]
+        hidden = int(queue["attributes"].get("VisibilityTimeout", "30"))
+        return sqs._collect_msgs(queue, _first_that_fit(visible), hidden) if visible else []

@@ -6,7 +6,10 @@ import logging
 import os
 import socket
 
-_ADDITIONS = ("access", "accounts", "buckets", "events", "formation", "keys", "queues", "rotation", "securityhub", "tags")
+_ADDITIONS = (
+    "access", "accounts", "buckets", "encryption", "events", "formation", "functions", "keys", "queues", "rotation",
+    "schedules", "securityhub", "tags", "topics",
+)  # fmt: skip
 
 
 def free_port():
@@ -30,6 +33,9 @@ def prepare(port, folder):
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
         "IOT_MTLS_ENABLED": "0",
+        # The two retries of an asynchronous run, which AWS makes after one minute and two more.
+        # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+        "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.2",
         "LOG_LEVEL": "INFO",
         "MINISTACK_HOST": "127.0.0.1",
         "SFTP_ENABLED": "0",
@@ -43,11 +49,11 @@ def load():
     """MiniStack's application with the additions; call `prepare` first."""
     from ministack import app as ministack
 
-    from . import calls, cloudtrail, endpoints, faults
+    from . import authority, calls, cloudtrail, endpoints, faults
 
     for name in _ADDITIONS:
         importlib.import_module(f".{name}", __package__).install()
-    faulty = faults.Faults(ministack.app)
+    faulty = faults.Faults(authority.Denials(ministack.app))
     counting = calls.Calls(cloudtrail.CloudTrail(faulty))
     return endpoints.Endpoints(counting, counting, faulty)
 

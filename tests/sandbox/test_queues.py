@@ -1,20 +1,17 @@
 """Functions behind FIFO queues, as a sweep needs them, deployed with a template like infra/template.yaml's: the function
 here is a Python script that speaks Lambda's runtime API."""
 
-import io
 import json
 import os
 import pathlib
 import signal
 import sys
 import tempfile
-import time
 import unittest
 import uuid
-import zipfile
 
 from sandbox import deploy
-from sandbox.testing import HUB, AsRole, ask, setUpModule
+from sandbox.testing import HUB, AsRole, ask, setUpModule, stack, upload_function
 
 __all__ = ["setUpModule"]
 
@@ -62,6 +59,11 @@ Resources:
       AssumeRolePolicyDocument:
         Statement: [{Effect: Allow, Principal: {Service: [lambda.amazonaws.com, scheduler.amazonaws.com]},
                      Action: sts:AssumeRole}]
+      Policies:
+        - PolicyName: take
+          PolicyDocument:
+            Statement: [{Effect: Allow, Action: [sqs:ReceiveMessage, sqs:DeleteMessage, sqs:GetQueueAttributes],
+                         Resource: !GetAtt Sweep.Arn}]
   Worker:
     Type: AWS::Serverless::Function
     Properties:
@@ -101,22 +103,8 @@ Outputs:
 class Fifo(AsRole):
     @classmethod
     def setUpClass(cls):
-        code, info = io.BytesIO(), zipfile.ZipInfo("bootstrap")
-        info.external_attr = 0o755 << 16
-        with zipfile.ZipFile(code, "w") as archive:
-            archive.writestr(info, BOOTSTRAP)
-        storage, formation = deploy.client("s3", HUB), deploy.client("cloudformation", HUB)
-        storage.create_bucket(Bucket="sweep-code")
-        storage.put_object(Bucket="sweep-code", Key="code.zip", Body=code.getvalue())
-        formation.create_stack(
-            StackName="sweep", TemplateBody=TEMPLATE, Capabilities=["CAPABILITY_AUTO_EXPAND", "CAPABILITY_IAM"]
-        )
-        formation.get_waiter("stack_create_complete").wait(
-            StackName="sweep", WaiterConfig={"Delay": 0.2, "MaxAttempts": 100}
-        )
-        (stack,) = formation.describe_stacks(StackName="sweep")["Stacks"]
-        cls.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-        cls.sqs = deploy.client("sqs", HUB)
+        upload_function("sweep-code", BOOTSTRAP)
+        cls.outputs, cls.sqs = stack("sweep", TEMPLATE), deploy.client("sqs", HUB)
 
     def send(self, group, name, seconds=0.0, **more):
         body = json.dumps({"name": name, "seconds": seconds, **more})
@@ -128,13 +116,6 @@ class Fifo(AsRole):
         log = FOLDER / name
         lines = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
         return [(what, int(process), float(when)) for what, process, when in lines]
-
-    def wait(self, what, patience=20):
-        deadline = time.monotonic() + patience
-        while not (value := what()):
-            self.assertLess(time.monotonic(), deadline, "in vain")
-            time.sleep(0.02)
-        return value
 
     def whole(self, name):
         """The run for a message as (start, end), once it is over."""

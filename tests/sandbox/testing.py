@@ -3,14 +3,17 @@
 import asyncio
 import atexit
 import functools
+import io
 import json
 import pathlib
 import socket
 import tempfile
 import threading
+import time
 import unittest
 import urllib.request
 import uuid
+import zipfile
 
 import boto3
 from botocore.config import Config
@@ -57,7 +60,39 @@ def policy(*statements):
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
+def stack(name, template, **parameters):
+    """Makes a stack in the hub's account and home region; its outputs."""
+    formation = deploy.client("cloudformation", HUB)
+    formation.create_stack(
+        StackName=name,
+        TemplateBody=template,
+        Capabilities=["CAPABILITY_AUTO_EXPAND", "CAPABILITY_NAMED_IAM"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+    )
+    formation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 0.2, "MaxAttempts": 100})
+    (made,) = formation.describe_stacks(StackName=name)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in made.get("Outputs", [])}
+
+
+def upload_function(bucket, script):
+    """Puts a function that is one script, code.zip, into a new bucket of the hub's account."""
+    code, info = io.BytesIO(), zipfile.ZipInfo("bootstrap")
+    info.external_attr = 0o755 << 16
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr(info, script)
+    storage = deploy.client("s3", HUB)
+    storage.create_bucket(Bucket=bucket)
+    storage.put_object(Bucket=bucket, Key="code.zip", Body=code.getvalue())
+
+
 class AsRole(unittest.TestCase):
+    def wait(self, what, patience=20):
+        deadline = time.monotonic() + patience
+        while not (value := what()):
+            self.assertLess(time.monotonic(), deadline, "in vain")
+            time.sleep(0.02)
+        return value
+
     def role(self, account, *actions):
         """A role of the account that may do so much."""
         name, iam = f"role-{uuid.uuid4()}", deploy.client("iam", account)

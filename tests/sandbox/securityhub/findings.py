@@ -4,7 +4,7 @@ import copy
 import heapq
 from bisect import bisect_left, bisect_right, insort
 
-from .. import events, organization
+from .. import accounts, events, organization
 from . import asff, filters
 
 _ENABLED = set()
@@ -104,8 +104,8 @@ class Hub:
         if asff.moment(finding["CreatedAt"]) != asff.moment(finding["UpdatedAt"]):
             return "InvalidInput", "a new finding has CreatedAt equal to UpdatedAt"
         new = {"RecordState": "ACTIVE", "Workflow": {"Status": "NEW"}, **copy.deepcopy(finding)}
-        new["Region"], new["_edited"] = self.region, []
-        _add_own_fields(new)
+        new["_edited"] = []
+        self._add_own_fields(new)
         _from_provider(new, finding)
         mine.put(new)
         self._imported(new)
@@ -114,8 +114,8 @@ class Hub:
     def _update(self, mine, before, finding):
         after = copy.deepcopy(finding)
         after.setdefault("RecordState", "ACTIVE")
-        after["Region"], after["_edited"] = self.region, before["_edited"]
-        _add_own_fields(after)
+        after["_edited"] = before["_edited"]
+        self._add_own_fields(after)
         for name in _CUSTOMERS_OWN:
             after.pop(name, None)
             if name in before:
@@ -127,6 +127,17 @@ class Hub:
             after["Workflow"] = {"Status": "NEW"}
         mine.put(after)
         self._imported(after)
+
+    def _add_own_fields(self, finding):
+        """What Security Hub adds: the region, the name of the account, and fields that nobody may send back.
+
+        https://docs.aws.amazon.com/securityhub/latest/userguide/asff-top-level-attributes.html
+        """
+        finding["Region"], finding["AwsAccountName"] = self.region, accounts.name(self.account)
+        fields = finding.setdefault("ProductFields", {})
+        fields["aws/securityhub/FindingId"] = f"{finding['ProductArn']}/{finding['Id']}"
+        fields["aws/securityhub/ProductName"] = finding.setdefault("ProductName", "Default")
+        fields["aws/securityhub/CompanyName"] = finding.setdefault("CompanyName", "Personal")
 
     def edit(self, identifier, request):
         """A customer's own change, which leaves UpdatedAt alone; false where there is no such finding.
@@ -172,17 +183,6 @@ def _find_in(place, query, after):
 
 def _public(finding):
     return {name: value for name, value in finding.items() if name != "_edited"}
-
-
-def _add_own_fields(finding):
-    """Fields that Security Hub adds, and that nobody may send back.
-
-    https://docs.aws.amazon.com/securityhub/latest/userguide/asff-top-level-attributes.html#asff-productfields
-    """
-    fields = finding.setdefault("ProductFields", {})
-    fields["aws/securityhub/FindingId"] = f"{finding['ProductArn']}/{finding['Id']}"
-    fields["aws/securityhub/ProductName"] = finding.get("ProductName", "Default")
-    fields["aws/securityhub/CompanyName"] = finding.get("CompanyName", "Personal")
 
 
 def _from_provider(finding, sent):
