@@ -3,23 +3,31 @@
 VENV := target/venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+# checkov wants other versions of what is in the first environment, so it has one of its own.
+CHECKOV := target/checkov
+CHECKOV_INSTALLED := $(CHECKOV)/.installed
 # cargo-lambda and its linker come with the virtual environment.
 LAMBDA := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cargo lambda build --locked
 FUNCTIONS := $(notdir $(wildcard functions/*))
 BINS := $(addprefix --bin ,$(FUNCTIONS))
 ARCH ?= arm64
 REGION ?= us-east-1
+REGIONS ?= $(REGION)
 BUCKETS ?= 1000
 EVERY ?= 1
 SECONDS_EACH ?= 300
+# What infra/deploy.py is asked for. It comes to it in the environment, so that no shell looks into the values.
+export ARTIFACTS ORGANIZATION_ID TARGETS REGION REGIONS PARAMETERS BUS_ARN HOME_REGION
+deploy: export ARCH := $(ARCH)
 export PYTHONPATH := $(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test check unit-test end-to-end-test functions scale bench fuzz deploy deploy-member clean
+.PHONY: help demo sandbox test check unit-test end-to-end-test functions scale bench fuzz deploy deploy-management \
+	undeploy undeploy-management clean
 
 help: ## List the commands.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: functions ## Play the story of a bucket that drifts, in a local AWS.
 	@exec $(PYTHON) -m sandbox.demo
@@ -29,11 +37,13 @@ sandbox: functions ## Run the local AWS with cmkwatch in it until Ctrl-C; target
 
 test: check unit-test end-to-end-test ## Run every check and every test.
 
-check: $(INSTALLED) ## Check formatting, lints, docs and templates.
+check: $(INSTALLED) $(CHECKOV_INSTALLED) ## Check formatting, lints, docs and templates.
 	cargo fmt --all --check
-	$(VENV)/bin/ruff format --quiet --check --config tests/sandbox/ruff.toml tests/sandbox
-	$(VENV)/bin/ruff check --quiet --config tests/sandbox/ruff.toml tests/sandbox
+	$(VENV)/bin/ruff format --quiet --check --config tests/sandbox/ruff.toml tests/sandbox infra
+	$(VENV)/bin/ruff check --quiet --config tests/sandbox/ruff.toml tests/sandbox infra
 	$(VENV)/bin/cfn-lint infra/*.yaml
+	$(CHECKOV)/bin/checkov --quiet --compact --framework cloudformation --skip-download --file infra/*.yaml
+	$(PYTHON) -m unittest --quiet infra/test_deploy.py
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
 
@@ -59,6 +69,14 @@ $(INSTALLED): tests/sandbox/requirements.txt tests/sandbox/constraints.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $< --constraint tests/sandbox/constraints.txt
 	@touch $@
 
+$(CHECKOV_INSTALLED): infra/checkov/requirements.txt infra/checkov/constraints.txt
+	@echo "installing checkov into $(CHECKOV)"
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed")'
+	python3 -m venv $(CHECKOV)
+	$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check --requirement $< \
+	  --constraint infra/checkov/constraints.txt
+	@touch $@
+
 scale: functions ## Count the calls and the memory of a sweep of many buckets: [BUCKETS=1000] [EVERY=1].
 	SANDBOX_ARGUMENTS="--sweep-timeout 900" BUCKETS=$(BUCKETS) EVERY=$(EVERY) \
 	  cargo test --locked --package cmkwatch-tests --test scale -- --ignored --nocapture
@@ -70,23 +88,20 @@ fuzz: ## Fuzz the analysis of policies (cargo-fuzz and a nightly compiler): [SEC
 	cd crates/iam-policy && for target in document allowed gap; do \
 	  cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS_EACH) -max_len=8192 || exit 1; done
 
-deploy: $(INSTALLED) ## Deploy the hub: ARTIFACTS=bucket ORGANIZATION_ID=o-... [ARCH=arm64|x86_64] [REGION=us-east-1].
-	@test -n "$(ARTIFACTS)" -a -n "$(ORGANIZATION_ID)" || { echo "make deploy ARTIFACTS=bucket ORGANIZATION_ID=o-..."; exit 1; }
+deploy: $(INSTALLED) ## Deploy: ARTIFACTS=bucket ORGANIZATION_ID=o-... TARGETS=r-... [REGIONS=...]; more in README.md.
+	@$(PYTHON) infra/deploy.py check
 	$(LAMBDA) --release --target $(if $(filter arm64,$(ARCH)),aarch64,x86_64)-unknown-linux-gnu $(BINS)
 	@for function in $(FUNCTIONS); do cp infra/cmkwatch.toml target/lambda/$$function/; done
-	$(PYTHON) -m awscli cloudformation package --region $(REGION) --template-file infra/template.yaml \
-	  --s3-bucket $(ARTIFACTS) --output-template-file target/template.yaml
-	$(PYTHON) -m awscli cloudformation deploy --region $(REGION) --template-file target/template.yaml \
-	  --stack-name cmkwatch --capabilities CAPABILITY_NAMED_IAM CAPABILITY_AUTO_EXPAND \
-	  --no-fail-on-empty-changeset --parameter-overrides OrganizationId=$(ORGANIZATION_ID) Architecture=$(ARCH)
+	@$(PYTHON) infra/deploy.py deploy
 
-deploy-member: $(INSTALLED) ## Deploy a member, with its credentials: BUS_ARN=... ORGANIZATION_ID=o-... HOME_REGION=... [REGION=...].
-	@test -n "$(BUS_ARN)" -a -n "$(ORGANIZATION_ID)" -a -n "$(HOME_REGION)" || \
-	  { echo "make deploy-member BUS_ARN=... ORGANIZATION_ID=o-... HOME_REGION=..."; exit 1; }
-	$(PYTHON) -m awscli cloudformation deploy --region $(REGION) --template-file infra/member.yaml \
-	  --stack-name cmkwatch-member --capabilities CAPABILITY_NAMED_IAM \
-	  --no-fail-on-empty-changeset --parameter-overrides HubBusArn=$(BUS_ARN) OrganizationId=$(ORGANIZATION_ID) \
-	  HomeRegion=$(HOME_REGION)
+deploy-management: $(INSTALLED) ## ... in the management account: BUS_ARN= ORGANIZATION_ID= HOME_REGION= REGIONS=
+	@$(PYTHON) infra/deploy.py deploy-management
+
+undeploy: $(INSTALLED) ## Remove the hub, and what it has in every account: [REGION=us-east-1].
+	@$(PYTHON) infra/deploy.py undeploy
+
+undeploy-management: $(INSTALLED) ## ... in the management account: REGIONS=...
+	@$(PYTHON) infra/deploy.py undeploy-management
 
 clean: ## Remove everything that was built or installed.
 	rm -rf target

@@ -11,7 +11,6 @@ use cmkwatch_tests::{root, scenarios};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::Path,
     process::Command,
 };
 
@@ -120,38 +119,6 @@ fn one_slug_names_a_control_everywhere() {
             assert!(shown, "no scenario of {slug} shows {outcome}");
         }
     }
-}
-
-#[test]
-fn the_member_role_may_do_what_the_code_calls_and_nothing_else() {
-    let sources = ["crates/collect/src", "crates/publish/src"].map(|folder| text_of(&root().join(folder)));
-    let called = sources.iter().flat_map(|source| quoted(source, '"')).filter_map(action);
-    // These are called as the functions themselves, not with the role.
-    let own = ["organizations:ListAccounts", "sts:AssumeRole"];
-    let called: BTreeSet<_> = called.filter(|action| !own.contains(&action.as_str())).collect();
-    let template = fs::read_to_string(root().join("infra/member.yaml")).unwrap();
-    let role = template.split("ForwardRole:").next().unwrap();
-    let granted = role.lines().map(|line| line.trim().trim_start_matches("- ").trim_start_matches("Action: "));
-    let granted: BTreeSet<_> = granted.filter(|action| *action != "sts:AssumeRole").filter_map(action).collect();
-    assert_eq!(granted, called);
-}
-
-/// `s3:GetBucketTagging` and the like, where a text is the name of an action.
-fn action(text: &str) -> Option<String> {
-    let (service, name) = text.split_once(':')?;
-    let named = service.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-        && name.starts_with(|c: char| c.is_ascii_uppercase())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric());
-    named.then(|| text.to_owned())
-}
-
-fn quoted(text: &str, quote: char) -> impl Iterator<Item = &str> {
-    text.split(quote).skip(1).step_by(2)
-}
-
-fn text_of(folder: &Path) -> String {
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    files.map(|path| fs::read_to_string(path).unwrap()).collect()
 }
 
 #[test]

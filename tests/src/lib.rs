@@ -9,14 +9,17 @@
     reason = "this crate is made of tests, and a test may stop at the first thing that is not as expected"
 )]
 
+mod alerts;
+mod iam;
 mod place;
 mod said;
 mod sandbox;
 mod scenario;
 
+pub use alerts::Alerts;
 pub use place::{MadeKey, Place};
 pub use said::{progress, state, verdict};
-pub use sandbox::{Fault, Sandbox, Worker, sandbox};
+pub use sandbox::{Denied, Fault, Sandbox, Worker, sandbox};
 pub use scenario::{Encryption, KeySetup, Refused, Scenario, Spelling, State, made_out, scenarios};
 
 use std::path::{Path, PathBuf};

@@ -53,6 +53,12 @@ impl Place {
         aws_sdk_s3::Client::new(&self.config)
     }
 
+    /// Security Hub, here.
+    #[must_use]
+    pub fn security_hub(&self) -> aws_sdk_securityhub::Client {
+        aws_sdk_securityhub::Client::new(&self.config)
+    }
+
     fn kms(&self) -> aws_sdk_kms::Client {
         aws_sdk_kms::Client::new(&self.config)
     }
@@ -246,7 +252,7 @@ impl Place {
     }
 
     async fn select(&self, filters: AwsSecurityFindingFilters) -> Vec<AwsSecurityFinding> {
-        let hub = aws_sdk_securityhub::Client::new(&self.config);
+        let hub = self.security_hub();
         let mut pages = hub.get_findings().filters(filters).into_paginator().items().send();
         let mut found = Vec::new();
         while let Some(finding) = pages.next().await {

@@ -35,6 +35,10 @@ pub struct Sandbox {
     pub sweep_queue_url: String,
     /// Its dead-letter queue.
     pub sweep_dead_queue_url: String,
+    /// The queue that is subscribed to the topic.
+    pub alerts_queue_url: String,
+    /// The dead-letter queue of alert.
+    pub alerts_dead_queue_url: String,
     /// The name of the function sweep-planner.
     pub sweep_planner_function: String,
 }
@@ -48,6 +52,19 @@ pub struct Worker {
     pub pid: u32,
     /// Whether it is running for somebody just now.
     pub busy: bool,
+}
+
+/// What a role, or a service of AWS in its own name, was refused.
+#[derive(Debug, Deserialize)]
+pub struct Denied {
+    /// The name of the role, or of the service.
+    pub principal: String,
+    /// Its account.
+    pub account: String,
+    /// The IAM action.
+    pub action: String,
+    /// What it was to act on.
+    pub resource: String,
 }
 
 /// Calls of roles that are to fail.
@@ -158,14 +175,43 @@ impl Sandbox {
 
     /// Lets calls fail from now on, and those that were to fail before no more.
     pub fn fail(&self, faults: &[Fault]) {
-        let told = ureq::put(format!("{}/_sandbox/faults", self.endpoint)).send_json(faults).unwrap();
-        assert_eq!(told.status(), 200);
+        self.put("faults", &faults);
     }
 
     /// Deletes a key as if its waiting period were over.
     pub fn delete_key(&self, arn: &str) {
-        let url = format!("{}/_sandbox/delete-key", self.endpoint);
-        assert_eq!(ureq::put(url).send_json(BTreeMap::from([("key", arn)])).unwrap().status(), 200);
+        self.put("delete-key", &BTreeMap::from([("key", arn)]));
+    }
+
+    /// Lets a schedule's moment come; whether it started its target.
+    #[must_use]
+    pub fn fire(&self, schedule: &str) -> bool {
+        let told = self.put("schedule", &BTreeMap::from([("name", schedule)]));
+        told["invoked"].as_bool().unwrap()
+    }
+
+    /// What was refused since the start, or since it was forgotten.
+    #[must_use]
+    pub fn denied(&self) -> Vec<Denied> {
+        self.asked("denied")
+    }
+
+    /// Forgets what was refused.
+    pub fn forget_denied(&self) {
+        self.put("denied", &());
+    }
+
+    /// Ends the processes of functions, and with them the credentials that they have.
+    pub fn restart(&self, functions: &[&str]) {
+        for worker in functions.iter().flat_map(|function| self.workers(function)) {
+            let kill = Command::new("kill").args(["-KILL", &worker.pid.to_string()]).status().unwrap();
+            assert!(kill.success());
+        }
+    }
+
+    fn put(&self, what: &str, asked: &impl Serialize) -> serde_json::Value {
+        let mut told = ureq::put(format!("{}/_sandbox/{what}", self.endpoint)).send_json(asked).unwrap();
+        told.body_mut().read_json().unwrap()
     }
 
     fn asked<T: DeserializeOwned>(&self, what: &str) -> T {
@@ -208,6 +254,11 @@ impl Sandbox {
         self.wait_until_idle(Duration::from_secs(180)).await;
     }
 
+    /// How many messages of a queue wait, are delayed or are being handled.
+    pub async fn waiting(&self, queue: &str) -> u64 {
+        waiting(&self.sqs().await, queue).await
+    }
+
     /// A place that differs from another in the account.
     pub async fn another_account(&self, place: &Place) -> Place {
         let account = self.member_accounts.iter().find(|account| **account != place.account).unwrap();
@@ -227,7 +278,7 @@ impl Sandbox {
 }
 
 /// How many messages of a queue wait, are delayed or are being handled.
-async fn waiting(sqs: &aws_sdk_sqs::Client, queue: &str) -> u64 {
+pub(crate) async fn waiting(sqs: &aws_sdk_sqs::Client, queue: &str) -> u64 {
     let counts = [
         QueueAttributeName::ApproximateNumberOfMessages,
         QueueAttributeName::ApproximateNumberOfMessagesNotVisible,

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 /// A message, for every kind of subscriber at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The subject of an e-mail: [up to 100 ASCII characters](https://docs.aws.amazon.com/sns/latest/api/API_Publish.html) that begin
-    /// with a letter or a digit.
+    /// The subject of an e-mail: [less than 100 ASCII characters](https://docs.aws.amazon.com/sns/latest/api/API_Publish.html) that
+    /// begin with a letter or a digit.
     pub subject: String,
     /// The text of an e-mail.
     pub text: String,
@@ -47,7 +47,7 @@ impl Message {
 
     pub(crate) fn new(draft: Draft<'_>, attributes: BTreeMap<&'static str, String>) -> Self {
         Self {
-            subject: findings::plain(&format!("cmkwatch {}", draft.headline), 100),
+            subject: findings::plain(&format!("cmkwatch {}", draft.headline), 99),
             text: plain(&draft),
             notification: Notification::new(draft),
             attributes,

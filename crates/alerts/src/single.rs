@@ -1,6 +1,12 @@
 //! A message about one finding.
 
-use crate::{Message, News, line::Line, link, notification::Draft};
+use crate::{
+    Message, News,
+    line::Line,
+    link,
+    notification::Draft,
+    text::{LONGEST_VALUE, readable},
+};
 use controls::Severity;
 use facts::Region;
 use findings::{About, Transition, plain};
@@ -12,7 +18,7 @@ const FACTS: usize = 5;
 /// Says what happened, where, by whom, and what to do.
 pub(crate) fn message(news: &News, home: &Region) -> Message {
     let (advice, statement) = advice(news);
-    let mut lines = vec![Line::of(plain(&news.title, 256))];
+    let mut lines = vec![Line::of(readable(&news.title, 256))];
     lines.extend(facts(news));
     lines.extend(bucket(news));
     lines.push(account(Line::about("Account"), news));
@@ -75,9 +81,10 @@ fn facts(news: &News) -> Vec<Line> {
         match news.transition {
             Transition::Unreadable => line.words(" was answered with ").value(fact.value.as_str()),
             Transition::Resolved => line.words(" is ").value(fact.value.as_str()),
-            _ => {
-                line.words(" is ").value(fact.value.as_str()).words(format!(", wanted is {}", plain(&fact.wanted, 256)))
-            }
+            _ => line
+                .words(" is ")
+                .value(fact.value.as_str())
+                .words(format!(", wanted is {}", readable(&fact.wanted, LONGEST_VALUE))),
         }
     };
     let mut lines: Vec<_> = news.evidence.iter().take(FACTS).map(said).collect();
@@ -247,6 +254,12 @@ mod tests {
     }
 
     #[test]
+    fn an_apostrophe_stays_one() {
+        let news = News { title: "a bucket's key".into(), ..example::news() };
+        assert!(notification(&news)["content"]["description"].as_str().unwrap().starts_with("a bucket's key\n"));
+    }
+
+    #[test]
     fn nothing_from_outside_is_markup_or_a_link() {
         let bad = "`<!channel> *x* <https://evil.example|y>";
         let mut news = example::news();
@@ -260,7 +273,7 @@ mod tests {
         let message = message(&news, &home());
         let content = serde_json::to_string(&message.notification).unwrap();
         assert!(!content.contains("<!") && !content.contains("<https://evil"), "{content}");
-        assert!(message.subject.is_ascii() && message.subject.len() <= 100);
+        assert!(message.subject.is_ascii() && message.subject.len() < 100);
     }
 
     #[test]

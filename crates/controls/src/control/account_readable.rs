@@ -17,8 +17,8 @@ pub(crate) const ACCOUNT_READABLE: Control = Control {
     why: "What cannot be read is not watched: a bucket there may drift, and nobody is told.",
     reference: "https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-settingup.html",
     requirements: &[],
-    remediation: "Deploy infra/member.yaml in the account, in its home region first; look for a service control policy that \
-                  refuses the role cmkwatch-member. Enable Security Hub CSPM in the account and region: until then the findings of \
+    remediation: "Deploy infra/member.yaml in the account and region, and in the home region, where its role is made; look for a \
+                  service control policy that refuses the role cmkwatch-member. Enable Security Hub CSPM in the account and region: until then the findings of \
                   its buckets stand in the Security Hub of the account in which cmkwatch runs.",
     statement: None,
     lets_off_log_buckets: false,

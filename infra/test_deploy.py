@@ -1,0 +1,80 @@
+"""What is refused before anything is built or made, and how it is said."""
+
+import unittest
+
+from infra import deploy
+
+BUS = "arn:aws:events:eu-west-1:111122223333:event-bus/cmkwatch"
+
+
+def hub(**asked):
+    usual = {"ARTIFACTS": "acme", "ORGANIZATION_ID": "o-exampleorg1", "TARGETS": "r-abcd", "REGION": "eu-west-1"}
+    return deploy.hub_parameters({**usual, "REGIONS": "eu-west-1,us-east-1", "ARCH": "arm64", **asked})
+
+
+def members(**asked):
+    usual = {"ORGANIZATION_ID": "o-exampleorg1", "BUS_ARN": BUS, "HOME_REGION": "eu-west-1"}
+    return deploy.member_parameters({**usual, "REGIONS": "us-east-1,eu-west-1", **asked})
+
+
+class Deploy(unittest.TestCase):
+    def test_what_is_right_is_passed_on_as_it_stands(self):
+        self.assertEqual(
+            hub(PARAMETERS="SweepSchedule='cron(0 3 * * ? *)' SlackWorkspaceId=T0 SlackChannelId=C0 TimeoutSeconds=90"),
+            {
+                "OrganizationId": "o-exampleorg1",
+                "Targets": "r-abcd",
+                "Regions": "eu-west-1,us-east-1",
+                "Architecture": "arm64",
+                "SweepSchedule": "cron(0 3 * * ? *)",
+                "SlackWorkspaceId": "T0",
+                "SlackChannelId": "C0",
+                "TimeoutSeconds": "90",
+            },
+        )
+        self.assertEqual(members()[1], ["eu-west-1", "us-east-1"])
+
+    def test_what_is_wrong_or_missing_in_the_hub_is_refused_in_words(self):
+        cases = [
+            ({"ARTIFACTS": ""}, "ARTIFACTS is missing"),
+            ({"ORGANIZATION_ID": ""}, "ORGANIZATION_ID is missing: The id of the AWS Organization"),
+            ({"ORGANIZATION_ID": "acme"}, "ORGANIZATION_ID is `acme`, wanted: an organization id"),
+            ({"TARGETS": ""}, "TARGETS is missing: the organizational units"),
+            ({"TARGETS": "r-abcd,111122223333"}, "TARGETS is `r-abcd,111122223333`, wanted: ids of"),
+            ({"TARGETS": "r-abcd,"}, "TARGETS is `r-abcd,`"),
+            ({"ARCH": "arm"}, "ARCH is `arm`, wanted: arm64 or x86_64"),
+            ({"REGIONS": "us-east-1"}, "must contain REGION, `eu-west-1`"),
+            ({"REGIONS": "eu-west-1, us-east-1"}, "wanted: region codes"),
+            ({"PARAMETERS": "SweepSchedule='rate(1 day)"}, "PARAMETERS is not understood: No closing quotation"),
+            ({"PARAMETERS": "Timeout=10"}, "infra/template.yaml has no parameter Timeout"),
+            ({"PARAMETERS": "TimeoutSeconds"}, "PARAMETERS holds `TimeoutSeconds`, but wanted is Name=value"),
+            ({"PARAMETERS": "TimeoutSeconds=901"}, "TimeoutSeconds is `901`, wanted: 5 to 900 seconds"),
+            ({"PARAMETERS": "TimeoutSeconds=ten"}, "TimeoutSeconds is `ten`"),
+            ({"PARAMETERS": "LogRetentionDays=2"}, "LogRetentionDays is `2`, wanted: 1, 7"),
+            ({"PARAMETERS": "SweepSchedule=daily"}, "SweepSchedule is `daily`, wanted: a schedule"),
+            ({"PARAMETERS": "Architecture=arm64"}, "Architecture is given by ARCH=, not in PARAMETERS"),
+            ({"PARAMETERS": "MemberTemplateUrl=https://x"}, "MemberTemplateUrl is not to be given"),
+            ({"PARAMETERS": "SlackWorkspaceId=T0"}, "SlackWorkspaceId and SlackChannelId are given both, or neither"),
+            ({"PARAMETERS": "TimeoutSeconds=400"}, "RetryAfterSeconds is 360, but must not be less than Timeout"),
+            ({"PARAMETERS": "SweepRetryAfterSeconds=60"}, "must not be less than SweepTimeoutSeconds, 900"),
+        ]
+        for asked, words in cases:
+            with self.subTest(asked), self.assertRaises(deploy.Refused) as refused:
+                hub(**asked)
+            self.assertIn(words, str(refused.exception))
+
+    def test_what_is_wrong_or_missing_in_the_management_account_is_refused_in_words(self):
+        cases = [
+            ({"BUS_ARN": ""}, "BUS_ARN is missing: The event bus of the hub account"),
+            ({"BUS_ARN": "cmkwatch"}, "BUS_ARN is `cmkwatch`, wanted: the ARN of the event bus"),
+            ({"HOME_REGION": "us-east-1"}, "HOME_REGION is `us-east-1`, but the bus of BUS_ARN is in `eu-west-1`"),
+            ({"REGIONS": "us-east-1"}, "must contain HOME_REGION, `eu-west-1`"),
+        ]
+        for asked, words in cases:
+            with self.subTest(asked), self.assertRaises(deploy.Refused) as refused:
+                members(**asked)
+            self.assertIn(words, str(refused.exception))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,158 @@
+//! Accounts that cannot be read, that have Security Hub off, or that throttle: told, and no hindrance to the others.
+
+use crate::{expected_of_new, metric, organization, said, settled, switch_events, told};
+use cmkwatch_tests::{Fault, Place, progress, sandbox, state, verdict};
+use std::{collections::BTreeMap, time::Duration};
+
+/// What is said of an account in a region, in the hub.
+async fn account_readable(account: &str, region: &str) -> Option<String> {
+    let id = format!("cmkwatch/aws/{account}/{region}/account-readable");
+    let found = sandbox().hub().await.own_findings().await;
+    found.iter().find(|finding| finding.id.as_ref() == Some(&id)).and_then(progress)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_without_the_role_is_told_and_the_others_are_complete() {
+    let _one = organization().await;
+    switch_events(false).await;
+    let places = sandbox().all_places().await;
+    let (closed, open) = (&places[4], &places[0]);
+    let buckets = [closed.bucket_name("closed"), open.bucket_name("open")];
+    closed.create_bucket(&buckets[0], None).await;
+    open.create_bucket(&buckets[1], None).await;
+    let hub = sandbox().hub_account.as_str();
+    let role = ["--role-name", "cmkwatch-member"];
+    let trust = trust_of(closed);
+    let nobody = trust.replace(&format!("{hub}:role/cmkwatch"), &format!("{hub}:role/nobody"));
+    assert_ne!(trust, nobody);
+    closed.aws("iam", &[&["update-assume-role-policy"][..], &role, &["--policy-document", &nobody]].concat());
+    // Credentials that are still good would do.
+    restart_functions().await;
+
+    sandbox().sweep(&[]).await;
+    assert_eq!(account_readable(&closed.account, "us-east-1").await.as_deref(), Some("FAILED NEW"));
+    assert!(said(closed, &buckets[0], verdict).await.is_empty());
+    assert_eq!(account_readable(&open.account, "us-east-1").await.as_deref(), Some("PASSED RESOLVED"));
+    assert_eq!(said(open, &buckets[1], verdict).await.len(), 3);
+    assert!(metric("AccountsUnreadable") >= 1.0);
+
+    closed.aws("iam", &[&["update-assume-role-policy"][..], &role, &["--policy-document", &trust]].concat());
+    sandbox().sweep(&[]).await;
+    assert_eq!(account_readable(&closed.account, "us-east-1").await.as_deref(), Some("PASSED RESOLVED"));
+    assert_eq!(said(closed, &buckets[0], verdict).await.len(), 3);
+    switch_events(true).await;
+}
+
+fn trust_of(place: &Place) -> String {
+    let told = place.aws("iam", &["get-role", "--role-name", "cmkwatch-member", "--output", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    told["Role"]["AssumeRolePolicyDocument"].to_string()
+}
+
+/// Ends the processes of the functions, and with them the credentials that they have.
+async fn restart_functions() {
+    sandbox().wait_until_idle(Duration::from_secs(60)).await;
+    sandbox().restart(&["cmkwatch-sweep-account", "cmkwatch-on-change"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn findings_stand_in_the_hub_while_security_hub_is_off_and_move_when_it_is_on() {
+    let _one = organization().await;
+    let place = &sandbox().all_places().await[5];
+    place.aws("securityhub", &["disable-security-hub"]);
+    let bucket = place.bucket_name("hub-is-off");
+    place.create_bucket(&bucket, None).await;
+    settled().await;
+    let hub = sandbox().hub().await;
+    let held = || async {
+        let found = hub.own_findings().await.into_iter();
+        let about = found.filter(|finding| finding.id.as_ref().is_some_and(|id| id.contains(&bucket)));
+        about.map(|finding| (finding.generator_id.clone().unwrap(), finding)).collect::<BTreeMap<_, _>>()
+    };
+    let found = held().await;
+    assert_eq!(found.len(), 3, "{found:?}");
+    let opened = &found["cmkwatch/encrypted-with-cmk"];
+    assert_eq!((progress(opened).as_deref(), opened.aws_account_id.as_ref()), (Some("FAILED NEW"), Some(&hub.account)));
+    let fields = opened.product_fields.as_ref().unwrap();
+    assert_eq!((&fields["cmkwatch/owner-account"], &fields["cmkwatch/owner-region"]), (&place.account, &place.region));
+    assert_eq!(account_readable(&place.account, &place.region).await.as_deref(), Some("FAILED NEW"));
+    sandbox().sweep(&[&place.account]).await;
+    let imports = told();
+    sandbox().sweep(&[&place.account]).await;
+    assert_eq!(told(), imports, "a second sweep told something");
+
+    place.aws("securityhub", &["enable-security-hub"]);
+    sandbox().sweep(&[&place.account]).await;
+    let own = place.findings(&bucket).await;
+    assert_eq!(said(place, &bucket, progress).await["encrypted-with-cmk"], "FAILED NEW");
+    let moved = &own["encrypted-with-cmk"];
+    assert_eq!(moved.first_observed_at, opened.first_observed_at);
+    assert_eq!(moved.product_fields.as_ref().unwrap()["cmkwatch/transition"], "unchanged");
+    assert!(held().await.values().all(|finding| state(finding).as_deref() == Some("ARCHIVED")));
+    assert_eq!(account_readable(&place.account, &place.region).await.as_deref(), Some("PASSED RESOLVED"));
+    let imports = told();
+    sandbox().sweep(&[&place.account]).await;
+    assert_eq!(told(), imports, "a second sweep told something");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_throttled_account_holds_up_no_other_and_is_done_in_the_end() {
+    let _one = organization().await;
+    switch_events(false).await;
+    let places = sandbox().all_places().await;
+    let (slow, quick) = (&places[2], &places[0]);
+    let buckets = [slow.bucket_name("slow"), quick.bucket_name("quick")];
+    slow.create_bucket(&buckets[0], None).await;
+    quick.create_bucket(&buckets[1], None).await;
+    let fault = |action, code, times| Fault {
+        account: slow.account.clone(),
+        region: slow.region.clone(),
+        action,
+        code,
+        status: 400,
+        times,
+    };
+    // Tags that cannot be read in bulk are read one by one.
+    sandbox().fail(&[
+        fault("securityhub:GetFindings", "ThrottlingException", 3),
+        fault("s3:GetEncryptionConfiguration", "SlowDown", 3),
+        fault("tag:GetResources", "AccessDeniedException", -1),
+    ]);
+    sandbox().begin_sweep(&[&slow.account, &quick.account]).await;
+    quick.wait_for(&buckets[1], verdict, &expected_of_new()).await;
+    sandbox().wait_until_idle(Duration::from_secs(120)).await;
+    sandbox().fail(&[]);
+    assert_eq!(said(slow, &buckets[0], verdict).await, expected_of_new());
+    assert!(metric("Throttles") >= 3.0 && metric("ApiCalls") > 10.0 && metric("BucketsJudged") >= 2.0);
+    switch_events(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_class_that_cannot_be_read_in_any_way_is_a_warning() {
+    let _one = organization().await;
+    let place = &sandbox().all_places().await[3];
+    let bucket = place.bucket_name("no-tags");
+    let refuse = |action, times| Fault {
+        account: place.account.clone(),
+        region: place.region.clone(),
+        action,
+        code: "AccessDenied",
+        status: 403,
+        times,
+    };
+    sandbox().fail(&[refuse("s3:GetBucketTagging", -1), refuse("tag:GetResources", -1)]);
+    place.create_bucket(&bucket, Some("public")).await;
+    let warnings = [
+        ("encrypted-with-kms", "WARNING MEDIUM"),
+        ("encrypted-with-cmk", "WARNING HIGH"),
+        ("ssec-blocked", "WARNING LOW"),
+        ("tls-only", "WARNING MEDIUM"),
+    ];
+    let warnings = warnings.map(|(slug, said)| (slug.to_owned(), said.to_owned())).into();
+    place.wait_for(&bucket, verdict, &warnings).await;
+    // Where one of the two is allowed, the class is known: this one requires nothing.
+    sandbox().fail(&[refuse("s3:GetBucketTagging", -1)]);
+    place.tag(&bucket, "public").await;
+    place.wait_for(&bucket, verdict, &BTreeMap::new()).await;
+    sandbox().fail(&[]);
+}

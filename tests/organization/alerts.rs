@@ -1,0 +1,160 @@
+//! What people are told: that something drifted and that it is over, once, and nothing else.
+
+use crate::{organization, said, settled, switch_events};
+use aws_sdk_securityhub::types::{
+    AwsSecurityFindingIdentifier, NoteUpdate, SeverityLabel, SeverityUpdate, WorkflowStatus, WorkflowUpdate,
+};
+use cmkwatch_tests::{Alerts, Fault, KeySetup, Place, progress, sandbox};
+use futures_util::{StreamExt, stream};
+use serde_json::Value;
+use std::time::Duration;
+
+/// `opened encrypted-with-cmk`
+fn news(notification: &Value) -> String {
+    let context = &notification["metadata"]["additionalContext"];
+    format!(
+        "{} {}",
+        context["transition"].as_str().unwrap_or("digest"),
+        context["control"].as_str().unwrap_or_default()
+    )
+}
+
+/// What the subscriber was told since it was asked last, once all is done but for `bad` messages that never are.
+async fn told(alerts: &Alerts, bad: u64) -> Vec<Value> {
+    settled().await;
+    alerts.wait_until_told(bad).await;
+    alerts.take().await
+}
+
+/// The same, each message in two words, in the order of the alphabet.
+async fn words(alerts: &Alerts, bad: u64) -> Vec<String> {
+    let mut words: Vec<_> = told(alerts, bad).await.iter().map(news).collect();
+    words.sort();
+    words
+}
+
+/// A bucket that is encrypted as its class requires, before anybody looks at it.
+async fn rolled_out(place: &Place) -> (String, String) {
+    let bucket = place.bucket_name("told-of");
+    let key = place.create_key(&KeySetup::default(), &bucket).await;
+    place.create_bucket(&bucket, None).await;
+    place.encrypt(&bucket, "aws:kms", Some(&key.arn)).await;
+    (bucket, key.arn)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drift_is_told_and_that_it_is_over_and_nothing_in_between() {
+    let _one = organization().await;
+    let (alerts, place) = (Alerts::new().await, &sandbox().all_places().await[1]);
+    told(&alerts, 0).await;
+    // It fails alone, while the story goes on, and lies with the dead letters when it has ended.
+    alerts.send("no event of Security Hub").await;
+
+    let (bucket, key) = rolled_out(place).await;
+    assert_eq!(words(&alerts, 1).await, Vec::<String>::new(), "a rollout within the settle delay");
+    assert_eq!(said(place, &bucket, progress).await["encrypted-with-cmk"], "PASSED RESOLVED");
+
+    place.encrypt(&bucket, "AES256", None).await;
+    let opened = told(&alerts, 1).await;
+    let mut controls: Vec<_> = opened.iter().map(news).collect();
+    controls.sort();
+    assert_eq!(controls, ["opened encrypted-with-cmk", "opened encrypted-with-kms"]);
+    let thread = format!("cmkwatch/aws/{}/{}/{bucket}", place.account, place.region);
+    for notification in &opened {
+        let description = notification["content"]["description"].as_str().unwrap();
+        for words in [&bucket, &place.account, &place.region, "PutBucketEncryption", "confidential", "https://"] {
+            assert!(description.contains(words), "{words}: {description}");
+        }
+        assert!(description.contains(&format!("arn:aws:iam::{}:root", place.account)), "{description}");
+        assert!(!notification["content"]["nextSteps"].as_array().unwrap().is_empty());
+        assert_eq!(notification["metadata"]["threadId"].as_str(), Some(thread.as_str()));
+    }
+
+    edit(place, &bucket).await;
+    assert_eq!(words(&alerts, 1).await, Vec::<String>::new(), "an analyst's edits");
+    sandbox().sweep(&[&place.account]).await;
+    assert_eq!(words(&alerts, 1).await, Vec::<String>::new(), "a sweep that finds what is known");
+
+    place.encrypt(&bucket, "aws:kms", Some(&key)).await;
+    let resolved = told(&alerts, 1).await;
+    let mut controls: Vec<_> = resolved.iter().map(news).collect();
+    controls.sort();
+    assert_eq!(controls, ["resolved encrypted-with-cmk", "resolved encrypted-with-kms"]);
+    assert!(resolved.iter().all(|notification| notification["metadata"]["threadId"].as_str() == Some(thread.as_str())));
+
+    a_failed_message_comes_again(&alerts, place, &bucket).await;
+    alerts.wait_for_dead_letter("no event of Security Hub").await;
+}
+
+/// A note on one finding; another severity and NOTIFIED on the other.
+async fn edit(place: &Place, bucket: &str) {
+    let security_hub = sandbox().hub().await.security_hub();
+    let findings = place.findings(bucket).await;
+    let of = |control: &str| {
+        let finding = &findings[control];
+        let identifier = AwsSecurityFindingIdentifier::builder().id(finding.id.clone().unwrap());
+        identifier.product_arn(finding.product_arn.clone().unwrap()).build()
+    };
+    let note = NoteUpdate::builder().text("we know").updated_by("jane").build();
+    security_hub.batch_update_findings().finding_identifiers(of("encrypted-with-cmk")).note(note).send().await.unwrap();
+    let severity = SeverityUpdate::builder().label(SeverityLabel::Critical).build();
+    let request = security_hub.batch_update_findings().finding_identifiers(of("encrypted-with-kms"));
+    request.severity(severity).send().await.unwrap();
+    let workflow = WorkflowUpdate::builder().status(WorkflowStatus::Notified).build();
+    let request = security_hub.batch_update_findings().finding_identifiers(of("encrypted-with-kms"));
+    request.workflow(workflow).send().await.unwrap();
+}
+
+/// What the topic does not take is told later.
+async fn a_failed_message_comes_again(alerts: &Alerts, place: &Place, bucket: &str) {
+    let hub = sandbox().hub().await;
+    // Each attempt of one run of the function.
+    sandbox().fail(&[Fault {
+        account: hub.account.clone(),
+        region: hub.region.clone(),
+        action: "sns:Publish",
+        code: "InternalError",
+        status: 500,
+        times: 10,
+    }]);
+    place.encrypt(bucket, "AES256", None).await;
+    assert_eq!(words(alerts, 1).await, ["opened encrypted-with-cmk", "opened encrypted-with-kms"]);
+    sandbox().fail(&[]);
+    place.s3().delete_bucket().bucket(bucket).send().await.unwrap();
+    assert_eq!(words(alerts, 1).await, Vec::<String>::new(), "a bucket that is gone");
+}
+
+/// How many buckets drift at once.
+const MANY: usize = 100;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_drifts_in_one_sweep_are_a_few_digests() {
+    let _one = organization().await;
+    let (alerts, place) = (Alerts::new().await, &sandbox().all_places().await[0]);
+    told(&alerts, 0).await;
+    switch_events(false).await;
+    let buckets: Vec<_> = (0..MANY).map(|_| place.bucket_name("one-of-many")).collect();
+    let made = stream::iter(&buckets).map(|bucket| place.create_bucket(bucket, None));
+    made.buffer_unordered(crate::AT_ONCE).collect::<()>().await;
+    sandbox().sweep(&[&place.account]).await;
+
+    // Each fails both controls.
+    let notifications = told(&alerts, 0).await;
+    let findings = |notification: &Value| {
+        let told = notification["metadata"]["additionalContext"]["findings"].as_str();
+        told.map_or(1, |findings| findings.parse::<usize>().unwrap())
+    };
+    assert_eq!(notifications.iter().map(findings).sum::<usize>(), 2 * MANY);
+    let digests = notifications.iter().filter(|notification| findings(notification) > 1).count();
+    assert!(digests >= 1 && notifications.len() <= 20, "{} messages, {digests} digests", notifications.len());
+
+    sandbox().sweep(&[&place.account]).await;
+    assert_eq!(words(&alerts, 0).await, Vec::<String>::new(), "the sweep again");
+    for bucket in &buckets {
+        place.s3().delete_bucket().bucket(bucket).send().await.unwrap();
+    }
+    sandbox().sweep(&[&place.account]).await;
+    assert_eq!(words(&alerts, 0).await, Vec::<String>::new(), "buckets that are gone");
+    switch_events(true).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+}

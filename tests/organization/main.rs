@@ -1,0 +1,82 @@
+//! The whole organization in a local AWS: the sweep, events of keys, accounts that cannot be read, and what people are told. One
+//! thing after another, since each test has the organization for itself.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may stop at the first thing that is not as expected"
+)]
+
+mod accounts;
+mod alerts;
+mod keys;
+mod sweep;
+
+use aws_sdk_securityhub::types::AwsSecurityFinding;
+use cmkwatch_tests::{Place, root, sandbox};
+use std::{collections::BTreeMap, fs, time::Duration};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// How many buckets are played with at once.
+pub(crate) const AT_ONCE: usize = 8;
+
+/// What a metric that the functions wrote comes to.
+pub(crate) fn metric(name: &str) -> f64 {
+    let log = fs::read_to_string(root().join("target/local-aws-tests/server.log")).unwrap();
+    let lines = log.lines().filter(|line| line.starts_with("{\"_aws\""));
+    let documents = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    documents.filter_map(|document| document[name].as_f64().or(document[name]["Sum"].as_f64())).sum()
+}
+
+/// The organization is one, and so is the test that has it. What is made in it is there for the next.
+pub(crate) async fn organization() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::const_new(());
+    ONE.lock().await
+}
+
+/// Findings of a bucket by control, each said by a function; those about which it says nothing left out.
+pub(crate) async fn said(
+    place: &Place,
+    bucket: &str,
+    say: fn(&AwsSecurityFinding) -> Option<String>,
+) -> BTreeMap<String, String> {
+    let findings = place.findings(bucket).await;
+    findings.into_iter().filter_map(|(slug, finding)| Some((slug, say(&finding)?))).collect()
+}
+
+/// Whether members send their events to the hub.
+pub(crate) async fn switch_events(on: bool) {
+    for place in sandbox().all_places().await {
+        for rule in ["cmkwatch-buckets", "cmkwatch-keys"] {
+            place.aws("events", &[if on { "enable-rule" } else { "disable-rule" }, "--name", rule]);
+        }
+    }
+}
+
+/// How many calls of an action were made in all places.
+pub(crate) fn count(action: &str) -> u64 {
+    let calls = sandbox().all_calls();
+    calls.iter().filter(|(call, _)| call.ends_with(&format!("/{action}"))).map(|(_, count)| count).sum()
+}
+
+/// How often findings were told.
+pub(crate) fn told() -> u64 {
+    count("securityhub:BatchImportFindings") + count("securityhub:BatchUpdateFindings")
+}
+
+/// Waits until on-change is done, too, and nothing more comes of it.
+pub(crate) async fn settled() {
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    sandbox().wait_until_idle(Duration::from_secs(60)).await;
+}
+
+/// What is found of a bucket that is left as S3 makes it.
+pub(crate) fn expected_of_new() -> BTreeMap<String, String> {
+    let said = [
+        ("encrypted-with-kms", "FAILED MEDIUM"),
+        ("encrypted-with-cmk", "FAILED HIGH"),
+        ("ssec-blocked", "PASSED INFORMATIONAL"),
+    ];
+    said.map(|(slug, said)| (slug.to_owned(), said.to_owned())).into()
+}

@@ -1,0 +1,205 @@
+//! The sweep: what events missed it finds, once, and however often it is killed.
+
+use crate::{AT_ONCE, organization, said, switch_events, told};
+use cmkwatch_tests::{KeySetup, Place, Scenario, Worker, progress, sandbox, scenarios, state, verdict};
+use futures_util::{StreamExt, stream};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+    time::Duration,
+};
+
+/// Every finding of the organization, by place and id, as far as it is the same whenever it was made.
+async fn everything() -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    let mut places = sandbox().all_places().await;
+    places.push(sandbox().hub().await);
+    for place in places {
+        for finding in place.own_findings().await {
+            let fields = finding.product_fields.unwrap_or_default();
+            let said = format!(
+                "{:?} {:?} {:?} {:?} {:?}",
+                finding.record_state,
+                finding.compliance,
+                finding.workflow,
+                finding.resources,
+                fields.get("cmkwatch/digest")
+            );
+            all.insert(format!("{}/{} {}", place.account, place.region, finding.id.unwrap()), said);
+        }
+    }
+    all
+}
+
+fn all(slugs: &[&str], said: &str) -> BTreeMap<String, String> {
+    slugs.iter().map(|slug| ((*slug).to_owned(), said.to_owned())).collect()
+}
+
+/// A bucket of a scenario.
+#[derive(Clone)]
+struct Played {
+    scenario: Scenario,
+    place: Place,
+    bucket: String,
+}
+
+/// Every scenario in every member and region: more than 300 buckets.
+async fn play_everywhere() -> Vec<Played> {
+    let places = sandbox().all_places().await;
+    let plays = scenarios().into_iter().flat_map(|scenario| places.iter().map(move |place| (scenario.clone(), place)));
+    let played = stream::iter(plays).map(|(scenario, place)| async move {
+        let bucket = place.set_up(&scenario).await;
+        Played { scenario, place: place.clone(), bucket }
+    });
+    played.buffer_unordered(AT_ONCE).collect().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_events_missed_the_sweep_finds_and_ends_the_same_however_often_it_is_killed() {
+    let _one = organization().await;
+    switch_events(false).await;
+    let played = play_everywhere().await;
+    assert!(played.len() >= 300, "{}", played.len());
+
+    sandbox().sweep(&[]).await;
+    for Played { scenario, place, bucket } in &played {
+        assert_eq!(said(place, bucket, verdict).await, scenario.expect, "{bucket} in {place}");
+    }
+    let (before, imports) = (everything().await, told());
+    sandbox().sweep(&[]).await;
+    assert_eq!(told(), imports, "a second sweep told something");
+
+    let drifted = drift(&played).await;
+    sandbox().sweep(&[]).await;
+    drifted.check(&before).await;
+    let undisturbed = everything().await;
+
+    let mut killed = 0;
+    for round in 0..2 {
+        forget_findings().await;
+        killed += kill_while_sweeping(round).await;
+        let disturbed = everything().await;
+        for (id, finding) in undisturbed.iter().filter(|(_, finding)| finding.contains("Active")) {
+            assert_eq!(disturbed.get(id), Some(finding), "{id}");
+        }
+        let gone: Vec<_> = disturbed.keys().filter(|id| !undisturbed.contains_key(*id)).collect();
+        assert!(gone.is_empty(), "{gone:?}");
+    }
+    assert!(killed >= 20, "{killed}");
+    let imports = told();
+    sandbox().sweep(&[]).await;
+    assert_eq!(told(), imports, "the sweep that was killed had left something to tell");
+    switch_events(true).await;
+}
+
+/// What was done while nobody was told.
+struct Drifted {
+    deleted: Vec<Played>,
+    fixed: Vec<Played>,
+    worse: Vec<Played>,
+    tagged: Vec<Played>,
+}
+
+/// In each place a bucket of each kind: deleted, fixed, made worse, and put into another class.
+async fn drift(played: &[Played]) -> Drifted {
+    let of = |name: &str| played.iter().filter(|played| played.scenario.name == name).cloned().collect::<Vec<_>>();
+    let drifted = Drifted {
+        deleted: of("encrypted-with-cmk-passes-arn"),
+        fixed: of("encrypted-with-kms-fails-as-s3-makes-it"),
+        worse: of("encrypted-with-cmk-passes-id"),
+        tagged: of("encrypted-with-kms-fails-sse-s3"),
+    };
+    for Played { place, bucket, .. } in &drifted.deleted {
+        place.s3().delete_bucket().bucket(bucket).send().await.unwrap();
+    }
+    for Played { place, bucket, .. } in &drifted.fixed {
+        let key = place.create_key(&KeySetup::default(), &format!("{bucket}-fix")).await;
+        place.encrypt(bucket, "aws:kms", Some(&key.arn)).await;
+    }
+    for Played { place, bucket, .. } in &drifted.worse {
+        place.encrypt(bucket, "AES256", None).await;
+    }
+    for Played { place, bucket, .. } in &drifted.tagged {
+        place.tag(bucket, "internal").await;
+    }
+    drifted
+}
+
+impl Drifted {
+    /// Each shows, and nothing else has changed since.
+    async fn check(&self, before: &BTreeMap<String, String>) {
+        assert_eq!([&self.deleted, &self.fixed, &self.worse, &self.tagged].map(Vec::len), [6; 4]);
+        for Played { place, bucket, .. } in &self.deleted {
+            let archived = said(place, bucket, state).await;
+            assert!(
+                !archived.is_empty() && archived.values().all(|state| state == "ARCHIVED"),
+                "{bucket} {archived:?}"
+            );
+        }
+        for Played { place, bucket, .. } in &self.fixed {
+            let progress = said(place, bucket, progress).await;
+            assert!(
+                progress.len() == 8 && progress.values().all(|said| said == "PASSED RESOLVED"),
+                "{bucket} {progress:?}"
+            );
+        }
+        for Played { place, bucket, .. } in &self.worse {
+            assert_eq!(said(place, bucket, progress).await["encrypted-with-cmk"], "FAILED NEW", "{bucket}");
+        }
+        for Played { place, bucket, .. } in &self.tagged {
+            assert_eq!(said(place, bucket, verdict).await, all(&["encrypted-with-kms"], "FAILED MEDIUM"), "{bucket}");
+        }
+        let touched = [&self.deleted, &self.fixed, &self.worse, &self.tagged];
+        let touched: BTreeSet<_> = touched.into_iter().flatten().map(|played| played.bucket.as_str()).collect();
+        for (id, finding) in everything().await {
+            let bucket = id.split('/').nth(5).unwrap_or_default();
+            if !touched.contains(bucket) {
+                assert_eq!(before.get(&id), Some(&finding), "{id}");
+            }
+        }
+    }
+}
+
+/// Security Hub off and on again, which takes all findings along.
+async fn forget_findings() {
+    let mut places = sandbox().all_places().await;
+    places.push(sandbox().hub().await);
+    for place in places {
+        place.aws("securityhub", &["disable-security-hub"]);
+        place.aws("securityhub", &["enable-security-hub"]);
+    }
+}
+
+/// Sweeps, and kills the processes that do, all at once and at moments that differ from round to round; how many. A message
+/// comes five times before it is a dead letter: killed four times, it is done the fifth.
+async fn kill_while_sweeping(round: u64) -> usize {
+    sandbox().begin_sweep(&[]).await;
+    let mut killed = BTreeSet::new();
+    for moment in 0..4 {
+        until_busy(&killed).await;
+        tokio::time::sleep(Duration::from_millis(200 + (round * 1103 + moment * 577) % 2300)).await;
+        for worker in busy(&killed) {
+            let kill = Command::new("kill").args(["-KILL", &worker.pid.to_string()]).status().unwrap();
+            assert!(kill.success());
+            killed.insert(worker.pid);
+        }
+    }
+    sandbox().wait_until_idle(Duration::from_secs(180)).await;
+    killed.len()
+}
+
+fn busy(killed: &BTreeSet<u32>) -> Vec<Worker> {
+    let all = sandbox().workers("cmkwatch-sweep-account").into_iter();
+    all.filter(|worker| worker.busy && !killed.contains(&worker.pid)).collect()
+}
+
+/// Waits until every member is being swept.
+async fn until_busy(killed: &BTreeSet<u32>) {
+    for _ in 0..600 {
+        if busy(killed).len() >= sandbox().member_accounts.len() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the accounts were not swept again within 30 s");
+}
