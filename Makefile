@@ -23,7 +23,7 @@ export PYTHONPATH := $(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test check unit-test end-to-end-test functions scale bench fuzz deploy deploy-management \
+.PHONY: help demo sandbox test check unit-test end-to-end-test least-privilege-test functions scale bench fuzz deploy deploy-management \
 	undeploy undeploy-management clean
 
 help: ## List the commands.
@@ -35,7 +35,7 @@ demo: functions ## Play the story of a bucket that drifts, in a local AWS.
 sandbox: functions ## Run the local AWS with cmkwatch in it until Ctrl-C; target/sandbox.json says what is where.
 	@exec $(PYTHON) -m sandbox
 
-test: check unit-test end-to-end-test ## Run every check and every test.
+test: check unit-test end-to-end-test least-privilege-test ## Run every check and every test.
 
 check: $(INSTALLED) $(CHECKOV_INSTALLED) ## Check formatting, lints, docs and templates.
 	cargo fmt --all --check
@@ -56,6 +56,10 @@ unit-test: $(INSTALLED) ## Run the tests of crates, functions, structure and the
 end-to-end-test: functions ## Run the functions in the local AWS.
 	cargo test --locked --package cmkwatch-tests --test end_to_end
 	cargo test --locked --package cmkwatch-tests --test organization -- --test-threads=1
+
+least-privilege-test: functions ## Take each permission away, one by one: something must not work any more.
+	SANDBOX_ARGUMENTS="--settle-delay 0" \
+	  cargo test --locked --package cmkwatch-tests --test least_privilege -- --test-threads=1
 
 functions: $(INSTALLED)  ## Build the functions for the local AWS.
 	@echo "building the functions; the first time the AWS SDK takes some minutes"

@@ -1,0 +1,153 @@
+//! What the role of each function is needed for, and that of the schedule.
+
+use cmkwatch_tests::{Alerts, Fault, KeySetup, MadeKey, Place, progress, sandbox};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, SystemTime},
+};
+
+/// True where a function has written that much into its log since some moment.
+fn has_logged(hub: &Place, function: &str, since: SystemTime, words: &str) -> bool {
+    let since = since.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis().to_string();
+    let group = format!("/aws/lambda/{function}");
+    let arguments = ["filter-log-events", "--log-group-name", &group, "--start-time", &since, "--output", "json"];
+    hub.aws("logs", &arguments).contains(words)
+}
+
+/// A change of a bucket, and one of the key of another.
+pub(crate) struct OnChange {
+    place: Place,
+    key: MadeKey,
+    user: String,
+    fresh: String,
+}
+
+impl OnChange {
+    pub(crate) async fn new(place: &Place) -> Self {
+        let [user, fresh] = ["user", "fresh"].map(|what| place.bucket_name(what));
+        let key = place.create_key(&KeySetup::default(), &user).await;
+        place.create_bucket(&user, None).await;
+        place.encrypt(&user, "aws:kms", Some(&key.arn)).await;
+        Self { place: place.clone(), key, user, fresh }
+    }
+
+    pub(crate) async fn change(&self) {
+        self.place.create_bucket(&self.fresh, None).await;
+        self.place.aws("kms", &["disable-key", "--key-id", &self.key.id]);
+    }
+
+    /// Both are told, and the function said so.
+    pub(crate) async fn is_done(&self, since: SystemTime) -> bool {
+        let user = self.place.findings(&self.user).await.remove("key-usable");
+        user.as_ref().and_then(progress).as_deref() == Some("FAILED NEW")
+            && self.place.findings(&self.fresh).await.len() == 3
+            && has_logged(&sandbox().hub().await, "cmkwatch-on-change", since, "judged")
+    }
+}
+
+/// A sweep that finds what no event told of, and is put off once; or one that leaves a bucket which fails to on-change.
+pub(crate) struct SweepAccount {
+    place: Place,
+    missed: String,
+    fails: bool,
+}
+
+impl SweepAccount {
+    pub(crate) fn new(place: &Place, fails: bool) -> Self {
+        Self { place: place.clone(), missed: place.bucket_name("missed"), fails }
+    }
+
+    pub(crate) async fn change(&self) {
+        self.place.create_bucket(&self.missed, None).await;
+        let (action, code, times) = match self.fails {
+            true => ("s3:GetEncryptionConfiguration", "InvalidRequest", -1),
+            false => ("securityhub:GetFindings", "InvalidInputException", 1),
+        };
+        let (account, region) = (self.place.account.clone(), self.place.region.clone());
+        sandbox().fail(&[Fault { account, region, action, code, status: 400, times }]);
+        sandbox().begin_sweep(&[&self.place.account]).await;
+    }
+
+    pub(crate) async fn is_done(&self, since: SystemTime) -> bool {
+        if self.fails {
+            return sandbox().waiting(&sandbox().sweep_queue_url).await == 0
+                && sandbox().waiting(&sandbox().changes_queue_url).await > 0;
+        }
+        self.place.findings(&self.missed).await.len() == 3
+            && has_logged(&sandbox().hub().await, "cmkwatch-sweep-account", since, "requestId")
+    }
+}
+
+/// A finding that people are told of.
+pub(crate) struct Alert {
+    alerts: Alerts,
+    bucket: String,
+    /// The subscriber is told once.
+    told: AtomicBool,
+}
+
+impl Alert {
+    pub(crate) async fn new(place: &Place) -> Self {
+        Self { alerts: Alerts::new().await, bucket: place.bucket_name("told"), told: AtomicBool::new(false) }
+    }
+
+    pub(crate) async fn change(&self) {
+        let id = format!("cmkwatch/aws/{}/us-east-1/{}/tls-only", sandbox().hub_account, self.bucket);
+        let finding = json!({
+            "Id": id, "Title": "t", "AwsAccountId": sandbox().hub_account,
+            "UpdatedAt": "2026-11-25T04:00:00Z", "Severity": {"Label": "CRITICAL"}, "Workflow": {"Status": "NEW"},
+            "ProductFields": {"cmkwatch/transition": "opened"},
+        });
+        let event = json!({"time": "2026-11-25T04:00:01Z", "detail": {"findings": [finding]}});
+        self.alerts.send(&event.to_string()).await;
+    }
+
+    pub(crate) async fn is_done(&self, since: SystemTime) -> bool {
+        // Others may be told of at the same time; as the worst, it is named in a digest, too.
+        let is_it = |told: &Value| told["content"].to_string().contains(&self.bucket);
+        if self.alerts.take().await.iter().any(is_it) {
+            self.told.store(true, Ordering::Relaxed);
+        }
+        self.told.load(Ordering::Relaxed) && has_logged(&sandbox().hub().await, "cmkwatch-alert", since, "told")
+    }
+}
+
+/// A sweep of the organization, by hand, and one that fails.
+pub(crate) async fn plan(hub: &Place, since: SystemTime) -> Result<(), String> {
+    let answer = std::env::temp_dir().join(format!("cmkwatch-plan-{}.json", std::process::id()));
+    let function = sandbox().sweep_planner_function.as_str();
+    let path = answer.to_str().unwrap();
+    hub.aws("lambda", &["invoke", "--function-name", function, "--payload", "{}", path]);
+    let told: Value = serde_json::from_str(&fs::read_to_string(&answer).unwrap()).unwrap();
+    if told.get("accounts").and_then(Value::as_u64) < Some(4) {
+        return Err(format!("no sweep was begun: {told}"));
+    }
+    if !has_logged(hub, function, since, "sweep begun") {
+        return Err("nothing was logged".into());
+    }
+    if has_logged(hub, function, since, "not known whether the sweep before has finished") {
+        return Err("it is not known whether the sweep before has finished".into());
+    }
+    let fails =
+        ["invoke", "--function-name", function, "--invocation-type", "Event", "--payload", r#"{"accounts":["x"]}"#];
+    hub.aws("lambda", &[&fails[..], &[path]].concat());
+    dead_letter(Duration::from_secs(8)).await
+}
+
+/// The schedule's moment.
+pub(crate) async fn fire() -> Result<(), String> {
+    if sandbox().fire("cmkwatch-sweep") { Ok(()) } else { Err("the schedule did not begin a sweep".into()) }
+}
+
+/// The sweep that did not begin; it is taken away.
+pub(crate) async fn dead_letter(patience: Duration) -> Result<(), String> {
+    let sqs = sandbox().sqs().await;
+    let queue = sqs.get_queue_url().queue_name("cmkwatch-sweep-planner-dead").send().await.unwrap().queue_url.unwrap();
+    let seconds = i32::try_from(patience.as_secs()).unwrap();
+    let received = sqs.receive_message().queue_url(&queue).wait_time_seconds(seconds).send().await.unwrap();
+    let message = received.messages.unwrap_or_default().into_iter().next().ok_or("no dead letter")?;
+    sqs.delete_message().queue_url(&queue).receipt_handle(message.receipt_handle.unwrap()).send().await.unwrap();
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! Least privilege, proven: of all that the roles are granted each is taken away once, and something does not work any more; with
+//! all of it nothing is refused.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test may stop at the first thing that is not as expected"
+)]
+
+mod functions;
+mod grant;
+mod member;
+
+use cmkwatch_tests::{Place, sandbox};
+use functions::{Alert, OnChange, SweepAccount};
+use futures_util::future::join_all;
+use grant::{Grant, grants};
+use member::Buckets;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, SystemTime},
+};
+
+/// How long something that works may take. What takes longer is said not to work, if a refusal tells why.
+const PATIENCE: Duration = Duration::from_secs(7);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_grant_is_needed_and_with_all_of_them_nothing_is_refused() {
+    let hub = sandbox().hub().await;
+    let mut accounts = vec![hub.clone()];
+    for account in &sandbox().member_accounts {
+        accounts.push(sandbox().place(account, &hub.region).await);
+    }
+    let all: Vec<Grant> = grants(&hub).into_iter().chain(accounts[1..].iter().flat_map(grants)).collect();
+    let of = |role: &str, account: &Place| -> Vec<Grant> {
+        let matching = |grant: &&Grant| grant.role == role && grant.account() == account.account;
+        all.iter().filter(matching).cloned().collect()
+    };
+    let forward = format!("cmkwatch-forward-{}", hub.region);
+    let on_change = [of("cmkwatch-on-change", &hub), of(&forward, &accounts[1])].concat();
+    let tried = [
+        plans(&hub, of("cmkwatch-sweep-planner", &hub), of("cmkwatch-schedule", &hub)).await,
+        members(&accounts, &of).await,
+        sweeps_and_alerts(&accounts, of("cmkwatch-sweep-account", &hub), of("cmkwatch-alert", &hub)).await,
+        changes(&accounts[1], on_change).await,
+    ];
+    // Whatever role there is, it was among them.
+    let tried: BTreeSet<_> =
+        tried.concat().into_iter().map(|grant| (grant.role, grant.action, grant.resource)).collect();
+    let known = |grant: &Grant| (grant.role.clone(), grant.action.clone(), grant.resource.clone());
+    let regional = |role: &str| role.starts_with("cmkwatch-forward-") || role == "cmkwatch-member";
+    let untried: Vec<_> = grants(&hub).iter().filter(|grant| !regional(&grant.role)).map(known).collect();
+    let untried: Vec<_> = untried.into_iter().filter(|grant| !tried.contains(grant)).collect();
+    assert!(untried.is_empty(), "{untried:?}");
+    println!("{} grants were taken away, one by one", tried.len());
+}
+
+/// Ends what is under way, and forgets what was refused.
+async fn begin(functions: &[&str]) -> SystemTime {
+    sandbox().restart(functions);
+    sandbox().forget_denied();
+    SystemTime::now()
+}
+
+/// With all grants nothing is refused; without one, that one is.
+fn check_refusals(taken: &[&Grant]) {
+    let mut denied = sandbox().denied();
+    denied.retain(|denied| !Buckets::refuse(&denied.action, &denied.resource));
+    for grant in taken {
+        let is_it = |denied: &&cmkwatch_tests::Denied| {
+            (denied.principal.as_str(), denied.account.as_str(), denied.action.as_str())
+                == (grant.role.as_str(), grant.account(), grant.action.as_str())
+        };
+        assert!(denied.iter().any(|denied| is_it(&denied)), "{grant:?} was not missed: {denied:?}");
+    }
+    assert!(!taken.is_empty() || denied.is_empty(), "{denied:?}");
+}
+
+/// Waits until something holds; false where it does not come to.
+async fn comes_to_hold(mut holds: impl AsyncFnMut() -> bool) -> bool {
+    let deadline = SystemTime::now() + PATIENCE;
+    while SystemTime::now() < deadline {
+        if holds().await {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    false
+}
+
+/// In each account one grant of the member role is missing, and what is said of its buckets differs from what is said with all.
+async fn members(accounts: &[Place], of: &impl Fn(&str, &Place) -> Vec<Grant>) -> Vec<Grant> {
+    let all: Vec<_> = of("cmkwatch-member", &accounts[0]);
+    let rounds: Vec<Vec<Grant>> = (0..all.len())
+        .step_by(accounts.len())
+        .map(|first| {
+            let here = accounts.iter().enumerate();
+            here.filter_map(|(turn, account)| of("cmkwatch-member", account).into_iter().nth(first + turn)).collect()
+        })
+        .collect();
+    let mut prepared = Vec::new();
+    for _ in 0..=rounds.len() {
+        prepared.push(join_all(accounts.iter().map(Buckets::new)).await);
+    }
+    sandbox().wait_until_idle(Duration::from_secs(60)).await;
+    let complete = look_at(accounts, &prepared[rounds.len()], &[]).await.remove(0);
+    assert!(complete.len() > 15 && complete.values().all(|said| !said.starts_with("WARNING")), "{complete:?}");
+    for (round, buckets) in rounds.iter().zip(&prepared) {
+        let taken: Vec<_> = round.iter().collect();
+        for (said, grant) in look_at(accounts, buckets, &taken).await.iter().zip(round) {
+            assert_ne!(said, &complete, "without {} on {} all is as it was", grant.action, grant.resource);
+        }
+    }
+    rounds.concat()
+}
+
+/// What is said of the buckets of each account once they have changed and all is done that can be.
+async fn look_at(accounts: &[Place], buckets: &[Buckets], taken: &[&Grant]) -> Vec<BTreeMap<String, String>> {
+    begin(&[]).await;
+    taken.iter().for_each(|grant| grant.take());
+    join_all(buckets.iter().map(Buckets::change)).await;
+    let ids: Vec<_> = accounts.iter().map(|place| place.account.as_str()).collect();
+    sandbox().begin_sweep(&ids).await;
+    let quiet = tokio::time::timeout(PATIENCE, sandbox().wait_until_idle(Duration::from_secs(60))).await;
+    assert!(quiet.is_ok() || !taken.is_empty(), "with all grants it takes longer than {PATIENCE:?}");
+    let said = join_all(buckets.iter().map(Buckets::said)).await;
+    check_refusals(taken);
+    taken.iter().for_each(|grant| grant.give_back());
+    if taken.is_empty() {
+        assert!(said.iter().all(|one| one == &said[0]), "{said:?}");
+    }
+    said
+}
+
+/// A sweep in one account and an alert at the same time: neither needs the other's role.
+async fn sweeps_and_alerts(accounts: &[Place], sweeps: Vec<Grant>, alerts: Vec<Grant>) -> Vec<Grant> {
+    // No event tells of the account.
+    let swept = &accounts[2];
+    for rule in ["cmkwatch-buckets", "cmkwatch-keys"] {
+        swept.aws("events", &["disable-rule", "--name", rule]);
+    }
+    let leaves = |grant: &Grant| grant.action == "sqs:SendMessage" && grant.resource.ends_with(":cmkwatch-changes");
+    // The first two rounds are with all grants; the second with what only the last needs.
+    let (last, others): (Vec<_>, Vec<_>) = sweeps.iter().cloned().partition(leaves);
+    let without = [vec![None, None], [others, last].concat().into_iter().map(Some).collect()].concat();
+    for (round, no_sweep) in without.iter().enumerate() {
+        let fails = round == 1 || no_sweep.as_ref().is_some_and(leaves);
+        let (sweep, alert) = (SweepAccount::new(swept, fails), Alert::new(&accounts[0]).await);
+        sandbox().wait_until_idle(Duration::from_secs(60)).await;
+        let since = begin(&["cmkwatch-sweep-account", "cmkwatch-alert"]).await;
+        let no_alert = round.checked_sub(2).and_then(|number| alerts.get(number));
+        let taken: Vec<_> = no_sweep.iter().chain(no_alert).collect();
+        taken.iter().for_each(|grant| grant.take());
+        tokio::join!(sweep.change(), alert.change());
+        let (swept, told) = tokio::join!(
+            comes_to_hold(async || sweep.is_done(since).await),
+            comes_to_hold(async || alert.is_done(since).await)
+        );
+        check_refusals(&taken);
+        taken.iter().for_each(|grant| grant.give_back());
+        sandbox().fail(&[]);
+        assert_eq!((swept, told), (no_sweep.is_none(), no_alert.is_none()), "without {taken:?}");
+    }
+    assert!(alerts.len() <= sweeps.len(), "an alert's grant was in no round");
+    [sweeps, alerts].concat()
+}
+
+async fn changes(place: &Place, grants: Vec<Grant>) -> Vec<Grant> {
+    for round in 0..=grants.len() {
+        let missing = round.checked_sub(1).map(|number| &grants[number]);
+        let changed = OnChange::new(place).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        sandbox().wait_until_idle(Duration::from_secs(60)).await;
+        let since = begin(&["cmkwatch-on-change"]).await;
+        missing.iter().for_each(|grant| grant.take());
+        changed.change().await;
+        let done = comes_to_hold(async || changed.is_done(since).await).await;
+        check_refusals(missing.as_slice());
+        missing.iter().for_each(|grant| grant.give_back());
+        assert_eq!(done, missing.is_none(), "without {missing:?}");
+    }
+    grants
+}
+
+async fn plans(hub: &Place, planner: Vec<Grant>, schedule: Vec<Grant>) -> Vec<Grant> {
+    let invoke = schedule.iter().find(|grant| grant.action == "lambda:InvokeFunction").unwrap();
+    for round in 0..=planner.len() {
+        let missing = round.checked_sub(1).map(|number| &planner[number]);
+        let since = begin(&["cmkwatch-sweep-planner"]).await;
+        missing.iter().for_each(|grant| grant.take());
+        let done = functions::plan(hub, since).await;
+        check_refusals(missing.as_slice());
+        missing.iter().for_each(|grant| grant.give_back());
+        assert_eq!(done.is_ok(), missing.is_none(), "without {missing:?}: {done:?}");
+    }
+    for round in 0..=schedule.len() {
+        let missing = round.checked_sub(1).map(|number| &schedule[number]);
+        begin(&[]).await;
+        while functions::dead_letter(Duration::ZERO).await.is_ok() {}
+        missing.iter().for_each(|grant| grant.take());
+        let fired = functions::fire().await;
+        // Where the schedule may not begin a sweep, that is a dead letter.
+        missing.unwrap_or(invoke).take_with(invoke);
+        let _refused = functions::fire().await;
+        let dead = functions::dead_letter(Duration::from_secs(1)).await;
+        if let Some(missing) = missing {
+            check_refusals(&[missing]);
+        }
+        invoke.give_back();
+        assert_eq!(fired.is_ok() && dead.is_ok(), missing.is_none(), "without {missing:?}: {fired:?} {dead:?}");
+    }
+    [planner, schedule].concat()
+}
+
+/// Another role of the hub's account, though it may assume any role, is not let into the members.
+#[tokio::test]
+async fn the_member_role_trusts_the_two_functions_that_read_and_nobody_else() {
+    let (hub, member) = (sandbox().hub().await, sandbox().places().await[0].clone());
+    let told = member.aws("iam", &["get-role", "--role-name", "cmkwatch-member", "--output", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let trust = &told["Role"]["AssumeRolePolicyDocument"]["Statement"][0];
+    let functions = ["on-change", "sweep-account"].map(|f| format!("arn:aws:iam::{}:role/cmkwatch-{f}", hub.account));
+    assert_eq!(trust["Condition"]["ArnEquals"]["aws:PrincipalArn"], serde_json::json!(functions));
+    assert!(trust["Condition"]["StringEquals"]["aws:PrincipalOrgID"].is_string(), "{trust}");
+
+    let anybody =
+        r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}}"#;
+    let whatever =
+        r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*"}}"#;
+    hub.aws("iam", &["create-role", "--role-name", "curious", "--assume-role-policy-document", anybody]);
+    hub.put_role_policy("curious", "whatever", whatever);
+    let curious = hub.assume(&format!("arn:aws:iam::{}:role/curious", hub.account)).await.unwrap();
+    let refused = curious.assume(&format!("arn:aws:iam::{}:role/cmkwatch-member", member.account)).await;
+    assert!(refused.unwrap_err().contains("AccessDenied"));
+}
