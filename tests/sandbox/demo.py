@@ -1,4 +1,4 @@
-"""`make demo`: the story of one bucket, played through the S3 API, each step as Security Hub then tells it.
+"""`make demo`: the story of one bucket, played through the S3 API, each step as Security Hub then tells it, and Slack.
 
 Ends with exit code 0 only if every step showed what it should.
 """
@@ -14,9 +14,15 @@ import time
 from rich.console import Console
 from rich.markup import escape
 
+from . import slack
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "target" / "local-aws-demo"
 PATIENCE = 30
+# Longer than alerts are gathered here.
+PAUSE = 5
+# What the settings send no message of.
+NOT_TOLD = ("INFORMATIONAL", "LOW")
 MARKS = {"PASSED": "[green]✔", "FAILED": "[red]✘", "WARNING": "[yellow]?"}
 BUCKET = "acme-invoices"
 # The controls that the class of the bucket requires.
@@ -73,6 +79,7 @@ class Story:
         self.s3 = deploy.client("s3", self.account, self.region)
         self.kms = deploy.client("kms", self.account, self.region)
         self.security_hub = deploy.client("securityhub", self.account, self.region)
+        self.queues = deploy.client("sqs", told["hub_account"], told["home_region"])
         self.prefix = f"cmkwatch/aws/{self.account}/{self.region}/{BUCKET}/"
 
     def play(self):
@@ -82,6 +89,7 @@ class Story:
         console.print(
             f"{self.region}, through the S3 API; the findings are read back from the Security Hub of that account."
         )
+        console.print("What Slack shows is what a subscriber of the topic gets.")
         opened, passed, gone = "FAILED NEW opened", "PASSED RESOLVED", "ARCHIVED gone"
         sse_s3 = {"encrypted-with-kms": opened, "encrypted-with-cmk": opened, "ssec-blocked": passed}
         self.step("A team creates a bucket with SSE-S3. The console shows it as encrypted.", self.create, sse_s3)
@@ -167,12 +175,46 @@ class Story:
                 show(slug, finding)
         if still:
             console.print(f"  [green]✔[/] [dim]and {still} more that pass[/]")
+        fresh = {slug: one for slug, one in found.items() if one["UpdatedAt"] != before.get(slug, {}).get("UpdatedAt")}
+        self.tell(sorted(filter(None, (message_of(slug, finding) for slug, finding in fresh.items()))))
+
+    def tell(self, expected):
+        """Waits for exactly the messages that are expected, each as (transition, control), and shows them."""
+        started, told, got = time.monotonic(), [], []
+        with console.status("waiting for Slack"):
+            # What comes in the moment after the last that is expected comes too often.
+            while got != expected or time.monotonic() - started < PAUSE:
+                if time.monotonic() - started > PATIENCE:
+                    raise Unexpected(f"after {PATIENCE} s the messages were {got}, expected {expected}")
+                page = self.queues.receive_message(QueueUrl=self.told["alerts_queue_url"], MaxNumberOfMessages=10)
+                for message in page.get("Messages", []):
+                    self.queues.delete_message(
+                        QueueUrl=self.told["alerts_queue_url"], ReceiptHandle=message["ReceiptHandle"]
+                    )
+                    told.append(json.loads(json.loads(message["Body"])["Message"]))
+                contexts = [notification["metadata"]["additionalContext"] for notification in told]
+                got = sorted((context.get("transition"), context.get("control")) for context in contexts)
+                time.sleep(0.2)
+        if not told:
+            return console.print("  [dim]no message: nothing that people must hear of[/]")
+        console.print(slack.panel(told[0]))
+        for notification in told[1:]:
+            console.print(f"  [dim]in the same thread:[/] {escape(slack.title(notification))}")
 
     def findings(self):
         mine = {"Id": [{"Comparison": "PREFIX", "Value": self.prefix}]}
         page = self.security_hub.get_findings(Filters=mine)["Findings"]
         found = {finding["Id"].removeprefix(self.prefix): finding for finding in page}
         return dict(sorted(found.items(), key=lambda item: CONTROLS.index(item[0])))
+
+
+def message_of(slug, finding):
+    """The message that a finding that just changed makes, as (transition, control); nothing where it makes none."""
+    fields = finding["ProductFields"]
+    transition = fields["cmkwatch/transition"]
+    severity = fields["cmkwatch/severity-before"] if transition == "resolved" else finding["Severity"]["Label"]
+    told = transition in ("opened", "worsened", "unreadable", "resolved") and severity not in NOT_TOLD
+    return (transition, slug) if told else None
 
 
 def summary(finding):
