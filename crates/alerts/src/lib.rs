@@ -1,7 +1,7 @@
 //! Findings that changed in, messages to people out.
 //!
 //! Security Hub puts an event onto the hub account's bus whenever a finding is imported, and whenever somebody edits one.
-//! [`parse`] reads what such an event says, [`choose`] decides what of a batch is worth a message, and [`Message`] is what a
+//! [`parse`] reads what such an event says, [`choose()`] decides what of a batch is worth a message, and [`Message`] is what a
 //! person reads: a notification for Slack and a text for e-mail, made from the same lines. What stands in a finding may
 //! come from whoever can name a bucket, a role or a policy statement, so nothing of it is taken for markup.
 
