@@ -46,7 +46,10 @@ impl Grant {
         let left = self.all.iter().enumerate().filter(|(number, _)| is_left(*number));
         // A policy must have a statement, even where nothing is left.
         let nothing = json!({"Effect": "Deny", "Action": "sts:GetCallerIdentity", "Resource": "*"});
-        let left: Vec<_> = left.map(|(_, statement)| statement).chain([&nothing]).collect();
+        let mut left: Vec<_> = left.map(|(_, statement)| statement).collect();
+        if left.is_empty() {
+            left.push(&nothing);
+        }
         let document = json!({"Version": "2012-10-17", "Statement": left});
         self.place.put_role_policy(&self.role, &self.policy, &document.to_string());
     }
