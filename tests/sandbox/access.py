@@ -5,7 +5,7 @@ import re
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import iam, kms
 
-from . import organization
+from . import authority, organization
 
 _ROLE_SESSION = re.compile(r"arn:(aws[a-z-]*):sts::(\d{12}):assumed-role/([^/]+)/")
 _OF_ACCOUNTS = ("aws:principalaccount", "aws:principalarn", "aws:principalorgid", "kms:calleraccount")
@@ -34,10 +34,10 @@ def _patch_condition_keys():
         # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-resourceorgid
         if name == "aws:resourceorgid":
             return organization.of(_account_of(context.resource_arn))
-        # The plain HTTP of the sandbox stands for the TLS that the same client speaks to AWS.
+        # The plain HTTP of the sandbox stands for the TLS that the same client speaks to AWS, unless it says otherwise.
         # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-securetransport
         if name == "aws:securetransport":
-            return "true"
+            return "true" if authority.is_secure() else "false"
         # A service of AWS that acts in its own name is no principal of any account.
         # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalisawsservice
         if name == "aws:principalisawsservice":

@@ -25,6 +25,9 @@ _CODE = re.compile(rb'<Code>([^<]+)</Code>|"(?:__type|code|Code)" ?: ?"([^"]+)"'
 
 _denied, _lock = Counter(), threading.Lock()
 _access_key = contextvars.ContextVar("sandbox_access_key", default="")
+_is_secure = contextvars.ContextVar("sandbox_is_secure", default=True)
+# What stands for TLS, or its absence, where all is plain HTTP.
+_PLAIN = (b"x-sandbox-without-tls", b"true")
 
 
 class Denials:
@@ -36,6 +39,7 @@ class Denials:
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http" or scope["path"].startswith("/_ministack"):
             return await self.app(scope, receive, send)
+        _is_secure.set(_PLAIN not in scope["headers"])
         request, answer, status = bytearray(), bytearray(), 0
 
         async def receive_and_keep():
@@ -95,6 +99,11 @@ def forget(_asked=None):
     """Begins a new list."""
     with _lock:
         _denied.clear()
+
+
+def is_secure():
+    """Whether the request that is answered just now came with TLS, as far as it says: a header tells that it did not."""
+    return _is_secure.get()
 
 
 def note_caller(headers, query):
@@ -164,6 +173,11 @@ def refused_service(service, wanted, resource):
     """Keeps that a service was refused something; false."""
     _keep(service, get_account_id(), wanted, resource)
     return False
+
+
+def assumed(role_arn, service, **context):
+    """A session of the role that a service assumes; nothing where there is none, or it does not trust the service."""
+    return role(role_arn) if trusts(role_arn, service, **context) else None
 
 
 def trusts(role_arn, service, **context):

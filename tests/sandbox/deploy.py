@@ -78,13 +78,16 @@ def _deploy_hub(root, folder, settle_delay, sweep_timeout):
 
 
 def leave_out(template):
-    """The template without the resources of LEFT_OUT and the outputs that refer to them.
+    """The template without the resources of LEFT_OUT, the outputs that refer to them, and the metadata that says what is
+    to be made after them.
 
     ValueError where a resource that is kept refers to one that is not.
     """
     gone = {name for name, resource in template["Resources"].items() if resource["Type"] in LEFT_OUT}
-    kept = {name: resource for name, resource in template["Resources"].items() if name not in gone}
+    kept = {name: dict(resource) for name, resource in template["Resources"].items() if name not in gone}
     for name, resource in kept.items():
+        if _referred(resource.get("Metadata")) & gone:
+            del resource["Metadata"]
         if missed := _referred(resource) & gone:
             raise ValueError(f"{name} refers to {', '.join(sorted(missed))}, which the sandbox cannot make")
     outputs = {name: output for name, output in template.get("Outputs", {}).items() if not _referred(output) & gone}

@@ -6,7 +6,7 @@ import logging
 
 from ministack.core import iam_evaluator
 from ministack.core.arn import ArnParseError, parse_arn
-from ministack.core.responses import get_account_id, get_region, request_scope
+from ministack.core.responses import get_account_id, request_scope
 from ministack.services import eventbridge, sqs
 
 from . import authority
@@ -23,8 +23,7 @@ def install():
         except ArnParseError:
             return deliver(target, event, rule, view)
         if arn.service == "events" and arn.resource.startswith("event-bus/"):
-            if (arn.account_id, arn.region) != (get_account_id(), get_region()):
-                return _send_to_bus(target, arn, event, rule)
+            return _send_to_bus(target, arn, event, rule)
         # An SQS queue takes events where its policy lets EventBridge send for the rule.
         # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sqs-permissions
         if arn.service == "sqs":
@@ -34,8 +33,24 @@ def install():
         return deliver(target, event, rule, view)
 
     eventbridge._invoke_target = invoke_target
+    eventbridge._put_permission = _put_policy(eventbridge._put_permission)
     # MiniStack keeps every event for nobody to read; with the findings of thousands of buckets, that is gigabytes.
     eventbridge._events_log_list = lambda: collections.deque(maxlen=0)
+
+
+def _put_policy(put_permission):
+    """A whole policy replaces the one that the bus has.
+
+    https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutPermission.html
+    """
+
+    def put(asked):
+        if "Policy" not in asked:
+            return put_permission(asked)
+        eventbridge._event_bus_policies[asked.get("EventBusName", "default")] = json.loads(asked["Policy"])
+        return eventbridge.json_response({})
+
+    return put
 
 
 def _may_send(queue_arn, rule):
@@ -69,7 +84,7 @@ def put(account, region, source, detail_type, detail, resources=()):
 
 
 def _send_to_bus(target, arn, event, rule):
-    """An event goes to a bus of another account or region by the target's role, if the bus's policy lets it.
+    """An event goes to another bus by the target's role, and to one of another account if that bus's policy lets it.
 
     The event keeps its account, region, id and time.
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cross-account.html
@@ -96,6 +111,8 @@ def _refusal(target, arn, bus, rule):
         return f"{role_arn} does not trust events.amazonaws.com"
     if not authority.allows(role, "events:PutEvents", bus_arn):
         return f"{role_arn} may not put events there"
+    if arn.account_id == get_account_id():
+        return None
     context = iam_evaluator.EvalContext(
         principal_arn=role.arn,
         principal_type=role.type,

@@ -9,6 +9,9 @@ from ministack.services.cloudformation import provisioners
 
 from . import authority, encryption
 
+# What assumes the role of a function:
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html
+SERVICE = "lambda.amazonaws.com"
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
 _LOGS_USE = (
     "kms:Encrypt",
@@ -16,6 +19,7 @@ _LOGS_USE = (
     "kms:ReEncryptFrom",
     "kms:ReEncryptTo",
     "kms:GenerateDataKey",
+    "kms:GenerateDataKeyWithoutPlaintext",
     "kms:DescribeKey",
 )
 
@@ -24,6 +28,22 @@ def install():
     _patch_log_groups()
     _patch_logs()
     lambda_svc._route_async_failure = _give_up
+    of_functions = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
+    of_functions["create"] = _of_assumable_role(of_functions["create"])
+
+
+def _of_assumable_role(create):
+    """A function is made only with a role that Lambda can assume.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html
+    """
+
+    def created(logical_id, properties, stack):
+        if not authority.trusts(properties.get("Role"), SERVICE):
+            raise ValueError("The role defined for the function cannot be assumed by Lambda.")
+        return create(logical_id, properties, stack)
+
+    return created
 
 
 def _patch_log_groups():
@@ -76,7 +96,7 @@ def _patch_logs():
     def emit_lambda_logs(func, *run, **more):
         config = func.get("config") or func
         wanted = (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{config['FunctionName']}"
-        group, role = cloudwatch_logs._log_groups.get(wanted), authority.role(config.get("Role"))
+        group, role = cloudwatch_logs._log_groups.get(wanted), authority.assumed(config.get("Role"), SERVICE)
         if role is None or (group is None and not authority.allows(role, "logs:CreateLogGroup", _group_arn(wanted))):
             return
         # The stream's name is the function's to choose, for each process anew.

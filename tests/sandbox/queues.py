@@ -1,11 +1,12 @@
 """What a function takes from its queue, and when: event source mappings, where MiniStack differs from AWS."""
 
+import contextvars
 import json
 import time
 
 from ministack.services import lambda_svc, sqs
 
-from . import authority, encryption
+from . import authority, encryption, functions
 
 # "The role has to have" these: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html#events-sqs-permissions
 _TO_TAKE = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
@@ -14,6 +15,7 @@ _MOST_BYTES = 6 * 1024 * 1024 - 1024
 # Around the body of a record: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html#example-standard-queue-message-event
 _AROUND_BODY = 700
 
+_batch = contextvars.ContextVar("sandbox_batch", default=None)
 # When the first message was seen that a mapping gathers others to.
 _gathering = {}
 
@@ -47,11 +49,45 @@ def install():
         return _receive_many(queue_url, most) if most > 10 else receive(queue_url, most)
 
     sqs._receive_messages_for_esm = receive_messages_for_esm
+    _patch_answers()
+
+
+def _patch_answers():
+    """A function's answer that names no message of the batch, or is none, is that the whole batch failed.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting-conditions
+    """
+    run, execute = lambda_svc._run_sqs_batch, lambda_svc._execute_function
+
+    def run_sqs_batch(esm, func_rec, event, batch, *more):
+        asks = "ReportBatchItemFailures" in esm.get("FunctionResponseTypes", [])
+        token = _batch.set({message["id"] for message in batch} if asks else None)
+        try:
+            return run(esm, func_rec, event, batch, *more)
+        finally:
+            _batch.reset(token)
+
+    def execute_function(*asked, **more):
+        result, batch = execute(*asked, **more), _batch.get()
+        if batch is None or result.get("error") or _is_understood(result.get("body"), batch):
+            return result
+        return {**result, "error": True}
+
+    lambda_svc._run_sqs_batch, lambda_svc._execute_function = run_sqs_batch, execute_function
+
+
+def _is_understood(answer, batch):
+    try:
+        parsed = json.loads(answer) if isinstance(answer, str) and answer else answer or {}
+        failures = parsed.get("batchItemFailures") or []
+        return all(failure["itemIdentifier"] in batch for failure in failures)
+    except (ValueError, AttributeError, TypeError, KeyError):
+        return False
 
 
 def _may_take(role_arn, queue):
     """Lambda takes messages as the function's role; one that is encrypted, with the queue's key."""
-    role = authority.role(role_arn)
+    role = authority.assumed(role_arn, functions.SERVICE)
     if role is None:
         return False
     arn = queue["attributes"]["QueueArn"]

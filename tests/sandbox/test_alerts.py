@@ -14,8 +14,9 @@ from sandbox.testing import HOME, HUB, LINKED, MEMBER, AsRole, policy, setUpModu
 
 __all__ = ["setUpModule"]
 
+WITHOUT_TLS = ("x-sandbox-without-tls", "true")
 FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="sandbox-batches-"))
-# A message is {"fails"}; a line of the file is a run.
+# A message is {"fails"}, or {"answer"} that is given for the whole batch; a line of the file is a run.
 BOOTSTRAP = f"""#!{sys.executable}
 import json, os, pathlib, time, urllib.request
 api = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/invocation/"
@@ -26,7 +27,10 @@ while True:
     with pathlib.Path({str(FOLDER)!r}, "runs").open("a") as log:
         print(json.dumps([time.time(), len(records), len(event)]), file=log, flush=True)
     failed = [{{"itemIdentifier": r["messageId"]}} for r in records if "fails" in json.loads(r["body"])]
-    answer = json.dumps({{"batchItemFailures": failed}}).encode()
+    answer = json.dumps({{"batchItemFailures": failed}})
+    for record in records:
+        answer = json.loads(record["body"]).get("answer", answer)
+    answer = answer.encode()
     urllib.request.urlopen(urllib.request.Request(api + run + "/response", data=answer)).read()
 """
 WINDOW = 2
@@ -136,6 +140,37 @@ class Batches(AsRole):
         told = self.wait(lambda: self.sqs.receive_message(**dead).get("Messages"))
         self.assertEqual([json.loads(message["Body"]) for message in told], [{"fails": 1}])
 
+    def test_an_answer_that_names_no_message_of_the_batch_is_that_all_of_them_failed(self):
+        self.send({}, {"answer": json.dumps({"batchItemFailures": [{"itemIdentifier": "another"}]})})
+        self.assertEqual([count for _, count, _ in self.new_runs(2)], [2, 2])
+        dead, told = {"QueueUrl": self.outputs["Dead"], "MaxNumberOfMessages": 10}, []
+
+        def both():
+            told.extend(self.sqs.receive_message(**dead).get("Messages", []))
+            return len(told) == 2
+
+        self.wait(both)
+
+    def test_an_answer_is_understood_as_lambda_understands_it(self):
+        from sandbox.queues import _is_understood
+
+        for answer, expected in (
+            ({"batchItemFailures": [{"itemIdentifier": "a"}]}, True),
+            ('{"batchItemFailures": [{"itemIdentifier": "a"}, {"itemIdentifier": "b"}]}', True),
+            ({"batchItemFailures": []}, True),
+            ({"batchItemFailures": None}, True),
+            ({}, True),
+            (None, True),
+            ("", True),
+            ({"batchItemFailures": [{"itemIdentifier": ""}]}, False),
+            ({"batchItemFailures": [{"itemIdentifier": None}]}, False),
+            ({"batchItemFailures": [{"id": "a"}]}, False),
+            ({"batchItemFailures": [{"itemIdentifier": "c"}]}, False),
+            ("{", False),
+        ):
+            with self.subTest(answer):
+                self.assertEqual(_is_understood(answer, {"a", "b"}), expected)
+
 
 PATTERN = {
     "source": ["aws.securityhub"],
@@ -143,10 +178,14 @@ PATTERN = {
     "detail": {
         "findings": {
             "GeneratorId": [{"prefix": "cmkwatch/"}],
-            "RecordState": ["ACTIVE"],
             "$or": [
-                {"ProductFields": {"cmkwatch/transition": ["opened", "worsened"]}, "Workflow": {"Status": ["NEW"]}},
-                {"ProductFields": {"cmkwatch/transition": ["resolved"]}},
+                {
+                    "ProductFields": {"cmkwatch/transition": ["opened", "worsened"]},
+                    "RecordState": ["ACTIVE"],
+                    "Workflow": {"Status": ["NEW"]},
+                },
+                {"ProductFields": {"cmkwatch/transition": ["resolved"]}, "RecordState": ["ACTIVE"]},
+                {"ProductFields": {"cmkwatch/transition": ["gone"]}},
             ],
         }
     },
@@ -196,6 +235,7 @@ class Findings(AsRole):
             ("opened, but taken up", False, self.finding(Workflow={"Status": "NOTIFIED"})),
             ("unchanged", False, self.finding("unchanged")),
             ("archived", False, self.finding(RecordState="ARCHIVED")),
+            ("gone", True, self.finding("gone", RecordState="ARCHIVED")),
             ("another's", False, self.finding(generator="other/tls-only")),
         ]
         hub.batch_import_findings(Findings=[finding for _, _, finding in told])
@@ -293,6 +333,9 @@ class Topics(AsRole):
         self.sns.set_topic_attributes(**put, AttributeValue=policy(alarms, tls))
         able.publish(**message)
         self.refused("AuthorizationError", nobody.publish, **message)
+        without_tls = self.role(HUB, "sns:Publish").client("sns")
+        without_tls.meta.events.register("before-sign", lambda request, **_: request.headers.add_header(*WITHOUT_TLS))
+        self.refused("AuthorizationError", without_tls.publish, **message)
         none = statement("*", "sns:Publish", self.topic, "Deny")
         self.sns.set_topic_attributes(**put, AttributeValue=policy(alarms, none))
         self.refused("AuthorizationError", able.publish, **message)

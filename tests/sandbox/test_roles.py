@@ -7,6 +7,8 @@ import time
 import unittest
 import uuid
 
+from botocore.exceptions import WaiterError
+
 from sandbox import deploy
 from sandbox.testing import HOME, HUB, MEMBER, AsRole, ask, policy, setUpModule, stack, statement, upload_function
 
@@ -112,6 +114,24 @@ Outputs:
 """
 
 
+UNTRUSTED = """
+AWSTemplateFormatVersion: "2010-09-09"
+Resources:
+  Worker:
+    Type: AWS::Lambda::Function
+    Properties:
+      Code: {S3Bucket: roles-code, S3Key: code.zip}
+      Runtime: provided.al2023
+      Handler: bootstrap
+      Role: !GetAtt Role.Arn
+  Role:
+    Type: AWS::IAM::Role
+    Properties:
+      AssumeRolePolicyDocument:
+        Statement: [{Effect: Allow, Principal: {Service: ec2.amazonaws.com}, Action: sts:AssumeRole}]
+"""
+
+
 class Refusals(AsRole):
     def setUp(self):
         ask("PUT", "denied")
@@ -170,6 +190,28 @@ class OfFunctions(Refusals):
                 self.assertEqual(self.logged(mark), [])
                 put_back()
                 self.wait(lambda mark=mark: self.logged(mark))
+
+    def trust(self, service):
+        put = policy({"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"})
+        self.iam.update_assume_role_policy(RoleName="roles-worker", PolicyDocument=put)
+
+    def test_a_function_takes_nothing_where_lambda_may_not_assume_its_role(self):
+        mark = uuid.uuid4().hex
+        self.addCleanup(self.trust, "lambda.amazonaws.com")
+        self.trust("ec2.amazonaws.com")
+        self.sqs.send_message(QueueUrl=self.outputs["Queue"], MessageBody=mark)
+        self.wait(lambda: "sts:AssumeRole" in self.denied("lambda.amazonaws.com"))
+        time.sleep(0.5)
+        self.trust("lambda.amazonaws.com")
+        self.assertEqual(self.logged(mark), [])
+        self.wait(lambda: self.logged(mark))
+
+    def test_no_function_is_made_with_a_role_that_lambda_may_not_assume(self):
+        with self.assertRaises(WaiterError):
+            stack("roles-untrusted", UNTRUSTED)
+        events = deploy.client("cloudformation", HUB).describe_stack_events(StackName="roles-untrusted")["StackEvents"]
+        reasons = [event.get("ResourceStatusReason", "") for event in events]
+        self.assertTrue(any("cannot be assumed by Lambda" in reason for reason in reasons), reasons)
 
     def test_what_a_function_prints_is_kept_with_the_permission_to_log_alone(self):
         for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
@@ -243,6 +285,32 @@ class OfFunctions(Refusals):
         trust(MEMBER)
         self.assertEqual(ask("PUT", "schedule", {"name": "roles-schedule"}), {"invoked": False})
         self.assertEqual(self.denied("scheduler.amazonaws.com"), {"sts:AssumeRole"})
+
+
+class OfBuses(Refusals):
+    def test_an_event_goes_to_another_bus_of_the_account_by_the_target_s_role(self):
+        events, sqs, role = deploy.client("events", HUB), deploy.client("sqs", HUB), self.role(HUB)
+        bus = events.create_event_bus(Name=f"bus-{uuid.uuid4()}")["EventBusArn"]
+        source, name = f"test.{uuid.uuid4()}", bus.rpartition("/")[2]
+        let = policy({"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sts:AssumeRole"})
+        role.iam.update_assume_role_policy(RoleName=role.name, PolicyDocument=let)
+        pattern, role_arn = json.dumps({"source": [source]}), f"arn:aws:iam::{HUB}:role/{role.name}"
+        events.put_rule(Name=name, EventPattern=pattern)
+        events.put_targets(Rule=name, Targets=[{"Id": "bus", "Arn": bus, "RoleArn": role_arn}])
+        url = sqs.create_queue(QueueName=name)["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        rule = events.put_rule(Name=name, EventBusName=name, EventPattern=pattern)["RuleArn"]
+        let = statement({"Service": "events.amazonaws.com"}, "sqs:SendMessage", arn, ArnEquals={"aws:SourceArn": rule})
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy(let)})
+        events.put_targets(Rule=name, EventBusName=name, Targets=[{"Id": "queue", "Arn": arn}])
+        entry = {"Source": source, "DetailType": "t", "Detail": "{}"}
+        events.put_events(Entries=[entry])
+        self.assertEqual(self.denied(role.name), {"events:PutEvents"})
+        self.assertNotIn("Messages", sqs.receive_message(QueueUrl=url))
+        may = policy({"Effect": "Allow", "Action": "events:PutEvents", "Resource": bus})
+        role.iam.put_role_policy(RoleName=role.name, PolicyName="put", PolicyDocument=may)
+        events.put_events(Entries=[entry])
+        self.assertEqual(len(sqs.receive_message(QueueUrl=url)["Messages"]), 1)
 
 
 class OfKeys(Refusals):

@@ -156,6 +156,7 @@ class Edit(StandIn):
         self.assertEqual(after["Severity"]["Label"], "LOW")
         self.assertEqual(after["FindingProviderFields"]["Severity"]["Label"], "HIGH")
         self.assertEqual(after["Note"]["Text"], "ours")
+        self.assertRegex(after["Note"]["UpdatedAt"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
 
     def test_an_edit_leaves_the_moment_alone_and_is_for_those_who_may(self):
         self.imported()

@@ -24,6 +24,11 @@ _NAMESPACES = (
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)")
 
 
+def now():
+    """The moment, as AWS writes one."""
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def moment(text):
     """A timestamp as something that compares, to the nanosecond."""
     whole, fraction, _ = re.fullmatch(r"([^.Z+]+)(?:\.(\d+))?(Z|[+-].*)", text).groups()

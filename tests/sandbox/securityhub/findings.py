@@ -140,8 +140,10 @@ class Hub:
         fields["aws/securityhub/CompanyName"] = finding.setdefault("CompanyName", "Personal")
 
     def edit(self, identifier, request):
-        """A customer's own change, which leaves UpdatedAt alone; false where there is no such finding.
+        """A customer's own change, which leaves UpdatedAt alone, and tells when a note was written; false where there is
+        no such finding.
 
+        https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_Note.html
         https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchupdatefindings.html
         """
         for place, held in _FINDINGS.items():
@@ -150,6 +152,8 @@ class Hub:
                 for name in _EDITABLE:
                     if name in request:
                         finding[name] = copy.deepcopy(request[name])
+                        if name == "Note":
+                            finding[name]["UpdatedAt"] = asff.now()
                         finding["_edited"] = sorted({*finding["_edited"], name} & set(_CUSTOMERS_IF_EDITED))
                 Hub(*place)._imported(finding)
                 return True
