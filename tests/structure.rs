@@ -32,7 +32,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("sweep-planner", &["collect", "controls", "facts", "queue", "startup"]),
     ("sweep-account", &["collect", "facts", "findings", "publish", "queue", "startup", "watch"]),
     ("alert", &["alerts", "calls", "controls", "facts", "startup"]),
-    ("cmkwatch-tests", &["controls", "facts", "on-change"]),
+    ("cmkwatch-tests", &["controls", "facts", "iam-policy", "on-change"]),
 ];
 
 /// No SDK, no runtime: what decides can be run anywhere.

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// True where a function has written that much into its log since some moment.
-fn has_logged(hub: &Place, function: &str, since: SystemTime, words: &str) -> bool {
+pub(crate) fn has_logged(hub: &Place, function: &str, since: SystemTime, words: &str) -> bool {
     let since = since.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis().to_string();
     let group = format!("/aws/lambda/{function}");
     let arguments = ["filter-log-events", "--log-group-name", &group, "--start-time", &since, "--output", "json"];
@@ -96,7 +96,8 @@ impl Alert {
     pub(crate) async fn change(&self) {
         let id = format!("cmkwatch/aws/{}/us-east-1/{}/tls-only", sandbox().hub_account, self.bucket);
         let finding = json!({
-            "Id": id, "Title": "t", "AwsAccountId": sandbox().hub_account,
+            "Id": id, "AwsAccountId": sandbox().hub_account,
+            "ProductArn": format!("arn:aws:securityhub:us-east-1:{0}:product/{0}/default", sandbox().hub_account),
             "UpdatedAt": "2026-11-25T04:00:00Z", "Severity": {"Label": "CRITICAL"}, "Workflow": {"Status": "NEW"},
             "ProductFields": {"cmkwatch/transition": "opened"},
         });

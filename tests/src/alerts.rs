@@ -1,8 +1,12 @@
 //! What a subscriber of the topic is told.
 
 use crate::{Sandbox, sandbox, sandbox::waiting};
+use serde::Deserialize;
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 /// A subscriber: the queue that the sandbox subscribes to the topic.
 #[derive(Debug)]
@@ -57,19 +61,24 @@ impl Alerts {
         }
     }
 
-    /// What it was told since it was asked last. Each keeps the schema and the limits.
+    /// The notifications that it was told since it was asked last. Each keeps the schema and the limits.
     pub async fn take(&self) -> Vec<Value> {
+        self.take_all().await.iter().map(checked).collect()
+    }
+
+    /// The messages that it got since it was asked last, those of alarms too, as SNS
+    /// [sends them](https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html).
+    pub async fn take_all(&self) -> Vec<Envelope> {
         let queue = &self.sandbox.alerts_queue_url;
-        let mut notifications = Vec::new();
+        let mut envelopes = Vec::new();
         loop {
             let request = self.sqs.receive_message().queue_url(queue).max_number_of_messages(10).wait_time_seconds(1);
             let messages = request.send().await.unwrap().messages.unwrap_or_default();
             if messages.is_empty() {
-                return notifications;
+                return envelopes;
             }
             for message in messages {
-                let envelope: Value = serde_json::from_str(message.body.as_deref().unwrap()).unwrap();
-                notifications.push(checked(envelope["Message"].as_str().unwrap()));
+                envelopes.push(serde_json::from_str(message.body.as_deref().unwrap()).unwrap());
                 let handle = message.receipt_handle.unwrap();
                 self.sqs.delete_message().queue_url(queue).receipt_handle(handle).send().await.unwrap();
             }
@@ -77,37 +86,91 @@ impl Alerts {
     }
 }
 
-/// A custom notification, held to its
-/// [schema and limits](https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html).
-fn checked(message: &str) -> Value {
-    assert!(message.len() <= 256 * 1024, "{} bytes", message.len());
-    let notification: Value = serde_json::from_str(message).unwrap();
-    only(&notification, &["version", "source", "id", "content", "metadata"]);
-    only(&notification["content"], &["textType", "title", "description", "nextSteps", "keywords"]);
-    only(
-        &notification["metadata"],
-        &["threadId", "summary", "eventType", "relatedResources", "additionalContext", "enableCustomActions"],
-    );
-    assert_eq!((&notification["version"], &notification["source"]), (&"1.0".into(), &"custom".into()));
-    let content = &notification["content"];
-    assert_eq!(content["textType"], "client-markdown");
-    within(&content["title"], 250);
-    within(&content["description"], 8000);
-    for (list, longest) in [("nextSteps", 350), ("keywords", 75)] {
-        content[list].as_array().into_iter().flatten().for_each(|text| within(text, longest));
-    }
-    let context = notification["metadata"]["additionalContext"].as_object().unwrap();
-    assert!(context.values().all(Value::is_string), "{context:?}");
-    notification
+/// A message of SNS.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Envelope {
+    /// The subject of an e-mail.
+    pub subject: Option<String>,
+    /// What was published.
+    pub message: String,
+    /// What subscriptions filter by.
+    #[serde(default)]
+    pub message_attributes: BTreeMap<String, Attribute>,
 }
 
-fn only(object: &Value, names: &[&str]) {
-    for name in object.as_object().unwrap().keys() {
-        assert!(names.contains(&name.as_str()), "the schema has no {name}");
-    }
+/// An attribute of a message.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Attribute {
+    /// `String.Array`
+    pub r#type: String,
+    /// Its value.
+    pub value: String,
 }
 
-fn within(text: &Value, longest: usize) {
-    let length = text.as_str().unwrap().chars().count();
+/// The [schema](https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html) of a custom notification: there is
+/// nothing in one that is not here.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Notification {
+    version: String,
+    source: String,
+    #[serde(rename = "id")]
+    _id: Option<String>,
+    content: Content,
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Content {
+    text_type: Option<String>,
+    title: Option<String>,
+    description: String,
+    #[serde(default)]
+    next_steps: Vec<String>,
+    #[serde(default)]
+    keywords: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Metadata {
+    thread_id: Option<String>,
+    #[serde(rename = "summary")]
+    _summary: Option<String>,
+    #[serde(rename = "eventType")]
+    _event_type: Option<String>,
+    #[serde(rename = "relatedResources")]
+    _related_resources: Option<Vec<String>>,
+    #[serde(rename = "additionalContext")]
+    _additional_context: Option<BTreeMap<String, String>>,
+    #[serde(rename = "enableCustomActions")]
+    _enable_custom_actions: Option<bool>,
+}
+
+/// A custom notification, held to its schema and limits, and to what SNS lets a message be.
+fn checked(envelope: &Envelope) -> Value {
+    assert!(envelope.message.len() <= 256 * 1024, "{} bytes", envelope.message.len());
+    let subject = envelope.subject.as_deref().unwrap();
+    assert!(subject.len() < 100 && subject.is_ascii() && subject.starts_with("cmkwatch "), "{subject}");
+    for (name, attribute) in &envelope.message_attributes {
+        let values: Vec<String> = serde_json::from_str(&attribute.value).unwrap();
+        assert!(attribute.r#type == "String.Array" && !values.is_empty(), "{name}: {attribute:?}");
+    }
+    let Notification { version, source, content, metadata, .. } = serde_json::from_str(&envelope.message).unwrap();
+    assert_eq!((version.as_str(), source.as_str()), ("1.0", "custom"));
+    assert_eq!(content.text_type.as_deref(), Some("client-markdown"));
+    within(&content.title.unwrap(), 250);
+    within(&content.description, 8000);
+    content.next_steps.iter().for_each(|step| within(step, 350));
+    content.keywords.iter().for_each(|keyword| within(keyword, 75));
+    assert!(metadata.thread_id.is_none_or(|thread| !thread.is_empty()));
+    serde_json::from_str(&envelope.message).unwrap()
+}
+
+fn within(text: &str, longest: usize) {
+    let length = text.chars().count();
     assert!((1..=longest).contains(&length), "{length} of 1 to {longest}: {text}");
 }

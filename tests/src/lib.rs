@@ -16,7 +16,7 @@ mod said;
 mod sandbox;
 mod scenario;
 
-pub use alerts::Alerts;
+pub use alerts::{Alerts, Attribute, Envelope};
 pub use place::{MadeKey, Place};
 pub use said::{progress, state, verdict};
 pub use sandbox::{Denied, Fault, Sandbox, Worker, sandbox};

@@ -1,13 +1,24 @@
 //! What of a batch is worth a message.
 
-use crate::News;
+use crate::{News, news::Key};
 use controls::Alerts;
 use findings::{Compliance, Transition};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
+
+/// An event, as it was received.
+#[derive(Debug, Clone)]
+pub struct Received<R> {
+    /// By what it was received.
+    pub receipt: R,
+    /// True where it comes for the first time: nobody can have been told of it.
+    pub is_first: bool,
+    /// What it says.
+    pub news: News,
+}
 
 /// A finding that is worth a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Chosen<R> {
     /// The last that was said of it.
     pub news: News,
@@ -15,38 +26,101 @@ pub struct Chosen<R> {
     pub receipts: Vec<R>,
 }
 
-/// Chooses what of a batch is worth a message: of each finding what the batch ends with, unless it began with the same. What
-/// is an edit, not bad enough, or `told` already, is not. The worst come first, and what is resolved last.
-pub fn choose<R>(received: Vec<(R, News)>, alerts: &Alerts, told: impl Fn(&str, Timestamp) -> bool) -> Vec<Chosen<R>> {
-    let mut stories: BTreeMap<String, Vec<(R, News)>> = BTreeMap::new();
-    for (receipt, news) in received {
-        if news.concerns_people() && !news.is_edit() && !told(&news.id, news.updated_at) {
-            stories.entry(news.id.clone()).or_default().push((receipt, news));
+/// What became of a batch.
+#[derive(Debug)]
+pub struct Choice<R> {
+    /// What is worth a message: the worst first, and what is resolved last.
+    pub chosen: Vec<Chosen<R>>,
+    /// Findings of which nobody needs to hear, as they were at a moment; nor of what they were before.
+    pub quiet: Vec<(Key, Timestamp)>,
+    /// How many events were of somebody's edit.
+    pub edits: usize,
+}
+
+/// Chooses what of a batch is worth a message: of each finding what the batch ends with, unless it surely began with the same.
+/// What is an edit, not bad enough, or `decided` already, as the finding was then or later, is not.
+pub fn choose<R>(received: Vec<Received<R>>, alerts: &Alerts, decided: impl Fn(&Key, Timestamp) -> bool) -> Choice<R> {
+    let (mut stories, mut choice) = (BTreeMap::<Key, Vec<Received<R>>>::new(), Choice::none());
+    for event in received {
+        let key = event.news.key();
+        if decided(&key, event.news.updated_at) {
+            continue;
+        }
+        if event.news.is_edit() {
+            choice.edits += 1;
+        } else {
+            stories.entry(key).or_default().push(event);
         }
     }
-    let mut chosen: Vec<_> = stories.into_values().filter_map(end_of).collect();
-    chosen.retain(|chosen| chosen.news.weight() >= alerts.minimum_severity);
-    let order = |news: &News| (news.transition == Transition::Resolved, std::cmp::Reverse(news.weight()));
-    chosen.sort_by_key(|chosen| order(&chosen.news));
-    chosen
+    for (key, mut story) in stories {
+        story.sort_by_key(|event| (event.news.updated_at, event.news.sent_at));
+        let end = story.last().map(|event| event.news.updated_at);
+        match end_of(story) {
+            End::Told(chosen) if chosen.news.weight() >= alerts.minimum_severity => choice.chosen.push(chosen),
+            End::Told(_) | End::Quiet => choice.quiet.extend(end.map(|end| (key, end))),
+            End::Open => {}
+        }
+    }
+    let order = |news: &News| (news.transition == Transition::Resolved, Reverse(news.weight()));
+    choice.chosen.sort_by_key(|chosen| order(&chosen.news));
+    choice
 }
 
-/// What all that was said of one finding comes to; none where it is as it was.
-fn end_of<R>(mut story: Vec<(R, News)>) -> Option<Chosen<R>> {
-    story.sort_by_key(|(_, news)| (news.updated_at, news.sent_at));
-    let first = story.first().map(|(_, news)| news.clone())?;
-    let (receipts, mut said): (Vec<_>, Vec<_>) = story.into_iter().unzip();
-    let news = said.pop()?;
-    let moved = news.updated_at != first.updated_at;
-    (!moved || !is_as_before(&first, &news)).then_some(Chosen { news, receipts })
+impl<R> Choice<R> {
+    fn none() -> Self {
+        Self { chosen: Vec::new(), quiet: Vec::new(), edits: 0 }
+    }
 }
 
-/// True where nobody would have noticed, had the first not been seen before the last came.
+/// What all that was said of one finding comes to.
+enum End<R> {
+    /// People are to be told.
+    Told(Chosen<R>),
+    /// Nobody needs to hear of it.
+    Quiet,
+    /// Nothing yet: what matters was said before, or comes later.
+    Open,
+}
+
+/// Tells the end of a story, which is in the order of the observations. That it is over is told once it is closed; what
+/// became a little less or other than it was when it opened is told as that which opened.
+fn end_of<R>(story: Vec<Received<R>>) -> End<R> {
+    let is_void = is_void(&story);
+    let opened = story.iter().rfind(|event| event.news.concerns_people()).map(|event| event.news.clone());
+    let (receipts, mut said): (Vec<_>, Vec<_>) = story.into_iter().map(|event| (event.receipt, event.news)).unzip();
+    let Some(last) = said.pop() else { return End::Open };
+    let news = match (last.transition, opened) {
+        (Transition::Gone, _) => return End::Quiet,
+        _ if is_void => return End::Quiet,
+        (_, Some(_)) if last.concerns_people() => last,
+        (Transition::Resolved, _) | (_, None) => return End::Open,
+        (_, Some(opened)) => as_opened(last, &opened),
+    };
+    End::Told(Chosen { news, receipts })
+}
+
+/// What a finding is now, as what it was opened as a moment ago.
+fn as_opened(now: News, opened: &News) -> News {
+    let News { transition, before, severity_before, .. } = opened.clone();
+    News { transition, before, severity_before, ..now }
+}
+
+/// True where nobody would have noticed, had all of it not been seen before the last came; and where surely nobody was told:
+/// each event comes for the first time, and the first is of its import.
+fn is_void<R>(story: &[Received<R>]) -> bool {
+    let [first, .., last] = story else { return false };
+    let is_news = first.is_first && first.news.is_fresh();
+    is_news && first.news.updated_at != last.news.updated_at && is_as_before(&first.news, &last.news)
+}
+
 fn is_as_before(first: &News, last: &News) -> bool {
     match last.transition {
         Transition::Resolved => matches!(first.before, None | Some(Compliance::Passed)),
         Transition::Unreadable => first.before == Some(Compliance::Warning),
-        _ => first.before == Some(Compliance::Failed) && first.severity_before == Some(last.severity),
+        Transition::Opened | Transition::Worsened => {
+            first.before == Some(Compliance::Failed) && first.severity_before == Some(last.severity)
+        }
+        _ => false,
     }
 }
 
@@ -64,33 +138,41 @@ mod tests {
     /// Said at a second, and sent one second later.
     fn said(second: i64, transition: Transition, before: Option<Compliance>) -> News {
         let updated_at = Timestamp::from_second(1_764_000_000 + second).unwrap();
-        let severity = if transition == Transition::Resolved { Severity::Informational } else { Severity::High };
+        let is_over = transition == Transition::Resolved;
         News {
             transition,
-            severity,
             before,
-            severity_before: before.map(|before| match before {
-                Compliance::Passed => Severity::Informational,
-                Compliance::Failed | Compliance::Warning => Severity::High,
-            }),
+            severity_before: before.map(|_| Severity::High),
+            severity: if is_over { Severity::Informational } else { Severity::High },
+            worst: (is_over || transition == Transition::Opened).then_some(Severity::High),
             workflow_before: before.map(|_| Workflow::New),
+            workflow: if is_over { Workflow::Resolved } else { Workflow::New },
             updated_at,
             sent_at: updated_at + SignedDuration::from_secs(1),
             ..example::news()
         }
     }
 
-    fn told_of(received: Vec<News>) -> Vec<(Transition, usize)> {
-        let received = received.into_iter().enumerate().collect();
-        choose(received, &ALERTS, |_, _| false).iter().map(|c| (c.news.transition, c.receipts.len())).collect()
+    fn first_time(news: Vec<News>) -> Vec<Received<usize>> {
+        let received = |(receipt, news)| Received { receipt, is_first: true, news };
+        news.into_iter().enumerate().map(received).collect()
+    }
+
+    fn choice(news: Vec<News>) -> Choice<usize> {
+        choose(first_time(news), &ALERTS, |_, _| false)
+    }
+
+    /// What is told, with the number of receipts.
+    fn told_of(choice: &Choice<usize>) -> Vec<(Transition, usize)> {
+        choice.chosen.iter().map(|chosen| (chosen.news.transition, chosen.receipts.len())).collect()
     }
 
     #[test]
     fn a_batch_is_told_by_its_end() {
         use Compliance::{Failed, Passed, Warning};
-        use Transition::{Opened, Resolved, Unreadable, Worsened};
+        use Transition::{Changed, Eased, Gone, Opened, Resolved, Unreadable, Worsened};
         type Told<'a> = &'a [(Transition, usize)];
-        let cases: [(&str, Vec<News>, Told<'_>); 10] = [
+        let cases: [(&str, Vec<News>, Told<'_>); 17] = [
             ("opened", vec![said(0, Opened, None)], &[(Opened, 1)]),
             ("the same event twice", vec![said(0, Opened, None), said(0, Opened, None)], &[(Opened, 2)]),
             ("resolved", vec![said(0, Resolved, Some(Failed))], &[(Resolved, 1)]),
@@ -105,68 +187,121 @@ mod tests {
             ("fixed, and broken again", vec![said(0, Resolved, Some(Failed)), said(9, Opened, Some(Passed))], &[]),
             ("new, and worse", vec![said(0, Opened, None), said(9, Worsened, Some(Failed))], &[(Worsened, 2)]),
             ("unread again", vec![said(0, Resolved, Some(Warning)), said(9, Unreadable, Some(Passed))], &[]),
+            ("new, and other", vec![said(0, Opened, None), said(9, Changed, Some(Failed))], &[(Opened, 2)]),
+            ("new, and less bad", vec![said(0, Opened, None), said(9, Eased, Some(Failed))], &[(Opened, 2)]),
+            ("other", vec![said(0, Changed, Some(Failed))], &[]),
+            ("less bad", vec![said(0, Eased, Some(Failed))], &[]),
+            ("less bad, and as bad again", vec![said(0, Eased, Some(Failed)), said(9, Worsened, Some(Failed))], &[]),
+            ("new, and deleted", vec![said(0, Opened, None), said(9, Gone, Some(Failed))], &[]),
+            ("deleted", vec![said(0, Gone, Some(Failed))], &[]),
         ];
-        for (name, received, expected) in cases {
-            assert_eq!(told_of(received), expected, "{name}");
+        for (name, news, expected) in cases {
+            assert_eq!(told_of(&choice(news)), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_told_of_a_finding_that_changed_since_it_opened_is_what_it_is_now() {
+        let eased = News { severity: Severity::Medium, ..said(9, Transition::Eased, Some(Compliance::Failed)) };
+        let choice = choice(vec![said(0, Transition::Opened, None), eased]);
+        assert_eq!((choice.chosen[0].news.severity, choice.chosen[0].news.before), (Severity::Medium, None));
+    }
+
+    #[test]
+    fn what_passes_is_told_once_it_is_closed() {
+        let pending = News { workflow: Workflow::New, ..said(0, Transition::Resolved, Some(Compliance::Failed)) };
+        let closed = News { workflow: Workflow::Resolved, sent_at: pending.sent_at, ..pending.clone() };
+        let suppressed = |before| News { workflow: Workflow::Suppressed, workflow_before: before, ..pending.clone() };
+        for (name, news, expected) in [
+            ("not yet RESOLVED", vec![pending.clone()], 0),
+            ("imported, then set RESOLVED", vec![pending.clone(), closed.clone()], 1),
+            ("set RESOLVED, in a batch of its own, or by an automation rule when it was imported", vec![closed], 1),
+            ("SUPPRESSED before", vec![suppressed(Some(Workflow::Suppressed))], 1),
+            ("SUPPRESSED later", vec![suppressed(Some(Workflow::New))], 0),
+        ] {
+            let choice = choice(news);
+            assert_eq!(choice.chosen.len(), expected, "{name}");
+            assert!(choice.quiet.is_empty(), "{name}: what closes it must not be taken for known");
+        }
+        let opened = said(-9, Transition::Opened, None);
+        let both = choice(vec![opened, pending]);
+        assert_eq!((both.chosen.len(), both.quiet.len()), (0, 1), "nobody was told that it opened");
     }
 
     #[test]
     fn an_edit_is_no_news() {
         let opened = said(0, Transition::Opened, None);
-        let resolved = said(0, Transition::Resolved, Some(Compliance::Failed));
         let later = |by: i64| opened.sent_at + SignedDuration::from_secs(by);
-        let noted = News { noted_at: Some(later(5)), sent_at: later(5), ..opened.clone() };
+        let noted = News { noted_at: Some(later(300)), sent_at: later(300), ..opened.clone() };
+        let noted_at_once = News { noted_at: Some(later(0)), is_touched: true, ..opened.clone() };
+        let seen_late = News { sent_at: later(3600), ..noted_at_once.clone() };
         let old_note = News { noted_at: Some(later(-60)), ..opened.clone() };
-        let long_after = News { sent_at: later(3600), ..opened.clone() };
-        let set_resolved = News { workflow: Workflow::Resolved, ..resolved.clone() };
-        let was_resolved = News { workflow_before: Some(Workflow::Resolved), ..set_resolved.clone() };
+        let touched = News { is_touched: true, sent_at: later(3600), ..opened.clone() };
+        let late = News { sent_at: later(3600), ..opened.clone() };
         let notified = News { workflow: Workflow::Notified, ..opened.clone() };
-        let was_notified = News { workflow: Workflow::Notified, ..resolved.clone() };
-        let suppressed = News { workflow: Workflow::Suppressed, ..resolved.clone() };
         for (name, news, expected) in [
-            ("a note", noted, 0),
-            ("a note that was there before", old_note, 1),
-            ("an edit an hour later", long_after, 0),
-            ("RESOLVED, which we set ourselves", set_resolved, 0),
-            ("RESOLVED by hand before it was fixed", was_resolved, 1),
-            ("NOTIFIED by hand", notified, 0),
-            ("NOTIFIED, and fixed", was_notified, 1),
-            ("SUPPRESSED, and fixed", suppressed, 1),
+            ("a note", noted, (0, 1)),
+            ("a note by an automation rule, which elevates it, too", noted_at_once, (1, 0)),
+            ("such a finding, edited an hour later", seen_late, (0, 1)),
+            ("a note that was there before", old_note, (1, 0)),
+            ("an edit an hour later", touched, (0, 1)),
+            ("an import that is an hour late", late, (1, 0)),
+            ("NOTIFIED by hand", notified, (0, 0)),
         ] {
-            assert_eq!(told_of(vec![news]).len(), expected, "{name}");
+            let choice = choice(vec![news]);
+            assert_eq!((choice.chosen.len(), choice.edits), expected, "{name}");
         }
     }
 
     #[test]
-    fn what_was_told_or_is_not_bad_is_not_chosen() {
+    fn what_was_decided_is_not_chosen_nor_what_was_before() {
         let news = said(0, Transition::Opened, None);
-        assert!(
-            choose(vec![((), news.clone())], &ALERTS, |id, at| (id, at) == (news.id.as_str(), news.updated_at))
-                .is_empty()
-        );
+        let known = |second: i64| {
+            let known = news.updated_at + SignedDuration::from_secs(second);
+            choose(first_time(vec![news.clone()]), &ALERTS, |key, at| *key == news.key() && at <= known).chosen.len()
+        };
+        assert_eq!([known(-1), known(0), known(1)], [1, 0, 0]);
+    }
+
+    #[test]
+    fn what_is_not_bad_is_not_chosen_and_what_was_bad_is_closed() {
+        let opened = said(0, Transition::Opened, None);
         let resolved = said(0, Transition::Resolved, Some(Compliance::Failed));
-        for (least, expected) in [(Severity::High, 1), (Severity::Critical, 0)] {
+        for (least, expected) in [(Severity::High, (1, 0)), (Severity::Critical, (0, 1))] {
             let alerts = Alerts { minimum_severity: least, ..ALERTS };
-            for news in [&news, &resolved] {
-                assert_eq!(choose(vec![((), news.clone())], &alerts, |_, _| false).len(), expected, "{news:?}");
+            for news in [&opened, &resolved] {
+                let choice = choose(first_time(vec![news.clone()]), &alerts, |_, _| false);
+                assert_eq!((choice.chosen.len(), choice.quiet.len()), expected, "{news:?}");
             }
         }
+        let was_critical = News { worst: Some(Severity::Critical), ..resolved };
+        let alerts = Alerts { minimum_severity: Severity::Critical, ..ALERTS };
+        assert_eq!(choose(first_time(vec![was_critical]), &alerts, |_, _| false).chosen.len(), 1);
     }
 
     #[test]
     fn the_worst_come_first() {
         let other = |id: &str, news: News| News { id: id.to_owned(), ..news };
         let critical = News { severity: Severity::Critical, ..said(0, Transition::Opened, None) };
-        let received = vec![
+        let chosen = choice(vec![
             other("a", said(0, Transition::Resolved, Some(Compliance::Failed))),
             other("b", said(0, Transition::Opened, None)),
             other("c", critical),
-        ];
-        let chosen = choose(received.into_iter().map(|news| ((), news)).collect(), &ALERTS, |_, _| false);
+        ])
+        .chosen;
         assert_eq!(chosen.iter().map(|chosen| chosen.news.id.as_str()).collect::<Vec<_>>(), ["c", "b", "a"]);
     }
 
+    #[test]
+    fn one_accounts_finding_says_nothing_of_anothers() {
+        let opened = said(0, Transition::Opened, None);
+        let forged = said(9, Transition::Resolved, Some(Compliance::Failed));
+        let forged = News { importer: "300000000003".parse().unwrap(), ..forged };
+        let told = told_of(&choice(vec![opened, forged]));
+        assert!(told.contains(&(Transition::Opened, 1)), "{told:?}");
+    }
+
+    /// What was so before, and step by step what was said.
     fn any_story() -> impl Strategy<Value = Vec<News>> {
         use Compliance::{Failed, Passed, Warning};
         let states = prop::collection::vec(prop::sample::select(vec![Passed, Failed, Warning]), 1..6);
@@ -187,25 +322,62 @@ mod tests {
         })
     }
 
+    fn state(news: &News) -> Option<Compliance> {
+        match news.transition {
+            Transition::Opened => Some(Compliance::Failed),
+            Transition::Unreadable => Some(Compliance::Warning),
+            _ => None,
+        }
+    }
+
+    fn known(before: Option<Compliance>) -> Option<Compliance> {
+        before.filter(|before| *before != Compliance::Passed)
+    }
+
     proptest! {
-        /// Whatever happens within a batch, in whatever order it arrives: what people know afterwards is what is so.
+        /// Whatever happens within a batch, in whatever order it arrives: what people know afterwards is what is so, and where
+        /// they knew it already they are told nothing.
         #[test]
         fn what_people_know_is_what_is_so(story in any_story(), seed in any::<u64>()) {
-            let state = |news: &News| match news.transition {
-                Transition::Opened => Some(Compliance::Failed),
-                Transition::Unreadable => Some(Compliance::Warning),
-                _ => None,
-            };
-            let known = |before: Option<Compliance>| before.filter(|before| *before != Compliance::Passed);
             prop_assume!(!story.is_empty());
             let (before, after) = (known(story[0].before), state(&story[story.len() - 1]));
-            let mut received: Vec<_> = story.into_iter().enumerate().collect();
+            let mut received = first_time(story);
             let length = received.len();
             received.rotate_left(usize::try_from(seed % length as u64).unwrap());
-            let chosen = choose(received, &ALERTS, |_, _| false);
+            let chosen = choose(received, &ALERTS, |_, _| false).chosen;
             let learned = chosen.first().map_or(before, |chosen| state(&chosen.news));
             prop_assert_eq!(learned, after);
             prop_assert_eq!(chosen.len(), usize::from(before != after));
+        }
+
+        /// However the events are cut into batches, wherever each is handled, and whatever comes a second time: what people know
+        /// in the end is what is so.
+        #[test]
+        fn batches_and_repeats_lose_nothing(
+            story in any_story(),
+            cuts in prop::collection::vec(any::<bool>(), 6),
+            again in prop::collection::vec(any::<bool>(), 6),
+        ) {
+            prop_assume!(!story.is_empty());
+            let (mut knows, after) = (known(story[0].before), state(&story[story.len() - 1]));
+            let mut batches: Vec<Vec<Received<usize>>> = vec![Vec::new()];
+            for (number, event) in first_time(story).into_iter().enumerate() {
+                let repeated = batches.last().and_then(|batch| batch.last().cloned());
+                if cuts[number] && !batches.last().unwrap().is_empty() {
+                    batches.push(Vec::new());
+                    // It was told, and comes again, as if its message had failed.
+                    let repeated = repeated.filter(|_| again[number]);
+                    let repeated = repeated.map(|event| Received { is_first: false, ..event });
+                    batches.last_mut().unwrap().extend(repeated);
+                }
+                batches.last_mut().unwrap().push(event);
+            }
+            for batch in batches {
+                for chosen in choose(batch, &ALERTS, |_, _| false).chosen {
+                    knows = state(&chosen.news);
+                }
+            }
+            prop_assert_eq!(knows, after);
         }
     }
 }

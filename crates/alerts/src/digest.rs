@@ -4,29 +4,29 @@ use crate::{
     Message, News,
     line::Line,
     link,
+    message::Attributes,
     notification::Draft,
     single::{account, sign, subject, thread},
 };
 use controls::Severity;
 use facts::Region;
-use findings::{Transition, plain};
+use findings::Transition;
 use std::collections::BTreeMap;
 
 /// How many of each kind are named.
 const NAMED: usize = 10;
 
-/// Says it, with the worst first.
+/// Says it of findings of which the worst come first, and what is resolved last.
 pub(crate) fn message(news: &[&News], home: &Region) -> Message {
-    let (resolved, bad): (Vec<&News>, Vec<&News>) =
-        news.iter().partition(|news| news.transition == Transition::Resolved);
+    let bad: Vec<_> = news.iter().filter(|news| news.transition != Transition::Resolved).collect();
     let by_transition = counted(news.iter().map(|news| news.transition.to_string()));
     let by_severity = Severity::ALL.iter().rev().filter_map(|severity| {
         let count = bad.iter().filter(|news| news.weight() == *severity).count();
         (count > 0).then(|| (severity.to_string(), count))
     });
     let by_severity: Vec<_> = by_severity.collect();
-    let by_control = counted(news.iter().map(|news| plain(&news.control, 64)));
-    let by_principal = counted(news.iter().map(|news| principal(news)));
+    let by_control = counted(news.iter().map(|news| news.control.slug.to_owned()));
+    let by_principal = counted(bad.iter().map(|news| principal(news)));
     let mut lines: Vec<Line> =
         [("Severity", &by_severity, false), ("Controls", &by_control, false), ("Changed by", &by_principal, true)]
             .into_iter()
@@ -34,13 +34,13 @@ pub(crate) fn message(news: &[&News], home: &Region) -> Message {
             .collect();
     lines.push(Line::about("See").link(link::open_findings(home), "all open findings"));
     lines.push(accounts_line(news));
-    lines.extend(bad.iter().chain(&resolved).take(NAMED).map(|news| entry(news, home)));
     if news.len() > NAMED {
-        lines.push(Line::of(format!("and {} more", news.len() - NAMED)));
+        lines.push(Line::of(format!("The first {NAMED} of {}, the worst first:", news.len())));
     }
+    lines.extend(news.iter().take(NAMED).map(|news| entry(news, home)));
     let worst = bad.iter().map(|news| news.weight()).max();
     let draft = Draft {
-        sign: bad.iter().chain(&resolved).max_by_key(|news| news.weight()).map_or("", |news| sign(news)),
+        sign: news.first().map_or("", |news| sign(news)),
         headline: &headline(news, &by_transition),
         lines: &lines,
         advice: "",
@@ -48,8 +48,7 @@ pub(crate) fn message(news: &[&News], home: &Region) -> Message {
         thread: common_thread(news),
         context: context(news, &by_transition),
     };
-    let severity = worst.unwrap_or(Severity::Informational).to_string();
-    Message::new(draft, [("severity", severity), ("transition", "digest".to_owned())].into())
+    Message::new(draft, Attributes::of_all(news))
 }
 
 fn headline(news: &[&News], by_transition: &[(String, usize)]) -> String {
@@ -93,10 +92,15 @@ fn accounts_line(news: &[&News]) -> Line {
 fn entry(news: &News, home: &Region) -> Line {
     let what = match news.transition {
         Transition::Resolved => "RESOLVED".to_owned(),
+        Transition::Unreadable => format!("{}, cannot be told", news.weight()),
         _ => news.weight().to_string(),
     };
-    let line = Line::of(format!("- {what} {} in ", subject(news)));
-    account(line, news).words(" ").link(link::finding(home, &news.id), plain(&news.control, 64))
+    let line = Line::of(format!("- {what}: "));
+    let line = match news.about.bucket() {
+        Some(bucket) => line.words("bucket ").value(bucket.name().as_str()).words(" in "),
+        None => line,
+    };
+    account(line, news).words(" ").link(link::finding(home, &news.id), news.control.slug)
 }
 
 /// That of the bucket, where all is about one.
@@ -140,7 +144,7 @@ mod tests {
                 n if n == number - 1 => (Transition::Resolved, Severity::Informational),
                 _ => (Transition::Opened, Severity::High),
             };
-            let control = "key-usable".to_owned();
+            let control = controls::ALL.into_iter().find(|control| control.slug == "key-usable").unwrap();
             let about = About::of_id(&id).unwrap();
             News { about, id, control, transition, severity, severity_before: Some(Severity::High), ..example::news() }
         };
@@ -164,15 +168,46 @@ mod tests {
             "*Severity* CRITICAL 1, HIGH 229",
             "*Controls* key-usable 231",
             "*Accounts* `payments (200000000002)` 116, `payments (300000000002)` 115",
-            "- CRITICAL bucket bucket-0 in `payments` (200000000002), region eu-west-1 <https://",
-            "and 221 more",
+            "- CRITICAL: bucket `bucket-0` in `payments` (200000000002), region eu-west-1 <https://",
+            "The first 10 of 231, the worst first:",
         ] {
             assert!(description.contains(words), "{words}: {description}");
         }
         assert!(description.chars().count() < 8000);
         assert_eq!(notification["metadata"].get("threadId"), None);
         assert_eq!(notification["metadata"]["additionalContext"]["findings"], "231");
-        assert_eq!(message.attributes["severity"], "CRITICAL");
+        let attributes: BTreeMap<_, _> = message.attributes.lists().collect();
+        assert_eq!(attributes["severity"], r#"["CRITICAL","HIGH"]"#);
+        assert_eq!(attributes["transition"], r#"["opened","resolved"]"#);
+        assert_eq!(attributes["account"], r#"["200000000002","300000000002"]"#);
+    }
+
+    #[test]
+    fn what_is_resolved_does_not_hide_what_is_as_bad() {
+        let (_, notification) = digest(&many(7)[1..]);
+        let title = notification["content"]["title"].as_str().unwrap();
+        assert_eq!(title, "\u{1f7e0} 6 findings about 6 buckets or accounts: 5 opened, 1 resolved");
+        let (_, notification) = digest(&many(7)[6..]);
+        assert!(notification["content"]["title"].as_str().unwrap().starts_with('\u{2705}'));
+    }
+
+    #[test]
+    fn who_mended_is_not_counted_among_those_who_broke() {
+        let mut all = many(3);
+        let by = Some("arn:aws:iam::200000000002:user/mender".to_owned());
+        all[2].changed = Some(crate::news::Changed { by, call: "PutBucketEncryption".into(), at: None });
+        let (_, notification) = digest(&all);
+        let description = notification["content"]["description"].as_str().unwrap();
+        assert!(description.contains("*Changed by* `arn:") && !description.contains("mender"), "{description}");
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_said_to_be_so() {
+        let mut all = many(2);
+        all[0].transition = Transition::Unreadable;
+        let (_, notification) = digest(&all);
+        let description = notification["content"]["description"].as_str().unwrap();
+        assert!(description.contains("- CRITICAL, cannot be told: bucket `bucket-0`"), "{description}");
     }
 
     #[test]

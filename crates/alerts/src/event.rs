@@ -2,10 +2,13 @@
 //! [Security Hub sends it](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-cwe-event-formats.html): "Each event
 //! sends a single finding".
 //!
-//! Only what a message needs is read, and what is not ours is an error: the rule lets nothing else through.
+//! Only what a message needs is read, and what is not ours is an error. Whoever may import findings in a member account may
+//! give them any id and any words, so a finding counts only where its importer may speak of what it is about, and what a
+//! control says of itself is taken from the control.
 
 use crate::news::{Changed, Evidence, News};
-use controls::Severity;
+use controls::{Control, Severity};
+use facts::AccountId;
 use findings::{About, Compliance, Transition, Workflow, fields};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -45,7 +48,7 @@ struct Detail {
 #[serde(rename_all = "PascalCase")]
 struct Asff {
     id: String,
-    title: String,
+    product_arn: String,
     aws_account_id: String,
     aws_account_name: Option<String>,
     updated_at: String,
@@ -55,6 +58,8 @@ struct Asff {
     remediation: Option<Remediation>,
     #[serde(default)]
     product_fields: BTreeMap<String, String>,
+    #[serde(flatten)]
+    customers: Customers,
 }
 
 #[derive(Deserialize)]
@@ -85,36 +90,76 @@ struct Remediation {
 #[serde(rename_all = "PascalCase", default)]
 struct Recommendation {
     text: String,
-    url: Option<String>,
 }
 
-/// Reads an event.
+/// What only [the customer writes](https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchupdatefindings.html),
+/// besides the note, the severity and the workflow; and what we say of severity and types ourselves.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Customers {
+    confidence: Option<serde_json::Value>,
+    criticality: Option<serde_json::Value>,
+    related_findings: Option<Vec<serde_json::Value>>,
+    user_defined_fields: Option<BTreeMap<String, serde_json::Value>>,
+    verification_state: Option<String>,
+    types: Option<Vec<String>>,
+    finding_provider_fields: Option<Provider>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Provider {
+    severity: Option<Label>,
+    types: Option<Vec<String>>,
+}
+
+impl Customers {
+    /// True where any of it is there, or differs from what we said.
+    fn are_there(&self, severity: &Label) -> bool {
+        let ours = self.finding_provider_fields.as_ref();
+        let our_label = ours.and_then(|ours| ours.severity.as_ref()).map(|label| label.label.as_str());
+        let our_types = ours.and_then(|ours| ours.types.as_ref());
+        self.confidence.is_some()
+            || self.criticality.is_some()
+            || self.related_findings.as_ref().is_some_and(|list| !list.is_empty())
+            || self.user_defined_fields.as_ref().is_some_and(|fields| !fields.is_empty())
+            || self.verification_state.as_ref().is_some_and(|state| state != "UNKNOWN")
+            || our_label.is_some_and(|label| label != severity.label)
+            || (our_types.is_some() && self.types.is_some() && our_types != self.types.as_ref())
+    }
+}
+
+/// Reads an event, in the account `hub`.
 ///
 /// # Errors
 /// What is no such event, and a finding that is none of ours.
-pub fn parse(body: &str) -> Result<News, EventError> {
+pub fn parse(body: &str, hub: &AccountId) -> Result<News, EventError> {
     let event: Event = serde_json::from_str(body).map_err(EventError::Form)?;
     let [finding] = <[Asff; 1]>::try_from(event.detail.findings).map_err(|all| EventError::Number(all.len()))?;
     let id = finding.id.clone();
-    read(finding, &event.time).map_err(|what| EventError::NotOurs { id: findings::plain(&id, 512), what })
+    read(finding, &event.time, hub).map_err(|what| EventError::NotOurs { id: findings::plain(&id, 512), what })
 }
 
-fn read(finding: Asff, sent_at: &str) -> Result<News, &'static str> {
+fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<News, &'static str> {
     let about = About::of_id(&finding.id).ok_or("the id is of no bucket and of no account")?;
+    let control = control_of(&finding.id).ok_or("the id names no control")?;
+    let importer = importer(&finding, &about, hub)?;
     let field = |name: &str| finding.product_fields.get(name);
-    let Recommendation { text: remediation, url: reference } = finding.remediation.unwrap_or_default().recommendation;
-    let is_owners = about.place().account.as_str() == finding.aws_account_id;
+    let word = |name: &str| field(name).map(String::as_str).unwrap_or_default();
+    let is_owners = about.place().account == importer;
+    let remedy = finding.remediation.unwrap_or_default().recommendation.text;
     Ok(News {
-        control: finding.id.rsplit('/').next().unwrap_or_default().to_owned(),
-        title: finding.title,
-        transition: field(fields::TRANSITION).and_then(|word| Transition::of_word(word)).ok_or("no transition")?,
+        control,
+        transition: Transition::of_word(word(fields::TRANSITION)).ok_or("no transition")?,
         severity: Severity::of_label(&finding.severity.label).ok_or("an unknown severity")?,
-        before: field(fields::STATUS_BEFORE).and_then(|word| Compliance::of_word(word)),
-        severity_before: field(fields::SEVERITY_BEFORE).and_then(|label| Severity::of_label(label)),
-        workflow_before: field(fields::WORKFLOW_BEFORE).and_then(|word| Workflow::of_word(word)),
+        before: Compliance::of_word(word(fields::STATUS_BEFORE)),
+        severity_before: Severity::of_label(word(fields::SEVERITY_BEFORE)),
+        worst: Severity::of_label(word(fields::WORST_SEVERITY)),
+        workflow_before: Workflow::of_word(word(fields::WORKFLOW_BEFORE)),
         workflow: Workflow::of_word(&finding.workflow.status).ok_or("an unknown workflow status")?,
         updated_at: moment(&finding.updated_at).ok_or("UpdatedAt is no time")?,
         noted_at: finding.note.and_then(|note| moment(&note.updated_at?)),
+        is_touched: finding.customers.are_there(&finding.severity),
         sent_at: moment(sent_at).ok_or("the event's time is none")?,
         account_name: finding.aws_account_name.filter(|_| is_owners),
         class: field(fields::CLASS).cloned().zip(field(fields::LEVEL_REQUIRED).cloned()),
@@ -124,11 +169,30 @@ fn read(finding: Asff, sent_at: &str) -> Result<News, &'static str> {
             call: call.clone(),
             at: field(fields::EVENT_TIME).cloned(),
         }),
-        remediation,
-        reference,
+        exemption_ended: field(fields::EXEMPTION_ENDED).cloned(),
+        statement: controls::parts_of_remedy(&remedy).1.map(str::to_owned),
         id: finding.id,
+        importer,
         about,
     })
+}
+
+fn control_of(id: &str) -> Option<&'static Control> {
+    let slug = id.rsplit('/').next()?;
+    controls::ALL.into_iter().find(|control| control.slug == slug)
+}
+
+/// The account that imported the finding, with [its own product](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-custom-providers.html):
+/// the owner of what it is about, or the hub, where those findings stand whose owner has no Security Hub.
+fn importer(finding: &Asff, about: &About, hub: &AccountId) -> Result<AccountId, &'static str> {
+    let importer: AccountId = finding.aws_account_id.parse().map_err(|_| "AwsAccountId is no account")?;
+    if importer != about.place().account && importer != *hub {
+        return Err("it is about another account than the one that imported it");
+    }
+    if !finding.product_arn.ends_with(&format!(":{importer}:product/{importer}/default")) {
+        return Err("it is not of the account's own product");
+    }
+    Ok(importer)
 }
 
 fn moment(text: &str) -> Option<Timestamp> {
@@ -144,40 +208,93 @@ fn evidence(json: &str) -> Vec<Evidence> {
 mod tests {
     use super::*;
     use crate::example;
+    use serde_json::{Value, json};
+
+    fn parse(event: &Value) -> Result<News, EventError> {
+        super::parse(&event.to_string(), &example::hub())
+    }
 
     #[test]
     fn a_finding_of_ours_is_read() {
-        let news = parse(&example::event().to_string()).unwrap();
+        let news = parse(&example::event()).unwrap();
         assert_eq!(news.id, "cmkwatch/aws/200000000002/eu-west-1/acme-invoices/encrypted-with-cmk");
-        assert_eq!((news.control.as_str(), news.transition), ("encrypted-with-cmk", Transition::Opened));
+        assert_eq!((news.control.slug, news.transition), ("encrypted-with-cmk", Transition::Opened));
         assert_eq!(news.account_name.as_deref(), Some("payments"));
         assert_eq!(news.class, Some(("confidential".into(), "cmk".into())));
         assert_eq!(news.evidence[0].value, "aws/s3 (AWS-managed)");
         assert_eq!(news.changed.unwrap().call, "PutBucketEncryption");
-        assert_eq!((news.before, news.noted_at), (None, None));
+        assert_eq!((news.before, news.noted_at, news.is_touched), (None, None, false));
     }
 
     #[test]
     fn the_name_of_the_hub_is_not_that_of_the_owner() {
         let mut event = example::event();
-        event["detail"]["findings"][0]["AwsAccountId"] = "100000000001".into();
-        assert_eq!(parse(&event.to_string()).unwrap().account_name, None);
+        let finding = &mut event["detail"]["findings"][0];
+        finding["AwsAccountId"] = "100000000001".into();
+        finding["ProductArn"] = "arn:aws:securityhub:us-east-1:100000000001:product/100000000001/default".into();
+        assert_eq!(parse(&event).unwrap().account_name, None);
+    }
+
+    #[test]
+    fn what_only_the_customer_writes_is_noticed() {
+        for (name, value) in [
+            ("Severity", json!({"Label": "CRITICAL"})),
+            ("UserDefinedFields", json!({"ticket": "SEC-1"})),
+            ("VerificationState", json!("TRUE_POSITIVE")),
+            ("Confidence", json!(42)),
+            ("Criticality", json!(99)),
+            ("RelatedFindings", json!([{"Id": "x", "ProductArn": "y"}])),
+            ("Types", json!(["Effects/Data Exposure"])),
+        ] {
+            let mut event = example::event();
+            event["detail"]["findings"][0][name] = value;
+            assert!(parse(&event).unwrap().is_touched, "{name}");
+        }
+        for (name, value) in [
+            ("UserDefinedFields", json!({})),
+            ("VerificationState", json!("UNKNOWN")),
+            ("RelatedFindings", json!(null)),
+        ] {
+            let mut event = example::event();
+            event["detail"]["findings"][0][name] = value;
+            assert!(!parse(&event).unwrap().is_touched, "{name}");
+        }
     }
 
     #[test]
     fn what_is_not_ours_is_an_error_in_words() {
-        let (mut none, mut other, mut strange) = (example::event(), example::event(), example::event());
-        none["detail"]["findings"] = serde_json::json!([]);
-        other["detail"]["findings"][0]["Id"] = "arn:aws:securityhub:<b>".into();
-        strange["detail"]["findings"][0]["ProductFields"]["cmkwatch/transition"] = "exploded".into();
-        for (body, words) in [
-            ("{}".to_owned(), "not an event"),
-            ("no JSON".to_owned(), "not an event"),
-            (none.to_string(), "an event with 0 findings"),
-            (other.to_string(), "`arn:aws:securityhub:?b?` is none of ours: the id is of no bucket"),
-            (strange.to_string(), "no transition"),
+        for (name, value, words) in [
+            (
+                "Id",
+                json!("arn:aws:securityhub:<b>"),
+                "`arn:aws:securityhub:?b?` is none of ours: the id is of no bucket",
+            ),
+            ("Id", json!("cmkwatch/aws/200000000002/eu-west-1/acme/"), "the id names no control"),
+            ("Id", json!("cmkwatch/aws/200000000002/eu-west-1/acme/nice-words"), "the id names no control"),
+            ("AwsAccountId", json!("300000000003"), "about another account than the one that imported it"),
+            ("AwsAccountId", json!("me"), "AwsAccountId is no account"),
+            (
+                "ProductArn",
+                json!("arn:aws:securityhub:eu-west-1::product/acme/acme"),
+                "not of the account's own product",
+            ),
+            ("ProductFields", json!({"cmkwatch/transition": "exploded"}), "no transition"),
         ] {
-            let error = parse(&body).unwrap_err().to_string();
+            let mut event = example::event();
+            event["detail"]["findings"][0][name] = value;
+            let error = parse(&event).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_event_is_an_error_in_words() {
+        let mut none = example::event();
+        none["detail"]["findings"] = json!([]);
+        for (body, words) in
+            [("{}", "not an event"), ("no JSON", "not an event"), (&none.to_string(), "with 0 findings")]
+        {
+            let error = super::parse(body, &example::hub()).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
     }

@@ -1,6 +1,7 @@
 //! What the tests share.
 
 use crate::{News, parse};
+use facts::AccountId;
 use serde_json::{Value, json};
 
 /// The event of a finding that was just imported.
@@ -24,12 +25,17 @@ pub(crate) fn event() -> Value {
             "Title": "S3 bucket default encryption should use a customer-managed KMS key",
             "UpdatedAt": "2026-11-25T04:00:17.123Z",
             "Severity": {"Label": "HIGH", "Normalized": 70},
+            "Types": ["Software and Configuration Checks/AWS Security Best Practices"],
+            "FindingProviderFields": {
+                "Severity": {"Label": "HIGH"},
+                "Types": ["Software and Configuration Checks/AWS Security Best Practices"],
+            },
             "Workflow": {"Status": "NEW"},
             "RecordState": "ACTIVE",
             "Compliance": {"Status": "FAILED"},
             "Remediation": {"Recommendation": {
-                "Text": "Create a customer-managed key. Set it, by its ARN, as the key of the default encryption.",
-                "Url": "https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html",
+                "Text": "Create a customer-managed symmetric KMS key in the bucket's region.",
+                "Url": "https://docs.aws.amazon.com/wellarchitected/latest/security-pillar/sec_protect_data_rest_key_mgmt.html",
             }},
             "ProductFields": {
                 "aws/securityhub/ProductName": "cmkwatch",
@@ -46,7 +52,12 @@ pub(crate) fn event() -> Value {
     })
 }
 
+/// The hub's account.
+pub(crate) fn hub() -> AccountId {
+    "100000000001".parse().unwrap()
+}
+
 /// The same, read.
 pub(crate) fn news() -> News {
-    parse(&event().to_string()).unwrap()
+    parse(&event().to_string(), &hub()).unwrap()
 }

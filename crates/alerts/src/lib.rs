@@ -18,8 +18,8 @@ mod notification;
 mod single;
 mod text;
 
-pub use choose::{Chosen, choose};
+pub use choose::{Choice, Chosen, Received, choose};
 pub use event::{EventError, parse};
-pub use message::Message;
-pub use news::{LATEST_IMPORT, News};
+pub use message::{Attributes, Message};
+pub use news::{Key, News};
 pub use notification::Notification;

@@ -66,7 +66,7 @@ impl Line {
     /// As plain text, for e-mail.
     pub(crate) fn to_plain(&self) -> String {
         let write = |part: &Part| match part {
-            Part::Label(label) => format!("{label:<10} "),
+            Part::Label(label) => format!("{label:<11} "),
             Part::Words(words) | Part::Json(words) => text::readable(words, usize::MAX),
             Part::Value(value) => text::readable(value, text::LONGEST_VALUE),
             Part::Link { to, says } => format!("{}: {to} ", text::readable(says, usize::MAX)),

@@ -1,33 +1,42 @@
 //! What an event of Security Hub says of one finding.
 
-use controls::Severity;
-use facts::Place;
+use controls::{Control, Severity};
+use facts::{AccountId, Place};
 use findings::{About, Compliance, Transition, Workflow};
 use jiff::{SignedDuration, Timestamp};
 
-/// How long after a bucket was read the event of its import may come. What comes later is an edit: an import follows the
-/// reading within seconds, and an edit [leaves `UpdatedAt` alone](https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchupdatefindings.html).
-pub const LATEST_IMPORT: SignedDuration = SignedDuration::from_mins(15);
+/// How long after a bucket was read the event of its import may come and still carry what somebody else wrote into the
+/// finding: an [automation rule](https://docs.aws.amazon.com/securityhub/latest/userguide/automation-rules.html) edits it
+/// before the event is sent. An edit [leaves `UpdatedAt` alone](https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchupdatefindings.html).
+const LATEST_IMPORT: SignedDuration = SignedDuration::from_mins(15);
+
+/// The same of a note, which tells itself when it was written: no person has read the finding by then.
+const EARLIEST_NOTE: SignedDuration = SignedDuration::from_mins(2);
+
+/// Which finding: its id, and who imported it.
+pub type Key = (String, AccountId);
 
 /// What an event says of one finding. Its texts are as they came.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct News {
     /// The finding's id.
     pub id: String,
+    /// Who imported it: the owner of what it is about, or the hub.
+    pub importer: AccountId,
     /// What it is about.
     pub about: About,
-    /// The control's slug.
-    pub control: String,
     /// What must hold.
-    pub title: String,
+    pub control: &'static Control,
     /// What happened to it.
     pub transition: Transition,
-    /// How bad it is, as Security Hub shows it: an analyst may have changed it.
+    /// How bad it is, as Security Hub shows it: the customer may have changed it.
     pub severity: Severity,
     /// What it was before, where there was one.
     pub before: Option<Compliance>,
     /// How bad it was before.
     pub severity_before: Option<Severity>,
+    /// The worst that it was since it last passed.
+    pub worst: Option<Severity>,
     /// Its workflow status before the import.
     pub workflow_before: Option<Workflow>,
     /// Its workflow status now.
@@ -36,6 +45,8 @@ pub struct News {
     pub updated_at: Timestamp,
     /// When somebody wrote the note that it carries.
     pub noted_at: Option<Timestamp>,
+    /// Whether it carries anything else that only the customer can write.
+    pub is_touched: bool,
     /// When Security Hub sent the event.
     pub sent_at: Timestamp,
     /// The name of the account that owns what it is about.
@@ -44,12 +55,12 @@ pub struct News {
     pub class: Option<(String, String)>,
     /// What decided.
     pub evidence: Vec<Evidence>,
-    /// Who changed it; none where the sweep found it.
+    /// The last change that is known; none where the sweep found it.
     pub changed: Option<Changed>,
-    /// What to do.
-    pub remediation: String,
-    /// Where to read more.
-    pub reference: Option<String>,
+    /// The last day of an exemption that is over.
+    pub exemption_ended: Option<String>,
+    /// A policy statement that helps, as JSON.
+    pub statement: Option<String>,
 }
 
 /// A fact that decided, as the finding tells it.
@@ -75,6 +86,12 @@ pub struct Changed {
 }
 
 impl News {
+    /// Which finding it is: one that is moved to another Security Hub keeps its id.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        (self.id.clone(), self.importer.clone())
+    }
+
     /// Where what it is about lies.
     #[must_use]
     pub fn place(&self) -> Place {
@@ -85,40 +102,52 @@ impl News {
     #[must_use]
     pub fn weight(&self) -> Severity {
         match self.transition {
-            Transition::Resolved => self.severity_before.unwrap_or(self.severity),
+            Transition::Resolved => self.worst.or(self.severity_before).unwrap_or(self.severity),
             _ => self.severity,
         }
     }
 
-    /// True where the event is of somebody's edit, and not of the import that the finding still tells of.
+    /// True where the event is surely of somebody's edit, and not of the import that the finding still tells of: it carries
+    /// what only the customer writes, and came too late for an import. Where that is in doubt, it is none.
     #[must_use]
     pub fn is_edit(&self) -> bool {
-        self.is_noted() || self.is_closed_since() || self.sent_at.duration_since(self.updated_at) > LATEST_IMPORT
+        let noted = self.noted_at.map(|noted_at| noted_at.duration_since(self.updated_at));
+        let is_noted = noted.is_some_and(|after| after.is_positive());
+        noted.is_some_and(|after| after > EARLIEST_NOTE)
+            || (self.sent_after() > LATEST_IMPORT && (is_noted || self.is_touched))
     }
 
-    fn is_noted(&self) -> bool {
-        self.noted_at.is_some_and(|noted_at| noted_at > self.updated_at)
-    }
-
-    /// What passes is set RESOLVED once it is imported, which is an event of its own.
-    fn is_closed_since(&self) -> bool {
-        self.transition == Transition::Resolved
-            && self.workflow == Workflow::Resolved
-            && matches!(self.workflow_before, Some(Workflow::New | Workflow::Notified))
-    }
-
-    /// True where people want to hear of it at all, however bad it is: what needs somebody who has not yet looked at it, and
-    /// that it is over.
+    /// True where this is surely the import itself, just made.
     #[must_use]
-    pub fn concerns_people(&self) -> bool {
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.sent_after() < EARLIEST_NOTE && self.noted_at.is_none() && !self.is_touched
+    }
+
+    fn sent_after(&self) -> SignedDuration {
+        self.sent_at.duration_since(self.updated_at)
+    }
+
+    /// True where people want to hear of it, however bad it is: of what needs somebody who has not yet looked at it, and of
+    /// what is over, once it is [closed](Self::is_closed).
+    pub(crate) fn concerns_people(&self) -> bool {
         match self.transition {
             Transition::Opened | Transition::Worsened | Transition::Unreadable => self.workflow == Workflow::New,
-            Transition::Resolved => true,
+            Transition::Resolved => self.is_closed(),
             Transition::Eased
             | Transition::Changed
             | Transition::FirstSeen
             | Transition::Gone
             | Transition::Unchanged => false,
+        }
+    }
+
+    /// What passes is set RESOLVED right after its import, which is an event of its own, and the one that is told; unless it was
+    /// SUPPRESSED, and stays so.
+    fn is_closed(&self) -> bool {
+        match self.workflow {
+            Workflow::Resolved => true,
+            Workflow::Suppressed => matches!(self.workflow_before, None | Some(Workflow::Suppressed)),
+            Workflow::New | Workflow::Notified => false,
         }
     }
 }

@@ -1,15 +1,10 @@
 //! A message about one finding.
 
-use crate::{
-    Message, News,
-    line::Line,
-    link,
-    notification::Draft,
-    text::{LONGEST_VALUE, readable},
-};
+use crate::{Message, News, line::Line, link, message::Attributes, notification::Draft};
 use controls::Severity;
 use facts::Region;
 use findings::{About, Transition, plain};
+use jiff::Unit;
 use std::collections::BTreeMap;
 
 /// How many facts are told; the finding has all.
@@ -17,23 +12,24 @@ const FACTS: usize = 5;
 
 /// Says what happened, where, by whom, and what to do.
 pub(crate) fn message(news: &News, home: &Region) -> Message {
-    let (advice, statement) = advice(news);
-    let mut lines = vec![Line::of(readable(&news.title, 256))];
+    let mut lines = vec![Line::of(news.control.title)];
     lines.extend(facts(news));
     lines.extend(bucket(news));
     lines.push(account(Line::about("Account"), news));
     lines.push(changed(news));
+    lines.extend(news.exemption_ended.as_ref().map(|until| Line::about("Exemption").words("ended on ").value(until)));
+    lines.push(Line::about("Seen").words(news.updated_at.round(Unit::Second).unwrap_or(news.updated_at).to_string()));
     lines.push(links(news, home));
+    let statement = news.statement.as_ref().filter(|_| is_failure(news));
     lines.extend(statement.map(|statement| Line::about("Statement").json(statement)));
     let context = context(news);
-    let attributes = ["severity", "transition", "control", "account", "region"];
-    let attributes = attributes.into_iter().filter_map(|name| Some((name, context.get(name)?.clone()))).collect();
+    let attributes = Attributes::of(news);
     let draft = Draft {
         sign: sign(news),
         headline: &headline(news),
         lines: &lines,
-        advice,
-        keywords: vec![news.weight().to_string(), plain(&news.control, 64)],
+        advice: advice(news),
+        keywords: vec![news.weight().to_string(), news.control.slug.to_owned()],
         thread: Some(thread(&news.about)),
         context,
     };
@@ -58,7 +54,7 @@ pub(crate) fn sign(news: &News) -> &'static str {
 }
 
 fn headline(news: &News) -> String {
-    let (severity, control, what) = (news.severity, plain(&news.control, 64), subject(news));
+    let (severity, control, what) = (news.severity, news.control.slug, subject(news));
     match (news.transition, news.severity_before) {
         (Transition::Resolved, _) => format!("RESOLVED: {what} passes {control} again"),
         (Transition::Unreadable, _) => format!("{severity}: cannot tell whether {what} passes {control}"),
@@ -81,10 +77,7 @@ fn facts(news: &News) -> Vec<Line> {
         match news.transition {
             Transition::Unreadable => line.words(" was answered with ").value(fact.value.as_str()),
             Transition::Resolved => line.words(" is ").value(fact.value.as_str()),
-            _ => line
-                .words(" is ")
-                .value(fact.value.as_str())
-                .words(format!(", wanted is {}", readable(&fact.wanted, LONGEST_VALUE))),
+            _ => line.words(" is ").value(fact.value.as_str()).words(", wanted is ").value(fact.wanted.as_str()),
         }
     };
     let mut lines: Vec<_> = news.evidence.iter().take(FACTS).map(said).collect();
@@ -114,12 +107,18 @@ pub(crate) fn account(line: Line, news: &News) -> Line {
     line.words(format!(", region {}", place.region))
 }
 
+/// The last change that is known. It need not be the cause: what is judged is what there is, not what an event told of.
 fn changed(news: &News) -> Line {
+    let line = Line::about("Last change");
     let Some(changed) = &news.changed else {
-        return Line::about("Changed by").words("not known: the sweep found it, and no event told of it");
+        return line
+            .words("not known: found by the sweep, be it that no event told of it, or that the settings changed");
     };
-    let by = changed.by.as_deref().unwrap_or("somebody whom CloudTrail does not name");
-    let line = Line::about("Changed by").value(by).words(" with ").value(changed.call.as_str());
+    let line = line.value(changed.call.as_str()).words(" by ");
+    let line = match &changed.by {
+        Some(by) => line.value(by.as_str()),
+        None => line.words("somebody whom CloudTrail does not name"),
+    };
     match &changed.at {
         Some(at) => line.words(format!(" at {}", plain(at, 40))),
         None => line,
@@ -132,28 +131,26 @@ fn links(news: &News, home: &Region) -> Line {
         Some(bucket) => line.words(" ").link(link::bucket(bucket), "bucket"),
         None => line,
     };
-    match news.reference.as_deref().filter(|reference| is_documentation(reference)) {
-        Some(reference) => line.words(" ").link(reference.to_owned(), "documentation"),
-        None => line,
-    }
+    line.words(" ").link(news.control.reference.to_owned(), "documentation")
 }
 
-/// A link that we would have put there ourselves: a finding can be imported by whoever may do so in a member account.
-fn is_documentation(reference: &str) -> bool {
-    reference.starts_with("https://docs.aws.amazon.com/")
-        && reference.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/:#?=".contains(&b))
+fn is_failure(news: &News) -> bool {
+    !matches!(news.transition, Transition::Resolved | Transition::Unreadable)
 }
 
-/// What to do in sentences, and a statement to paste; nothing where all is done.
-fn advice(news: &News) -> (&str, Option<&str>) {
-    match news.transition {
-        Transition::Resolved => ("", None),
-        Transition::Unreadable => (
-            "Give cmkwatch the permission that is named above, or look who takes it away: a policy of the bucket or the \
-              key, or a service control policy.",
-            None,
-        ),
-        _ => controls::parts_of_remedy(&news.remediation),
+/// What to do in sentences; nothing where all is done.
+fn advice(news: &News) -> &'static str {
+    match (news.transition, &news.about) {
+        (Transition::Resolved, _) => "",
+        (Transition::Unreadable, About::Bucket(_)) => {
+            "Give cmkwatch the permission that is named above, or look who takes it away: a policy of the bucket or the key, \
+             or a service control policy."
+        }
+        (Transition::Unreadable, About::Account(_)) => {
+            "Give cmkwatch the permission that is named above, or look who takes it away: a service control policy, or \
+             somebody who changed the role cmkwatch-member."
+        }
+        _ => news.control.remediation,
     }
 }
 
@@ -164,7 +161,7 @@ fn context(news: &News) -> BTreeMap<String, String> {
         ("finding", Some(plain(&news.id, 512))),
         ("severity", Some(news.weight().to_string())),
         ("transition", Some(news.transition.to_string())),
-        ("control", Some(plain(&news.control, 64))),
+        ("control", Some(news.control.slug.to_owned())),
         ("account", Some(place.account.to_string())),
         ("region", Some(place.region.to_string())),
         ("bucket", news.about.bucket().map(|bucket| bucket.name().to_string())),
@@ -185,6 +182,10 @@ mod tests {
         "us-east-1".parse().unwrap()
     }
 
+    fn control(slug: &str) -> &'static controls::Control {
+        controls::ALL.into_iter().find(|control| control.slug == slug).unwrap()
+    }
+
     fn notification(news: &News) -> Value {
         serde_json::to_value(message(news, &home()).notification).unwrap()
     }
@@ -197,19 +198,20 @@ mod tests {
         assert_eq!(
             content["description"].as_str().unwrap(),
             "S3 bucket default encryption should use a customer-managed KMS key\n\
-             - `key` is `aws/s3 (AWS-managed)`, wanted is a customer-managed key\n\
+             - `key` is `aws/s3 (AWS-managed)`, wanted is `a customer-managed key`\n\
              *Bucket* `acme-invoices`, class `confidential` requires `cmk`\n\
              *Account* `payments` (200000000002), region eu-west-1\n\
-             *Changed by* `arn:aws:sts::200000000002:assumed-role/Deploy/jane@acme.example` with `PutBucketEncryption` \
+             *Last change* `PutBucketEncryption` by `arn:aws:sts::200000000002:assumed-role/Deploy/jane@acme.example` \
              at 2026-11-25T03:59:41Z\n\
+             *Seen* 2026-11-25T04:00:17Z\n\
              *See* <https://us-east-1.console.aws.amazon.com/securityhub/home?region=us-east-1#/findings?search=\
              Id%3D%255Coperator%255C%253AEQUALS%255C%253Acmkwatch%252Faws%252F200000000002%252Feu-west-1%252Facme-invoices\
              %252Fencrypted-with-cmk|finding> \
              <https://eu-west-1.console.aws.amazon.com/s3/buckets/acme-invoices?region=eu-west-1&tab=properties|bucket> \
-             <https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html|documentation>"
+             <https://docs.aws.amazon.com/wellarchitected/latest/security-pillar/sec_protect_data_rest_key_mgmt.html\
+             |documentation>"
         );
-        let steps = "Create a customer-managed key. Set it, by its ARN, as the key of the default encryption.";
-        assert_eq!(content["nextSteps"], serde_json::json!([steps]));
+        assert_eq!(content["nextSteps"], serde_json::json!([control("encrypted-with-cmk").remediation]));
         let metadata = &notification["metadata"];
         assert_eq!(metadata["threadId"], "cmkwatch/aws/200000000002/eu-west-1/acme-invoices");
         assert_eq!(metadata["additionalContext"]["transition"], "opened");
@@ -222,8 +224,8 @@ mod tests {
         for line in [
             "HIGH: bucket acme-invoices fails encrypted-with-cmk",
             "- key is aws/s3 (AWS-managed), wanted is a customer-managed key",
-            "Account    payments (200000000002), region eu-west-1",
-            "To do      Create a customer-managed key. Set it, by its ARN, as the key of the default encryption.",
+            "Account     payments (200000000002), region eu-west-1",
+            &format!("To do       {}", control("encrypted-with-cmk").remediation),
         ] {
             assert!(message.text.lines().any(|told| told == line), "{line}: {}", message.text);
         }
@@ -247,48 +249,58 @@ mod tests {
             assert_eq!(steps, transition != Transition::Resolved, "{transition}");
         }
         let about = About::Account(news.place());
-        let account = News { about, control: "account-readable".into(), changed: None, class: None, ..news };
+        let account = News { about, control: control("account-readable"), changed: None, class: None, ..news };
         assert_eq!(headline(&account), "HIGH: account 200000000002 in eu-west-1 fails account-readable");
         let told = notification(&account)["content"]["description"].as_str().unwrap().to_owned();
-        assert!(told.contains("*Changed by* not known") && !told.contains("*Bucket*"), "{told}");
-    }
-
-    #[test]
-    fn an_apostrophe_stays_one() {
-        let news = News { title: "a bucket's key".into(), ..example::news() };
-        assert!(notification(&news)["content"]["description"].as_str().unwrap().starts_with("a bucket's key\n"));
+        assert!(told.contains("*Last change* not known") && !told.contains("*Bucket*"), "{told}");
+        let unread = News { transition: Transition::Unreadable, ..account };
+        let steps = notification(&unread)["content"]["nextSteps"][0].as_str().unwrap().to_owned();
+        assert!(!steps.contains("policy of the bucket"), "{steps}");
     }
 
     #[test]
     fn nothing_from_outside_is_markup_or_a_link() {
         let bad = "`<!channel> *x* <https://evil.example|y>";
         let mut news = example::news();
-        (news.title, news.control, news.remediation) = (bad.into(), bad.into(), bad.into());
+        news.statement = Some(bad.into());
+        news.exemption_ended = Some(bad.into());
         news.account_name = Some(bad.into());
         news.class = Some((bad.into(), bad.into()));
         news.evidence = vec![Evidence { fact: bad.into(), value: bad.into(), wanted: bad.into() }];
         news.changed = Some(crate::news::Changed { by: Some(bad.into()), call: bad.into(), at: Some(bad.into()) });
-        news.reference = Some("https://evil.example".into());
         news.id = bad.into();
         let message = message(&news, &home());
         let content = serde_json::to_string(&message.notification).unwrap();
         assert!(!content.contains("<!") && !content.contains("<https://evil"), "{content}");
+        // Slack makes links of plain URLs, too, but not within code.
+        let told = serde_json::to_value(&message.notification).unwrap()["content"].clone();
+        let told = format!("{}\n{}\n{}", told["title"], told["description"], told["nextSteps"]).replace("```", "`");
+        let not_code: String = told.split('`').step_by(2).collect();
+        assert!(!not_code.contains("https://evil") && not_code.contains("https[:]//evil"), "{told}");
         assert!(message.subject.is_ascii() && message.subject.len() < 100);
     }
 
     #[test]
+    fn an_exemption_that_is_over_is_told() {
+        let news = News { exemption_ended: Some("2026-11-24".into()), changed: None, ..example::news() };
+        let told = notification(&news)["content"]["description"].as_str().unwrap().to_owned();
+        assert!(told.contains("*Exemption* ended on `2026-11-24`"), "{told}");
+    }
+
+    #[test]
     fn a_statement_to_paste_stands_apart() {
-        let mut news = example::news();
-        news.remediation =
-            controls::ALL.iter().find(|control| control.slug == "tls-only").unwrap().remedy(&controls::Subject {
-                bucket: Some("arn:aws:s3:::acme-invoices".into()),
-                ..controls::Subject::default()
-            });
-        let notification = notification(&news);
+        let mut event = example::event();
+        let finding = &mut event["detail"]["findings"][0];
+        finding["Id"] = "cmkwatch/aws/200000000002/eu-west-1/acme-invoices/tls-only".into();
+        let bucket = Some("arn:aws:s3:::acme-invoices".into());
+        let remedy = control("tls-only").remedy(&controls::Subject { bucket, ..controls::Subject::default() });
+        finding["Remediation"]["Recommendation"]["Text"] = remedy.into();
+        let notification = notification(&crate::parse(&event.to_string(), &example::hub()).unwrap());
         let description = notification["content"]["description"].as_str().unwrap();
         let (_, statement) = description.split_once("*Statement* \n```").unwrap();
         let statement: Value = serde_json::from_str(statement.trim_end_matches("```")).unwrap();
         assert_eq!(statement["Effect"], "Deny");
-        assert_eq!(notification["content"]["nextSteps"][0], "Add a Deny to the bucket policy (s3:PutBucketPolicy).");
+        let steps = notification["content"]["nextSteps"][0].as_str().unwrap();
+        assert_eq!(steps, "Add a Deny to the bucket policy (s3:PutBucketPolicy).");
     }
 }

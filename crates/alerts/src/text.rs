@@ -14,9 +14,9 @@ pub(crate) fn readable(text: &str, longest: usize) -> String {
     fit(text, longest, |c| clean(c).to_string())
 }
 
-/// A text in Slack's [mrkdwn](https://docs.slack.dev/messaging/formatting-message-text), none of which is markup: `&`, `<` and
-/// `>` are escaped, and what would make letters bold, italic, struck or code is replaced by what looks like it. At most
-/// `longest` characters as written.
+/// A text in Slack's [mrkdwn](https://docs.slack.dev/messaging/formatting-message-text), none of which is markup or a link: `&`,
+/// `<` and `>` are escaped, what would make letters bold, italic, struck or code is replaced by what looks like it, and URLs,
+/// of which Slack makes links, are broken. At most `longest` characters as written.
 pub(crate) fn slack(text: &str, longest: usize) -> String {
     let calm = |c: char| match c {
         '*' => "\u{2217}".to_owned(),
@@ -25,7 +25,7 @@ pub(crate) fn slack(text: &str, longest: usize) -> String {
         '`' => "'".to_owned(),
         c => escaped(c),
     };
-    fit(&readable(text, usize::MAX), longest, calm)
+    fit(&readable(text, usize::MAX).replace("://", "[:]//"), longest, calm)
 }
 
 /// A value from outside in Slack's mrkdwn, as code: nothing in it is markup, an emoji or a link. At most [`LONGEST_VALUE`]
@@ -106,7 +106,7 @@ mod tests {
             ("a`b`_c_ ~d~", "a'b'\u{ff3f}c\u{ff3f} \u{223c}d\u{223c}", "`a'b'_c_ ~d~`"),
             (
                 "<https://evil.example|click> & go",
-                "&lt;https://evil.example|click&gt; &amp; go",
+                "&lt;https[:]//evil.example|click&gt; &amp; go",
                 "`&lt;https://evil.example|click&gt; &amp; go`",
             ),
             ("two\nlines\u{202e}\u{0}", "two lines??", "`two lines??`"),

@@ -49,6 +49,7 @@ fn draft(about: About, hub: &Place, verdict: &Verdict, read_at: Timestamp, subje
     let control = verdict.control;
     let evidence = (fields::EVIDENCE.to_owned(), evidence_json(&verdict.outcome));
     let version = (fields::VERSION.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    let ended = lapsed(verdict).map(|exemption| (fields::EXEMPTION_ENDED.to_owned(), exemption.until.to_string()));
     Some(Finding {
         id: about.id(control.slug),
         about,
@@ -63,7 +64,7 @@ fn draft(about: About, hub: &Place, verdict: &Verdict, read_at: Timestamp, subje
         remediation: text::cut(control.remediation, 512),
         reference: control.reference.to_owned(),
         resources: Vec::new(),
-        product_fields: [evidence, version].into(),
+        product_fields: [evidence, version].into_iter().chain(ended).collect(),
         record_state: RecordState::Active,
         created_at: read_at,
         first_observed_at: read_at,
@@ -100,12 +101,16 @@ fn description(subject: &str, verdict: &Verdict) -> String {
         ),
         Outcome::NotApplicable(why) => why.clone(),
     };
-    let lapsed = verdict.lapsed.as_ref().filter(|_| !matches!(verdict.outcome, Outcome::Passed(_))).map(lapsed);
-    text::cut(&format!("{subject}: {}{said}", lapsed.unwrap_or_default()), 1024)
+    text::cut(&format!("{subject}: {}{said}", lapsed(verdict).map(ended).unwrap_or_default()), 1024)
+}
+
+/// The exemption that is over and would be wanted.
+fn lapsed(verdict: &Verdict) -> Option<&Exemption> {
+    verdict.lapsed.as_ref().filter(|_| !matches!(verdict.outcome, Outcome::Passed(_)))
 }
 
 /// That an exemption is over, for the reader who relied on it.
-fn lapsed(Exemption { buckets, reason, until, .. }: &Exemption) -> String {
+fn ended(Exemption { buckets, reason, until, .. }: &Exemption) -> String {
     let (buckets, reason) = (plain(buckets.as_str(), LONGEST_FACT), plain(reason, LONGEST_FACT));
     format!("the exemption of `{buckets}` ({reason}) ended on {until}. ")
 }

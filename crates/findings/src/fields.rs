@@ -22,8 +22,12 @@ pub const TRANSITION_AT: &str = "cmkwatch/transition-at";
 pub const STATUS_BEFORE: &str = "cmkwatch/status-before";
 /// Its severity then.
 pub const SEVERITY_BEFORE: &str = "cmkwatch/severity-before";
+/// The worst severity that it had since it last passed, whatever it eased to: how bad it was, once it is resolved.
+pub const WORST_SEVERITY: &str = "cmkwatch/worst-severity";
 /// Its workflow status then: whoever sees another in an event of Security Hub sees somebody's edit.
 pub const WORKFLOW_BEFORE: &str = "cmkwatch/workflow-before";
+/// The last day of an exemption that would let the bucket off if it were not over.
+pub const EXEMPTION_ENDED: &str = "cmkwatch/exemption-ended";
 /// Why the finding no longer stands.
 pub const GONE_BECAUSE: &str = "cmkwatch/gone-because";
 /// The API call that made cmkwatch look.

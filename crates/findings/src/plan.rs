@@ -1,7 +1,7 @@
 //! What must be imported, given what stands.
 
 use crate::{About, Actor, Compliance, Finding, RecordState, Transition, Workflow, compose, fields, text};
-use controls::{Judgement, Outcome, Settings, Verdict};
+use controls::{Judgement, Outcome, Settings, Severity, Verdict};
 use facts::{Account, Bucket, BucketId, Place};
 use jiff::{SignedDuration, Timestamp};
 
@@ -281,6 +281,7 @@ fn mark(finding: &mut Finding, transition: Transition, actor: Option<&Actor>, be
         (fields::TRANSITION_AT, Some(finding.updated_at.to_string())),
         (fields::STATUS_BEFORE, before.map(|before| before.compliance.as_str().to_owned())),
         (fields::SEVERITY_BEFORE, before.map(|before| before.severity.to_string())),
+        (fields::WORST_SEVERITY, worst(finding, before).map(|severity| severity.to_string())),
         (fields::WORKFLOW_BEFORE, workflow.map(str::to_owned)),
     ];
     let fields = &mut finding.product_fields;
@@ -293,6 +294,14 @@ fn mark(finding: &mut Finding, transition: Transition, actor: Option<&Actor>, be
     if let Some(actor) = actor.filter(|_| transition != Transition::Unchanged) {
         actor.describe(fields);
     }
+}
+
+/// The worst that it was since it last passed; none where it passes and did before.
+fn worst(now: &Finding, before: Option<&Finding>) -> Option<Severity> {
+    let fails = |finding: &&Finding| finding.compliance != Compliance::Passed;
+    let told = |finding: &Finding| Severity::of_label(finding.product_fields.get(fields::WORST_SEVERITY)?);
+    let until_now = before.filter(fails).map(|before| told(before).unwrap_or(before.severity).max(before.severity));
+    until_now.max(Some(now).filter(fails).map(|now| now.severity))
 }
 
 /// The finding that stands, archived; none where it already is, or was updated since the bucket was read.

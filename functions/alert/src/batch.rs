@@ -1,31 +1,34 @@
 //! A batch of events: what is told of them, and which messages failed.
 
 use crate::{Topic, told::Told};
-use alerts::{Chosen, Message, choose, parse};
+use alerts::{Chosen, Message, Received, choose, parse};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use controls::Alerts;
-use facts::Region;
-use futures_util::{StreamExt, stream};
+use facts::{AccountId, Region};
 use jiff::Timestamp;
-use tokio::time::{Instant, timeout_at};
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
-/// How many messages are published at once.
-const AT_ONCE: usize = 8;
+/// Between two messages, so that two functions at once keep to the
+/// [10 events a second](https://docs.aws.amazon.com/chatbot/latest/adminguide/chatbot-troubleshooting.html) that Amazon Q
+/// Developer in chat applications takes: what is more it may drop, after SNS took it.
+const BETWEEN: Duration = Duration::from_millis(200);
 
 /// The function: what it needs, made once, and what it told just now.
 #[derive(Debug)]
 pub struct Alert {
     topic: Topic,
     alerts: Alerts,
+    hub: AccountId,
     home: Region,
     told: Told,
 }
 
 impl Alert {
-    /// A function that tells `topic`, in the `home` region of Security Hub.
+    /// A function that tells `topic`, in the account `hub` and the `home` region of Security Hub.
     #[must_use]
-    pub fn new(topic: Topic, alerts: Alerts, home: Region) -> Self {
-        Self { topic, alerts, home, told: Told::default() }
+    pub fn new(topic: Topic, alerts: Alerts, hub: AccountId, home: Region) -> Self {
+        Self { topic, alerts, hub, home, told: Told::default() }
     }
 
     /// Tells what of the batch is worth it, and says which messages are to come again. What is not published at `deadline`
@@ -33,16 +36,22 @@ impl Alert {
     pub async fn handle(&self, batch: SqsEvent, now: Timestamp, deadline: Instant) -> SqsBatchResponse {
         let received = batch.records.len();
         self.told.forget_before(now);
-        let (understood, mut failed) = sort(batch.records);
-        let chosen = choose(understood, &self.alerts, |id, at| self.told.has(id, at));
-        let findings = chosen.len();
-        let messages = self.messages(chosen);
+        let (understood, mut failed) = self.sort(batch.records);
+        let choice = choose(understood, &self.alerts, |key, at| self.told.has(key, at));
+        choice.quiet.iter().for_each(|(key, at)| self.told.remember(key, *at));
+        let (findings, edits) = (choice.chosen.len(), choice.edits);
+        let messages = self.messages(choice.chosen);
         let sent = messages.len();
-        let published = stream::iter(messages).map(|(message, told)| self.publish(message, told, deadline));
-        failed.extend(published.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten());
+        let mut pace = interval(BETWEEN);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for (message, chosen) in messages {
+            pace.tick().await;
+            failed.extend(self.publish(message, chosen, deadline).await);
+        }
         metrics::counter!("FindingsAlerted").increment(findings as u64);
+        metrics::counter!("EditsIgnored").increment(edits as u64);
         metrics::counter!("Failures").increment(failed.len() as u64);
-        tracing::info!(received, findings, messages = sent, failed = failed.len(), "batch done");
+        tracing::info!(received, findings, edits, messages = sent, failed = failed.len(), "batch done");
         let mut response = SqsBatchResponse::default();
         failed.into_iter().for_each(|message| response.add_failure(message));
         response
@@ -67,7 +76,7 @@ impl Alert {
         match published {
             Ok(()) => {
                 metrics::counter!("AlertsSent").increment(1);
-                told.iter().for_each(|chosen| self.told.remember(&chosen.news.id, chosen.news.updated_at));
+                told.iter().for_each(|chosen| self.told.remember(&chosen.news.key(), chosen.news.updated_at));
                 tracing::info!(subject = message.subject, findings = told.len(), "told");
                 Vec::new()
             }
@@ -77,24 +86,30 @@ impl Alert {
             }
         }
     }
-}
 
-/// What the messages say, and which of them cannot be understood.
-fn sort(records: Vec<SqsMessage>) -> (Vec<(String, alerts::News)>, Vec<String>) {
-    let (mut understood, mut failed) = (Vec::new(), Vec::new());
-    for record in records {
-        // Without an id the response names "", by which Lambda takes the whole batch as failed: nothing is lost.
-        let id = record.message_id.unwrap_or_default();
-        match parse(record.body.as_deref().unwrap_or_default()) {
-            Ok(news) => understood.push((id, news)),
-            Err(error) => {
-                let error = anyhow::Error::from(error);
-                tracing::error!(message_id = id, error = format!("{error:#}"), "message not understood");
-                failed.push(id);
+    /// What the messages say, and which of them cannot be understood.
+    fn sort(&self, records: Vec<SqsMessage>) -> (Vec<Received<String>>, Vec<String>) {
+        let (mut understood, mut failed) = (Vec::new(), Vec::new());
+        for record in records {
+            let is_first = is_first(&record);
+            // Without an id the response names "", by which Lambda takes the whole batch as failed: nothing is lost.
+            let receipt = record.message_id.unwrap_or_default();
+            match parse(record.body.as_deref().unwrap_or_default(), &self.hub) {
+                Ok(news) => understood.push(Received { receipt, is_first, news }),
+                Err(error) => {
+                    let error = anyhow::Error::from(error);
+                    tracing::error!(message_id = receipt, error = format!("{error:#}"), "message not understood");
+                    failed.push(receipt);
+                }
             }
         }
+        (understood, failed)
     }
-    (understood, failed)
+}
+
+/// By [how often it was received](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html).
+fn is_first(record: &SqsMessage) -> bool {
+    record.attributes.get("ApproximateReceiveCount").is_some_and(|count| count == "1")
 }
 
 #[cfg(test)]
@@ -108,14 +123,14 @@ mod tests {
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
     use controls::Severity;
     use serde_json::json;
-    use std::time::Duration;
 
     const ALERTS: Alerts = Alerts { minimum_severity: Severity::Medium, digest_over: 2 };
 
     fn event(bucket: usize, sent_at: &str) -> String {
         let finding = json!({
             "Id": format!("cmkwatch/aws/200000000002/us-east-1/acme-{bucket}/tls-only"),
-            "Title": "t", "AwsAccountId": "200000000002", "UpdatedAt": "2026-11-25T04:00:00Z",
+            "ProductArn": "arn:aws:securityhub:us-east-1:200000000002:product/200000000002/default",
+            "AwsAccountId": "200000000002", "UpdatedAt": "2026-11-25T04:00:00Z",
             "Severity": {"Label": "MEDIUM"}, "Workflow": {"Status": "NEW"},
             "ProductFields": {"cmkwatch/transition": "opened"},
         });
@@ -140,7 +155,7 @@ mod tests {
     }
 
     fn function(client: Client) -> Alert {
-        Alert::new(Topic::for_test(client), ALERTS, "us-east-1".parse().unwrap())
+        Alert::new(Topic::for_test(client), ALERTS, "100000000001".parse().unwrap(), "us-east-1".parse().unwrap())
     }
 
     fn opened(buckets: std::ops::Range<usize>) -> Vec<String> {
@@ -161,6 +176,28 @@ mod tests {
             assert!(failures(&function, bodies).await.is_empty());
             assert_eq!(rule.num_calls(), calls);
         }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_needs_to_hear_of_is_not_told_by_an_edit_either() {
+        let rule = mock!(Client::publish).sequence().output(|| PublishOutput::builder().build()).repeatedly().build();
+        let function = function(mock_client!(aws_sdk_sns, RuleMode::Sequential, [&rule]));
+        let said = |label: &str| event(0, "2026-11-25T04:00:30Z").replace("MEDIUM", label);
+        for label in ["LOW", "CRITICAL"] {
+            assert!(failures(&function, vec![said(label)]).await.is_empty());
+        }
+        assert_eq!(rule.num_calls(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_keep_to_what_slack_takes() {
+        let rule = mock!(Client::publish).sequence().output(|| PublishOutput::builder().build()).repeatedly().build();
+        let alerts = Alerts { digest_over: 20, ..ALERTS };
+        let function = Alert { alerts, ..function(mock_client!(aws_sdk_sns, RuleMode::Sequential, [&rule])) };
+        let began = Instant::now();
+        assert!(failures(&function, opened(0..20)).await.is_empty());
+        assert_eq!(rule.num_calls(), 20);
+        assert!(began.elapsed() >= BETWEEN * 19, "{:?}", began.elapsed());
     }
 
     #[tokio::test]

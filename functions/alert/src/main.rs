@@ -22,6 +22,7 @@ async fn main() -> Result<(), Error> {
 async fn function() -> anyhow::Result<Alert> {
     let own = startup::own_config().await;
     let topic = Topic::new(&own, startup::variable("CMKWATCH_TOPIC")?);
+    let hub = startup::variable("CMKWATCH_ACCOUNT")?.parse().context("CMKWATCH_ACCOUNT is wrong")?;
     let home = startup::variable("AWS_REGION")?.parse().context("AWS_REGION is wrong")?;
-    Ok(Alert::new(topic, startup::settings()?.alerts, home))
+    Ok(Alert::new(topic, startup::settings()?.alerts, hub, home))
 }

@@ -33,7 +33,7 @@ impl Topic {
     /// A message that was not taken.
     pub async fn publish(&self, message: &Message) -> Result<(), TopicError> {
         let request = self.client.publish().topic_arn(&self.arn).message_structure("json").message(message.json());
-        let attributes = message.attributes.iter().map(|(name, value)| Ok(((*name).to_owned(), attribute(value)?)));
+        let attributes = message.attributes.lists().map(|(name, list)| Ok((name.to_owned(), attribute(list)?)));
         let attributes: Result<_, BoxError> = attributes.collect();
         let request =
             request.subject(&message.subject).set_message_attributes(Some(attributes.map_err(|e| self.failed(e))?));
@@ -51,6 +51,6 @@ impl Topic {
     }
 }
 
-fn attribute(value: &str) -> Result<MessageAttributeValue, BoxError> {
-    Ok(MessageAttributeValue::builder().data_type("String").string_value(value).build()?)
+fn attribute(list: String) -> Result<MessageAttributeValue, BoxError> {
+    Ok(MessageAttributeValue::builder().data_type("String.Array").string_value(list).build()?)
 }

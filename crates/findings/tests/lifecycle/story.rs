@@ -76,6 +76,29 @@ fn severity_and_evidence_make_their_own_transitions() {
 }
 
 #[test]
+fn what_is_resolved_says_how_bad_it_was_whatever_it_eased_to() {
+    let mut hub = Hub::default();
+    let worst = |hub: &Hub| hub.get("key-usable").product_fields.get(fields::WORST_SEVERITY).cloned();
+    for (minute, (state, expected)) in [
+        (KeyState::Disabled, Some("HIGH")),
+        (KeyState::PendingDeletion(Some(at(9999))), Some("CRITICAL")),
+        (KeyState::Disabled, Some("CRITICAL")),
+        (KeyState::Enabled, Some("CRITICAL")),
+        (KeyState::Disabled, Some("HIGH")),
+        (KeyState::Enabled, Some("HIGH")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        hub.observe(cmk(state), i64::try_from(minute).unwrap());
+        assert_eq!(worst(&hub).as_deref(), expected, "minute {minute}");
+    }
+    // Imported again as it is: it passes, and did before.
+    hub.observe(cmk(KeyState::Enabled), 31 * 24 * 60);
+    assert_eq!(worst(&hub), None);
+}
+
+#[test]
 fn unreadable_is_a_warning_with_the_permission_that_is_missing() {
     let mut hub = Hub::default();
     hub.observe(unreadable(), 0);

@@ -50,14 +50,16 @@ fn descriptions_read_well() {
 #[test]
 fn an_exemption_that_is_over_is_told_where_something_is_wrong() {
     let settings = SETTINGS.replace("9999-12-31", "2026-10-31").replace("\"ssec-blocked\"", "\"encrypted-with-cmk\"");
-    let described = |encryption| {
+    let found = |encryption| {
         let mut hub = Hub::default();
         hub.observe_with(&settings, Tags::new(), encryption, 0);
-        hub.get("encrypted-with-cmk").description.clone()
+        hub.get("encrypted-with-cmk").clone()
     };
     let over = "the exemption of `?` (not in the story) ended on 2026-10-31. default encryption is AES256";
-    assert!(described(sse_s3()).contains(over), "{}", described(sse_s3()));
-    assert!(!described(cmk(KeyState::Enabled)).contains("exemption"));
+    let (fails, passes) = (found(sse_s3()), found(cmk(KeyState::Enabled)));
+    assert!(fails.description.contains(over), "{}", fails.description);
+    assert_eq!(fails.product_fields[fields::EXEMPTION_ENDED], "2026-10-31");
+    assert!(!passes.description.contains("exemption") && !passes.product_fields.contains_key(fields::EXEMPTION_ENDED));
 }
 
 #[test]
