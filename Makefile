@@ -12,12 +12,11 @@ FUNCTIONS := $(notdir $(wildcard functions/*))
 BINS := $(addprefix --bin ,$(FUNCTIONS))
 ARCH ?= arm64
 REGION ?= us-east-1
-REGIONS ?= $(REGION)
 BUCKETS ?= 1000
 EVERY ?= 1
 SECONDS_EACH ?= 300
-# What infra/deploy.py is asked for. It comes to it in the environment, so that no shell looks into the values.
-export ARTIFACTS ORGANIZATION_ID TARGETS REGION REGIONS PARAMETERS BUS_ARN HOME_REGION
+# What infra/deploy is asked for. It comes to it in the environment, so that no shell looks into the values.
+export ARTIFACTS ORGANIZATION_ID TARGETS REGION REGIONS PARAMETERS REMOVE BUS_ARN HOME_REGION
 deploy: export ARCH := $(ARCH)
 export PYTHONPATH := $(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
@@ -43,13 +42,13 @@ check: $(INSTALLED) $(CHECKOV_INSTALLED) ## Check formatting, lints, docs and te
 	$(VENV)/bin/ruff check --quiet --config tests/sandbox/ruff.toml tests/sandbox infra
 	$(VENV)/bin/cfn-lint infra/*.yaml
 	$(CHECKOV)/bin/checkov --quiet --compact --framework cloudformation --skip-download --file infra/*.yaml
-	$(PYTHON) -m unittest --quiet infra/test_deploy.py
+	$(PYTHON) -m unittest --quiet infra.deploy.test_asked infra.deploy.test_preconditions
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
 
 unit-test: $(INSTALLED) ## Run the tests of crates, functions, structure and the local AWS itself.
 	$(PYTHON) -m unittest --quiet sandbox.test_securityhub sandbox.test_access sandbox.test_sweep_services sandbox.test_queues \
-	  sandbox.test_formation sandbox.test_alerts sandbox.test_roles
+	  sandbox.test_formation sandbox.test_alerts sandbox.test_roles sandbox.test_slack infra.deploy.test_stacks
 	cargo test --locked --workspace --exclude cmkwatch-tests
 	cargo test --locked --package cmkwatch-tests --test structure --test scenarios
 
@@ -92,20 +91,21 @@ fuzz: ## Fuzz the analysis of policies (cargo-fuzz and a nightly compiler): [SEC
 	cd crates/iam-policy && for target in document allowed gap; do \
 	  cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS_EACH) -max_len=8192 || exit 1; done
 
-deploy: $(INSTALLED) ## Deploy: ARTIFACTS=bucket ORGANIZATION_ID=o-... TARGETS=r-... [REGIONS=...]; more in README.md.
-	@$(PYTHON) infra/deploy.py check
+deploy: $(INSTALLED) ## Deploy: ARTIFACTS=bucket ORGANIZATION_ID=o-... TARGETS=r-... REGIONS=...; more in README.md.
+	@$(PYTHON) -m infra.deploy check
 	$(LAMBDA) --release --target $(if $(filter arm64,$(ARCH)),aarch64,x86_64)-unknown-linux-gnu $(BINS)
 	@for function in $(FUNCTIONS); do cp infra/cmkwatch.toml target/lambda/$$function/; done
-	@$(PYTHON) infra/deploy.py deploy
+	@$(PYTHON) -m infra.deploy deploy
 
 deploy-management: $(INSTALLED) ## ... in the management account: BUS_ARN= ORGANIZATION_ID= HOME_REGION= REGIONS=
-	@$(PYTHON) infra/deploy.py deploy-management
+	@$(PYTHON) -m infra.deploy check-management
+	@$(PYTHON) -m infra.deploy deploy-management
 
 undeploy: $(INSTALLED) ## Remove the hub, and what it has in every account: [REGION=us-east-1].
-	@$(PYTHON) infra/deploy.py undeploy
+	@$(PYTHON) -m infra.deploy undeploy
 
 undeploy-management: $(INSTALLED) ## ... in the management account: REGIONS=...
-	@$(PYTHON) infra/deploy.py undeploy-management
+	@$(PYTHON) -m infra.deploy undeploy-management
 
 clean: ## Remove everything that was built or installed.
 	rm -rf target

@@ -2,14 +2,14 @@
 
 import unittest
 
-from infra import deploy
+from infra.deploy import asked as deploy
 
 BUS = "arn:aws:events:eu-west-1:111122223333:event-bus/cmkwatch"
 
 
-def hub(**asked):
+def hub(standing=None, **asked):
     usual = {"ARTIFACTS": "acme", "ORGANIZATION_ID": "o-exampleorg1", "TARGETS": "r-abcd", "REGION": "eu-west-1"}
-    return deploy.hub_parameters({**usual, "REGIONS": "eu-west-1,us-east-1", "ARCH": "arm64", **asked})
+    return deploy.hub_parameters({**usual, "REGIONS": "eu-west-1,us-east-1", "ARCH": "arm64", **asked}, standing)
 
 
 def members(**asked):
@@ -45,6 +45,9 @@ class Deploy(unittest.TestCase):
             ({"ARCH": "arm"}, "ARCH is `arm`, wanted: arm64 or x86_64"),
             ({"REGIONS": "us-east-1"}, "must contain REGION, `eu-west-1`"),
             ({"REGIONS": "eu-west-1, us-east-1"}, "wanted: region codes"),
+            ({"REGIONS": ""}, "REGIONS is missing: all regions that are watched"),
+            ({"REGIONS": "eu-west-1,eu-west-1"}, "wanted is each of them once"),
+            ({"TARGETS": "r-abcd,r-abcd"}, "wanted is each of them once"),
             ({"PARAMETERS": "SweepSchedule='rate(1 day)"}, "PARAMETERS is not understood: No closing quotation"),
             ({"PARAMETERS": "Timeout=10"}, "infra/template.yaml has no parameter Timeout"),
             ({"PARAMETERS": "TimeoutSeconds"}, "PARAMETERS holds `TimeoutSeconds`, but wanted is Name=value"),
@@ -57,11 +60,32 @@ class Deploy(unittest.TestCase):
             ({"PARAMETERS": "SlackWorkspaceId=T0"}, "SlackWorkspaceId and SlackChannelId are given both, or neither"),
             ({"PARAMETERS": "TimeoutSeconds=400"}, "RetryAfterSeconds is 360, but must not be less than Timeout"),
             ({"PARAMETERS": "SweepRetryAfterSeconds=60"}, "must not be less than SweepTimeoutSeconds, 900"),
+            (
+                {"PARAMETERS": "AlertWindowSeconds=300 TimeoutSeconds=300"},
+                "AlertRetryAfterSeconds is 420, but must not be less than AlertWindowSeconds, 300 and TimeoutSeconds",
+            ),
+            ({"PARAMETERS": "AlarmTopicArn=security"}, "AlarmTopicArn is `security`, wanted: the ARN of a standard SNS"),
         ]
         for asked, words in cases:
             with self.subTest(asked), self.assertRaises(deploy.Refused) as refused:
                 hub(**asked)
             self.assertIn(words, str(refused.exception))
+
+    def test_what_is_left_out_is_what_the_stack_has(self):
+        longer = {"RetryAfterSeconds": "2400", "AlertRetryAfterSeconds": "2400"}
+        hub(longer, PARAMETERS="TimeoutSeconds=400")
+        with self.assertRaises(deploy.Refused) as refused:
+            hub({"TimeoutSeconds": "400"}, PARAMETERS="RetryAfterSeconds=60")
+        self.assertIn("RetryAfterSeconds is 60, but must not be less than TimeoutSeconds, 400", str(refused.exception))
+        hub({"SlackWorkspaceId": "T0", "SlackChannelId": "C0"}, PARAMETERS="SlackChannelId=C1")
+
+    def test_what_is_watched_is_not_left_out_by_mistake(self):
+        watched = {"Regions": "eu-west-1,eu-north-1,us-east-1", "Targets": "r-abcd"}
+        with self.assertRaises(deploy.Refused) as refused:
+            hub(watched)
+        self.assertIn("REGIONS leaves out eu-north-1, which is watched now; REMOVE=yes", str(refused.exception))
+        hub(watched, REMOVE="yes")
+        hub(watched, REGIONS="eu-west-1,eu-north-1,us-east-1,eu-west-3")
 
     def test_what_is_wrong_or_missing_in_the_management_account_is_refused_in_words(self):
         cases = [
@@ -69,6 +93,7 @@ class Deploy(unittest.TestCase):
             ({"BUS_ARN": "cmkwatch"}, "BUS_ARN is `cmkwatch`, wanted: the ARN of the event bus"),
             ({"HOME_REGION": "us-east-1"}, "HOME_REGION is `us-east-1`, but the bus of BUS_ARN is in `eu-west-1`"),
             ({"REGIONS": "us-east-1"}, "must contain HOME_REGION, `eu-west-1`"),
+            ({"REGIONS": "eu-west-1 us-east-1"}, "REGIONS holds `eu-west-1 us-east-1`, wanted: region codes"),
         ]
         for asked, words in cases:
             with self.subTest(asked), self.assertRaises(deploy.Refused) as refused:

@@ -1,0 +1,1 @@
+"""What `make deploy` and its like do, but for the build."""

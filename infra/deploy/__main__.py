@@ -1,0 +1,29 @@
+"""Check what was asked for, and make or remove the stacks: `python -m infra.deploy ACTION`.
+
+What is asked for comes in environment variables, which the Makefile exports: no shell looks into the values.
+"""
+
+import os
+import sys
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from . import preconditions, stacks
+from .asked import Refused
+
+ACTIONS = {
+    "check": preconditions.check_hub,
+    "deploy": stacks.deploy_hub,
+    "check-management": preconditions.check_management,
+    "deploy-management": stacks.deploy_management,
+    "undeploy": stacks.undeploy_hub,
+    "undeploy-management": stacks.undeploy_management,
+}
+
+if __name__ == "__main__":
+    try:
+        ACTIONS[sys.argv[1]](os.environ)
+    except (Refused, BotoCoreError, ClientError) as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("stopped; what CloudFormation has begun goes on")

@@ -1,0 +1,136 @@
+"""What was asked for: the parameters of the templates.
+
+What a parameter may be says the template alone; here it is only read before the build, which takes minutes, and not
+after it.
+"""
+
+import functools
+import pathlib
+import re
+import shlex
+
+from awscli.customizations.cloudformation.yamlhelper import yaml_parse
+
+INFRA = pathlib.Path(__file__).resolve().parents[1]
+# The variable of `make` that a parameter has of its own; all others are given in PARAMETERS.
+OWN = {"OrganizationId": "ORGANIZATION_ID", "Targets": "TARGETS", "Regions": "REGIONS", "Architecture": "ARCH"}
+MEMBERS_OWN = {"HubBusArn": "BUS_ARN", "OrganizationId": "ORGANIZATION_ID", "HomeRegion": "HOME_REGION"}
+# A message must not come again while it is being handled, or while others are gathered to it. Lambda refuses some of
+# that, but only when the stack is half made.
+# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+NOT_BEFORE = {
+    "RetryAfterSeconds": ("TimeoutSeconds",),
+    "AlertRetryAfterSeconds": ("AlertWindowSeconds", "TimeoutSeconds"),
+    "SweepRetryAfterSeconds": ("SweepTimeoutSeconds",),
+}
+
+
+class Refused(Exception):
+    """What was asked for is not understood, or cannot be done; its words say what is wanted."""
+
+
+def hub_parameters(asked, standing=None):
+    """The parameters of infra/template.yaml, those left out as they are `standing`; Refused names all that are wrong."""
+    given = {name: asked.get(variable, "") for name, variable in OWN.items()}
+    faults = [f"{variable} is missing" for variable in ("ARTIFACTS", "REGION") if not asked.get(variable)]
+    if not given["Targets"]:
+        faults.append("TARGETS is missing: the organizational units (ou-...), or the root (r-...), that are watched")
+    if not given["Regions"]:
+        faults.append("REGIONS is missing: all regions that are watched, with commas between them, REGION among them")
+    try:
+        words = shlex.split(asked.get("PARAMETERS", ""))
+    except ValueError as error:
+        words, faults = [], [*faults, f"PARAMETERS is not understood: {error}"]
+    for word in words:
+        name, is_set, value = word.partition("=")
+        if not is_set:
+            faults.append(f"PARAMETERS holds `{word}`, but wanted is Name=value")
+        elif name in OWN:
+            faults.append(f"{name} is given by {OWN[name]}=, not in PARAMETERS")
+        elif name == "MemberTemplateUrl":
+            faults.append("MemberTemplateUrl is not to be given: infra/member.yaml is uploaded")
+        else:
+            given[name] = value
+    faults += _faults("template.yaml", given, OWN)
+    faults += _too_early("template.yaml", {**(standing or {}), **given})
+    if given["Regions"] and asked.get("REGION") not in given["Regions"].split(","):
+        faults.append(f"REGIONS is `{given['Regions']}`, but must contain REGION, `{asked.get('REGION')}`")
+    slack = [given.get(name, (standing or {}).get(name)) for name in ("SlackWorkspaceId", "SlackChannelId")]
+    if bool(slack[0]) != bool(slack[1]):
+        faults.append("SlackWorkspaceId and SlackChannelId are given both, or neither")
+    faults += _taken_away(asked, given, standing or {})
+    return _unless(faults, given)
+
+
+def member_parameters(asked):
+    """The parameters of infra/member.yaml and the regions, the home region first; Refused names all that are wrong."""
+    given = {name: asked.get(variable, "") for name, variable in MEMBERS_OWN.items()}
+    faults = list(_faults("member.yaml", given, MEMBERS_OWN))
+    home, all_regions = given["HomeRegion"], regions(asked)
+    if not faults and given["HubBusArn"].split(":")[3] != home:
+        faults.append(f"HOME_REGION is `{home}`, but the bus of BUS_ARN is in `{given['HubBusArn'].split(':')[3]}`")
+    if home and home not in all_regions:
+        faults.append(f"REGIONS is `{','.join(all_regions)}`, but must contain HOME_REGION, `{home}`")
+    return _unless(faults, (given, sorted(set(all_regions), key=lambda region: (region != home, region))))
+
+
+def regions(asked):
+    """Those of REGIONS; Refused where one is none."""
+    found = [region for region in asked.get("REGIONS", "").split(",") if region]
+    wrong = [region for region in found if not re.fullmatch(r"[a-z]{2,4}(-[a-z]+){1,2}-[0-9]{1,2}", region)]
+    return _unless([f"REGIONS holds `{region}`, wanted: region codes, such as us-east-1" for region in wrong], found)
+
+
+def _faults(template, given, variables):
+    declared = _declared(template)
+    for name, value in given.items():
+        called = variables.get(name, name)
+        if name not in declared:
+            yield f"infra/{template} has no parameter {name}"
+        elif not value and "Default" not in declared[name]:
+            yield f"{called} is missing: {declared[name]['Description']}"
+        elif value and not _fits(value, declared[name]):
+            yield f"{called} is `{value}`, wanted: {declared[name]['ConstraintDescription']}"
+        elif declared[name]["Type"] == "CommaDelimitedList" and len(set(value.split(","))) < len(value.split(",")):
+            yield f"{called} is `{value}`, but wanted is each of them once"
+
+
+def _too_early(template, known):
+    declared = _declared(template)
+    for name, others in NOT_BEFORE.items():
+        values = [known.get(each) or str(declared[each]["Default"]) for each in (name, *others)]
+        if all(map(str.isdecimal, values)) and int(values[0]) < sum(map(int, values[1:])):
+            told = " and ".join(f"{other}, {value}" for other, value in zip(others, values[1:], strict=True))
+            yield f"{name} is {values[0]}, but must not be less than {told}" + (" together" if len(others) > 1 else "")
+
+
+def _taken_away(asked, given, standing):
+    """What is watched and would not be any more: by mistake that is hardly noticed, as the sweep goes on."""
+    for name in ("Targets", "Regions"):
+        lost = sorted(set(filter(None, standing.get(name, "").split(","))) - set(given[name].split(",")))
+        if lost and given[name] and asked.get("REMOVE") != "yes":
+            yield f"{OWN[name]} leaves out {', '.join(lost)}, which is watched now; REMOVE=yes takes cmkwatch away there"
+
+
+@functools.cache
+def _declared(template):
+    return yaml_parse((INFRA / template).read_text())["Parameters"]
+
+
+def _fits(value, declared):
+    """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html"""
+    if declared["Type"] == "Number":
+        if not re.fullmatch(r"[0-9]{1,9}", value):
+            return False
+        if not declared.get("MinValue", 0) <= int(value) <= declared.get("MaxValue", int(value)):
+            return False
+    if "AllowedValues" in declared and value not in map(str, declared["AllowedValues"]):
+        return False
+    each = value.split(",") if declared["Type"] == "CommaDelimitedList" else [value]
+    return all(one and re.fullmatch(declared.get("AllowedPattern", ".*"), one) for one in each)
+
+
+def _unless(faults, result):
+    if faults:
+        raise Refused("\n".join(faults))
+    return result

@@ -1,0 +1,164 @@
+"""The stacks: package, upload, deploy, remove."""
+
+import hashlib
+import subprocess
+import sys
+
+import boto3
+from botocore.exceptions import ClientError, WaiterError
+
+from .asked import INFRA, Refused, hub_parameters, member_parameters, regions
+
+HUB, MEMBER = "cmkwatch", "cmkwatch-member"
+# As long as CloudFormation itself waits for the stacks of a StackSet: "timeoutInMinutes": 2160 in the schema of
+# https://github.com/aws-cloudformation/aws-cloudformation-resource-providers-cloudformation
+PATIENCE = {"Delay": 30, "MaxAttempts": 2160 * 2}
+IN_PROGRESS = {
+    "CREATE_IN_PROGRESS": "stack_create_complete",
+    "UPDATE_IN_PROGRESS": "stack_update_complete",
+    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS": "stack_update_complete",
+}
+
+
+def deploy_hub(asked):
+    """Packages and deploys infra/template.yaml, and says what it put out, and where the StackSet has not come to."""
+    region, bucket = asked["REGION"], asked["ARTIFACTS"]
+    parameters = hub_parameters(asked, standing_parameters(HUB, region))
+    packaged = INFRA.parent / "target" / "template.yaml"
+    package(packaged, bucket, region)
+    parameters["MemberTemplateUrl"] = upload_member(bucket, region)
+    deploy_stack(region, packaged, HUB, parameters, ["--s3-bucket", bucket, "--s3-prefix", HUB])
+    for name, value in outputs(HUB, region).items():
+        print(f"{name}: {value}")
+    if missing := not_current(region):
+        print("cmkwatch is not, or not as it should be, in these accounts and regions:", *missing, sep="\n  ")
+
+
+def package(packaged, bucket, region, *more):
+    """Uploads the functions' code, and writes infra/template.yaml as it is with that."""
+    _aws(region, "package", "--template-file", INFRA / "template.yaml", "--s3-bucket", bucket, "--s3-prefix", HUB,
+         "--output-template-file", packaged, *more)  # fmt: skip
+
+
+def upload_member(bucket, region):
+    """`package` uploads the templates of nested stacks, not those of StackSets. The name changes with what is in it, or
+    CloudFormation would see no change."""
+    storage, text = _client("s3", region), (INFRA / "member.yaml").read_bytes()
+    key = f"{HUB}/member-{hashlib.sha256(text).hexdigest()[:32]}.yaml"
+    storage.put_object(Bucket=bucket, Key=key, Body=text)
+    suffix = "amazonaws.com.cn" if storage.meta.partition == "aws-cn" else "amazonaws.com"
+    return f"https://s3.{region}.{suffix}/{bucket}/{key}"
+
+
+def deploy_management(asked):
+    """Deploys infra/member.yaml in the account of the credentials, in each region."""
+    parameters, all_regions = member_parameters(asked)
+    for region in all_regions:
+        deploy_stack(region, INFRA / "member.yaml", MEMBER, parameters, [])
+
+
+def deploy_stack(region, template, stack, parameters, more):
+    """Makes a stack or updates it. The AWS CLI waits for an hour; a StackSet for many accounts takes longer."""
+    overrides = [f"{name}={value}" for name, value in parameters.items()]
+    try:
+        _aws(region, "deploy", "--template-file", template, "--stack-name", stack, "--no-fail-on-empty-changeset",
+             "--capabilities", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND", *more,
+             "--parameter-overrides", *overrides)  # fmt: skip
+    except Refused:
+        formation = _client("cloudformation", region)
+        waiter = IN_PROGRESS.get(_status(stack, formation))
+        if waiter is None:
+            raise
+        print(f"The stack {stack} in {region} is still being made; Ctrl-C stops the waiting, not the making.")
+        _wait(formation, waiter, stack, region)
+
+
+def undeploy_hub(asked):
+    """Removes the hub's stack, and with it the StackSet and its stacks in all accounts."""
+    if not asked.get("REGION"):
+        raise Refused("REGION is missing")
+    try:
+        _remove(HUB, asked["REGION"])
+    except Refused as error:
+        left = not_current(asked["REGION"], every=True)
+        words = [str(error), *(["the StackSet cmkwatch-member still has:"] if left else []), *left]
+        raise Refused("\n  ".join(words)) from error
+    print("What stays: uploads in the bucket of ARTIFACTS, findings, which expire by themselves, and for 7 days the key.")
+
+
+def undeploy_management(asked):
+    """Removes the stacks of infra/member.yaml from the account of the credentials."""
+    if not regions(asked):
+        raise Refused("REGIONS is missing")
+    for region in regions(asked):
+        _remove(MEMBER, region)
+
+
+def _remove(stack, region):
+    formation = _client("cloudformation", region)
+    if _status(stack, formation) is None:
+        print(f"There is no stack {stack} in {region}: nothing to remove.")
+        return
+    print(f"Removing the stack {stack} in {region}; with many accounts this takes hours.")
+    formation.delete_stack(StackName=stack)
+    _wait(formation, "stack_delete_complete", stack, region)
+
+
+def _wait(formation, waiter, stack, region):
+    try:
+        formation.get_waiter(waiter).wait(StackName=stack, WaiterConfig=PATIENCE)
+    except WaiterError as error:
+        what = f"the stack {stack} in {region} is {_status(stack, formation)}; its events say why"
+        raise Refused(f"{what}: {error}") from error
+
+
+def outputs(stack, region):
+    """The outputs of a stack, by name."""
+    (found,) = _client("cloudformation", region).describe_stacks(StackName=stack)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+
+
+def standing_parameters(stack, region):
+    """The parameters that a stack has; none where there is no such stack."""
+    found = _described(stack, _client("cloudformation", region))
+    return {one["ParameterKey"]: one["ParameterValue"] for one in (found or {}).get("Parameters", [])}
+
+
+def not_current(region, every=False):
+    """Where the StackSet has not come to, or, of all that it has, every place: a line each."""
+    pages = _client("cloudformation", region).get_paginator("list_stack_instances")
+    try:
+        found = [
+            one for page in pages.paginate(StackSetName=MEMBER, CallAs="DELEGATED_ADMIN") for one in page["Summaries"]
+        ]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "StackSetNotFoundException":
+            return []
+        raise
+    told = [one for one in found if every or one.get("Status") != "CURRENT"]
+    return sorted(f"{one['Account']} {one['Region']} {one.get('Status')} {one.get('StatusReason', '')}" for one in told)
+
+
+def _described(stack, formation):
+    try:
+        (found,) = formation.describe_stacks(StackName=stack)["Stacks"]
+        return found
+    except ClientError as error:
+        if "does not exist" not in str(error):
+            raise
+        return None
+
+
+def _status(stack, formation):
+    return (_described(stack, formation) or {}).get("StackStatus")
+
+
+def _client(service, region):
+    return boto3.client(service, region_name=region)
+
+
+def _aws(region, *arguments):
+    """The AWS CLI, with what it prints; Refused where it fails, since it has said why."""
+    command = [sys.executable, "-m", "awscli", "cloudformation", *map(str, arguments), "--region", region]
+    if subprocess.run(command).returncode:
+        raise Refused(f"aws cloudformation {arguments[0]} in {region} failed, see above")

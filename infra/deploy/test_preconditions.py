@@ -1,0 +1,117 @@
+"""What must be so before anything is built, answered by AWS one way and another."""
+
+import contextlib
+import unittest
+from unittest import mock
+
+import boto3
+from botocore.stub import Stubber
+
+from infra.deploy import preconditions, stacks
+from infra.deploy.asked import Refused
+
+HUB, MANAGEMENT, HOME = "111122223333", "999988887777", "eu-west-1"
+ASKED = {"ARTIFACTS": "acme", "ORGANIZATION_ID": "o-exampleorg1", "TARGETS": "ou-abcd-security", "REGION": HOME,
+         "REGIONS": "eu-west-1,us-east-1", "ARCH": "arm64"}  # fmt: skip
+MEMBERS = {"BUS_ARN": f"arn:aws:events:{HOME}:{HUB}:event-bus/cmkwatch", "ORGANIZATION_ID": "o-exampleorg1",
+           "HOME_REGION": HOME, "REGIONS": "us-east-1,eu-west-1"}  # fmt: skip
+
+
+def answers(account=HUB, **other):
+    """What AWS answers where all is as it should be, by service; `other` says what is not."""
+    known = {
+        "organization": {"Id": "o-exampleorg1", "MasterAccountId": MANAGEMENT},
+        "parents": [("ou-abcd-security", "ORGANIZATIONAL_UNIT"), ("r-abcd", "ROOT")],
+        "regions": ["eu-west-1", "us-east-1"],
+        "access": "ENABLED",
+        "parameters": {},
+        "bucket_region": HOME,
+    } | other
+    stack = [{"ParameterKey": name, "ParameterValue": value} for name, value in known["parameters"].items()]
+    made = {"StackName": "cmkwatch", "CreationTime": 0, "StackStatus": "CREATE_COMPLETE", "Parameters": stack}
+    headers = {"HTTPHeaders": {"x-amz-bucket-region": known["bucket_region"]}}
+    return {
+        "sts": [("get_caller_identity", {"Account": account})] * 2,
+        "organizations": [("describe_organization", {"Organization": known["organization"]})]
+        + [("list_parents", {"Parents": [{"Id": name, "Type": kind}]}) for name, kind in known["parents"]],
+        "account": [("list_regions", {"Regions": [{"RegionName": region} for region in known["regions"]]})],
+        "cloudformation": [
+            ("describe_stacks", {"Stacks": [made]}),
+            ("describe_organizations_access", {"Status": known["access"]}),
+        ],
+        "securityhub": [("describe_hub", known.get("hub", {}))],
+        "s3": [("head_bucket", {"ResponseMetadata": headers})],
+    }
+
+
+@contextlib.contextmanager
+def aws(told):
+    """A boto3 that gets these answers, one for each call; every client of a service takes from one list."""
+    clients = {}
+    for service, calls in told.items():
+        credentials = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+        clients[service] = boto3.client(service, region_name=HOME, **credentials)
+        stub = Stubber(clients[service])
+        for method, answer in calls:
+            if isinstance(answer, str):
+                stub.add_client_error(method, answer)
+            else:
+                stub.add_response(method, answer)
+        stub.activate()
+    with mock.patch.object(boto3, "client", lambda service, region_name=None: clients[service]):
+        yield
+
+
+class Preconditions(unittest.TestCase):
+    def refused(self, words, check, asked, told):
+        with aws(told), self.assertRaises(Refused) as refused:
+            check(asked)
+        self.assertIn(words, str(refused.exception))
+
+    def test_where_all_is_as_it_should_be_nothing_is_refused(self):
+        with aws(answers()):
+            preconditions.check_hub(ASKED)
+        with aws(answers(MANAGEMENT)):
+            preconditions.check_management(MEMBERS)
+
+    def test_what_would_fail_halfway_or_watch_nothing_is_refused_in_words(self):
+        cases = [
+            (answers(organization={"Id": "o-other00000", "MasterAccountId": MANAGEMENT}),
+             "the organization of these credentials is o-other00000"),
+            (answers(MANAGEMENT), "these credentials are of the management account, 999988887777"),
+            (answers(parents=[("ou-abcd-elsewhere", "ORGANIZATIONAL_UNIT"), ("r-abcd", "ROOT")]),
+             "must reach the hub account 111122223333 itself, which is in ou-abcd-elsewhere"),
+            (answers(regions=["eu-west-1"]), "REGIONS holds us-east-1, which is no region that is enabled"),
+            (answers(access="DISABLED"), "trusted access of StackSets to the organization is DISABLED"),
+            (answers(hub="InvalidAccessException"), "Security Hub CSPM is not enabled here in eu-west-1"),
+            (answers(bucket_region="us-east-1"), "is in us-east-1, but wanted is one in REGION, eu-west-1"),
+            (answers(parameters={"Regions": "eu-west-1,us-west-2"}), "REGIONS leaves out us-west-2"),
+            ({**answers(), "organizations": [("describe_organization", "AccessDeniedException")]},
+             "organizations:DescribeOrganization failed"),
+        ]  # fmt: skip
+        for told, words in cases:
+            with self.subTest(words):
+                self.refused(words, preconditions.check_hub, ASKED, told)
+
+    def test_the_management_account_is_what_it_is_said_to_be(self):
+        self.refused("these credentials are of account 111122223333", preconditions.check_management, MEMBERS, answers())
+
+    def test_an_organizational_unit_further_up_reaches_the_hub_too(self):
+        with aws(answers()):
+            preconditions.check_hub({**ASKED, "TARGETS": "r-abcd"})
+
+
+class NotCurrent(unittest.TestCase):
+    def test_where_the_stack_set_has_not_come_to_is_told(self):
+        instance = {"Account": "222233334444", "Region": "us-east-1", "Status": "OUTDATED", "StatusReason": "an SCP"}
+        current = {"Account": HUB, "Region": HOME, "Status": "CURRENT"}
+        listed = {"cloudformation": [("list_stack_instances", {"Summaries": [current, instance]})] * 2}
+        with aws(listed):
+            self.assertEqual(stacks.not_current(HOME), ["222233334444 us-east-1 OUTDATED an SCP"])
+            self.assertEqual(len(stacks.not_current(HOME, every=True)), 2)
+        with aws({"cloudformation": [("list_stack_instances", "StackSetNotFoundException")]}):
+            self.assertEqual(stacks.not_current(HOME), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
