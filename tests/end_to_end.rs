@@ -139,6 +139,16 @@ fn all_passed() -> BTreeMap<String, String> {
     passed_up_to(Level::Cmk)
 }
 
+/// What is asked of others holds for the key that encrypts the queues, the topic and the logs.
+#[tokio::test]
+async fn the_key_of_the_stack_passes_the_controls() {
+    let hub = sandbox().hub().await;
+    let bucket = hub.bucket_name("own-key");
+    hub.create_bucket(&bucket, None).await;
+    hub.encrypt(&bucket, "aws:kms", Some("alias/cmkwatch")).await;
+    hub.wait_for(&bucket, progress, &all_passed()).await;
+}
+
 /// cmkwatch has no role in the account of such a key; DescribeKey crosses accounts where the key's policy allows it.
 #[tokio::test]
 async fn a_key_outside_the_organization_is_asked_about_from_the_buckets_own_account() {

@@ -1,13 +1,41 @@
 //! What a role is granted, one action on one resource at a time.
 
-use cmkwatch_tests::Place;
+use cmkwatch_tests::{Denied, Place};
+use iam_policy::Pattern;
 use serde_json::{Value, json};
 use std::fmt;
 
-/// Actions that have no resource to be narrowed to, by the
+/// Resources that are more than one thing, with why they cannot be narrowed; ACCOUNT stands for the role's own. What has no
+/// resource at all is so by the
 /// [service authorization reference](https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html).
-const WITHOUT_RESOURCE: [&str; 4] =
-    ["organizations:ListAccounts", "s3:ListAllMyBuckets", "tag:GetResources", "kms:ListAliases"];
+const WIDE: [(&str, &str, &str); 18] = [
+    ("organizations:ListAccounts", "*", "has no resource"),
+    ("s3:ListAllMyBuckets", "*", "has no resource"),
+    ("tag:GetResources", "*", "has no resource"),
+    ("kms:ListAliases", "*", "has no resource"),
+    ("sts:AssumeRole", "arn:aws:iam::*:role/cmkwatch-member", "every account of the organization, on a condition"),
+    ("s3:GetEncryptionConfiguration", "arn:aws:s3:::*", "the ARN of a bucket names no account"),
+    ("s3:GetBucketPolicy", "arn:aws:s3:::*", "the ARN of a bucket names no account"),
+    ("s3:GetBucketTagging", "arn:aws:s3:::*", "the ARN of a bucket names no account"),
+    ("kms:DescribeKey", "arn:aws:kms:*:*:key/*", "a bucket's key may be another account's"),
+    ("kms:GetKeyRotationStatus", "arn:aws:kms:*:*:key/*", "a bucket's key may be another account's"),
+    ("kms:GetKeyPolicy", "arn:aws:kms:*:ACCOUNT:key/*", "every key of the account may be a bucket's"),
+    (
+        "securityhub:BatchImportFindings",
+        "arn:aws:securityhub:*:ACCOUNT:product/ACCOUNT/default",
+        "a finding stands in the bucket's region",
+    ),
+    ("securityhub:GetFindings", "arn:aws:securityhub:*:ACCOUNT:hub/default", "a finding stands in the bucket's region"),
+    (
+        "securityhub:BatchUpdateFindings",
+        "arn:aws:securityhub:*:ACCOUNT:hub/default",
+        "a finding stands in the bucket's region",
+    ),
+    ("logs:*", "arn:aws:logs:us-east-1:ACCOUNT:log-group:/aws/lambda/cmkwatch-on-change:*", "Lambda names the streams"),
+    ("logs:*", "arn:aws:logs:us-east-1:ACCOUNT:log-group:/aws/lambda/cmkwatch-sweep-planner:*", "as above"),
+    ("logs:*", "arn:aws:logs:us-east-1:ACCOUNT:log-group:/aws/lambda/cmkwatch-sweep-account:*", "as above"),
+    ("logs:*", "arn:aws:logs:us-east-1:ACCOUNT:log-group:/aws/lambda/cmkwatch-alert:*", "as above"),
+];
 
 /// One action on one resource that a role may do.
 #[derive(Clone)]
@@ -57,6 +85,24 @@ impl Grant {
     pub(crate) fn account(&self) -> &str {
         &self.place.account
     }
+
+    /// True where that was refused for want of this.
+    pub(crate) fn is_missed(&self, denied: &Denied) -> bool {
+        denied.principal == self.role
+            && denied.account == self.place.account
+            && denied.action == self.action
+            && Pattern::wildcard(&self.resource).matches(&denied.resource)
+    }
+
+    /// What it is in every account and region that has its like.
+    pub(crate) fn anywhere(&self) -> (&str, &str, String) {
+        let (role, resource) = match self.role.as_str() {
+            "cmkwatch-member" => ("cmkwatch-member", self.resource.replace(&self.place.account, "ACCOUNT")),
+            role if role.starts_with("cmkwatch-forward-") => ("cmkwatch-forward", self.resource.clone()),
+            role => (role, self.resource.clone()),
+        };
+        (role, &self.action, resource)
+    }
 }
 
 /// Every grant of cmkwatch's roles in an account, as deployed. None may name actions or, where there are any, resources by
@@ -80,7 +126,11 @@ fn grants_of(place: &Place, role: &str, policy: &Value) -> Vec<Grant> {
         let [action, resource] = ["Action", "Resource"].map(|name| statement[name].as_str().unwrap().to_owned());
         assert_eq!(statement["Effect"], "Allow");
         assert!(!action.contains('*'), "{role}: {action}");
-        assert_eq!(resource == "*", WITHOUT_RESOURCE.contains(&action.as_str()), "{role}: {action} on {resource}");
+        assert!(is_narrow(place, &action, &resource), "{role}: {action} on {resource}");
+        for (operator, keys) in statement["Condition"].as_object().into_iter().flatten() {
+            let single = keys.as_object().unwrap().values().all(Value::is_string);
+            assert!(single, "{role}: {action}: {operator} names several values, and not each may be needed");
+        }
         Grant {
             place: place.clone(),
             role: role.to_owned(),
@@ -94,8 +144,16 @@ fn grants_of(place: &Place, role: &str, policy: &Value) -> Vec<Grant> {
     all.iter().enumerate().map(grant).collect()
 }
 
+/// True for one thing, and for what is among the exceptions.
+fn is_narrow(place: &Place, action: &str, resource: &str) -> bool {
+    let is_it = |(wide, on, _): &(&str, &str, &str)| {
+        Pattern::wildcard(wide).matches(action) && on.replace("ACCOUNT", &place.account) == resource
+    };
+    !resource.contains(['*', '?']) || WIDE.iter().any(is_it)
+}
+
 /// A statement as one for each of its actions and resources.
-fn each_alone(statement: &Value) -> Vec<Value> {
+pub(crate) fn each_alone(statement: &Value) -> Vec<Value> {
     let pairs = list(&statement["Action"])
         .into_iter()
         .flat_map(|action| list(&statement["Resource"]).into_iter().map(move |resource| (action.clone(), resource)));
@@ -108,6 +166,6 @@ fn each_alone(statement: &Value) -> Vec<Value> {
     pairs.map(alone).collect()
 }
 
-fn list(one_or_many: &Value) -> Vec<Value> {
+pub(crate) fn list(one_or_many: &Value) -> Vec<Value> {
     one_or_many.as_array().cloned().unwrap_or_else(|| vec![one_or_many.clone()])
 }

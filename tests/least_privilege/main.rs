@@ -12,6 +12,7 @@
 mod functions;
 mod grant;
 mod member;
+mod resources;
 
 use cmkwatch_tests::{Place, sandbox};
 use functions::{Alert, OnChange, SweepAccount};
@@ -23,8 +24,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// How long something that works may take. What takes longer is said not to work, if a refusal tells why.
-const PATIENCE: Duration = Duration::from_secs(7);
+/// How long something that works may take.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// What takes longer without a grant, is said not to work, if a refusal tells why.
+const PATIENCE_WITHOUT: Duration = Duration::from_secs(6);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_grant_is_needed_and_with_all_of_them_nothing_is_refused() {
@@ -36,7 +39,9 @@ async fn each_grant_is_needed_and_with_all_of_them_nothing_is_refused() {
     let all: Vec<Grant> = grants(&hub).into_iter().chain(accounts[1..].iter().flat_map(grants)).collect();
     let of = |role: &str, account: &Place| -> Vec<Grant> {
         let matching = |grant: &&Grant| grant.role == role && grant.account() == account.account;
-        all.iter().filter(matching).cloned().collect()
+        let found: Vec<_> = all.iter().filter(matching).cloned().collect();
+        assert!(!found.is_empty(), "{role} of {} is granted nothing", account.account);
+        found
     };
     let forward = format!("cmkwatch-forward-{}", hub.region);
     let on_change = [of("cmkwatch-on-change", &hub), of(&forward, &accounts[1])].concat();
@@ -46,13 +51,10 @@ async fn each_grant_is_needed_and_with_all_of_them_nothing_is_refused() {
         sweeps_and_alerts(&accounts, of("cmkwatch-sweep-account", &hub), of("cmkwatch-alert", &hub)).await,
         changes(&accounts[1], on_change).await,
     ];
-    // Whatever role there is, it was among them.
-    let tried: BTreeSet<_> =
-        tried.concat().into_iter().map(|grant| (grant.role, grant.action, grant.resource)).collect();
-    let known = |grant: &Grant| (grant.role.clone(), grant.action.clone(), grant.resource.clone());
-    let regional = |role: &str| role.starts_with("cmkwatch-forward-") || role == "cmkwatch-member";
-    let of_hub = all.iter().filter(|grant| grant.account() == hub.account && !regional(&grant.role)).map(known);
-    let untried: Vec<_> = of_hub.filter(|grant| !tried.contains(grant)).collect();
+    // Whatever role there is, it was among them; what accounts have each of their own, in one of them.
+    let tried = tried.concat();
+    let tried: BTreeSet<_> = tried.iter().map(Grant::anywhere).collect();
+    let untried: Vec<_> = all.iter().filter(|grant| !tried.contains(&grant.anywhere())).collect();
     assert!(untried.is_empty(), "{untried:?}");
     println!("{} grants were taken away, one by one", tried.len());
 }
@@ -69,18 +71,14 @@ fn check_refusals(taken: &[&Grant]) {
     let mut denied = sandbox().denied();
     denied.retain(|denied| !Buckets::refuse(&denied.action, &denied.resource));
     for grant in taken {
-        let is_it = |denied: &&cmkwatch_tests::Denied| {
-            (denied.principal.as_str(), denied.account.as_str(), denied.action.as_str())
-                == (grant.role.as_str(), grant.account(), grant.action.as_str())
-        };
-        assert!(denied.iter().any(|denied| is_it(&denied)), "{grant:?} was not missed: {denied:?}");
+        assert!(denied.iter().any(|denied| grant.is_missed(denied)), "{grant:?} was not missed: {denied:?}");
     }
     assert!(!taken.is_empty() || denied.is_empty(), "{denied:?}");
 }
 
-/// Waits until something holds; false where it does not come to.
-async fn comes_to_hold(mut holds: impl AsyncFnMut() -> bool) -> bool {
-    let deadline = SystemTime::now() + PATIENCE;
+/// Waits until something holds, which it should unless a grant is `missing`; false where it does not come to.
+async fn comes_to_hold(missing: bool, mut holds: impl AsyncFnMut() -> bool) -> bool {
+    let deadline = SystemTime::now() + if missing { PATIENCE_WITHOUT } else { PATIENCE };
     while SystemTime::now() < deadline {
         if holds().await {
             return true;
@@ -107,10 +105,16 @@ async fn members(accounts: &[Place], of: &impl Fn(&str, &Place) -> Vec<Grant>) -
     sandbox().wait_until_idle(Duration::from_secs(60)).await;
     let complete = look_at(accounts, &prepared[rounds.len()], &[]).await.remove(0);
     assert!(complete.len() > 15 && complete.values().all(|said| !said.starts_with("WARNING")), "{complete:?}");
+    let ids: Vec<_> = accounts.iter().map(|place| place.account.as_str()).collect();
     for (round, buckets) in rounds.iter().zip(&prepared) {
         let taken: Vec<_> = round.iter().collect();
         for (said, grant) in look_at(accounts, buckets, &taken).await.iter().zip(round) {
             assert_ne!(said, &complete, "without {} on {} all is as it was", grant.action, grant.resource);
+        }
+        // It was the grants that were missing, and not the time: with them it comes to what it should.
+        sandbox().sweep(&ids).await;
+        for said in join_all(buckets.iter().map(Buckets::said)).await {
+            assert_eq!(said, complete, "with all that was taken given back");
         }
     }
     rounds.concat()
@@ -123,8 +127,9 @@ async fn look_at(accounts: &[Place], buckets: &[Buckets], taken: &[&Grant]) -> V
     join_all(buckets.iter().map(Buckets::change)).await;
     let ids: Vec<_> = accounts.iter().map(|place| place.account.as_str()).collect();
     sandbox().begin_sweep(&ids).await;
-    let quiet = tokio::time::timeout(PATIENCE, sandbox().wait_until_idle(Duration::from_secs(60))).await;
-    assert!(quiet.is_ok() || !taken.is_empty(), "with all grants it takes longer than {PATIENCE:?}");
+    let patience = if taken.is_empty() { PATIENCE } else { PATIENCE_WITHOUT };
+    let quiet = tokio::time::timeout(patience, sandbox().wait_until_idle(Duration::from_secs(60))).await;
+    assert!(quiet.is_ok() || !taken.is_empty(), "with all grants it takes longer than {patience:?}");
     let said = join_all(buckets.iter().map(Buckets::said)).await;
     check_refusals(taken);
     taken.iter().for_each(|grant| grant.give_back());
@@ -138,9 +143,7 @@ async fn look_at(accounts: &[Place], buckets: &[Buckets], taken: &[&Grant]) -> V
 async fn sweeps_and_alerts(accounts: &[Place], sweeps: Vec<Grant>, alerts: Vec<Grant>) -> Vec<Grant> {
     // No event tells of the account.
     let swept = &accounts[2];
-    for rule in ["cmkwatch-buckets", "cmkwatch-keys"] {
-        swept.aws("events", &["disable-rule", "--name", rule]);
-    }
+    switch_events(swept, false);
     let leaves = |grant: &Grant| grant.action == "sqs:SendMessage" && grant.resource.ends_with(":cmkwatch-changes");
     // The first two rounds are with all grants; the second with what only the last needs.
     let (last, others): (Vec<_>, Vec<_>) = sweeps.iter().cloned().partition(leaves);
@@ -155,8 +158,8 @@ async fn sweeps_and_alerts(accounts: &[Place], sweeps: Vec<Grant>, alerts: Vec<G
         taken.iter().for_each(|grant| grant.take());
         tokio::join!(sweep.change(), alert.change());
         let (swept, told) = tokio::join!(
-            comes_to_hold(async || sweep.is_done(since).await),
-            comes_to_hold(async || alert.is_done(since).await)
+            comes_to_hold(no_sweep.is_some(), async || sweep.is_done(since).await),
+            comes_to_hold(no_alert.is_some(), async || alert.is_done(since).await)
         );
         check_refusals(&taken);
         taken.iter().for_each(|grant| grant.give_back());
@@ -164,7 +167,14 @@ async fn sweeps_and_alerts(accounts: &[Place], sweeps: Vec<Grant>, alerts: Vec<G
         assert_eq!((swept, told), (no_sweep.is_none(), no_alert.is_none()), "without {taken:?}");
     }
     assert!(alerts.len() <= sweeps.len(), "an alert's grant was in no round");
+    switch_events(swept, true);
     [sweeps, alerts].concat()
+}
+
+fn switch_events(place: &Place, on: bool) {
+    for rule in ["cmkwatch-buckets", "cmkwatch-keys"] {
+        place.aws("events", &[if on { "enable-rule" } else { "disable-rule" }, "--name", rule]);
+    }
 }
 
 async fn changes(place: &Place, grants: Vec<Grant>) -> Vec<Grant> {
@@ -176,7 +186,7 @@ async fn changes(place: &Place, grants: Vec<Grant>) -> Vec<Grant> {
         let since = begin(&["cmkwatch-on-change"]).await;
         missing.iter().for_each(|grant| grant.take());
         changed.change().await;
-        let done = comes_to_hold(async || changed.is_done(since).await).await;
+        let done = comes_to_hold(missing.is_some(), async || changed.is_done(since).await).await;
         check_refusals(missing.as_slice());
         missing.iter().for_each(|grant| grant.give_back());
         assert_eq!(done, missing.is_none(), "without {missing:?}");
@@ -201,6 +211,7 @@ async fn plans(hub: &Place, planner: Vec<Grant>, schedule: Vec<Grant>) -> Vec<Gr
         while functions::dead_letter(Duration::ZERO).await.is_ok() {}
         missing.iter().for_each(|grant| grant.take());
         let fired = functions::fire().await;
+        check_refusals(missing.filter(|grant| grant.action == invoke.action).as_slice());
         // Where the schedule may not begin a sweep, that is a dead letter.
         missing.unwrap_or(invoke).take_with(invoke);
         let _refused = functions::fire().await;
@@ -214,24 +225,86 @@ async fn plans(hub: &Place, planner: Vec<Grant>, schedule: Vec<Grant>) -> Vec<Gr
     [planner, schedule].concat()
 }
 
-/// Another role of the hub's account, though it may assume any role, is not let into the members.
+/// What the policies of the key, the queues, the topic and the bus let in, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_statement_of_what_is_shared_is_needed() {
+    let (hub, member) = (sandbox().hub().await, sandbox().places().await[0].clone());
+    let taken = resources::each_is_needed(&hub, &member).await;
+    println!("{taken} parts of statements were taken away, one by one");
+}
+
+/// Nobody gets at a queue or the topic without TLS, whatever he may do; with it, he does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_tls_nothing_is_let_in() {
+    let hub = sandbox().hub().await;
+    let role = hub.make_role("insecure", ANYBODY, WHATEVER).await;
+    let queues =
+        ["changes", "changes-dead", "sweep.fifo", "sweep-dead.fifo", "sweep-planner-dead", "alerts", "alerts-dead"];
+    for queue in queues.map(|name| format!("cmkwatch-{name}")) {
+        assert!(role.asks_for_queue(&queue, true).await.is_ok(), "{queue}");
+        let refused = role.asks_for_queue(&queue, false).await.unwrap_err();
+        assert!(refused.contains("AccessDenied"), "{queue}: {refused}");
+    }
+    let ours: BTreeSet<_> =
+        hub.queues("cmkwatch-").await.into_iter().filter(|name| !name.contains("sandbox")).collect();
+    assert_eq!(ours, queues.map(|name| format!("cmkwatch-{name}")).into());
+}
+
+/// Each alarm tells the topic, and those that the topic may fail to tell can tell another.
 #[tokio::test]
+async fn each_alarm_is_told() {
+    let hub = sandbox().hub().await;
+    let told = hub.aws("cloudwatch", &["describe-alarms", "--output", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let alarms = told["MetricAlarms"].as_array().unwrap();
+    assert_eq!(alarms.len(), 15);
+    let topic = serde_json::json!([format!("arn:aws:sns:{}:{}:cmkwatch-alerts", hub.region, hub.account)]);
+    for alarm in alarms {
+        assert_eq!(alarm["AlarmActions"], topic, "{alarm}");
+    }
+}
+
+/// Whoever else may assume any role, and be called as he likes, is not let into the members.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_member_role_trusts_the_two_functions_that_read_and_nobody_else() {
     let (hub, member) = (sandbox().hub().await, sandbox().places().await[0].clone());
+    let role = format!("arn:aws:iam::{}:role/cmkwatch-member", member.account);
     let told = member.aws("iam", &["get-role", "--role-name", "cmkwatch-member", "--output", "json"]);
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    let trust = &told["Role"]["AssumeRolePolicyDocument"]["Statement"][0];
     let functions = ["on-change", "sweep-account"].map(|f| format!("arn:aws:iam::{}:role/cmkwatch-{f}", hub.account));
-    assert_eq!(trust["Condition"]["ArnEquals"]["aws:PrincipalArn"], serde_json::json!(functions));
-    assert!(trust["Condition"]["StringEquals"]["aws:PrincipalOrgID"].is_string(), "{trust}");
+    let trust = serde_json::json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow",
+        "Principal": {"AWS": hub.account},
+        "Action": "sts:AssumeRole",
+        "Condition": {
+            "ArnEquals": {"aws:PrincipalArn": functions},
+            "StringEquals": {"aws:PrincipalOrgID": told_organization(&told)},
+        },
+    }]});
+    assert_eq!(told["Role"]["AssumeRolePolicyDocument"], trust);
 
-    let anybody =
-        r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}}"#;
-    let whatever =
-        r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*"}}"#;
-    hub.aws("iam", &["create-role", "--role-name", "curious", "--assume-role-policy-document", anybody]);
-    hub.put_role_policy("curious", "whatever", whatever);
-    let curious = hub.assume(&format!("arn:aws:iam::{}:role/curious", hub.account)).await.unwrap();
-    let refused = curious.assume(&format!("arn:aws:iam::{}:role/cmkwatch-member", member.account)).await;
-    assert!(refused.unwrap_err().contains("AccessDenied"));
+    let outside = sandbox().place("999999999999", &hub.region).await;
+    let elsewhere = sandbox().another_account(&member).await;
+    for (place, name) in [(&hub, "curious"), (&elsewhere, "cmkwatch-on-change"), (&outside, "cmkwatch-on-change")] {
+        let curious = place.make_role(name, ANYBODY, WHATEVER).await;
+        let refused = curious.assume(&role).await;
+        assert!(refused.unwrap_err().contains("AccessDenied"), "{name} of {place}");
+    }
+    // The functions' own are let in: what was refused above was refused for who asked.
+    let function = format!("arn:aws:iam::{}:role/cmkwatch-on-change", hub.account);
+    hub.trust("cmkwatch-on-change", ANYBODY);
+    let function = hub.assume(&function).await.unwrap();
+    assert!(function.assume(&role).await.is_ok());
+    hub.trust("cmkwatch-on-change", &ANYBODY.replace(r#"{"AWS":"*"}"#, r#"{"Service":"lambda.amazonaws.com"}"#));
+}
+
+const ANYBODY: &str =
+    r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}}"#;
+const WHATEVER: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
+
+fn told_organization(role: &serde_json::Value) -> serde_json::Value {
+    let trust = &role["Role"]["AssumeRolePolicyDocument"]["Statement"][0];
+    let organization = trust["Condition"]["StringEquals"]["aws:PrincipalOrgID"].clone();
+    assert!(organization.as_str().is_some_and(|id| id.starts_with("o-")), "{organization}");
+    organization
 }

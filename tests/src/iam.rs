@@ -20,6 +20,33 @@ impl Place {
         Ok(Self { config, ..self.clone() })
     }
 
+    /// Asks for a queue's attributes, with TLS or, as a header tells the sandbox, without.
+    ///
+    /// # Errors
+    /// What is answered where that is refused.
+    pub async fn asks_for_queue(&self, name: &str, with_tls: bool) -> Result<(), String> {
+        let url = sandbox().changes_queue_url.replace("cmkwatch-changes", name);
+        let request = aws_sdk_sqs::Client::new(&self.config).get_queue_attributes().queue_url(url);
+        let request = request.customize().mutate_request(move |request| {
+            if !with_tls {
+                request.headers_mut().insert("x-sandbox-without-tls", "true");
+            }
+        });
+        request.send().await.map(drop).map_err(|error| DisplayErrorContext(error).to_string())
+    }
+
+    /// Makes a role, trusted and allowed as the policies say; the same place with its eyes.
+    pub async fn make_role(&self, role: &str, trust: &str, policy: &str) -> Self {
+        self.aws("iam", &["create-role", "--role-name", role, "--assume-role-policy-document", trust]);
+        self.put_role_policy(role, "test", policy);
+        self.assume(&format!("arn:aws:iam::{}:role/{role}", self.account)).await.unwrap()
+    }
+
+    /// Puts the trust policy of a role.
+    pub fn trust(&self, role: &str, trust: &str) {
+        self.aws("iam", &["update-assume-role-policy", "--role-name", role, "--policy-document", trust]);
+    }
+
     /// Puts a policy of a role, for which the AWS CLI would take a second: the sandbox looks at the access key and not at the
     /// signature.
     pub fn put_role_policy(&self, role: &str, policy: &str, document: &str) {

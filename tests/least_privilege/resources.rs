@@ -1,0 +1,317 @@
+//! What the policies of the key, the queues, the topic and the bus let in, and what it is needed for: by the same way, each is
+//! taken away once.
+
+use crate::{functions::has_logged, grant::list};
+use cmkwatch_tests::{Alerts, Denied, Place, sandbox};
+use serde_json::{Value, json};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant, SystemTime},
+};
+
+/// How long something that works may take.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A policy, and how to put it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Attached {
+    Key,
+    Changes,
+    Findings,
+    Topic,
+    Bus,
+}
+
+/// What does not work without a statement.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Story {
+    /// A bucket that is made is judged.
+    Changed,
+    /// Of a change that may not come into its queue, EventBridge leaves a dead letter.
+    ChangeLost,
+    /// Of a finding that may not, too.
+    FindingLost,
+    /// A finding that changed is in the queue of alert.
+    Found,
+    /// What is in that queue is told.
+    Told,
+    /// A sweep is begun.
+    Planned,
+    /// An alarm is told.
+    Alarmed,
+    /// A function's log is kept.
+    Logged,
+}
+
+impl Story {
+    /// Where the story is of a dead letter: the queue that it is to come into.
+    fn dead_letters(self) -> Option<&'static str> {
+        match self {
+            Self::ChangeLost => Some(&sandbox().changes_dead_queue_url),
+            Self::FindingLost => Some(&sandbox().alerts_dead_queue_url),
+            _ => None,
+        }
+    }
+}
+
+/// By which story each statement is shown to be needed; with the last field, for one value of its condition. Those of `Administer`
+/// are for people and for CloudFormation, and in the sandbox the root of an account needs none.
+const STORIES: [(Attached, &str, &str, Story); 14] = [
+    (Attached::Key, "UseThroughQueuesAndTopic kms:Decrypt", "sqs.", Story::Told),
+    (Attached::Key, "UseThroughQueuesAndTopic kms:GenerateDataKey", "sqs.", Story::Planned),
+    (Attached::Key, "UseThroughQueuesAndTopic kms:Decrypt", "sns.", Story::Told),
+    (Attached::Key, "UseThroughQueuesAndTopic kms:GenerateDataKey", "sns.", Story::Told),
+    (Attached::Key, "Logs ", "", Story::Logged),
+    (Attached::Key, "Rules ", "", Story::Changed),
+    (Attached::Key, "Alarms ", "", Story::Alarmed),
+    (Attached::Changes, "ChangesRule sqs:SendMessage", "cmkwatch-changes", Story::Changed),
+    (Attached::Changes, "ChangesRule sqs:SendMessage", "cmkwatch-changes-dead", Story::ChangeLost),
+    (Attached::Findings, "FindingsRule sqs:SendMessage", "cmkwatch-alerts", Story::Found),
+    (Attached::Findings, "FindingsRule sqs:SendMessage", "cmkwatch-alerts-dead", Story::FindingLost),
+    (Attached::Topic, "Alarms sns:Publish", "", Story::Alarmed),
+    (Attached::Bus, "organization events:PutEvents", "", Story::Changed),
+    (Attached::Key, "Administer ", "", Story::Changed),
+];
+
+/// One action on one resource that a statement allows, for one value of its condition.
+#[derive(Debug)]
+struct Part {
+    sid: String,
+    action: String,
+    /// The resource's name, or the value of the condition.
+    only: String,
+    statement: Value,
+}
+
+/// Takes away, one by one, all that the policies let in; how much that was.
+pub(crate) async fn each_is_needed(hub: &Place, member: &Place) -> usize {
+    all_show(hub, member).await;
+    let (mut taken, mut shown) = (0, [0; STORIES.len()]);
+    for attached in [Attached::Key, Attached::Changes, Attached::Findings, Attached::Topic, Attached::Bus] {
+        let whole = read(hub, attached).await;
+        let (parts, refusals) = split(&whole);
+        for (number, part) in parts.iter().enumerate() {
+            let (at, story) = story_of(attached, part);
+            shown[at] += 1;
+            if part.sid == "Administer" {
+                continue;
+            }
+            // A dead letter is only left of what may not come into the queue itself.
+            let is_left =
+                |other: usize, of: &Part| other != number && (story.dead_letters().is_none() || of.sid != part.sid);
+            let left = parts.iter().enumerate().filter(|(other, of)| is_left(*other, of));
+            let left: Vec<_> = left.map(|(_, part)| part.statement.clone()).chain(refusals.iter().cloned()).collect();
+            put(hub, attached, &document(&left)).await;
+            let told = Told::begin(hub, member, story).await;
+            let is_missed = told.is_missed(&part.action).await;
+            put(hub, attached, &whole).await;
+            assert!(is_missed, "without {attached:?} {part:?} all is as it was, or nothing was refused");
+            if part.action == "sqs:SendMessage" && story.dead_letters().is_none() {
+                assert!(told.is_dead_letter().await, "{part:?} was taken, and no dead letter is left");
+            }
+            taken += 1;
+        }
+    }
+    let unused: Vec<_> = STORIES.iter().zip(shown).filter(|(_, shown)| *shown == 0).collect();
+    assert!(unused.is_empty(), "{unused:?}");
+    all_show(hub, member).await;
+    taken
+}
+
+/// With everything in place each story shows.
+async fn all_show(hub: &Place, member: &Place) {
+    for story in [Story::Changed, Story::Found, Story::Told, Story::Planned, Story::Alarmed, Story::Logged] {
+        let (told, deadline) = (Told::begin(hub, member, story).await, Instant::now() + PATIENCE);
+        while !told.shows().await {
+            assert!(Instant::now() < deadline, "{story:?} does not show with everything in place");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+fn story_of(attached: Attached, part: &Part) -> (usize, Story) {
+    let is_it = |(on, what, only, _): &&(Attached, &str, &str, Story)| {
+        let said = format!("{} {}", part.sid, part.action);
+        let fits =
+            if only.ends_with('.') { part.only.starts_with(only) } else { only.is_empty() || part.only == **only };
+        *on == attached && said.starts_with(what) && fits
+    };
+    let found = STORIES.iter().enumerate().find(|(_, story)| is_it(story));
+    let (at, story) = found.unwrap_or_else(|| panic!("no story shows that {attached:?} {part:?} is needed"));
+    (at, story.3)
+}
+
+/// Each Allow as one for each of its actions, resources and services that it must come through; and each Deny as it is.
+fn split(document: &Value) -> (Vec<Part>, Vec<Value>) {
+    let (allowed, refused): (Vec<_>, Vec<_>) =
+        list(&document["Statement"]).into_iter().partition(|statement| statement["Effect"] == "Allow");
+    let mut parts = Vec::new();
+    for statement in allowed {
+        let sid = statement["Sid"].as_str().unwrap_or("organization").to_owned();
+        let through = &statement["Condition"]["StringEquals"]["kms:ViaService"];
+        for action in list(&statement["Action"]) {
+            for resource in list(&statement["Resource"]) {
+                for service in if through.is_null() { vec![Value::Null] } else { list(through) } {
+                    let mut alone = statement.clone();
+                    (alone["Action"], alone["Resource"]) = (action.clone(), resource.clone());
+                    alone.as_object_mut().unwrap().remove("Sid");
+                    if !service.is_null() {
+                        alone["Condition"]["StringEquals"]["kms:ViaService"] = service.clone();
+                    }
+                    let name = resource.as_str().unwrap_or_default().rsplit(':').next().unwrap_or_default();
+                    let only = service.as_str().unwrap_or(name).to_owned();
+                    let action = action.as_str().unwrap().to_owned();
+                    assert!(!action.contains('*'), "{sid}: {action}");
+                    parts.push(Part { sid: sid.clone(), action, only, statement: alone });
+                }
+            }
+        }
+    }
+    (parts, refused)
+}
+
+fn document(statements: &[Value]) -> Value {
+    // A policy must have a statement, even where nothing is left.
+    let nothing = json!([{"Effect": "Deny", "Principal": "*", "Action": "x:Nothing", "Resource": "*"}]);
+    let statements = if statements.is_empty() { nothing } else { json!(statements) };
+    json!({"Version": "2012-10-17", "Statement": statements})
+}
+
+fn queue(attached: Attached) -> &'static [&'static str] {
+    match attached {
+        Attached::Changes => &["cmkwatch-changes", "cmkwatch-changes-dead"],
+        _ => &["cmkwatch-alerts", "cmkwatch-alerts-dead"],
+    }
+}
+
+async fn read(hub: &Place, attached: Attached) -> Value {
+    let text = match attached {
+        Attached::Key => hub.key_policy("alias/cmkwatch").await,
+        Attached::Changes | Attached::Findings => hub.queue_policy(queue(attached)[0]).await,
+        Attached::Topic => {
+            let query = ["--topic-arn", &topic(hub), "--query", "Attributes.Policy", "--output", "text"];
+            hub.aws("sns", &[&["get-topic-attributes"][..], &query].concat())
+        }
+        Attached::Bus => {
+            hub.aws("events", &["describe-event-bus", "--name", "cmkwatch", "--query", "Policy", "--output", "text"])
+        }
+    };
+    serde_json::from_str(&text).unwrap()
+}
+
+async fn put(hub: &Place, attached: Attached, policy: &Value) {
+    let text = policy.to_string();
+    match attached {
+        Attached::Key => hub.put_key_policy("alias/cmkwatch", &text).await,
+        Attached::Changes | Attached::Findings => {
+            for name in queue(attached) {
+                hub.put_queue_policy(name, &text).await;
+            }
+        }
+        Attached::Topic => {
+            let arguments = ["set-topic-attributes", "--topic-arn", &topic(hub), "--attribute-name", "Policy"];
+            hub.aws("sns", &[&arguments[..], &["--attribute-value", &text]].concat());
+        }
+        Attached::Bus => {
+            drop(hub.aws("events", &["put-permission", "--event-bus-name", "cmkwatch", "--policy", &text]))
+        }
+    }
+}
+
+fn topic(hub: &Place) -> String {
+    format!("arn:aws:sns:{}:{}:cmkwatch-alerts", hub.region, hub.account)
+}
+
+/// Something that happens, and shows.
+struct Told {
+    hub: Place,
+    member: Place,
+    alerts: Alerts,
+    story: Story,
+    mark: String,
+    since: SystemTime,
+}
+
+impl Told {
+    async fn begin(hub: &Place, member: &Place, story: Story) -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let mark = format!("told-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        sandbox().forget_denied();
+        let (hub, member) = (hub.clone(), member.clone());
+        let told = Self { hub, member, alerts: Alerts::new().await, story, mark, since: SystemTime::now() };
+        told.act().await;
+        told
+    }
+
+    async fn act(&self) {
+        match self.story {
+            Story::Changed | Story::ChangeLost => self.member.create_bucket(&self.mark, None).await,
+            Story::Found | Story::FindingLost => self.member.import_opened(&self.mark).await,
+            Story::Told => self.alerts.send(&opened(&self.hub, &self.mark)).await,
+            Story::Planned | Story::Logged => self.invoke_planner(),
+            Story::Alarmed => {
+                for state in ["OK", "ALARM"] {
+                    let alarm = ["set-alarm-state", "--alarm-name", "cmkwatch-alerts-dead", "--state-value", state];
+                    self.hub.aws("cloudwatch", &[&alarm[..], &["--state-reason", &self.mark]].concat());
+                }
+            }
+        }
+    }
+
+    fn invoke_planner(&self) {
+        let payload = json!({"accounts": [self.member.account]}).to_string();
+        let answer = std::env::temp_dir().join(format!("cmkwatch-planned-{}.json", std::process::id()));
+        let function = sandbox().sweep_planner_function.as_str();
+        let path = answer.to_str().unwrap();
+        self.hub.aws("lambda", &["invoke", "--function-name", function, "--payload", &payload, path]);
+    }
+
+    /// True once it shows.
+    async fn shows(&self) -> bool {
+        match self.story {
+            Story::Changed => !self.member.findings(&self.mark).await.is_empty(),
+            Story::ChangeLost | Story::FindingLost => self.is_dead_letter().await,
+            Story::Found | Story::Told | Story::Alarmed => {
+                self.alerts.take_all().await.iter().any(|envelope| envelope.message.contains(&self.mark))
+            }
+            Story::Planned | Story::Logged => {
+                has_logged(&self.hub, "cmkwatch-sweep-planner", self.since, "sweep begun")
+            }
+        }
+    }
+
+    /// True where it lies in either dead-letter queue of EventBridge; it is taken away.
+    async fn is_dead_letter(&self) -> bool {
+        let mut found = false;
+        for queue in [&sandbox().changes_dead_queue_url, &sandbox().alerts_dead_queue_url] {
+            found |= self.hub.take_messages(queue).await.iter().any(|body| body.contains(&self.mark));
+        }
+        found
+    }
+
+    /// True where it was refused, and does not show.
+    async fn is_missed(&self, action: &str) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        let is_it = |denied: &Denied| denied.action == action;
+        while !sandbox().denied().iter().any(is_it) {
+            if Instant::now() > deadline || self.shows().await {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        !self.shows().await
+    }
+}
+
+/// The event of a finding that opened just now.
+fn opened(hub: &Place, bucket: &str) -> String {
+    let (account, region) = (&hub.account, &hub.region);
+    let finding = json!({
+        "Id": format!("cmkwatch/aws/{account}/{region}/{bucket}/tls-only"),
+        "ProductArn": format!("arn:aws:securityhub:{region}:{account}:product/{account}/default"),
+        "AwsAccountId": account, "UpdatedAt": "2026-11-25T04:00:00Z", "Severity": {"Label": "CRITICAL"},
+        "Workflow": {"Status": "NEW"}, "ProductFields": {"cmkwatch/transition": "opened"},
+    });
+    json!({"time": "2026-11-25T04:00:01Z", "detail": {"findings": [finding]}}).to_string()
+}
