@@ -136,6 +136,18 @@ fn the_members_forward_what_on_change_understands() {
 }
 
 #[test]
+fn each_call_that_is_forwarded_is_known_to_change_some_control() {
+    let known = |call: &&str| controls::OF_BUCKETS.iter().any(|control| control.is_changed_by(call));
+    let calls = on_change::BUCKET_CALLS.iter().chain(&on_change::KEY_CALLS);
+    let unknown: Vec<_> = calls.filter(|call| !known(call) && **call != "DeleteBucket").collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    let forwarded = |call: &&str| on_change::BUCKET_CALLS.contains(call) || on_change::KEY_CALLS.contains(call);
+    for control in controls::ALL {
+        assert!(control.calls.concat().iter().all(forwarded), "{}", control.slug);
+    }
+}
+
+#[test]
 fn the_top_level_holds_what_it_should() {
     let listed = Command::new("git").args(["ls-files"]).current_dir(root()).output().unwrap();
     let found: BTreeSet<_> = String::from_utf8(listed.stdout)

@@ -1,6 +1,6 @@
 //! What people are told: that something drifted and that it is over, once, and nothing else.
 
-use crate::{count, organization, said, settled, switch_events};
+use crate::{count, nothing_was_refused, organization, said, settled, switch_events};
 use aws_sdk_securityhub::types::{
     AwsSecurityFindingIdentifier, NoteUpdate, SeverityLabel, SeverityUpdate, WorkflowStatus, WorkflowUpdate,
 };
@@ -87,6 +87,7 @@ async fn a_drift_is_told_and_that_it_is_over_and_nothing_in_between() {
 
     a_failed_message_comes_again(&alerts, place, &bucket).await;
     alerts.wait_for_dead_letter("no event of Security Hub").await;
+    nothing_was_refused(&[]);
 }
 
 /// A note on one finding; another severity and NOTIFIED on the other.
@@ -169,5 +170,5 @@ async fn two_hundred_drifts_in_one_sweep_are_a_few_digests() {
     sandbox().sweep(&[&place.account]).await;
     assert_eq!(words(&alerts, 0).await, Vec::<String>::new(), "buckets that are gone");
     switch_events(true).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    nothing_was_refused(&[]);
 }

@@ -1,6 +1,6 @@
 //! Events of a key are events of the buckets that use it, in whichever account they are.
 
-use crate::{count, metric, organization, said, settled};
+use crate::{count, metric, nothing_was_refused, organization, said, settled};
 use cmkwatch_tests::{KeySetup, MadeKey, Place, progress, sandbox, verdict};
 
 /// A key that buckets of two accounts use, by its ARN and by its alias, and another key.
@@ -107,6 +107,7 @@ async fn an_event_of_a_key_has_exactly_the_buckets_that_use_it_judged_anew() {
     assert_eq!(shared.said("key-usable").await, [bad, bad, fine, fine, fine]);
     assert!(metric("EventsHandled") > 10.0);
     assert_eq!(count("s3:GetEncryptionConfiguration") - before, 4);
+    nothing_was_refused(&[]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -127,4 +128,5 @@ async fn a_key_that_a_bucket_of_another_class_begins_to_use_is_told_and_one_that
     place.encrypt(&other, "AES256", None).await;
     settled().await;
     assert_eq!(said(place, &restricted, progress).await[control], "PASSED RESOLVED");
+    nothing_was_refused(&[]);
 }

@@ -32,7 +32,17 @@ pub(crate) fn metric(name: &str) -> f64 {
 /// The organization is one, and so is the test that has it. What is made in it is there for the next.
 pub(crate) async fn organization() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::const_new(());
-    ONE.lock().await
+    let one = ONE.lock().await;
+    sandbox().forget_denied();
+    one
+}
+
+/// What the roles of cmkwatch do, and what AWS's services do for it, nobody had to refuse since the test began; but for
+/// those that a test itself keeps from it.
+pub(crate) fn nothing_was_refused(but_for: &[&str]) {
+    let mut denied = sandbox().denied();
+    denied.retain(|denied| !but_for.contains(&denied.principal.as_str()));
+    assert!(denied.is_empty(), "{denied:?}");
 }
 
 /// Findings of a bucket by control, each said by a function; those about which it says nothing left out.

@@ -56,7 +56,7 @@ pub fn choose<R>(received: Vec<Received<R>>, alerts: &Alerts, decided: impl Fn(&
         story.sort_by_key(|event| (event.news.updated_at, event.news.sent_at));
         let end = story.last().map(|event| event.news.updated_at);
         match end_of(story) {
-            End::Told(chosen) if chosen.news.weight() >= alerts.minimum_severity => choice.chosen.push(chosen),
+            End::Told(chosen) if chosen.news.weight() >= alerts.minimum_severity => choice.chosen.push(*chosen),
             End::Told(_) | End::Quiet => choice.quiet.extend(end.map(|end| (key, end))),
             End::Open => {}
         }
@@ -75,7 +75,7 @@ impl<R> Choice<R> {
 /// What all that was said of one finding comes to.
 enum End<R> {
     /// People are to be told.
-    Told(Chosen<R>),
+    Told(Box<Chosen<R>>),
     /// Nobody needs to hear of it.
     Quiet,
     /// Nothing yet: what matters was said before, or comes later.
@@ -96,7 +96,7 @@ fn end_of<R>(story: Vec<Received<R>>) -> End<R> {
         (Transition::Resolved, _) | (_, None) => return End::Open,
         (_, Some(opened)) => as_opened(last, &opened),
     };
-    End::Told(Chosen { news, receipts })
+    End::Told(Box::new(Chosen { news, receipts }))
 }
 
 /// What a finding is now, as what it was opened as a moment ago.

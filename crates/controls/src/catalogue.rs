@@ -32,6 +32,8 @@ pub struct Control {
     pub requirements: &'static [&'static str],
     /// What to do about a failure. At most 512 characters.
     pub remediation: &'static str,
+    /// The API calls that change what it looks at, the bucket's class aside: of several changes at once, its own.
+    pub calls: &'static [&'static [&'static str]],
     /// A policy statement that makes it hold, where one does.
     pub statement: Option<fn(&Subject) -> Option<Value>>,
     /// Whether a bucket that receives logs which cannot be written with a customer-managed key is let off.
@@ -80,6 +82,12 @@ impl Subject {
 }
 
 impl Control {
+    /// True for a call that changes what it looks at.
+    #[must_use]
+    pub fn is_changed_by(&self, call: &str) -> bool {
+        self.calls.iter().any(|calls| calls.contains(&call))
+    }
+
     /// What to do about a failure, with the statement that helps made out to `subject` where both fit into 512 characters.
     #[must_use]
     pub fn remedy(&self, subject: &Subject) -> String {

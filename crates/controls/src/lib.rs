@@ -5,6 +5,7 @@
 //! a policy decides, before there is a bucket. Nothing here reads, waits or can fail: a fact that could not be read makes the
 //! outcome [`Outcome::Undetermined`].
 
+mod call;
 mod catalogue;
 mod class;
 mod control;

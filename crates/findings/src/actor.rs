@@ -1,6 +1,7 @@
 //! Who changed the bucket.
 
 use crate::{fields, plain};
+use controls::ALL;
 use std::collections::BTreeMap;
 
 /// The API call that made cmkwatch look, as CloudTrail reported it.
@@ -17,6 +18,20 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// Who changed what a control looks at: the latest whose call does that, or else the latest of all.
+    pub(crate) fn of<'a>(actors: &'a [Self], slug: &str) -> Option<&'a Self> {
+        let control = ALL.into_iter().find(|control| control.slug == slug);
+        let is_its = |actor: &&Self| control.is_some_and(|control| control.is_changed_by(&actor.event_name));
+        let its = actors.iter().filter(is_its).max_by_key(|actor| &actor.event_time);
+        its.or_else(|| Self::latest(actors))
+    }
+
+    /// Whose call was the latest.
+    #[must_use]
+    pub fn latest(actors: &[Self]) -> Option<&Self> {
+        actors.iter().max_by_key(|actor| &actor.event_time)
+    }
+
     pub(crate) fn describe(&self, product_fields: &mut BTreeMap<String, String>) {
         let told = [
             (fields::EVENT_NAME, Some(&self.event_name)),
@@ -29,5 +44,39 @@ impl Actor {
                 product_fields.insert(key.to_owned(), plain(value, fields::LONGEST_VALUE));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn actor(event_name: &str, second: u32) -> Actor {
+        let event_time = Some(format!("2026-11-01T00:00:{second:02}Z"));
+        Actor { event_name: event_name.to_owned(), event_id: None, event_time, principal: None }
+    }
+
+    #[test]
+    fn of_several_changes_a_control_names_its_own() {
+        let [encrypted, rotated, policy, tagged] = [
+            actor("PutBucketEncryption", 1),
+            actor("DisableKeyRotation", 2),
+            actor("DeleteBucketPolicy", 3),
+            actor("PutBucketTagging", 4),
+        ];
+        let all = [policy, tagged, encrypted, rotated];
+        for (slug, expected) in [
+            ("encrypted-with-cmk", "PutBucketEncryption"),
+            ("key-rotates", "DisableKeyRotation"),
+            ("tls-only", "DeleteBucketPolicy"),
+            ("ssec-blocked", "DeleteBucketPolicy"),
+            ("key-serves-one-class", "PutBucketTagging"),
+            // None of them is its own: it may be the class that they changed.
+            ("account-readable", "PutBucketTagging"),
+        ] {
+            assert_eq!(Actor::of(&all, slug).unwrap().event_name, expected, "{slug}");
+        }
+        assert_eq!(Actor::of(&all[1..2], "key-rotates").unwrap().event_name, "PutBucketTagging");
+        assert_eq!(Actor::of(&[], "key-rotates"), None);
     }
 }

@@ -12,8 +12,8 @@ pub struct Observation<'a> {
     pub bucket: &'a Bucket,
     /// What came of it.
     pub judgement: &'a Judgement,
-    /// Who made us look; none for a sweep.
-    pub actor: Option<&'a Actor>,
+    /// Who made us look, each with his call; nobody for a sweep.
+    pub actors: &'a [Actor],
     /// What the organization requires.
     pub settings: &'a Settings,
     /// Whose Security Hub the findings are to stand in.
@@ -49,9 +49,9 @@ pub fn plan(observation: &Observation<'_>, standing: &[Finding]) -> Plan {
     let (here, elsewhere): (Vec<_>, Vec<_>) = standing.iter().partition(|finding| finding.place == *look.hub);
     let retired = here.into_iter().filter(|finding| !known.contains(&finding.id));
     let because = "cmkwatch no longer has this control";
-    plan.import.extend(retired.filter_map(|finding| archived(finding, look.read_at, because, None)));
+    plan.import.extend(retired.filter_map(|finding| archived(finding, look.read_at, because, &[])));
     let moved = format!("it stands in the Security Hub of {} now", look.hub);
-    plan.import.extend(elsewhere.into_iter().filter_map(|finding| archived(finding, look.read_at, &moved, None)));
+    plan.import.extend(elsewhere.into_iter().filter_map(|finding| archived(finding, look.read_at, &moved, &[])));
     plan
 }
 
@@ -65,7 +65,7 @@ pub fn plan_account(
     standing: &[Finding],
 ) -> Plan {
     let mut plan = Plan::default();
-    let look = Look { read_at: account.read_at, actor: None, settings, hub };
+    let look = Look { read_at: account.read_at, actors: &[], settings, hub };
     let now = compose::compose_account(account, hub, verdict);
     let id = About::Account(account.place.clone()).id(verdict.control.slug);
     plan.add(&look, &id, &verdict.outcome, now, standing);
@@ -74,9 +74,9 @@ pub fn plan_account(
 
 /// Archives every finding of a bucket that is no more.
 #[must_use]
-pub fn plan_gone(bucket: &BucketId, read_at: Timestamp, actor: Option<&Actor>, standing: &[Finding]) -> Plan {
+pub fn plan_gone(bucket: &BucketId, read_at: Timestamp, actors: &[Actor], standing: &[Finding]) -> Plan {
     let because = format!("bucket {} does not exist", bucket.name());
-    let import = standing.iter().filter_map(|finding| archived(finding, read_at, &because, actor)).collect();
+    let import = standing.iter().filter_map(|finding| archived(finding, read_at, &because, actors)).collect();
     Plan { import, ..Plan::default() }
 }
 
@@ -163,7 +163,7 @@ impl Plan {
         }
         let Some(mut now) = now else {
             let Outcome::NotApplicable(why) = outcome else { return };
-            self.import.extend(before.and_then(|before| archived(before, look.read_at, why, look.actor)));
+            self.import.extend(before.and_then(|before| archived(before, look.read_at, why, look.actors)));
             return;
         };
         if !is_wanted(look.settings, &now, before) {
@@ -181,7 +181,7 @@ impl Plan {
             }
         }
         if moves || transition != Transition::Unchanged || before.is_some_and(|before| is_due(before, look)) {
-            mark(&mut now, transition, look.actor, before);
+            mark(&mut now, transition, look.actors, before);
             self.import.push(now);
         }
     }
@@ -190,15 +190,15 @@ impl Plan {
 /// What all verdicts of one look have in common.
 struct Look<'a> {
     read_at: Timestamp,
-    actor: Option<&'a Actor>,
+    actors: &'a [Actor],
     settings: &'a Settings,
     hub: &'a Place,
 }
 
 impl<'a> Look<'a> {
     fn of(observation: &Observation<'a>) -> Self {
-        let Observation { bucket, actor, settings, hub, .. } = *observation;
-        Self { read_at: bucket.read_at, actor, settings, hub }
+        let Observation { bucket, actors, settings, hub, .. } = *observation;
+        Self { read_at: bucket.read_at, actors, settings, hub }
     }
 }
 
@@ -272,7 +272,7 @@ fn is_due(before: &Finding, look: &Look<'_>) -> bool {
 }
 
 /// Says in the finding what happened to it since the one before.
-fn mark(finding: &mut Finding, transition: Transition, actor: Option<&Actor>, before: Option<&Finding>) {
+fn mark(finding: &mut Finding, transition: Transition, actors: &[Actor], before: Option<&Finding>) {
     let before = before.filter(|before| before.record_state == RecordState::Active);
     // One that is made anew in another Security Hub has the workflow that we give it.
     let workflow = before.filter(|before| before.place == finding.place).map(|before| before.workflow.as_str());
@@ -284,6 +284,8 @@ fn mark(finding: &mut Finding, transition: Transition, actor: Option<&Actor>, be
         (fields::WORST_SEVERITY, worst(finding, before).map(|severity| severity.to_string())),
         (fields::WORKFLOW_BEFORE, workflow.map(str::to_owned)),
     ];
+    let slug = finding.generator_id.trim_start_matches("cmkwatch/");
+    let actor = Actor::of(actors, slug);
     let fields = &mut finding.product_fields;
     for (key, value) in known {
         match value {
@@ -305,7 +307,7 @@ fn worst(now: &Finding, before: Option<&Finding>) -> Option<Severity> {
 }
 
 /// The finding that stands, archived; none where it already is, or was updated since the bucket was read.
-fn archived(before: &Finding, read_at: Timestamp, because: &str, actor: Option<&Actor>) -> Option<Finding> {
+fn archived(before: &Finding, read_at: Timestamp, because: &str, actors: &[Actor]) -> Option<Finding> {
     if before.record_state == RecordState::Archived || before.updated_at >= read_at {
         return None;
     }
@@ -314,6 +316,6 @@ fn archived(before: &Finding, read_at: Timestamp, because: &str, actor: Option<&
         finding.product_fields.remove(key);
     }
     finding.product_fields.insert(fields::GONE_BECAUSE.to_owned(), text::cut(because, fields::LONGEST_VALUE));
-    mark(&mut finding, Transition::Gone, actor, Some(before));
+    mark(&mut finding, Transition::Gone, actors, Some(before));
     Some(finding)
 }

@@ -11,8 +11,8 @@ use serde_json::Value;
 pub struct Revisit {
     /// The bucket.
     pub bucket: BucketId,
-    /// The call that changed something; none where the sweep found it.
-    pub actor: Option<Actor>,
+    /// The calls that changed something; none where the sweep found it.
+    pub actors: Vec<Actor>,
 }
 
 /// The source by which such a message is told from an event of AWS.
@@ -34,7 +34,8 @@ struct Detail {
     account: String,
     region: String,
     bucket: String,
-    actor: Option<Doer>,
+    #[serde(default)]
+    actors: Vec<Doer>,
 }
 
 /// An actor as it is written.
@@ -81,7 +82,7 @@ impl Revisit {
             account: account.to_string(),
             region: region.to_string(),
             bucket: bucket.to_string(),
-            actor: self.actor.clone().map(Doer::from),
+            actors: self.actors.iter().cloned().map(Doer::from).collect(),
         };
         let envelope = Envelope { source: SOURCE.to_owned(), detail_type: KIND.to_owned(), detail };
         Ok(serde_json::to_string(&envelope)?)
@@ -95,9 +96,9 @@ impl Revisit {
         if source != SOURCE || kind != KIND {
             return Ok(None);
         }
-        let Detail { account, region, bucket, actor } = Detail::deserialize(detail)?;
+        let Detail { account, region, bucket, actors } = Detail::deserialize(detail)?;
         let bucket = BucketId::new(account.parse()?, region.parse()?, bucket.parse()?)?;
-        Ok(Some(Self { bucket, actor: actor.map(Actor::from) }))
+        Ok(Some(Self { bucket, actors: actors.into_iter().map(Actor::from).collect() }))
     }
 }
 
@@ -115,8 +116,8 @@ mod tests {
             event_time: None,
             principal: Some("arn:aws:iam::123456789012:root".into()),
         };
-        for actor in [None, Some(actor)] {
-            let revisit = Revisit { bucket: bucket.clone().unwrap(), actor };
+        for actors in [Vec::new(), vec![actor.clone()], vec![actor; 2]] {
+            let revisit = Revisit { bucket: bucket.clone().unwrap(), actors };
             let body: Value = serde_json::from_str(&revisit.message().unwrap().body).unwrap();
             let (source, kind) = (body["source"].as_str().unwrap(), body["detail-type"].as_str().unwrap());
             assert_eq!(Revisit::read(source, kind, &body["detail"]).unwrap(), Some(revisit));
@@ -127,7 +128,7 @@ mod tests {
     fn another_source_is_none_of_ours_and_a_wrong_name_is_an_error() {
         assert_eq!(Revisit::read("aws.s3", KIND, &Value::Null).unwrap(), None);
         assert!(Revisit::read(SOURCE, KIND, &Value::Null).is_err());
-        let evil = serde_json::json!({ "account": "1", "region": "us-east-1", "bucket": "acme", "actor": null });
+        let evil = serde_json::json!({ "account": "1", "region": "us-east-1", "bucket": "acme" });
         assert!(matches!(Revisit::read(SOURCE, KIND, &evil), Err(QueueError::Malformed(_))));
     }
 }

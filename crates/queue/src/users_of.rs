@@ -13,8 +13,8 @@ pub struct UsersOf {
     pub subject: KeySubject,
     /// Where Security Hub's list goes on.
     pub next: String,
-    /// The call that changed it.
-    pub actor: Actor,
+    /// The calls that changed it.
+    pub actors: Vec<Actor>,
 }
 
 const SOURCE: &str = "cmkwatch";
@@ -24,7 +24,8 @@ const KIND: &str = "Users Of Key To Be Judged";
 struct Detail {
     subject: String,
     next: String,
-    actor: Doer,
+    #[serde(default)]
+    actors: Vec<Doer>,
 }
 
 impl UsersOf {
@@ -34,7 +35,7 @@ impl UsersOf {
     /// None that is known: there is nothing in it that JSON cannot hold.
     pub fn message(&self) -> Result<Message, QueueError> {
         let (subject, next) = (self.subject.as_str().to_owned(), self.next.clone());
-        let detail = Detail { subject, next, actor: self.actor.clone().into() };
+        let detail = Detail { subject, next, actors: self.actors.iter().cloned().map(Doer::from).collect() };
         let body = json!({ "source": SOURCE, "detail-type": KIND, "detail": serde_json::to_value(detail)? });
         Ok(Message::at_once(body.to_string()))
     }
@@ -47,8 +48,8 @@ impl UsersOf {
         if source != SOURCE || kind != KIND {
             return Ok(None);
         }
-        let Detail { subject, next, actor } = Detail::deserialize(detail)?;
-        Ok(Some(Self { subject: subject.parse()?, next, actor: actor.into() }))
+        let Detail { subject, next, actors } = Detail::deserialize(detail)?;
+        Ok(Some(Self { subject: subject.parse()?, next, actors: actors.into_iter().map(Actor::from).collect() }))
     }
 }
 
@@ -62,7 +63,7 @@ mod tests {
         for arn in ["arn:aws:kms:us-east-1:123456789012:key/1234", "arn:aws:kms:us-east-1:123456789012:alias/acme"] {
             let subject: KeySubject = arn.parse().unwrap();
             assert_eq!(subject.as_str(), arn);
-            let users = UsersOf { subject, next: "token".into(), actor: actor.clone() };
+            let users = UsersOf { subject, next: "token".into(), actors: vec![actor.clone()] };
             let body: Value = serde_json::from_str(&users.message().unwrap().body).unwrap();
             let read = UsersOf::read(SOURCE, body["detail-type"].as_str().unwrap(), &body["detail"]).unwrap();
             assert_eq!(read, Some(users));

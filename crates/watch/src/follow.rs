@@ -36,8 +36,8 @@ impl Watch {
     ///
     /// # Errors
     /// What did not get through, and what Security Hub did not take. Whoever tries again does the rest.
-    pub async fn follow(&self, bucket: &BucketId, actor: Option<&Actor>) -> anyhow::Result<Told> {
-        self.follow_from(bucket, actor, None).await
+    pub async fn follow(&self, bucket: &BucketId, actors: &[Actor]) -> anyhow::Result<Told> {
+        self.follow_from(bucket, actors, None).await
     }
 
     /// The same for a bucket of a sweep: `known` is what stands, if that was read a moment ago, and `strays` are findings that
@@ -60,19 +60,14 @@ impl Watch {
             }
             (known, _) => known,
         };
-        self.follow_from(bucket, None, known).await
+        self.follow_from(bucket, &[], known).await
     }
 
-    async fn follow_from(
-        &self,
-        bucket: &BucketId,
-        actor: Option<&Actor>,
-        known: Option<Standing>,
-    ) -> anyhow::Result<Told> {
+    async fn follow_from(&self, bucket: &BucketId, actors: &[Actor], known: Option<Standing>) -> anyhow::Result<Told> {
         let read_at = self.now();
-        match self.follow_here(bucket, actor, known).await {
+        match self.follow_here(bucket, actors, known).await {
             Err(error) => match other_region(&error) {
-                Some(region) => self.follow_to(region.parse()?, bucket, read_at, actor).await,
+                Some(region) => self.follow_to(region.parse()?, bucket, read_at, actors).await,
                 None => Err(error),
             },
             told => told,
@@ -86,12 +81,12 @@ impl Watch {
         region: Region,
         bucket: &BucketId,
         read_at: Timestamp,
-        actor: Option<&Actor>,
+        actors: &[Actor],
     ) -> anyhow::Result<Told> {
         let there = BucketId::new(bucket.account().clone(), region, bucket.name().clone())?;
-        let told = self.follow_here(&there, actor, None).await;
+        let told = self.follow_here(&there, actors, None).await;
         // Whether or not that could be told, and without hiding why not.
-        match self.archive(bucket, read_at, actor).await {
+        match self.archive(bucket, read_at, actors).await {
             Ok(()) => told,
             Err(error) => Err(match told {
                 Ok(_) => error,
@@ -100,16 +95,16 @@ impl Watch {
         }
     }
 
-    async fn archive(&self, bucket: &BucketId, read_at: Timestamp, actor: Option<&Actor>) -> anyhow::Result<()> {
+    async fn archive(&self, bucket: &BucketId, read_at: Timestamp, actors: &[Actor]) -> anyhow::Result<()> {
         let (hub, standing) = self.hub_of(&bucket.place(), &ids_of(bucket)).await?;
-        Ok(self.carry_out(&hub.security_hub, &plan_gone(bucket, read_at, actor, &standing)).await?)
+        Ok(self.carry_out(&hub.security_hub, &plan_gone(bucket, read_at, actors, &standing)).await?)
     }
 
     /// Looks at the bucket, and again whenever there was something to tell, until there is not.
     async fn follow_here(
         &self,
         bucket: &BucketId,
-        actor: Option<&Actor>,
+        actors: &[Actor],
         mut known: Option<Standing>,
     ) -> anyhow::Result<Told> {
         let (mut first, mut done, mut transitions) = (None, Plan::default(), Vec::new());
@@ -124,8 +119,15 @@ impl Watch {
                 false => latest(findings, hub.security_hub.standing_under(&ids_of(bucket)).await?),
             };
             let before = first.get_or_insert_with(|| findings.clone());
-            let plan =
-                self.compare(bucket, &collected, judgement.as_ref(), actor, hub.security_hub.place(), &findings, &done);
+            let plan = self.compare(
+                bucket,
+                &collected,
+                judgement.as_ref(),
+                actors,
+                hub.security_hub.place(),
+                &findings,
+                &done,
+            );
             if plan.is_empty() {
                 count(judgement.as_ref());
                 return Ok(Told { transitions, keys: KeysChanged::between(before, &findings) });
@@ -156,7 +158,7 @@ impl Watch {
             Err(error) if other_region(&error).is_some() => return Ok(false),
             looked => looked?,
         };
-        let plan = self.compare(bucket, &collected, judgement.as_ref(), None, hub, standing, &Plan::default());
+        let plan = self.compare(bucket, &collected, judgement.as_ref(), &[], hub, standing, &Plan::default());
         if plan.is_empty() {
             count(judgement.as_ref());
         }
@@ -215,16 +217,16 @@ impl Watch {
         id: &BucketId,
         collected: &Collected,
         judgement: Option<&Judgement>,
-        actor: Option<&Actor>,
+        actors: &[Actor],
         hub: &Place,
         standing: &[Finding],
         carried_out: &Plan,
     ) -> Plan {
         match (collected, judgement) {
-            (Collected::Gone { read_at }, _) => plan_gone(id, *read_at, actor, standing),
+            (Collected::Gone { read_at }, _) => plan_gone(id, *read_at, actors, standing),
             (Collected::Present(_), None) => Plan::default(),
             (Collected::Present(bucket), Some(judgement)) => {
-                let observation = Observation { bucket, judgement, actor, settings: &self.settings, hub };
+                let observation = Observation { bucket, judgement, actors, settings: &self.settings, hub };
                 plan_again(&observation, standing, carried_out)
             }
         }

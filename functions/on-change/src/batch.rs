@@ -26,9 +26,9 @@ pub struct OnChange {
 }
 
 /// The messages about one subject.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Group {
-    actor: Option<Actor>,
+    actors: Vec<Actor>,
     messages: Vec<String>,
 }
 
@@ -72,12 +72,13 @@ impl OnChange {
 
     /// Sees to one bucket; the messages that failed with it.
     async fn attend(&self, bucket: BucketId, group: Group, deadline: Instant) -> Vec<String> {
-        let event = group.actor.as_ref().and_then(|actor| actor.event_id.as_deref()).unwrap_or_default();
+        let latest = Actor::latest(&group.actors);
+        let event = latest.and_then(|actor| actor.event_id.as_deref()).unwrap_or_default();
         let (account, region, name) = (bucket.account(), bucket.region(), bucket.name());
-        let told = timeout_at(deadline, self.evaluate(&bucket, group.actor.as_ref())).await;
+        let told = timeout_at(deadline, self.evaluate(&bucket, &group.actors)).await;
         match told.unwrap_or_else(|_| Err(anyhow!("there was not time enough"))) {
             Ok(told) => {
-                record_age(group.actor.as_ref(), self.watch.now());
+                record_age(latest, self.watch.now());
                 tracing::info!(%account, %region, bucket = %name, event, told = %told.join(" "), "judged");
                 Vec::new()
             }
@@ -88,9 +89,9 @@ impl OnChange {
         }
     }
 
-    async fn evaluate(&self, bucket: &BucketId, actor: Option<&Actor>) -> anyhow::Result<Vec<String>> {
+    async fn evaluate(&self, bucket: &BucketId, actors: &[Actor]) -> anyhow::Result<Vec<String>> {
         let read_at = self.watch.now();
-        let told = match self.watch.follow(bucket, actor).await {
+        let told = match self.watch.follow(bucket, actors).await {
             Err(error) if is_refused_role(&error) => return self.tell_refused(bucket.account()).await,
             Err(error) if self.watch.tell_refusal(&error, &bucket.place(), read_at).await? => {
                 return Ok(vec!["account-readable".to_owned()]);
@@ -98,7 +99,7 @@ impl OnChange {
             told => told?,
         };
         // What was told stands; if the message came again, there would be nothing to tell the neighbours of.
-        if let Err(error) = self.watch.revisit_neighbours(&told.keys, bucket, actor).await {
+        if let Err(error) = self.watch.revisit_neighbours(&told.keys, bucket, actors).await {
             let (account, region, bucket) = (bucket.account(), bucket.region(), bucket.name());
             let error = format!("{error:#}");
             tracing::warn!(%account, %region, %bucket, error, "neighbours are left to the next sweep");
@@ -124,10 +125,11 @@ impl OnChange {
         group: Group,
         deadline: Instant,
     ) -> Vec<String> {
-        let Some(actor) = &group.actor else { return Vec::new() };
-        let (event, call) = (actor.event_id.as_deref().unwrap_or_default(), actor.event_name.as_str());
+        let latest = Actor::latest(&group.actors);
+        let event = latest.and_then(|actor| actor.event_id.as_deref()).unwrap_or_default();
+        let call = latest.map(|actor| actor.event_name.as_str()).unwrap_or_default();
         let (name, until) = (subject.as_str(), deadline.checked_sub(TO_GO_ON).unwrap_or(deadline));
-        let asked = timeout_at(deadline, self.watch.revisit_users(&subject, actor, next, until)).await;
+        let asked = timeout_at(deadline, self.watch.revisit_users(&subject, &group.actors, next, until)).await;
         match asked.unwrap_or_else(|_| Err(anyhow!("there was not time enough"))) {
             Ok(buckets) => {
                 tracing::info!(key = name, event, call, buckets, "the buckets that use it will be judged");
@@ -161,9 +163,9 @@ fn sort(records: Vec<SqsMessage>, settings: &Settings) -> Sorted {
         let id = record.message_id.unwrap_or_default();
         match parse(record.body.as_deref().unwrap_or_default()) {
             Ok(Message::Bucket(Change { bucket, .. })) if settings.excludes(bucket.account()) => sorted.dropped += 1,
-            Ok(Message::Bucket(Change { bucket, actor })) => add(&mut sorted.buckets, bucket, actor, id),
-            Ok(Message::Key(KeyChange { subject, actor, next })) => {
-                add(&mut sorted.keys, (subject, next), Some(actor), id);
+            Ok(Message::Bucket(Change { bucket, actors })) => add(&mut sorted.buckets, bucket, actors, id),
+            Ok(Message::Key(KeyChange { subject, actors, next })) => {
+                add(&mut sorted.keys, (subject, next), actors, id);
             }
             Ok(Message::NoneOfOurs) => sorted.dropped += 1,
             Err(error) => {
@@ -176,14 +178,10 @@ fn sort(records: Vec<SqsMessage>, settings: &Settings) -> Sorted {
     sorted
 }
 
-/// The latest event of a subject is the one that its findings name.
-fn add<S: Ord>(groups: &mut BTreeMap<S, Group>, subject: S, actor: Option<Actor>, message: String) {
-    let group = groups.entry(subject).or_insert_with(|| Group { actor: actor.clone(), messages: Vec::new() });
+fn add<S: Ord>(groups: &mut BTreeMap<S, Group>, subject: S, actors: Vec<Actor>, message: String) {
+    let group = groups.entry(subject).or_default();
     group.messages.push(message);
-    let time = |actor: &Option<Actor>| actor.as_ref().and_then(|actor| actor.event_time.clone());
-    if time(&actor) > time(&group.actor) {
-        group.actor = actor;
-    }
+    group.actors.extend(actors);
 }
 
 #[cfg(test)]
@@ -223,8 +221,11 @@ mod tests {
             let Sorted { buckets, keys, failed, dropped } = sort(records.clone(), &settings(""));
             assert_eq!((buckets.len(), keys.len(), failed.len(), dropped), (2, 0, 0, 0));
             let acme = buckets.iter().find(|(bucket, _)| bucket.name().as_str() == "acme").unwrap().1;
-            let last = acme.actor.as_ref().unwrap();
-            assert_eq!((acme.messages.len(), last.event_name.as_str()), (3, "PutBucketEncryption"));
+            let last = Actor::latest(&acme.actors).unwrap();
+            assert_eq!(
+                (acme.messages.len(), acme.actors.len(), last.event_name.as_str()),
+                (3, 3, "PutBucketEncryption")
+            );
             records.reverse();
         }
     }

@@ -28,7 +28,7 @@ pub(crate) fn change(call: &'static str, event: &EventBridgeEvent) -> Result<Opt
     if matches!(call, "TagResource" | "UntagResource") && place.names_another_resource {
         return Ok(None);
     }
-    Ok(Some(Change { bucket: place.bucket(call)?, actor: Some(actor(call, &event.detail)) }))
+    Ok(Some(Change { bucket: place.bucket(call)?, actors: vec![actor(call, &event.detail)] }))
 }
 
 /// The account, the region and the bucket, as the record writes them.

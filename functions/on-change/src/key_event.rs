@@ -33,8 +33,8 @@ pub const KEY_CALLS: [&str; 14] = [
 pub struct KeyChange {
     /// What changed.
     pub subject: KeySubject,
-    /// The call that changed it.
-    pub actor: Actor,
+    /// The calls that changed it.
+    pub actors: Vec<Actor>,
     /// Where the list of its users goes on; none where it begins.
     pub next: Option<String>,
 }
@@ -46,7 +46,7 @@ pub(crate) fn change(call: &'static str, event: &EventBridgeEvent) -> Result<Key
         "CreateAlias" | "UpdateAlias" | "DeleteAlias" => alias(call, event).map(KeySubject::Alias),
         _ => key(call, event).map(KeySubject::Key),
     };
-    Ok(KeyChange { subject: subject?, actor: actor(call, record), next: None })
+    Ok(KeyChange { subject: subject?, actors: vec![actor(call, record)], next: None })
 }
 
 /// The key: by its ARN among the resources, in the answer (since December 2022), or as the request names it.

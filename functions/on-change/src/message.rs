@@ -29,7 +29,7 @@ pub struct Change {
     /// The bucket.
     pub bucket: BucketId,
     /// The call that changed it, or its key.
-    pub actor: Option<Actor>,
+    pub actors: Vec<Actor>,
 }
 
 /// Why a message cannot be understood.
@@ -81,11 +81,11 @@ pub fn parse(body: &str) -> Result<Message, EventError> {
 /// What cmkwatch asks of itself.
 fn asked(event: &EventBridgeEvent) -> Result<Option<Message>, QueueError> {
     let (source, kind, detail) = (event.source.as_str(), event.detail_type.as_str(), &event.detail);
-    if let Some(Revisit { bucket, actor }) = Revisit::read(source, kind, detail)? {
-        return Ok(Some(Message::Bucket(Change { bucket, actor })));
+    if let Some(Revisit { bucket, actors }) = Revisit::read(source, kind, detail)? {
+        return Ok(Some(Message::Bucket(Change { bucket, actors })));
     }
     let users = UsersOf::read(source, kind, detail)?;
-    Ok(users.map(|UsersOf { subject, next, actor }| Message::Key(KeyChange { subject, actor, next: Some(next) })))
+    Ok(users.map(|UsersOf { subject, next, actors }| Message::Key(KeyChange { subject, actors, next: Some(next) })))
 }
 
 /// How CloudTrail's records come: of calls, and of what a service does by itself.

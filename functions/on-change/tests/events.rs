@@ -105,7 +105,7 @@ fn the_shapes_that_records_come_in() {
 fn the_actor_is_told_as_far_as_the_record_does() {
     let of = |identity: Value| {
         let record = json!({ "userIdentity": identity, "requestParameters": { "bucketName": "acme" } });
-        change(&event("PutBucketEncryption", record)).actor.unwrap()
+        change(&event("PutBucketEncryption", record)).actors.remove(0)
     };
     let actor = of(json!({ "type": "IAMUser", "arn": "arn:aws:iam::111111111111:user/jane" }));
     assert_eq!(actor.principal.as_deref(), Some("arn:aws:iam::111111111111:user/jane"));
@@ -213,7 +213,7 @@ fn a_key_that_is_finally_deleted_is_a_service_event() {
     deleted["detail-type"] = json!("AWS Service Event via CloudTrail");
     assert_eq!(subject(&deleted).as_deref(), Some(KEY));
     let Message::Key(change) = parse(&deleted.to_string()).unwrap() else { panic!() };
-    assert_eq!(change.actor.principal.as_deref(), Some("AWS Internal"));
+    assert_eq!(change.actors[0].principal.as_deref(), Some("AWS Internal"));
 }
 
 #[test]
@@ -234,10 +234,10 @@ fn an_event_of_kms_without_a_key_is_an_error_and_one_that_changes_none_is_droppe
 fn a_bucket_that_is_to_be_judged_anew_is_one() {
     let body = json!({
         "source": "cmkwatch", "detail-type": "Bucket To Be Judged",
-        "detail": { "account": "111111111111", "region": "us-east-1", "bucket": "acme", "actor": null },
+        "detail": { "account": "111111111111", "region": "us-east-1", "bucket": "acme" },
     });
     let Message::Bucket(change) = parse(&body.to_string()).unwrap() else { panic!() };
-    assert_eq!((change.bucket.to_string().as_str(), change.actor), ("111111111111/us-east-1/acme", None));
+    assert_eq!((change.bucket.to_string().as_str(), change.actors), ("111111111111/us-east-1/acme", Vec::new()));
     let broken = body.to_string().replace("us-east-1", "x");
     assert!(matches!(parse(&broken), Err(EventError::NoRequest(_))));
 }

@@ -20,6 +20,7 @@ pub(crate) const ACCOUNT_READABLE: Control = Control {
     remediation: "Deploy infra/member.yaml in the account and region, and in the home region, where its role is made; look for a \
                   service control policy that refuses the role cmkwatch-member. Enable Security Hub CSPM in the account and region: until then the findings of \
                   its buckets stand in the Security Hub of the account in which cmkwatch runs.",
+    calls: &[],
     statement: None,
     lets_off_log_buckets: false,
     rule: Rule::Account(check),

@@ -4,7 +4,7 @@
 //! SSE-S3 has no use for them: there the question does not arise.
 
 use crate::{
-    Class, Control, Evidence, Level, Outcome, Rule, Severity,
+    Class, Control, Evidence, Level, Outcome, Rule, Severity, call,
     control::{kms_key, settle},
 };
 use facts::{Bucket, DefaultEncryption};
@@ -23,6 +23,7 @@ pub(crate) const BUCKET_KEY_ON: Control = Control {
     remediation: "Set BucketKeyEnabled in the bucket's default encryption (s3:PutBucketEncryption). Objects that are there keep \
                   their own data keys. The encryption context becomes the bucket's ARN: key policies that name the ARNs of \
                   objects in kms:EncryptionContext:aws:s3:arn must name the bucket instead.",
+    calls: &[call::ENCRYPTION],
     statement: None,
     lets_off_log_buckets: false,
     rule: Rule::Bucket(check),

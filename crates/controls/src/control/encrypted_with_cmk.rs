@@ -5,7 +5,7 @@
 //! keys in your account that are created, managed, and used on your behalf by an AWS service", and their policies cannot
 //! be changed. Whether a customer-managed key can be used is for `key_usable` to say.
 
-use crate::{Class, Control, Evidence, Level, Outcome, Rule, Severity, control::kms_key};
+use crate::{Class, Control, Evidence, Level, Outcome, Rule, Severity, call, control::kms_key};
 use facts::{Bucket, Fact, Key, KeyManager, ResolvedKey, UsedKey};
 
 /// See the module.
@@ -22,6 +22,7 @@ pub(crate) const ENCRYPTED_WITH_CMK: Control = Control {
     remediation: "Create a customer-managed symmetric KMS key in the bucket's region and set it, by its ARN, as the key of the \
                   bucket's default encryption, with a bucket key (s3:PutBucketEncryption). Objects that are there keep \
                   their encryption until they are written again or changed with UpdateObjectEncryption.",
+    calls: &[call::ENCRYPTION, call::ALIAS],
     statement: None,
     lets_off_log_buckets: true,
     rule: Rule::Bucket(check),

@@ -3,7 +3,7 @@
 //! Follows [Security Hub S3.17](https://docs.aws.amazon.com/securityhub/latest/userguide/s3-controls.html#s3-17), which
 //! asks for SSE-KMS or DSSE-KMS and not for a customer-managed key. Whose key it is, is for `encrypted_with_cmk` to say.
 
-use crate::{Class, Control, Evidence, Level, Outcome, Rule, Severity};
+use crate::{Class, Control, Evidence, Level, Outcome, Rule, Severity, call};
 use facts::{Bucket, DefaultEncryption};
 
 /// See the module.
@@ -33,6 +33,7 @@ pub(crate) const ENCRYPTED_WITH_KMS: Control = Control {
     remediation: "Set the bucket's default encryption to aws:kms with a KMS key of your own and a bucket key \
                   (s3:PutBucketEncryption). Objects that are there keep their encryption until they are written again or \
                   changed with UpdateObjectEncryption.",
+    calls: &[call::ENCRYPTION],
     statement: None,
     lets_off_log_buckets: true,
     rule: Rule::Bucket(check),

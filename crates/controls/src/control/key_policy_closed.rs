@@ -7,7 +7,7 @@
 //! that AWS shows by a unique id was deleted and admits nobody; services act for themselves.
 
 use crate::{
-    Class, Control, Evidence, How, Level, OrganizationId, Outcome, Rule, Severity, Subject, Use,
+    Class, Control, Evidence, How, Level, OrganizationId, Outcome, Rule, Severity, Subject, Use, call,
     control::{customer_key, key_policy, too_complex},
     key_use::{request, told, uses},
 };
@@ -28,6 +28,7 @@ pub(crate) const KEY_POLICY_CLOSED: Control = Control {
     requirements: &["AWS Well-Architected SEC08-BP01", "NIST.800-53.r5 AC-3", "NIST.800-53.r5 AC-6"],
     remediation: "Take the statement out of the key policy, or add the account or organization to trusted-accounts or \
                   trusted-organizations of cmkwatch.toml, or close the policy with a Deny (kms:PutKeyPolicy).",
+    calls: &[call::KEY_POLICY, call::ENCRYPTION, call::ALIAS],
     statement: Some(statement),
     lets_off_log_buckets: false,
     rule: Rule::Bucket(check),

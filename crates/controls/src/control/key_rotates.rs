@@ -5,7 +5,7 @@
 //! KMS says that rotation is off; that is `key_usable`'s finding and not a second one.
 
 use crate::{
-    Class, Control, Evidence, Level, Outcome, Rule, Severity,
+    Class, Control, Evidence, Level, Outcome, Rule, Severity, call,
     control::{customer_key, settle},
 };
 use facts::{Bucket, Governance, Key, KeyState, Rotation};
@@ -32,6 +32,7 @@ pub(crate) const KEY_ROTATES: Control = Control {
     ],
     remediation: "Switch rotation on, with a period that the bucket's class allows (kms:EnableKeyRotation with \
                   RotationPeriodInDays). What was encrypted before stays readable, and nothing has to be changed elsewhere.",
+    calls: &[call::ROTATION, call::ENCRYPTION, call::ALIAS],
     statement: None,
     lets_off_log_buckets: false,
     rule: Rule::Bucket(check),

@@ -6,7 +6,7 @@
 //! say that what passes gets no findings.
 
 use crate::{
-    Class, Control, Evidence, Level, Outcome, Rule, Severity,
+    Class, Control, Evidence, Level, Outcome, Rule, Severity, call,
     control::{customer_key, settle},
 };
 use facts::{Bucket, Key, KeyUser, Unreadable};
@@ -24,6 +24,7 @@ pub(crate) const KEY_SERVES_ONE_CLASS: Control = Control {
     requirements: &["AWS Well-Architected SEC08-BP01"],
     remediation: "Create a key for each class of data, and set it as the default encryption of that class's buckets \
                   (s3:PutBucketEncryption). If the class of a bucket is wrong, correct its classification tag.",
+    calls: &[call::ENCRYPTION, call::ALIAS, call::TAGS],
     statement: None,
     lets_off_log_buckets: false,
     rule: Rule::Bucket(check),

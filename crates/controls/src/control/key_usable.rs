@@ -6,7 +6,7 @@
 //! in the bucket's region. S3 accepts any key in PutBucketEncryption; what is wrong with it shows when somebody uploads.
 //! The account's own AWS-managed key is always usable, and that it is one is `encrypted_with_cmk`'s finding.
 
-use crate::{Class, Control, Evidence, Level, Outcome, Rule, Severity, control::kms_key};
+use crate::{Class, Control, Evidence, Level, Outcome, Rule, Severity, call, control::kms_key};
 use facts::{AccountId, Bucket, Fact, Key, KeyManager, KeyReference, KeyState, Region, ResolvedKey, UsedKey};
 
 /// See the module.
@@ -23,6 +23,7 @@ pub(crate) const KEY_USABLE: Control = Control {
     remediation: "Key pending deletion: cancel the deletion now (kms:CancelKeyDeletion), then enable it. Key disabled: enable it \
                   (kms:EnableKey), or give the bucket another key. Key missing, in another region or not symmetric: set a \
                   customer-managed symmetric key of the bucket's region as its default (s3:PutBucketEncryption).",
+    calls: &[call::KEY_STATE, call::ENCRYPTION, call::ALIAS],
     statement: None,
     lets_off_log_buckets: false,
     rule: Rule::Bucket(check),

@@ -16,6 +16,7 @@
 
 use crate::{
     Class, Control, Evidence, How, KeyPolicyVerdict, Level, Outcome, RootDelegation, Rule, Severity, Subject, Use,
+    call,
     control::{customer_key, key_policy, too_complex},
     key_use::{other_than_s3, request, told, uses},
 };
@@ -35,6 +36,7 @@ pub(crate) const KEY_USED_ONLY_VIA_S3: Control = Control {
     reference: "https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service",
     requirements: &["AWS Well-Architected SEC08-BP01", "NIST.800-53.r5 AC-6"],
     remediation: "Add a Deny to the key policy (kms:PutKeyPolicy).",
+    calls: &[call::KEY_POLICY, call::ENCRYPTION, call::ALIAS],
     statement: Some(statement),
     lets_off_log_buckets: false,
     rule: Rule::Bucket(check),

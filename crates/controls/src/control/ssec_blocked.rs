@@ -5,7 +5,7 @@
 //! the header `x-amz-server-side-encryption-customer-algorithm`.
 
 use crate::{
-    BucketPolicyVerdict, Class, Control, Evidence, Level, Outcome, Rule, Severity, Subject,
+    BucketPolicyVerdict, Class, Control, Evidence, Level, Outcome, Rule, Severity, Subject, call,
     control::policy_of,
     unrefused::{self, Owned},
 };
@@ -26,6 +26,7 @@ pub(crate) const SSEC_BLOCKED: Control = Control {
     requirements: &[],
     remediation: "Block SSE-C in the bucket's encryption (BlockedEncryptionTypes SSE-C with s3:PutBucketEncryption), or refuse it \
                   in the bucket policy.",
+    calls: &[call::ENCRYPTION, call::BUCKET_POLICY],
     statement: Some(statement),
     lets_off_log_buckets: false,
     rule: Rule::Bucket(check),

@@ -6,7 +6,7 @@
 //! absent is false.
 
 use crate::{
-    BucketPolicyVerdict, Class, Control, Level, Outcome, Rule, Severity, Subject,
+    BucketPolicyVerdict, Class, Control, Level, Outcome, Rule, Severity, Subject, call,
     control::{policy_of, settle},
     unrefused::{self, Owned},
 };
@@ -45,6 +45,7 @@ pub(crate) const TLS_ONLY: Control = Control {
         "PCI DSS v4.0.1/4.2.1",
     ],
     remediation: "Add a Deny to the bucket policy (s3:PutBucketPolicy).",
+    calls: &[call::BUCKET_POLICY],
     statement: Some(statement),
     lets_off_log_buckets: false,
     rule: Rule::Bucket(check),

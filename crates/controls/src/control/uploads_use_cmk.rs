@@ -8,7 +8,7 @@
 //! ([SSE-KMS](https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html)).
 
 use crate::{
-    BucketPolicyVerdict, Class, Control, Level, Outcome, Rule, Severity, Subject,
+    BucketPolicyVerdict, Class, Control, Level, Outcome, Rule, Severity, Subject, call,
     control::{customer_key, policy_of, settle},
     unrefused::{self, Asked, Owned},
 };
@@ -28,6 +28,7 @@ pub(crate) const UPLOADS_USE_CMK: Control = Control {
     reference: "https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html",
     requirements: &["AWS Well-Architected SEC08-BP02", "NIST.800-53.r5 SC-28(1)"],
     remediation: "Add a Deny to the bucket policy (s3:PutBucketPolicy).",
+    calls: &[call::BUCKET_POLICY, call::ENCRYPTION, call::ALIAS],
     statement: Some(statement),
     lets_off_log_buckets: true,
     rule: Rule::Bucket(check),

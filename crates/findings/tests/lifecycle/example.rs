@@ -107,11 +107,11 @@ impl Hub {
         let settings: Settings = settings.parse().unwrap();
         let bucket = bucket(encryption, tags, minute);
         let judgement = judge(&bucket, &settings);
-        let actor = actor();
+        let actors = [actor()];
         let observation = Observation {
             bucket: &bucket,
             judgement: &judgement,
-            actor: Some(&actor),
+            actors: &actors,
             settings: &settings,
             hub: &bucket_id().place(),
         };

@@ -91,7 +91,7 @@ impl Evaluation {
         let observation = Observation {
             bucket: &bucket,
             judgement: &judgement,
-            actor: None,
+            actors: &[],
             settings: &settings,
             hub: &bucket_id().place(),
         };

@@ -112,11 +112,11 @@ fn unreadable_is_a_warning_with_the_permission_that_is_missing() {
 fn a_deleted_bucket_is_archived_once_and_can_come_back() {
     let mut hub = Hub::default();
     hub.observe(cmk(KeyState::Enabled), 0);
-    let gone = plan_gone(&bucket_id(), at(1), Some(&actor()), &hub.findings);
+    let gone = plan_gone(&bucket_id(), at(1), &[actor()], &hub.findings);
     assert_eq!(gone.import.len(), 3);
     hub.apply(&gone);
     assert!(hub.findings.iter().all(|finding| finding.record_state == RecordState::Archived));
-    assert_eq!(plan_gone(&bucket_id(), at(2), None, &hub.findings), Plan::default());
+    assert_eq!(plan_gone(&bucket_id(), at(2), &[], &hub.findings), Plan::default());
 
     let back = hub.observe(cmk(KeyState::Enabled), 3);
     assert_eq!(transitions(&back)[0].1, "first-seen");
