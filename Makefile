@@ -34,7 +34,7 @@ demo: functions ## Play the story of a bucket that drifts, in a local AWS.
 sandbox: functions ## Run the local AWS with cmkwatch in it until Ctrl-C; target/sandbox.json says what is where.
 	@exec $(PYTHON) -m sandbox
 
-test: check unit-test end-to-end-test least-privilege-test ## Run every check and every test.
+test: check unit-test end-to-end-test least-privilege-test demo ## Run every check and every test, and play the demo.
 
 check: $(INSTALLED) $(CHECKOV_INSTALLED) ## Check formatting, lints, docs and templates.
 	cargo fmt --all --check

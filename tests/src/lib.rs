@@ -15,6 +15,7 @@ mod place;
 mod said;
 mod sandbox;
 mod scenario;
+mod shared;
 
 pub use alerts::{Alerts, Attribute, Envelope};
 pub use place::{MadeKey, Place};
