@@ -33,6 +33,7 @@ def hub_parameters(asked, standing=None):
     """The parameters of infra/template.yaml, those left out as they are `standing`; Refused names all that are wrong."""
     given = {name: asked.get(variable, "") for name, variable in OWN.items()}
     faults = [f"{variable} is missing" for variable in ("ARTIFACTS", "REGION") if not asked.get(variable)]
+    region = asked.get("REGION")
     if not given["Targets"]:
         faults.append("TARGETS is missing: the organizational units (ou-...), or the root (r-...), that are watched")
     if not given["Regions"]:
@@ -53,8 +54,11 @@ def hub_parameters(asked, standing=None):
             given[name] = value
     faults += _faults("template.yaml", given, OWN)
     faults += _too_early("template.yaml", {**(standing or {}), **given})
-    if given["Regions"] and asked.get("REGION") not in given["Regions"].split(","):
-        faults.append(f"REGIONS is `{given['Regions']}`, but must contain REGION, `{asked.get('REGION')}`")
+    if given["Regions"] and region not in given["Regions"].split(","):
+        faults.append(f"REGIONS is `{given['Regions']}`, but must contain REGION, `{region}`")
+    topic = given.get("AlarmTopicArn", "").split(":")
+    if len(topic) == 6 and topic[3] != region:
+        faults.append(f"AlarmTopicArn is a topic in `{topic[3]}`, but alarms can tell one in REGION, `{region}`, only")
     slack = [given.get(name, (standing or {}).get(name)) for name in ("SlackWorkspaceId", "SlackChannelId")]
     if bool(slack[0]) != bool(slack[1]):
         faults.append("SlackWorkspaceId and SlackChannelId are given both, or neither")
@@ -89,7 +93,7 @@ def _faults(template, given, variables):
             yield f"infra/{template} has no parameter {name}"
         elif not value and "Default" not in declared[name]:
             yield f"{called} is missing: {declared[name]['Description']}"
-        elif value and not _fits(value, declared[name]):
+        elif (value or name not in variables) and not _fits(value, declared[name]):
             yield f"{called} is `{value}`, wanted: {declared[name]['ConstraintDescription']}"
         elif declared[name]["Type"] == "CommaDelimitedList" and len(set(value.split(","))) < len(value.split(",")):
             yield f"{called} is `{value}`, but wanted is each of them once"
@@ -109,7 +113,8 @@ def _taken_away(asked, given, standing):
     for name in ("Targets", "Regions"):
         lost = sorted(set(filter(None, standing.get(name, "").split(","))) - set(given[name].split(",")))
         if lost and given[name] and asked.get("REMOVE") != "yes":
-            yield f"{OWN[name]} leaves out {', '.join(lost)}, which is watched now; REMOVE=yes takes cmkwatch away there"
+            what = f"{OWN[name]} leaves out {', '.join(lost)}, which is named now"
+            yield f"{what}; with REMOVE=yes cmkwatch is taken away where nothing else that is named reaches"
 
 
 @functools.cache
@@ -126,8 +131,9 @@ def _fits(value, declared):
             return False
     if "AllowedValues" in declared and value not in map(str, declared["AllowedValues"]):
         return False
-    each = value.split(",") if declared["Type"] == "CommaDelimitedList" else [value]
-    return all(one and re.fullmatch(declared.get("AllowedPattern", ".*"), one) for one in each)
+    is_list = declared["Type"] == "CommaDelimitedList"
+    each, pattern = value.split(",") if is_list else [value], declared.get("AllowedPattern", ".*")
+    return all((one or not is_list) and re.fullmatch(pattern, one) for one in each)
 
 
 def _unless(faults, result):

@@ -13,13 +13,14 @@ from .stacks import HUB, standing_parameters
 def check_hub(asked):
     """Refused where the stack of the hub could not be deployed, or would not do its work: for its parameters, the account
     that the credentials are of, what is not enabled there, or the bucket."""
-    words.hub_parameters(asked)
-    region = asked["REGION"]
+    if not (region := asked.get("REGION")):
+        raise Refused("REGION is missing")
     words.hub_parameters(asked, _ask("cloudformation:DescribeStacks", lambda: standing_parameters(HUB, region)))
     _check_organization(asked["ORGANIZATION_ID"], region, wants_management=False)
     _check_targets(asked["TARGETS"], region)
     _check_regions(words.regions(asked), region)
     _check_services(region)
+    _check_aggregation(words.regions(asked), region)
     _check_bucket(asked["ARTIFACTS"], region)
 
 
@@ -81,6 +82,24 @@ def _check_services(region):
         boto3.client("securityhub", region_name=region).describe_hub()
     except (BotoCoreError, ClientError) as error:
         raise Refused(f"Security Hub CSPM is not enabled here in {region}, or cannot be asked: {error}") from error
+
+
+def _check_aggregation(regions, home):
+    """Alerts, and which buckets use a key, are told of findings that come together in the home region.
+
+    https://docs.aws.amazon.com/securityhub/latest/userguide/finding-aggregation.html
+    """
+    hub, linked = boto3.client("securityhub", region_name=home), {home}
+    found = _ask("securityhub:ListFindingAggregators", hub.list_finding_aggregators)["FindingAggregators"]
+    for one in found:
+        ask = functools.partial(hub.get_finding_aggregator, FindingAggregatorArn=one["FindingAggregatorArn"])
+        told = _ask("securityhub:GetFindingAggregator", ask)
+        named, mode = set(told.get("Regions", [])), told["RegionLinkingMode"]
+        if told["FindingAggregationRegion"] == home and mode != "NO_REGIONS":
+            linked |= {region for region in regions if (region in named) == (mode == "SPECIFIED_REGIONS")}
+    if apart := sorted(set(regions) - linked):
+        raise Refused(f"Security Hub does not aggregate the findings of {', '.join(apart)} in REGION, {home}: "
+                      "see create-finding-aggregator in README.md")  # fmt: skip
 
 
 def _check_bucket(bucket, region):

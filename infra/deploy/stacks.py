@@ -20,6 +20,17 @@ IN_PROGRESS = {
 }
 
 
+# A stack that is in none of these, and is there, can be updated.
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
+STUCK = {
+    "ROLLBACK_COMPLETE": "was never made: remove it first",
+    "ROLLBACK_FAILED": "was never made: remove it first",
+    "CREATE_FAILED": "was never made: remove it first",
+    "DELETE_FAILED": "is half removed: remove the rest first",
+    "UPDATE_ROLLBACK_FAILED": "is between two versions: aws cloudformation continue-update-rollback first",
+}
+
+
 def deploy_hub(asked):
     """Packages and deploys infra/template.yaml, and says what it put out, and where the StackSet has not come to."""
     region, bucket = asked["REGION"], asked["ARTIFACTS"]
@@ -58,7 +69,11 @@ def deploy_management(asked):
 
 
 def deploy_stack(region, template, stack, parameters, more):
-    """Makes a stack or updates it. The AWS CLI waits for an hour; a StackSet for many accounts takes longer."""
+    """Makes a stack or updates it. The AWS CLI waits for an hour; a StackSet for many accounts takes longer.
+
+    Refused where it cannot be updated now, so that what is waited for is what was asked for.
+    """
+    refuse_unless_free(stack, region)
     overrides = [f"{name}={value}" for name, value in parameters.items()]
     try:
         _aws(region, "deploy", "--template-file", template, "--stack-name", stack, "--no-fail-on-empty-changeset",
@@ -71,6 +86,15 @@ def deploy_stack(region, template, stack, parameters, more):
             raise
         print(f"The stack {stack} in {region} is still being made; Ctrl-C stops the waiting, not the making.")
         _wait(formation, waiter, stack, region)
+
+
+def refuse_unless_free(stack, region):
+    """Refused where something is done with the stack just now, or has to be done first."""
+    status = _status(stack, _client("cloudformation", region)) or "REVIEW_IN_PROGRESS"
+    if status in STUCK:
+        raise Refused(f"the stack {stack} in {region} is {status}: it {STUCK[status]}")
+    if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
+        raise Refused(f"the stack {stack} in {region} is {status}: wait until that is done")
 
 
 def undeploy_hub(asked):
@@ -119,7 +143,8 @@ def outputs(stack, region):
 
 
 def standing_parameters(stack, region):
-    """The parameters that a stack has; none where there is no such stack."""
+    """The parameters that a stack has; none where there is no such stack. Refused where it cannot be updated."""
+    refuse_unless_free(stack, region)
     found = _described(stack, _client("cloudformation", region))
     return {one["ParameterKey"]: one["ParameterValue"] for one in (found or {}).get("Parameters", [])}
 

@@ -54,6 +54,9 @@ class Deploy(unittest.TestCase):
             ({"PARAMETERS": "TimeoutSeconds=901"}, "TimeoutSeconds is `901`, wanted: 5 to 900 seconds"),
             ({"PARAMETERS": "TimeoutSeconds=ten"}, "TimeoutSeconds is `ten`"),
             ({"PARAMETERS": "LogRetentionDays=2"}, "LogRetentionDays is `2`, wanted: 1, 7"),
+            ({"PARAMETERS": "TimeoutSeconds="}, "TimeoutSeconds is ``, wanted: 5 to 900 seconds"),
+            ({"PARAMETERS": "SweepSchedule="}, "SweepSchedule is ``, wanted: a schedule"),
+            ({"PARAMETERS": "AlarmTopicArn=arn:aws:sns:us-east-1:111122223333:x"}, "is a topic in `us-east-1`"),
             ({"PARAMETERS": "SweepSchedule=daily"}, "SweepSchedule is `daily`, wanted: a schedule"),
             ({"PARAMETERS": "Architecture=arm64"}, "Architecture is given by ARCH=, not in PARAMETERS"),
             ({"PARAMETERS": "MemberTemplateUrl=https://x"}, "MemberTemplateUrl is not to be given"),
@@ -77,13 +80,15 @@ class Deploy(unittest.TestCase):
         with self.assertRaises(deploy.Refused) as refused:
             hub({"TimeoutSeconds": "400"}, PARAMETERS="RetryAfterSeconds=60")
         self.assertIn("RetryAfterSeconds is 60, but must not be less than TimeoutSeconds, 400", str(refused.exception))
-        hub({"SlackWorkspaceId": "T0", "SlackChannelId": "C0"}, PARAMETERS="SlackChannelId=C1")
+        slack = {"SlackWorkspaceId": "T0", "SlackChannelId": "C0"}
+        hub(slack, PARAMETERS="SlackChannelId=C1")
+        hub(slack, PARAMETERS="SlackWorkspaceId= SlackChannelId=")
 
     def test_what_is_watched_is_not_left_out_by_mistake(self):
         watched = {"Regions": "eu-west-1,eu-north-1,us-east-1", "Targets": "r-abcd"}
         with self.assertRaises(deploy.Refused) as refused:
             hub(watched)
-        self.assertIn("REGIONS leaves out eu-north-1, which is watched now; REMOVE=yes", str(refused.exception))
+        self.assertIn("REGIONS leaves out eu-north-1, which is named now; with REMOVE=yes", str(refused.exception))
         hub(watched, REMOVE="yes")
         hub(watched, REGIONS="eu-west-1,eu-north-1,us-east-1,eu-west-3")
 

@@ -26,9 +26,13 @@ def answers(account=HUB, **other):
         "access": "ENABLED",
         "parameters": {},
         "bucket_region": HOME,
+        "status": "UPDATE_COMPLETE",
+        "linked": ("ALL_REGIONS", []),
     } | other
     stack = [{"ParameterKey": name, "ParameterValue": value} for name, value in known["parameters"].items()]
-    made = {"StackName": "cmkwatch", "CreationTime": 0, "StackStatus": "CREATE_COMPLETE", "Parameters": stack}
+    made = {"StackName": "cmkwatch", "CreationTime": 0, "StackStatus": known["status"], "Parameters": stack}
+    mode, named = known["linked"]
+    aggregator = {"FindingAggregatorArn": "arn", "FindingAggregationRegion": HOME, "RegionLinkingMode": mode}
     headers = {"HTTPHeaders": {"x-amz-bucket-region": known["bucket_region"]}}
     return {
         "sts": [("get_caller_identity", {"Account": account})] * 2,
@@ -37,9 +41,14 @@ def answers(account=HUB, **other):
         "account": [("list_regions", {"Regions": [{"RegionName": region} for region in known["regions"]]})],
         "cloudformation": [
             ("describe_stacks", {"Stacks": [made]}),
+            ("describe_stacks", {"Stacks": [made]}),
             ("describe_organizations_access", {"Status": known["access"]}),
         ],
-        "securityhub": [("describe_hub", known.get("hub", {}))],
+        "securityhub": [
+            ("describe_hub", known.get("hub", {})),
+            ("list_finding_aggregators", {"FindingAggregators": [{"FindingAggregatorArn": "arn"}]}),
+            ("get_finding_aggregator", {**aggregator, "Regions": named}),
+        ],
         "s3": [("head_bucket", {"ResponseMetadata": headers})],
     }
 
@@ -88,6 +97,11 @@ class Preconditions(unittest.TestCase):
             (answers(parameters={"Regions": "eu-west-1,us-west-2"}), "REGIONS leaves out us-west-2"),
             ({**answers(), "organizations": [("describe_organization", "AccessDeniedException")]},
              "organizations:DescribeOrganization failed"),
+            (answers(status="ROLLBACK_COMPLETE"), "is ROLLBACK_COMPLETE: it was never made: remove it first"),
+            (answers(status="UPDATE_IN_PROGRESS"), "is UPDATE_IN_PROGRESS: wait until that is done"),
+            (answers(linked=("SPECIFIED_REGIONS", ["eu-west-3"])), "does not aggregate the findings of us-east-1"),
+            (answers(linked=("ALL_REGIONS_EXCEPT_SPECIFIED", ["us-east-1"])), "does not aggregate the findings of us"),
+            (answers(linked=("NO_REGIONS", [])), "does not aggregate the findings of us-east-1"),
         ]  # fmt: skip
         for told, words in cases:
             with self.subTest(words):
@@ -95,6 +109,14 @@ class Preconditions(unittest.TestCase):
 
     def test_the_management_account_is_what_it_is_said_to_be(self):
         self.refused("these credentials are of account 111122223333", preconditions.check_management, MEMBERS, answers())
+
+    def test_what_is_left_out_is_what_the_stack_has(self):
+        for parameters, standing in [
+            ("SlackChannelId=C1", {"SlackWorkspaceId": "T0", "SlackChannelId": "C0"}),
+            ("TimeoutSeconds=400", {"RetryAfterSeconds": "2400", "AlertRetryAfterSeconds": "2400"}),
+        ]:
+            with aws(answers(parameters=standing)):
+                preconditions.check_hub({**ASKED, "PARAMETERS": parameters})
 
     def test_an_organizational_unit_further_up_reaches_the_hub_too(self):
         with aws(answers()):

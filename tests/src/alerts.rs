@@ -94,19 +94,6 @@ pub struct Envelope {
     pub subject: Option<String>,
     /// What was published.
     pub message: String,
-    /// What subscriptions filter by.
-    #[serde(default)]
-    pub message_attributes: BTreeMap<String, Attribute>,
-}
-
-/// An attribute of a message.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Attribute {
-    /// `String.Array`
-    pub r#type: String,
-    /// Its value.
-    pub value: String,
 }
 
 /// The [schema](https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html) of a custom notification: there is
@@ -155,10 +142,6 @@ fn checked(envelope: &Envelope) -> Value {
     assert!(envelope.message.len() <= 256 * 1024, "{} bytes", envelope.message.len());
     let subject = envelope.subject.as_deref().unwrap();
     assert!(subject.len() < 100 && subject.is_ascii() && subject.starts_with("cmkwatch "), "{subject}");
-    for (name, attribute) in &envelope.message_attributes {
-        let values: Vec<String> = serde_json::from_str(&attribute.value).unwrap();
-        assert!(attribute.r#type == "String.Array" && !values.is_empty(), "{name}: {attribute:?}");
-    }
     let Notification { version, source, content, metadata, .. } = serde_json::from_str(&envelope.message).unwrap();
     assert_eq!((version.as_str(), source.as_str()), ("1.0", "custom"));
     assert_eq!(content.text_type.as_deref(), Some("client-markdown"));

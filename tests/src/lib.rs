@@ -17,7 +17,7 @@ mod sandbox;
 mod scenario;
 mod shared;
 
-pub use alerts::{Alerts, Attribute, Envelope};
+pub use alerts::{Alerts, Envelope};
 pub use place::{MadeKey, Place};
 pub use said::{progress, state, verdict};
 pub use sandbox::{Denied, Fault, Sandbox, Worker, sandbox};

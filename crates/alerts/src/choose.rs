@@ -53,7 +53,8 @@ pub fn choose<R>(received: Vec<Received<R>>, alerts: &Alerts, decided: impl Fn(&
         }
     }
     for (key, mut story) in stories {
-        story.sort_by_key(|event| (event.news.updated_at, event.news.sent_at));
+        // An import and what follows it at once may be sent in the same second; what people are to hear of is the last.
+        story.sort_by_key(|event| (event.news.updated_at, event.news.concerns_people(), event.news.sent_at));
         let end = story.last().map(|event| event.news.updated_at);
         match end_of(story) {
             End::Told(chosen) if chosen.news.weight() >= alerts.minimum_severity => choice.chosen.push(*chosen),
@@ -91,9 +92,10 @@ fn end_of<R>(story: Vec<Received<R>>) -> End<R> {
     let Some(last) = said.pop() else { return End::Open };
     let news = match (last.transition, opened) {
         (Transition::Gone, _) => return End::Quiet,
+        (_, None) => return End::Open,
         _ if is_void => return End::Quiet,
-        (_, Some(_)) if last.concerns_people() => last,
-        (Transition::Resolved, _) | (_, None) => return End::Open,
+        _ if last.concerns_people() => last,
+        (Transition::Resolved, _) => return End::Open,
         (_, Some(opened)) => as_opened(last, &opened),
     };
     End::Told(Box::new(Chosen { news, receipts }))
@@ -120,7 +122,10 @@ fn is_as_before(first: &News, last: &News) -> bool {
         Transition::Opened | Transition::Worsened => {
             first.before == Some(Compliance::Failed) && first.severity_before == Some(last.severity)
         }
-        _ => false,
+        Transition::Eased | Transition::Changed => {
+            first.before == Some(Compliance::Failed) && first.severity_before >= Some(last.severity)
+        }
+        Transition::FirstSeen | Transition::Gone | Transition::Moved | Transition::Unchanged => false,
     }
 }
 
@@ -170,9 +175,15 @@ mod tests {
     #[test]
     fn a_batch_is_told_by_its_end() {
         use Compliance::{Failed, Passed, Warning};
+        use Severity::{High, Medium};
         use Transition::{Changed, Eased, Gone, Opened, Resolved, Unreadable, Worsened};
+        let worse = |second, before| News {
+            severity: Severity::Critical,
+            severity_before: Some(before),
+            ..said(second, Worsened, Some(Failed))
+        };
         type Told<'a> = &'a [(Transition, usize)];
-        let cases: [(&str, Vec<News>, Told<'_>); 17] = [
+        let cases: [(&str, Vec<News>, Told<'_>); 19] = [
             ("opened", vec![said(0, Opened, None)], &[(Opened, 1)]),
             ("the same event twice", vec![said(0, Opened, None), said(0, Opened, None)], &[(Opened, 2)]),
             ("resolved", vec![said(0, Resolved, Some(Failed))], &[(Resolved, 1)]),
@@ -189,6 +200,8 @@ mod tests {
             ("unread again", vec![said(0, Resolved, Some(Warning)), said(9, Unreadable, Some(Passed))], &[]),
             ("new, and other", vec![said(0, Opened, None), said(9, Changed, Some(Failed))], &[(Opened, 2)]),
             ("new, and less bad", vec![said(0, Opened, None), said(9, Eased, Some(Failed))], &[(Opened, 2)]),
+            ("worse, and as bad as before", vec![worse(0, High), said(9, Eased, Some(Failed))], &[]),
+            ("worse, and other", vec![worse(0, Medium), said(9, Changed, Some(Failed))], &[(Worsened, 2)]),
             ("other", vec![said(0, Changed, Some(Failed))], &[]),
             ("less bad", vec![said(0, Eased, Some(Failed))], &[]),
             ("less bad, and as bad again", vec![said(0, Eased, Some(Failed)), said(9, Worsened, Some(Failed))], &[]),
@@ -215,6 +228,7 @@ mod tests {
         for (name, news, expected) in [
             ("not yet RESOLVED", vec![pending.clone()], 0),
             ("imported, then set RESOLVED", vec![pending.clone(), closed.clone()], 1),
+            ("the same within a second, in no order", vec![closed.clone(), pending.clone()], 1),
             ("set RESOLVED, in a batch of its own, or by an automation rule when it was imported", vec![closed], 1),
             ("SUPPRESSED before", vec![suppressed(Some(Workflow::Suppressed))], 1),
             ("SUPPRESSED later", vec![suppressed(Some(Workflow::New))], 0),
@@ -238,6 +252,7 @@ mod tests {
         let old_note = News { noted_at: Some(later(-60)), ..opened.clone() };
         let touched = News { is_touched: true, sent_at: later(3600), ..opened.clone() };
         let late = News { sent_at: later(3600), ..opened.clone() };
+        let days_later = News { sent_at: later(3 * 86_400), ..opened.clone() };
         let notified = News { workflow: Workflow::Notified, ..opened.clone() };
         for (name, news, expected) in [
             ("a note", noted, (0, 1)),
@@ -246,6 +261,7 @@ mod tests {
             ("a note that was there before", old_note, (1, 0)),
             ("an edit an hour later", touched, (0, 1)),
             ("an import that is an hour late", late, (1, 0)),
+            ("set to NEW again, days later", days_later, (0, 1)),
             ("NOTIFIED by hand", notified, (0, 0)),
         ] {
             let choice = choice(vec![news]);
@@ -296,7 +312,8 @@ mod tests {
     fn one_accounts_finding_says_nothing_of_anothers() {
         let opened = said(0, Transition::Opened, None);
         let forged = said(9, Transition::Resolved, Some(Compliance::Failed));
-        let forged = News { importer: "300000000003".parse().unwrap(), ..forged };
+        let product = "arn:aws:securityhub:us-east-1:300000000003:product/300000000003/default".to_owned();
+        let forged = News { product, ..forged };
         let told = told_of(&choice(vec![opened, forged]));
         assert!(told.contains(&(Transition::Opened, 1)), "{told:?}");
     }

@@ -4,7 +4,6 @@ use crate::{
     Message, News,
     line::Line,
     link,
-    message::Attributes,
     notification::Draft,
     single::{account, sign, subject, thread},
 };
@@ -46,9 +45,9 @@ pub(crate) fn message(news: &[&News], home: &Region) -> Message {
         advice: "",
         keywords: worst.iter().map(ToString::to_string).chain(["digest".to_owned()]).collect(),
         thread: common_thread(news),
-        context: context(news, &by_transition),
+        context: context(news, worst, &by_transition),
     };
-    Message::new(draft, Attributes::of_all(news))
+    Message::new(draft)
 }
 
 fn headline(news: &[&News], by_transition: &[(String, usize)]) -> String {
@@ -112,9 +111,11 @@ fn common_thread(news: &[&News]) -> Option<String> {
     }
 }
 
-fn context(news: &[&News], by_transition: &[(String, usize)]) -> BTreeMap<String, String> {
+fn context(news: &[&News], worst: Option<Severity>, by_transition: &[(String, usize)]) -> BTreeMap<String, String> {
+    let severity = worst.unwrap_or(Severity::Informational).to_string();
+    let known = [("findings".to_owned(), news.len().to_string()), ("severity".to_owned(), severity)];
     let counts = by_transition.iter().map(|(transition, count)| (transition.clone(), count.to_string()));
-    counts.chain([("findings".to_owned(), news.len().to_string())]).collect()
+    counts.chain(known).collect()
 }
 
 /// How often each occurs, the most frequent first.
@@ -160,7 +161,7 @@ mod tests {
 
     #[test]
     fn many_findings_are_counted_and_the_worst_are_named() {
-        let (message, notification) = digest(&many(231));
+        let (_, notification) = digest(&many(231));
         let content = &notification["content"];
         assert_eq!(content["title"], "\u{1f534} 231 findings about 231 buckets or accounts: 230 opened, 1 resolved");
         let description = content["description"].as_str().unwrap();
@@ -176,10 +177,7 @@ mod tests {
         assert!(description.chars().count() < 8000);
         assert_eq!(notification["metadata"].get("threadId"), None);
         assert_eq!(notification["metadata"]["additionalContext"]["findings"], "231");
-        let attributes: BTreeMap<_, _> = message.attributes.lists().collect();
-        assert_eq!(attributes["severity"], r#"["CRITICAL","HIGH"]"#);
-        assert_eq!(attributes["transition"], r#"["opened","resolved"]"#);
-        assert_eq!(attributes["account"], r#"["200000000002","300000000002"]"#);
+        assert_eq!(notification["metadata"]["additionalContext"]["severity"], "CRITICAL");
     }
 
     #[test]

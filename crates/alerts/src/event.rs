@@ -129,28 +129,32 @@ impl Customers {
     }
 }
 
-/// Reads an event, in the account `hub`.
+/// Reads an event, in the account `hub`; none of a finding that is gone with its control, which this version does not know.
 ///
 /// # Errors
 /// What is no such event, and a finding that is none of ours.
-pub fn parse(body: &str, hub: &AccountId) -> Result<News, EventError> {
+pub fn parse(body: &str, hub: &AccountId) -> Result<Option<News>, EventError> {
     let event: Event = serde_json::from_str(body).map_err(EventError::Form)?;
     let [finding] = <[Asff; 1]>::try_from(event.detail.findings).map_err(|all| EventError::Number(all.len()))?;
     let id = finding.id.clone();
     read(finding, &event.time, hub).map_err(|what| EventError::NotOurs { id: findings::plain(&id, 512), what })
 }
 
-fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<News, &'static str> {
+fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<Option<News>, &'static str> {
     let about = About::of_id(&finding.id).ok_or("the id is of no bucket and of no account")?;
-    let control = control_of(&finding.id).ok_or("the id names no control")?;
     let importer = importer(&finding, &about, hub)?;
     let field = |name: &str| finding.product_fields.get(name);
     let word = |name: &str| field(name).map(String::as_str).unwrap_or_default();
+    let transition = Transition::of_word(word(fields::TRANSITION)).ok_or("no transition")?;
+    let control = match (control_of(&finding.id), transition) {
+        (None, Transition::Gone) => return Ok(None),
+        (control, _) => control.ok_or("the id names no control")?,
+    };
     let is_owners = about.place().account == importer;
     let remedy = finding.remediation.unwrap_or_default().recommendation.text;
-    Ok(News {
+    Ok(Some(News {
         control,
-        transition: Transition::of_word(word(fields::TRANSITION)).ok_or("no transition")?,
+        transition,
         severity: Severity::of_label(&finding.severity.label).ok_or("an unknown severity")?,
         before: Compliance::of_word(word(fields::STATUS_BEFORE)),
         severity_before: Severity::of_label(word(fields::SEVERITY_BEFORE)),
@@ -172,9 +176,9 @@ fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<News, &'static 
         exemption_ended: field(fields::EXEMPTION_ENDED).cloned(),
         statement: controls::parts_of_remedy(&remedy).1.map(str::to_owned),
         id: finding.id,
-        importer,
+        product: finding.product_arn,
         about,
-    })
+    }))
 }
 
 fn control_of(id: &str) -> Option<&'static Control> {
@@ -211,7 +215,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn parse(event: &Value) -> Result<News, EventError> {
-        super::parse(&event.to_string(), &example::hub())
+        super::parse(&event.to_string(), &example::hub()).map(Option::unwrap)
     }
 
     #[test]
@@ -285,6 +289,15 @@ mod tests {
             let error = parse(&event).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_gone_with_its_control_is_no_news() {
+        let mut event = example::event();
+        let finding = &mut event["detail"]["findings"][0];
+        finding["Id"] = "cmkwatch/aws/200000000002/eu-west-1/acme/of-old".into();
+        finding["ProductFields"]["cmkwatch/transition"] = "gone".into();
+        assert!(super::parse(&event.to_string(), &example::hub()).unwrap().is_none());
     }
 
     #[test]

@@ -59,5 +59,5 @@ pub(crate) fn hub() -> AccountId {
 
 /// The same, read.
 pub(crate) fn news() -> News {
-    parse(&event().to_string(), &hub()).unwrap()
+    parse(&event().to_string(), &hub()).unwrap().unwrap()
 }

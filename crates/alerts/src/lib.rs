@@ -20,6 +20,6 @@ mod text;
 
 pub use choose::{Choice, Chosen, Received, choose};
 pub use event::{EventError, parse};
-pub use message::{Attributes, Message};
+pub use message::Message;
 pub use news::{Key, News};
 pub use notification::Notification;

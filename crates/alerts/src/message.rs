@@ -3,7 +3,6 @@
 use crate::{News, Notification, digest, line::Line, notification::Draft, single, text};
 use facts::Region;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// A message, for every kind of subscriber at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,43 +14,6 @@ pub struct Message {
     pub text: String,
     /// What every other subscriber gets; Slack shows it.
     pub notification: Notification,
-    /// What subscriptions can filter by.
-    pub attributes: Attributes,
-}
-
-/// What subscriptions can [filter by](https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering.html): the severities,
-/// transitions, controls, accounts and regions of the findings that a message is about. A filter takes a message of which one
-/// value fits.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Attributes(BTreeMap<&'static str, BTreeSet<String>>);
-
-impl Attributes {
-    /// Those of one finding.
-    pub(crate) fn of(news: &News) -> Self {
-        let place = news.place();
-        let values = [
-            ("severity", news.weight().to_string()),
-            ("transition", news.transition.to_string()),
-            ("control", news.control.slug.to_owned()),
-            ("account", place.account.to_string()),
-            ("region", place.region.to_string()),
-        ];
-        Self(values.map(|(name, value)| (name, [value].into())).into())
-    }
-
-    /// Those of many.
-    pub(crate) fn of_all(news: &[&News]) -> Self {
-        let mut all = Self::default();
-        for (name, values) in news.iter().flat_map(|news| Self::of(news).0) {
-            all.0.entry(name).or_default().extend(values);
-        }
-        all
-    }
-
-    /// Each with its values, as the JSON list that an attribute of the type `String.Array` holds.
-    pub fn lists(&self) -> impl Iterator<Item = (&'static str, String)> {
-        self.0.iter().map(|(name, values)| (*name, serde_json::to_string(values).unwrap_or_default()))
-    }
 }
 
 impl Message {
@@ -80,12 +42,11 @@ impl Message {
         serde_json::to_string(&ByProtocol { default, email: &self.text }).unwrap_or_default()
     }
 
-    pub(crate) fn new(draft: Draft<'_>, attributes: Attributes) -> Self {
+    pub(crate) fn new(draft: Draft<'_>) -> Self {
         Self {
             subject: findings::plain(&format!("cmkwatch {}", draft.headline), 99),
             text: plain(&draft),
             notification: Notification::new(draft),
-            attributes,
         }
     }
 }

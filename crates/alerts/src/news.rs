@@ -1,7 +1,7 @@
 //! What an event of Security Hub says of one finding.
 
 use controls::{Control, Severity};
-use facts::{AccountId, Place};
+use facts::Place;
 use findings::{About, Compliance, Transition, Workflow};
 use jiff::{SignedDuration, Timestamp};
 
@@ -10,19 +10,23 @@ use jiff::{SignedDuration, Timestamp};
 /// before the event is sent. An edit [leaves `UpdatedAt` alone](https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchupdatefindings.html).
 const LATEST_IMPORT: SignedDuration = SignedDuration::from_mins(15);
 
+/// How long after that nothing is an import any more, whatever it carries: a workflow that was set to and fro leaves no trace,
+/// and no run of a function lasts so long.
+const NO_IMPORT: SignedDuration = SignedDuration::from_hours(24);
+
 /// The same of a note, which tells itself when it was written: no person has read the finding by then.
 const EARLIEST_NOTE: SignedDuration = SignedDuration::from_mins(2);
 
-/// Which finding: its id, and who imported it.
-pub type Key = (String, AccountId);
+/// Which finding: its id, and the product that it is of, which is that of an account in a region.
+pub type Key = (String, String);
 
 /// What an event says of one finding. Its texts are as they came.
 #[derive(Debug, Clone)]
 pub struct News {
     /// The finding's id.
     pub id: String,
-    /// Who imported it: the owner of what it is about, or the hub.
-    pub importer: AccountId,
+    /// The ARN of the product that it is of: that of the owner of what it is about, or of the hub.
+    pub product: String,
     /// What it is about.
     pub about: About,
     /// What must hold.
@@ -89,7 +93,7 @@ impl News {
     /// Which finding it is: one that is moved to another Security Hub keeps its id.
     #[must_use]
     pub fn key(&self) -> Key {
-        (self.id.clone(), self.importer.clone())
+        (self.id.clone(), self.product.clone())
     }
 
     /// Where what it is about lies.
@@ -107,13 +111,14 @@ impl News {
         }
     }
 
-    /// True where the event is surely of somebody's edit, and not of the import that the finding still tells of: it carries
-    /// what only the customer writes, and came too late for an import. Where that is in doubt, it is none.
+    /// True where the event is surely of somebody's edit, and not of the import that the finding still tells of: it came too
+    /// late for an import, as far as it carries what only the customer writes. Where that is in doubt, it is none.
     #[must_use]
     pub fn is_edit(&self) -> bool {
         let noted = self.noted_at.map(|noted_at| noted_at.duration_since(self.updated_at));
         let is_noted = noted.is_some_and(|after| after.is_positive());
         noted.is_some_and(|after| after > EARLIEST_NOTE)
+            || self.sent_after() > NO_IMPORT
             || (self.sent_after() > LATEST_IMPORT && (is_noted || self.is_touched))
     }
 
@@ -137,6 +142,7 @@ impl News {
             | Transition::Changed
             | Transition::FirstSeen
             | Transition::Gone
+            | Transition::Moved
             | Transition::Unchanged => false,
         }
     }

@@ -1,6 +1,6 @@
 //! A message about one finding.
 
-use crate::{Message, News, line::Line, link, message::Attributes, notification::Draft};
+use crate::{Message, News, line::Line, link, notification::Draft};
 use controls::Severity;
 use facts::Region;
 use findings::{About, Transition, plain};
@@ -22,8 +22,6 @@ pub(crate) fn message(news: &News, home: &Region) -> Message {
     lines.push(links(news, home));
     let statement = news.statement.as_ref().filter(|_| is_failure(news));
     lines.extend(statement.map(|statement| Line::about("Statement").json(statement)));
-    let context = context(news);
-    let attributes = Attributes::of(news);
     let draft = Draft {
         sign: sign(news),
         headline: &headline(news),
@@ -31,9 +29,9 @@ pub(crate) fn message(news: &News, home: &Region) -> Message {
         advice: advice(news),
         keywords: vec![news.weight().to_string(), news.control.slug.to_owned()],
         thread: Some(thread(&news.about)),
-        context,
+        context: context(news),
     };
-    Message::new(draft, attributes)
+    Message::new(draft)
 }
 
 /// What messages about one bucket have in common.
@@ -295,7 +293,7 @@ mod tests {
         let bucket = Some("arn:aws:s3:::acme-invoices".into());
         let remedy = control("tls-only").remedy(&controls::Subject { bucket, ..controls::Subject::default() });
         finding["Remediation"]["Recommendation"]["Text"] = remedy.into();
-        let notification = notification(&crate::parse(&event.to_string(), &example::hub()).unwrap());
+        let notification = notification(&crate::parse(&event.to_string(), &example::hub()).unwrap().unwrap());
         let description = notification["content"]["description"].as_str().unwrap();
         let (_, statement) = description.split_once("*Statement* \n```").unwrap();
         let statement: Value = serde_json::from_str(statement.trim_end_matches("```")).unwrap();

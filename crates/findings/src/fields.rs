@@ -24,7 +24,7 @@ pub const STATUS_BEFORE: &str = "cmkwatch/status-before";
 pub const SEVERITY_BEFORE: &str = "cmkwatch/severity-before";
 /// The worst severity that it had since it last passed, whatever it eased to: how bad it was, once it is resolved.
 pub const WORST_SEVERITY: &str = "cmkwatch/worst-severity";
-/// Its workflow status then: whoever sees another in an event of Security Hub sees somebody's edit.
+/// Its workflow status then.
 pub const WORKFLOW_BEFORE: &str = "cmkwatch/workflow-before";
 /// The last day of an exemption that would let the bucket off if it were not over.
 pub const EXEMPTION_ENDED: &str = "cmkwatch/exemption-ended";

@@ -10,6 +10,7 @@ mod compose;
 mod digest;
 pub mod fields;
 mod finding;
+mod history;
 mod key_use;
 mod plan;
 mod text;

@@ -1,7 +1,10 @@
 //! What must be imported, given what stands.
 
-use crate::{About, Actor, Compliance, Finding, RecordState, Transition, Workflow, compose, fields, text};
-use controls::{Judgement, Outcome, Settings, Severity, Verdict};
+use crate::{
+    About, Actor, Compliance, Finding, RecordState, Transition, Workflow, compose,
+    history::{gone, inherit, mark, moved},
+};
+use controls::{Judgement, Outcome, Settings, Verdict};
 use facts::{Account, Bucket, BucketId, Place};
 use jiff::{SignedDuration, Timestamp};
 
@@ -49,9 +52,8 @@ pub fn plan(observation: &Observation<'_>, standing: &[Finding]) -> Plan {
     let (here, elsewhere): (Vec<_>, Vec<_>) = standing.iter().partition(|finding| finding.place == *look.hub);
     let retired = here.into_iter().filter(|finding| !known.contains(&finding.id));
     let because = "cmkwatch no longer has this control";
-    plan.import.extend(retired.filter_map(|finding| archived(finding, look.read_at, because, &[])));
-    let moved = format!("it stands in the Security Hub of {} now", look.hub);
-    plan.import.extend(elsewhere.into_iter().filter_map(|finding| archived(finding, look.read_at, &moved, &[])));
+    plan.import.extend(retired.filter_map(|finding| gone(finding, look.read_at, because, &[])));
+    plan.import.extend(elsewhere.into_iter().filter_map(|finding| moved(finding, look.read_at, look.hub)));
     plan
 }
 
@@ -76,7 +78,7 @@ pub fn plan_account(
 #[must_use]
 pub fn plan_gone(bucket: &BucketId, read_at: Timestamp, actors: &[Actor], standing: &[Finding]) -> Plan {
     let because = format!("bucket {} does not exist", bucket.name());
-    let import = standing.iter().filter_map(|finding| archived(finding, read_at, &because, actors)).collect();
+    let import = standing.iter().filter_map(|finding| gone(finding, read_at, &because, actors)).collect();
     Plan { import, ..Plan::default() }
 }
 
@@ -163,7 +165,7 @@ impl Plan {
         }
         let Some(mut now) = now else {
             let Outcome::NotApplicable(why) = outcome else { return };
-            self.import.extend(before.and_then(|before| archived(before, look.read_at, why, look.actors)));
+            self.import.extend(before.and_then(|before| gone(before, look.read_at, why, look.actors)));
             return;
         };
         if !is_wanted(look.settings, &now, before) {
@@ -251,71 +253,8 @@ fn must_reopen(before: &Finding, transition: Transition) -> bool {
     news && !reset_by_itself && before.workflow == Workflow::Resolved
 }
 
-/// What a finding keeps from the one before: its age, and, where nothing changed, who changed it last.
-fn inherit(before: &Finding, now: &mut Finding, transition: Transition) {
-    now.created_at = before.created_at;
-    now.first_observed_at = before.first_observed_at;
-    now.workflow = before.workflow;
-    if transition == Transition::Unchanged {
-        for key in fields::OF_THE_ACTOR {
-            if let Some(value) = before.product_fields.get(key) {
-                now.product_fields.insert(key.to_owned(), value.clone());
-            }
-        }
-    }
-}
-
 fn is_due(before: &Finding, look: &Look<'_>) -> bool {
     let days = i64::from(look.settings.refresh_after_days);
     let age = look.read_at.duration_since(before.updated_at);
     age >= SignedDuration::from_hours(24 * days)
-}
-
-/// Says in the finding what happened to it since the one before.
-fn mark(finding: &mut Finding, transition: Transition, actors: &[Actor], before: Option<&Finding>) {
-    let before = before.filter(|before| before.record_state == RecordState::Active);
-    // One that is made anew in another Security Hub has the workflow that we give it.
-    let workflow = before.filter(|before| before.place == finding.place).map(|before| before.workflow.as_str());
-    let known = [
-        (fields::TRANSITION, Some(transition.to_string())),
-        (fields::TRANSITION_AT, Some(finding.updated_at.to_string())),
-        (fields::STATUS_BEFORE, before.map(|before| before.compliance.as_str().to_owned())),
-        (fields::SEVERITY_BEFORE, before.map(|before| before.severity.to_string())),
-        (fields::WORST_SEVERITY, worst(finding, before).map(|severity| severity.to_string())),
-        (fields::WORKFLOW_BEFORE, workflow.map(str::to_owned)),
-    ];
-    let slug = finding.generator_id.trim_start_matches("cmkwatch/");
-    let actor = Actor::of(actors, slug);
-    let fields = &mut finding.product_fields;
-    for (key, value) in known {
-        match value {
-            Some(value) => fields.insert(key.to_owned(), value),
-            None => fields.remove(key),
-        };
-    }
-    if let Some(actor) = actor.filter(|_| transition != Transition::Unchanged) {
-        actor.describe(fields);
-    }
-}
-
-/// The worst that it was since it last passed; none where it passes and did before.
-fn worst(now: &Finding, before: Option<&Finding>) -> Option<Severity> {
-    let fails = |finding: &&Finding| finding.compliance != Compliance::Passed;
-    let told = |finding: &Finding| Severity::of_label(finding.product_fields.get(fields::WORST_SEVERITY)?);
-    let until_now = before.filter(fails).map(|before| told(before).unwrap_or(before.severity).max(before.severity));
-    until_now.max(Some(now).filter(fails).map(|now| now.severity))
-}
-
-/// The finding that stands, archived; none where it already is, or was updated since the bucket was read.
-fn archived(before: &Finding, read_at: Timestamp, because: &str, actors: &[Actor]) -> Option<Finding> {
-    if before.record_state == RecordState::Archived || before.updated_at >= read_at {
-        return None;
-    }
-    let mut finding = Finding { record_state: RecordState::Archived, updated_at: read_at, ..before.clone() };
-    for key in fields::OF_THE_ACTOR {
-        finding.product_fields.remove(key);
-    }
-    finding.product_fields.insert(fields::GONE_BECAUSE.to_owned(), text::cut(because, fields::LONGEST_VALUE));
-    mark(&mut finding, Transition::Gone, actors, Some(before));
-    Some(finding)
 }

@@ -23,12 +23,14 @@ pub enum Transition {
     FirstSeen,
     /// The bucket is no more, or the control no longer applies to it.
     Gone,
+    /// It stands in another Security Hub now.
+    Moved,
     /// Nothing; it was only time to import it again.
     Unchanged,
 }
 
 impl Transition {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Opened,
         Self::Worsened,
         Self::Eased,
@@ -37,6 +39,7 @@ impl Transition {
         Self::Unreadable,
         Self::FirstSeen,
         Self::Gone,
+        Self::Moved,
         Self::Unchanged,
     ];
 
@@ -58,6 +61,7 @@ impl Transition {
             Self::Unreadable => "unreadable",
             Self::FirstSeen => "first-seen",
             Self::Gone => "gone",
+            Self::Moved => "moved",
             Self::Unchanged => "unchanged",
         }
     }

@@ -38,7 +38,7 @@ impl Alert {
         self.told.forget_before(now);
         let (understood, mut failed) = self.sort(batch.records);
         let choice = choose(understood, &self.alerts, |key, at| self.told.has(key, at));
-        choice.quiet.iter().for_each(|(key, at)| self.told.remember(key, *at));
+        choice.quiet.iter().for_each(|(key, at)| self.told.remember(key, *at, now));
         let (findings, edits) = (choice.chosen.len(), choice.edits);
         let messages = self.messages(choice.chosen);
         let sent = messages.len();
@@ -46,7 +46,7 @@ impl Alert {
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for (message, chosen) in messages {
             pace.tick().await;
-            failed.extend(self.publish(message, chosen, deadline).await);
+            failed.extend(self.publish(message, chosen, now, deadline).await);
         }
         metrics::counter!("FindingsAlerted").increment(findings as u64);
         metrics::counter!("EditsIgnored").increment(edits as u64);
@@ -67,7 +67,13 @@ impl Alert {
     }
 
     /// Publishes one message; what was received for it, where that fails.
-    async fn publish(&self, message: Message, told: Vec<Chosen<String>>, deadline: Instant) -> Vec<String> {
+    async fn publish(
+        &self,
+        message: Message,
+        told: Vec<Chosen<String>>,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Vec<String> {
         let published = timeout_at(deadline, self.topic.publish(&message)).await;
         let published = match published {
             Ok(published) => published.map_err(anyhow::Error::from),
@@ -76,7 +82,7 @@ impl Alert {
         match published {
             Ok(()) => {
                 metrics::counter!("AlertsSent").increment(1);
-                told.iter().for_each(|chosen| self.told.remember(&chosen.news.key(), chosen.news.updated_at));
+                told.iter().for_each(|chosen| self.told.remember(&chosen.news.key(), chosen.news.updated_at, now));
                 tracing::info!(subject = message.subject, findings = told.len(), "told");
                 Vec::new()
             }
@@ -95,7 +101,8 @@ impl Alert {
             // Without an id the response names "", by which Lambda takes the whole batch as failed: nothing is lost.
             let receipt = record.message_id.unwrap_or_default();
             match parse(record.body.as_deref().unwrap_or_default(), &self.hub) {
-                Ok(news) => understood.push(Received { receipt, is_first, news }),
+                Ok(Some(news)) => understood.push(Received { receipt, is_first, news }),
+                Ok(None) => tracing::info!(message_id = receipt, "gone with a control that is no more"),
                 Err(error) => {
                     let error = anyhow::Error::from(error);
                     tracing::error!(message_id = receipt, error = format!("{error:#}"), "message not understood");

@@ -2,7 +2,7 @@
 
 use alerts::Message;
 use aws_config::SdkConfig;
-use aws_sdk_sns::{Client, config, error::BoxError, types::MessageAttributeValue};
+use aws_sdk_sns::{Client, config, error::BoxError};
 
 /// Why a message was not published.
 #[derive(Debug, thiserror::Error)]
@@ -33,11 +33,7 @@ impl Topic {
     /// A message that was not taken.
     pub async fn publish(&self, message: &Message) -> Result<(), TopicError> {
         let request = self.client.publish().topic_arn(&self.arn).message_structure("json").message(message.json());
-        let attributes = message.attributes.lists().map(|(name, list)| Ok((name.to_owned(), attribute(list)?)));
-        let attributes: Result<_, BoxError> = attributes.collect();
-        let request =
-            request.subject(&message.subject).set_message_attributes(Some(attributes.map_err(|e| self.failed(e))?));
-        request.send().await.map_err(|error| self.failed(error.into()))?;
+        request.subject(&message.subject).send().await.map_err(|error| self.failed(error.into()))?;
         Ok(())
     }
 
@@ -49,8 +45,4 @@ impl Topic {
     pub(crate) fn for_test(client: Client) -> Self {
         Self { client, arn: "arn:aws:sns:us-east-1:100000000001:cmkwatch-alerts".to_owned() }
     }
-}
-
-fn attribute(list: String) -> Result<MessageAttributeValue, BoxError> {
-    Ok(MessageAttributeValue::builder().data_type("String.Array").string_value(list).build()?)
 }

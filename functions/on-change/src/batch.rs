@@ -178,10 +178,17 @@ fn sort(records: Vec<SqsMessage>, settings: &Settings) -> Sorted {
     sorted
 }
 
+/// Of each call the latest is kept.
 fn add<S: Ord>(groups: &mut BTreeMap<S, Group>, subject: S, actors: Vec<Actor>, message: String) {
     let group = groups.entry(subject).or_default();
     group.messages.push(message);
-    group.actors.extend(actors);
+    for actor in actors {
+        match group.actors.iter_mut().find(|known| known.event_name == actor.event_name) {
+            None => group.actors.push(actor),
+            Some(known) if known.event_time < actor.event_time => *known = actor,
+            Some(_) => {}
+        }
+    }
 }
 
 #[cfg(test)]

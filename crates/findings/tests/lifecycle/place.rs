@@ -23,7 +23,7 @@ fn said(plan: &Plan) -> Vec<(&str, &str, Compliance, RecordState, Workflow)> {
         (owner, finding.compliance, finding.record_state, finding.workflow)
     };
     let transition = |finding: &Finding| finding.product_fields[fields::TRANSITION].clone();
-    let known = ["opened", "unchanged", "resolved", "gone", "first-seen"];
+    let known = ["opened", "unchanged", "resolved", "gone", "moved", "first-seen"];
     plan.import
         .iter()
         .map(|finding| {
@@ -48,8 +48,8 @@ fn what_stands_in_the_hub_moves_when_security_hub_is_switched_on() {
         [
             ("own", "unchanged", Failed, Active, Workflow::Suppressed),
             ("own", "unchanged", Failed, Active, Workflow::New),
-            ("hub", "gone", Failed, Archived, Workflow::Suppressed),
-            ("hub", "gone", Failed, Archived, Workflow::New),
+            ("hub", "moved", Failed, Archived, Workflow::Suppressed),
+            ("hub", "moved", Failed, Archived, Workflow::New),
         ]
     );
     assert!(moved.resolve.is_empty() && moved.reopen.is_empty());
