@@ -106,8 +106,11 @@ impl Alert {
     }
 
     pub(crate) async fn is_done(&self, since: SystemTime) -> bool {
-        // Others may be told of at the same time; as the worst, it is named in a digest, too.
-        let is_it = |told: &Value| told["content"].to_string().contains(&self.bucket);
+        // Others may be told of at the same time; as the worst, it is named in a digest, too. Its account's name is asked for.
+        let is_it = |told: &Value| {
+            let told = told["content"].to_string();
+            told.contains(&self.bucket) && told.contains("account 1")
+        };
         if self.alerts.take().await.iter().any(is_it) {
             self.told.store(true, Ordering::Relaxed);
         }

@@ -8,11 +8,16 @@ use std::fmt;
 /// Resources that are more than one thing, with why they cannot be narrowed; ACCOUNT stands for the role's own. What has no
 /// resource at all is so by the
 /// [service authorization reference](https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html).
-const WIDE: [(&str, &str, &str); 18] = [
+const WIDE: [(&str, &str, &str); 19] = [
     ("organizations:ListAccounts", "*", "has no resource"),
     ("s3:ListAllMyBuckets", "*", "has no resource"),
     ("tag:GetResources", "*", "has no resource"),
     ("kms:ListAliases", "*", "has no resource"),
+    (
+        "organizations:DescribeAccount",
+        "arn:aws:organizations::*:account/o-sandbox00000/*",
+        "every account of the organization, and the management account is not known",
+    ),
     ("sts:AssumeRole", "arn:aws:iam::*:role/cmkwatch-member", "every account of the organization, on a condition"),
     ("s3:GetEncryptionConfiguration", "arn:aws:s3:::*", "the ARN of a bucket names no account"),
     ("s3:GetBucketPolicy", "arn:aws:s3:::*", "the ARN of a bucket names no account"),

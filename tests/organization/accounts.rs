@@ -1,7 +1,7 @@
 //! Accounts that cannot be read, that have Security Hub off, or that throttle: told, and no hindrance to the others.
 
 use crate::{expected_of_new, metric, organization, said, settled, switch_events, told};
-use cmkwatch_tests::{Fault, Place, progress, sandbox, state, verdict};
+use cmkwatch_tests::{Alerts, Fault, Place, progress, sandbox, state, verdict};
 use std::{collections::BTreeMap, time::Duration};
 
 /// What is said of an account in a region, in the hub.
@@ -15,6 +15,7 @@ async fn account_readable(account: &str, region: &str) -> Option<String> {
 async fn an_account_without_the_role_is_told_and_the_others_are_complete() {
     let _one = organization().await;
     switch_events(false).await;
+    let alerts = Alerts::new().await;
     let places = sandbox().all_places().await;
     let (closed, open) = (&places[4], &places[0]);
     let buckets = [closed.bucket_name("closed"), open.bucket_name("open")];
@@ -35,6 +36,11 @@ async fn an_account_without_the_role_is_told_and_the_others_are_complete() {
     assert_eq!(account_readable(&open.account, "us-east-1").await.as_deref(), Some("PASSED RESOLVED"));
     assert_eq!(said(open, &buckets[1], verdict).await.len(), 3);
     assert!(metric("AccountsUnreadable") >= 1.0);
+    // The finding stands in the hub, and people are told the name of the account all the same.
+    alerts.wait_until_told(0).await;
+    let told: Vec<_> = alerts.take().await.iter().map(|told| told["content"].to_string()).collect();
+    let name = format!("`account {}` ({})", &closed.account[..1], closed.account);
+    assert!(told.iter().any(|told| told.contains("account-readable") && told.contains(&name)), "{name}: {told:?}");
 
     closed.aws("iam", &[&["update-assume-role-policy"][..], &role, &["--policy-document", &trust]].concat());
     sandbox().sweep(&[]).await;

@@ -1,11 +1,12 @@
 """IAM, where MiniStack is stricter or kinder than AWS."""
 
+import json
 import re
 
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import iam, kms
 
-from . import authority, organization
+from . import accounts, authority, organization
 
 _ROLE_SESSION = re.compile(r"arn:(aws[a-z-]*):sts::(\d{12}):assumed-role/([^/]+)/")
 _OF_ACCOUNTS = ("aws:principalaccount", "aws:principalarn", "aws:principalorgid", "kms:calleraccount")
@@ -89,10 +90,12 @@ def _patch_resource_arns():
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/example-policies-s3.html
         if service == "s3" and arn == "*":
             return "arn:aws:s3:::*"
-        # ListAccounts has no resource.
+        # ListAccounts has no resource, and that of DescribeAccount is the account.
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsorganizations.html
         if service == "organizations" and headers.get("x-amz-target", "").endswith(".ListAccounts"):
             return "*"
+        if service == "organizations" and headers.get("x-amz-target", "").endswith(".DescribeAccount"):
+            return accounts.arn(json.loads(body or b"{}").get("AccountId", ""))
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecurityhub.html
         if service == "securityhub":
             if path == "/findings/import":

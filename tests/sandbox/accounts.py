@@ -1,4 +1,8 @@
-"""Organizations' ListAccounts: https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListAccounts.html."""
+"""Organizations' ListAccounts and DescribeAccount.
+
+https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListAccounts.html
+https://docs.aws.amazon.com/organizations/latest/APIReference/API_DescribeAccount.html
+"""
 
 from ministack.core.responses import error_response_json, get_account_id, json_response
 from ministack.services import organizations
@@ -9,13 +13,35 @@ _PAGE = 2
 
 
 def install():
-    organizations._DISPATCH["ListAccounts"] = _list_accounts
+    for name, operation in (("ListAccounts", _list_accounts), ("DescribeAccount", _describe_account)):
+        organizations._DISPATCH[name] = _of_the_hub(operation)
+
+
+def _of_the_hub(operation):
+    """ "From the management account or a member account that is a delegated administrator" alone."""
+
+    def answered(request):
+        if get_account_id() != organization.HUB:
+            why = "You don't have permissions to access this resource."
+            return error_response_json("AccessDeniedException", why, 400)
+        return operation(request)
+
+    return answered
+
+
+def _describe_account(request):
+    number = request.get("AccountId", "")
+    if number not in (*organization.ACCOUNTS, organization.SUSPENDED):
+        return error_response_json("AccountNotFoundException", "You specified an account that doesn't exist.", 400)
+    return json_response({"Account": _account(number, "SUSPENDED" if number == organization.SUSPENDED else "ACTIVE")})
+
+
+def arn(number):
+    """The ARN of an account of the organization."""
+    return f"arn:aws:organizations::{organization.MANAGEMENT}:account/{organization.ID}/{number}"
 
 
 def _list_accounts(request):
-    # "From the management account or a member account that is a delegated administrator" alone.
-    if get_account_id() != organization.HUB:
-        return error_response_json("AccessDeniedException", "You don't have permissions to access this resource.", 400)
     size, token = request.get("MaxResults", 20), request.get("NextToken", "")
     if not 1 <= size <= 20:
         return error_response_json("InvalidInputException", "MaxResults is 1 to 20", 400)
@@ -44,7 +70,7 @@ def _account(number, state="ACTIVE"):
     """
     return {
         "Id": number,
-        "Arn": f"arn:aws:organizations::{organization.MANAGEMENT}:account/{organization.ID}/{number}",
+        "Arn": arn(number),
         "Name": name(number),
         "Email": f"account-{number[0]}@example.com",
         "State": state,

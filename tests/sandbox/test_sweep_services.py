@@ -35,6 +35,15 @@ class Accounts(AsRole):
         self.refused("AccessDeniedException", member.list_accounts)
         self.refused("AccessDeniedException", self.role(HUB).client("organizations").list_accounts)
 
+    def test_an_account_is_described_to_whom_may_ask_for_it(self):
+        able = self.role(HUB, "organizations:DescribeAccount").client("organizations")
+        told = able.describe_account(AccountId=MEMBER)["Account"]
+        self.assertEqual((told["Id"], told["Name"], told["State"]), (MEMBER, "account 2", "ACTIVE"))
+        self.refused("AccountNotFoundException", able.describe_account, AccountId="999999999999")
+        member = self.role(MEMBER, "organizations:DescribeAccount").client("organizations")
+        self.refused("AccessDeniedException", member.describe_account, AccountId=MEMBER)
+        self.refused("AccessDeniedException", self.organizations.describe_account, AccountId=MEMBER)
+
 
 class Buckets(AsRole):
     """Three buckets of an account at home, one in the linked region, and one of another account."""

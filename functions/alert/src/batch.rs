@@ -1,12 +1,12 @@
 //! A batch of events: what is told of them, and which messages failed.
 
-use crate::{Topic, told::Told};
+use crate::{Names, Topic, told::Told};
 use alerts::{Chosen, Message, Received, choose, parse};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use controls::Alerts;
 use facts::{AccountId, Region};
 use jiff::Timestamp;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 /// Between two messages, so that two functions at once keep to the
@@ -14,10 +14,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 /// Developer in chat applications takes: what is more it may drop, after SNS took it.
 const BETWEEN: Duration = Duration::from_millis(200);
 
+/// How long an alert waits for the names of accounts.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// The function: what it needs, made once, and what it told just now.
 #[derive(Debug)]
 pub struct Alert {
     topic: Topic,
+    names: Names,
     alerts: Alerts,
     hub: AccountId,
     home: Region,
@@ -27,8 +31,8 @@ pub struct Alert {
 impl Alert {
     /// A function that tells `topic`, in the account `hub` and the `home` region of Security Hub.
     #[must_use]
-    pub fn new(topic: Topic, alerts: Alerts, hub: AccountId, home: Region) -> Self {
-        Self { topic, alerts, hub, home, told: Told::default() }
+    pub fn new(topic: Topic, names: Names, alerts: Alerts, hub: AccountId, home: Region) -> Self {
+        Self { topic, names, alerts, hub, home, told: Told::default() }
     }
 
     /// Tells what of the batch is worth it, and says which messages are to come again. What is not published at `deadline`
@@ -37,8 +41,9 @@ impl Alert {
         let received = batch.records.len();
         self.told.forget_before(now);
         let (understood, mut failed) = self.sort(batch.records);
-        let choice = choose(understood, &self.alerts, |key, at| self.told.has(key, at));
+        let mut choice = choose(understood, &self.alerts, |key, at| self.told.has(key, at));
         choice.quiet.iter().for_each(|(key, at)| self.told.remember(key, *at, now));
+        self.name(&mut choice.chosen, deadline).await;
         let (findings, edits) = (choice.chosen.len(), choice.edits);
         let messages = self.messages(choice.chosen);
         let sent = messages.len();
@@ -55,6 +60,16 @@ impl Alert {
         let mut response = SqsBatchResponse::default();
         failed.into_iter().for_each(|message| response.add_failure(message));
         response
+    }
+
+    /// Adds the names of the accounts that the events did not tell.
+    async fn name(&self, chosen: &mut [Chosen<String>], deadline: Instant) {
+        let unnamed = chosen.iter_mut().map(|chosen| &mut chosen.news).filter(|news| news.account_name.is_none());
+        let unnamed: Vec<_> = unnamed.collect();
+        let accounts: BTreeSet<_> = unnamed.iter().map(|news| news.place().account).collect();
+        let until = deadline.min(Instant::now() + PATIENCE);
+        let names = timeout_at(until, self.names.of(accounts)).await.unwrap_or_default();
+        unnamed.into_iter().for_each(|news| news.account_name = names.get(&news.place().account).cloned());
     }
 
     /// One for each finding, or one for all.
@@ -122,6 +137,7 @@ fn is_first(record: &SqsMessage) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_sdk_organizations::{Client as Organizations, operation::describe_account::DescribeAccountOutput};
     use aws_sdk_sns::{
         Client,
         operation::publish::{PublishError, PublishOutput},
@@ -162,7 +178,10 @@ mod tests {
     }
 
     fn function(client: Client) -> Alert {
-        Alert::new(Topic::for_test(client), ALERTS, "100000000001".parse().unwrap(), "us-east-1".parse().unwrap())
+        let named = mock!(Organizations::describe_account).then_output(|| DescribeAccountOutput::builder().build());
+        let names = Names::for_test(mock_client!(aws_sdk_organizations, RuleMode::MatchAny, [&named]));
+        let (hub, home) = ("100000000001".parse().unwrap(), "us-east-1".parse().unwrap());
+        Alert::new(Topic::for_test(client), names, ALERTS, hub, home)
     }
 
     fn opened(buckets: std::ops::Range<usize>) -> Vec<String> {

@@ -5,8 +5,10 @@
 //! dead-letter queue in the end: a message may come twice, and none is lost without an alarm.
 
 mod batch;
+mod names;
 mod told;
 mod topic;
 
 pub use batch::Alert;
+pub use names::Names;
 pub use topic::{Topic, TopicError};

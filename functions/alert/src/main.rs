@@ -1,8 +1,10 @@
 //! Wiring: logging, settings, the topic, and the handler for each batch.
 
 #![allow(clippy::disallowed_methods, reason = "a main is where the time is looked at")]
+// The futures of two clients of the SDK, one within another, are nested more deeply than the compiler looks by itself.
+#![recursion_limit = "256"]
 
-use alert::{Alert, Topic};
+use alert::{Alert, Names, Topic};
 use anyhow::Context as _;
 use aws_lambda_events::event::sqs::SqsEvent;
 use jiff::Timestamp;
@@ -24,5 +26,5 @@ async fn function() -> anyhow::Result<Alert> {
     let topic = Topic::new(&own, startup::variable("CMKWATCH_TOPIC")?);
     let hub = startup::variable("CMKWATCH_ACCOUNT")?.parse().context("CMKWATCH_ACCOUNT is wrong")?;
     let home = startup::variable("AWS_REGION")?.parse().context("AWS_REGION is wrong")?;
-    Ok(Alert::new(topic, startup::settings()?.alerts, hub, home))
+    Ok(Alert::new(topic, Names::new(&own), startup::settings()?.alerts, hub, home))
 }

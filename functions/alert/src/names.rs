@@ -1,0 +1,90 @@
+//! The names of accounts, where the event does not tell them.
+//!
+//! Security Hub names the account that imported a finding. A finding that stands in the hub's own Security Hub is about another,
+//! whose name people know better than its number.
+
+use aws_config::SdkConfig;
+use aws_sdk_organizations::{Client, config};
+use facts::AccountId;
+use std::{cell::RefCell, collections::HashMap};
+
+/// How many names are asked for at most for one batch: a digest of more accounts goes without.
+const MOST: usize = 20;
+
+/// The names of accounts of the organization, each asked for once.
+#[derive(Debug)]
+pub struct Names {
+    client: Client,
+    known: RefCell<HashMap<AccountId, String>>,
+}
+
+impl Names {
+    /// `own` is the configuration of the function itself, in an account that may ask the organization.
+    #[must_use]
+    pub fn new(own: &SdkConfig) -> Self {
+        Self::from(Client::from_conf(config::Builder::from(own).interceptor(calls::Counter).build()))
+    }
+
+    fn from(client: Client) -> Self {
+        Self { client, known: RefCell::default() }
+    }
+
+    /// The names of these accounts, by [DescribeAccount](https://docs.aws.amazon.com/organizations/latest/APIReference/API_DescribeAccount.html):
+    /// 1 call for each that was not asked for yet. One that is not to be had is left out, since nobody is to wait for it.
+    pub async fn of(&self, accounts: impl IntoIterator<Item = AccountId>) -> HashMap<AccountId, String> {
+        let mut names = HashMap::new();
+        for account in accounts.into_iter().take(MOST) {
+            let known = self.known.borrow().get(&account).cloned();
+            let name = match known {
+                None => self.ask(&account).await,
+                known => known,
+            };
+            names.extend(name.map(|name| (account, name)));
+        }
+        names
+    }
+
+    async fn ask(&self, account: &AccountId) -> Option<String> {
+        match self.client.describe_account().account_id(account.as_str()).send().await {
+            Ok(told) => {
+                let name = told.account?.name?;
+                self.known.borrow_mut().insert(account.clone(), name.clone());
+                Some(name)
+            }
+            Err(error) => {
+                let error = format!("{:#}", anyhow::Error::from(error));
+                tracing::warn!(%account, error, "organizations:DescribeAccount failed, the alert goes without a name");
+                None
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test(client: Client) -> Self {
+        Self::from(client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_organizations::{
+        operation::describe_account::{DescribeAccountError, DescribeAccountOutput},
+        types::{Account, error::AccessDeniedException},
+    };
+    use aws_smithy_mocks::{RuleMode, mock, mock_client};
+
+    #[tokio::test]
+    async fn a_name_is_asked_for_once_and_one_that_is_not_told_is_left_out() {
+        let named = || DescribeAccountOutput::builder().account(Account::builder().name("payments").build()).build();
+        let refused = || DescribeAccountError::AccessDeniedException(AccessDeniedException::builder().build());
+        let rule = mock!(Client::describe_account).sequence().output(named).times(1).error(refused).times(2).build();
+        let names = Names::for_test(mock_client!(aws_sdk_organizations, RuleMode::Sequential, [&rule]));
+        let accounts = ["200000000002", "300000000003"].map(|account| account.parse::<AccountId>().unwrap());
+        for _ in 0..2 {
+            let found = names.of(accounts.clone()).await;
+            assert_eq!(found, [(accounts[0].clone(), "payments".to_owned())].into());
+        }
+        assert_eq!(rule.num_calls(), 3);
+    }
+}
