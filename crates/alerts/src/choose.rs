@@ -86,46 +86,36 @@ enum End<R> {
 /// Tells the end of a story, which is in the order of the observations. That it is over is told once it is closed; what
 /// became a little less or other than it was when it opened is told as that which opened.
 fn end_of<R>(story: Vec<Received<R>>) -> End<R> {
-    let is_void = is_void(&story);
     let opened = story.iter().rfind(|event| event.news.concerns_people()).map(|event| event.news.clone());
+    let is_new = story.first().is_some_and(|first| first.is_first && first.news.is_fresh());
     let (receipts, mut said): (Vec<_>, Vec<_>) = story.into_iter().map(|event| (event.receipt, event.news)).unzip();
     let Some(last) = said.pop() else { return End::Open };
     let news = match (last.transition, opened) {
         (Transition::Gone, _) => return End::Quiet,
         (_, None) => return End::Open,
-        _ if is_void => return End::Quiet,
-        _ if last.concerns_people() => last,
-        (Transition::Resolved, _) => return End::Open,
+        (Transition::Resolved, _) => last,
+        (_, Some(_)) if last.concerns_people() => last,
         (_, Some(opened)) => as_opened(last, &opened),
     };
-    End::Told(Box::new(Chosen { news, receipts }))
+    // Surely nobody was told: each event comes for the first time, and the first is of its import.
+    if said.first().is_some_and(|first| is_new && first.updated_at != news.updated_at && is_as_before(first, &news)) {
+        return End::Quiet;
+    }
+    if news.concerns_people() { End::Told(Box::new(Chosen { news, receipts })) } else { End::Open }
 }
 
 /// What a finding is now, as what it was opened as a moment ago.
 fn as_opened(now: News, opened: &News) -> News {
-    let News { transition, before, severity_before, .. } = opened.clone();
-    News { transition, before, severity_before, ..now }
+    let News { transition, before, severity_before, worst, .. } = opened.clone();
+    News { transition, before, severity_before, worst: worst.max(now.worst), ..now }
 }
 
-/// True where nobody would have noticed, had all of it not been seen before the last came; and where surely nobody was told:
-/// each event comes for the first time, and the first is of its import.
-fn is_void<R>(story: &[Received<R>]) -> bool {
-    let [first, .., last] = story else { return false };
-    let is_news = first.is_first && first.news.is_fresh();
-    is_news && first.news.updated_at != last.news.updated_at && is_as_before(&first.news, &last.news)
-}
-
+/// True where nobody would have noticed, had all of it not been seen before the last came.
 fn is_as_before(first: &News, last: &News) -> bool {
     match last.transition {
         Transition::Resolved => matches!(first.before, None | Some(Compliance::Passed)),
         Transition::Unreadable => first.before == Some(Compliance::Warning),
-        Transition::Opened | Transition::Worsened => {
-            first.before == Some(Compliance::Failed) && first.severity_before == Some(last.severity)
-        }
-        Transition::Eased | Transition::Changed => {
-            first.before == Some(Compliance::Failed) && first.severity_before >= Some(last.severity)
-        }
-        Transition::FirstSeen | Transition::Gone | Transition::Moved | Transition::Unchanged => false,
+        _ => first.before == Some(Compliance::Failed) && first.severity_before >= Some(last.severity),
     }
 }
 
@@ -183,7 +173,8 @@ mod tests {
             ..said(second, Worsened, Some(Failed))
         };
         type Told<'a> = &'a [(Transition, usize)];
-        let cases: [(&str, Vec<News>, Told<'_>); 19] = [
+        let taken_up = News { workflow: Workflow::Notified, ..said(9, Changed, Some(Failed)) };
+        let cases: [(&str, Vec<News>, Told<'_>); 20] = [
             ("opened", vec![said(0, Opened, None)], &[(Opened, 1)]),
             ("the same event twice", vec![said(0, Opened, None), said(0, Opened, None)], &[(Opened, 2)]),
             ("resolved", vec![said(0, Resolved, Some(Failed))], &[(Resolved, 1)]),
@@ -202,6 +193,7 @@ mod tests {
             ("new, and less bad", vec![said(0, Opened, None), said(9, Eased, Some(Failed))], &[(Opened, 2)]),
             ("worse, and as bad as before", vec![worse(0, High), said(9, Eased, Some(Failed))], &[]),
             ("worse, and other", vec![worse(0, Medium), said(9, Changed, Some(Failed))], &[(Worsened, 2)]),
+            ("new, other, and taken up", vec![said(0, Opened, None), taken_up], &[]),
             ("other", vec![said(0, Changed, Some(Failed))], &[]),
             ("less bad", vec![said(0, Eased, Some(Failed))], &[]),
             ("less bad, and as bad again", vec![said(0, Eased, Some(Failed)), said(9, Worsened, Some(Failed))], &[]),
@@ -218,6 +210,17 @@ mod tests {
         let eased = News { severity: Severity::Medium, ..said(9, Transition::Eased, Some(Compliance::Failed)) };
         let choice = choice(vec![said(0, Transition::Opened, None), eased]);
         assert_eq!((choice.chosen[0].news.severity, choice.chosen[0].news.before), (Severity::Medium, None));
+    }
+
+    #[test]
+    fn what_is_resolved_and_changes_its_evidence_at_once_is_as_bad_as_it_was() {
+        let resolved = said(0, Transition::Resolved, Some(Compliance::Failed));
+        let resolved = News { worst: Some(Severity::Critical), ..resolved };
+        let changed = said(9, Transition::Changed, Some(Compliance::Passed));
+        let changed = News { severity: Severity::Informational, worst: None, workflow: Workflow::Resolved, ..changed };
+        let choice = choice(vec![resolved, changed]);
+        assert_eq!(told_of(&choice), [(Transition::Resolved, 2)]);
+        assert_eq!(choice.chosen[0].news.weight(), Severity::Critical);
     }
 
     #[test]
