@@ -250,7 +250,7 @@ async fn without_tls_nothing_is_let_in() {
     assert_eq!(ours, queues.map(|name| format!("cmkwatch-{name}")).into());
 }
 
-/// Each alarm tells the topic, and those that the topic may fail to tell can tell another.
+/// Each alarm tells the topic; another topic is not given here.
 #[tokio::test]
 async fn each_alarm_is_told() {
     let hub = sandbox().hub().await;
