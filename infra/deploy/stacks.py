@@ -159,7 +159,8 @@ def not_current(region, every=False):
     except ClientError as error:
         if error.response["Error"]["Code"] == "StackSetNotFoundException":
             return []
-        raise
+        # The deployment or its end is what is to be told, whatever this is.
+        return [f"not known: {error}"]
     told = [one for one in found if every or one.get("Status") != "CURRENT"]
     return sorted(f"{one['Account']} {one['Region']} {one.get('Status')} {one.get('StatusReason', '')}" for one in told)
 

@@ -133,6 +133,9 @@ class NotCurrent(unittest.TestCase):
             self.assertEqual(len(stacks.not_current(HOME, every=True)), 2)
         with aws({"cloudformation": [("list_stack_instances", "StackSetNotFoundException")]}):
             self.assertEqual(stacks.not_current(HOME), [])
+        with aws({"cloudformation": [("list_stack_instances", "AccessDenied")]}):
+            (told,) = stacks.not_current(HOME)
+            self.assertIn("not known: An error occurred (AccessDenied)", told)
 
 
 if __name__ == "__main__":
