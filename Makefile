@@ -31,8 +31,8 @@ help: ## List the commands.
 demo: functions ## Play the story of a bucket that drifts, in a local AWS.
 	@exec $(PYTHON) -m sandbox.demo
 
-sandbox: functions ## Run the local AWS with cmkwatch in it until Ctrl-C; target/sandbox.json says what is where.
-	@exec $(PYTHON) -m sandbox
+sandbox: functions ## Run the local AWS with cmkwatch in it until Ctrl-C: [SANDBOX_ARGUMENTS="--security-hub-lag 15"]
+	@exec $(PYTHON) -m sandbox $(SANDBOX_ARGUMENTS)
 
 test: check unit-test end-to-end-test least-privilege-test demo ## Run every check and every test, and play the demo.
 
@@ -48,7 +48,7 @@ check: $(INSTALLED) $(CHECKOV_INSTALLED) ## Check formatting, lints, docs and te
 
 unit-test: $(INSTALLED) ## Run the tests of crates, functions, structure and the local AWS itself.
 	$(PYTHON) -m unittest --quiet sandbox.test_securityhub sandbox.test_access sandbox.test_sweep_services sandbox.test_queues \
-	  sandbox.test_formation sandbox.test_alerts sandbox.test_roles sandbox.test_slack infra.deploy.test_stacks
+	  sandbox.test_formation sandbox.test_alerts sandbox.test_roles sandbox.test_slack sandbox.test_lag infra.deploy.test_stacks
 	cargo test --locked --workspace --exclude cmkwatch-tests
 	cargo test --locked --package cmkwatch-tests --test structure --test scenarios
 

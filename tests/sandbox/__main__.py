@@ -41,8 +41,37 @@ def _arguments():
     parser.add_argument(
         "--sweep-timeout", type=int, default=10, help="seconds that a run of the sweep has, and until it comes again"
     )
+    parser.add_argument("--security-hub-lag", type=_seconds, default=0, help="seconds by which Security Hub answers late")
+    parser.add_argument(
+        "--settings-lag", type=_seconds, default=0, help="seconds by which reads of bucket and key settings are old"
+    )
+    parser.add_argument(
+        "--second-look", type=_seconds, help="seconds until the second look; the lag of Security Hub plus 5 if not given"
+    )
+    parser.add_argument("--event-seed", type=int, default=0, help="what decides which events are dropped and so on")
+    for name, what in (("drop", "are lost"), ("duplicate", "come twice")):
+        parser.add_argument(
+            f"--event-{name}", type=float, default=0, help=f"how many of CloudTrail's events {what}, 0 to 1"
+        )
+    parser.add_argument(
+        "--event-shuffle", type=_seconds, default=0, help="seconds by which each event is late at most, so out of order"
+    )
     parser.add_argument("--while-stdin-is-open", action="store_true", help="stop when standard input ends, too")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.second_look is None:
+        arguments.second_look = arguments.security_hub_lag + 5
+    if arguments.second_look > 900:
+        parser.error("--second-look is at most 900 seconds, the longest that SQS delays a message")
+    if not 0 <= arguments.event_drop <= 1 or not 0 <= arguments.event_duplicate <= 1:
+        parser.error("--event-drop and --event-duplicate are numbers from 0 to 1")
+    return arguments
+
+
+def _seconds(text):
+    seconds = int(text)
+    if not 0 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 to 3600")
+    return seconds
 
 
 async def _run(arguments, port):
@@ -67,11 +96,23 @@ async def _run(arguments, port):
 
 
 def _start(arguments, port):
-    from . import deploy
+    from . import deploy, disorder, lag
 
     print(f"starting a local AWS at http://127.0.0.1:{port} and deploying cmkwatch into it", flush=True)
-    outputs = deploy.deploy(ROOT, arguments.folder, arguments.settle_delay, arguments.sweep_timeout)
+    parameters = deploy.parameters(arguments.settle_delay, arguments.sweep_timeout, arguments.second_look)
+    outputs = deploy.deploy(ROOT, arguments.folder, parameters)
     deploy.wait_until_handled(outputs)
+    late = arguments.security_hub_lag
+    lag.put(dict.fromkeys(("get_findings", "home_region", "batch_update_findings"), late))
+    lag.put({"settings": arguments.settings_lag})
+    disorder.put_disorder(
+        {
+            "seed": arguments.event_seed,
+            "drop": arguments.event_drop,
+            "duplicate": arguments.event_duplicate,
+            "shuffle": arguments.event_shuffle,
+        }
+    )
     told = {
         "endpoint": f"http://127.0.0.1:{port}",
         "hub_account": organization.HUB,
@@ -80,6 +121,8 @@ def _start(arguments, port):
         "home_region": organization.HOME,
         "regions": list(organization.REGIONS),
         "settle_delay_seconds": arguments.settle_delay,
+        "second_look_seconds": arguments.second_look,
+        "security_hub_lag_seconds": arguments.security_hub_lag,
         "changes_queue_url": outputs["ChangesQueueUrl"],
         "changes_dead_queue_url": outputs["ChangesDeadQueueUrl"],
         "sweep_queue_url": outputs["SweepQueueUrl"],

@@ -17,7 +17,7 @@ from ministack.core import iam_evaluator, responses, router
 from ministack.core.sigv4 import decode_header_value
 from ministack.services import kms
 
-from . import buckets, events
+from . import buckets, disorder, lag
 
 _S3_CALLS = {
     ("PUT", ""): "CreateBucket",
@@ -49,12 +49,14 @@ class CloudTrail:
         if scope["type"] != "http" or scope["path"].startswith("/_ministack"):
             return await self.app(scope, receive, send)
         call = Call(scope)
+        lag.begin(call)
 
         async def receive_and_keep():
             message = await receive()
             call.request += message.get("body", b"")
             if message["type"] == "http.request" and not message.get("more_body"):
                 call.look_before()
+                lag.note_write(call)
             return message
 
         async def keep_and_send(message):
@@ -180,7 +182,7 @@ class Call:
             return  # an anonymous call about a bucket that is not there is nobody's
         if self.status >= 300:
             detail |= {"errorCode": error or "AccessDenied", "errorMessage": error or "Access Denied"}
-        events.put(detail["recipientAccountId"], detail["awsRegion"], source, "AWS API Call via CloudTrail", detail)
+        disorder.put(detail["recipientAccountId"], detail["awsRegion"], source, "AWS API Call via CloudTrail", detail)
 
 
 def delete_key(arn):
@@ -205,7 +207,7 @@ def delete_key(arn):
         "resources": [_key_resource(account, arn)],
         "eventType": "AwsServiceEvent",
     }
-    events.put(account, region, "aws.kms", "AWS Service Event via CloudTrail", detail)
+    disorder.put(account, region, "aws.kms", "AWS Service Event via CloudTrail", detail)
     return {}
 
 

@@ -36,31 +36,13 @@ def client(service, account, region=organization.HOME):
     )
 
 
-def deploy(root, folder, settle_delay, sweep_timeout):
-    """Security Hub everywhere, the hub's stack, then the members', then a subscriber; the outputs of the hub's stack, and
-    the URL of the subscriber's queue."""
-    for account in organization.ACCOUNTS:
-        for region in organization.REGIONS:
-            client("securityhub", account, region).enable_security_hub()
-    outputs = _deploy_hub(root, folder, settle_delay, sweep_timeout)
-    for account in organization.ACCOUNTS:
-        for region in organization.REGIONS:
-            _deploy_member(root, account, region, outputs)
-    return outputs | ({"SubscriberQueueUrl": _subscribe(outputs["TopicArn"])} if "TopicArn" in outputs else {})
-
-
-def _deploy_hub(root, folder, settle_delay, sweep_timeout):
-    """As `make deploy` does it: packaged and deployed with the AWS CLI."""
-    client("s3", organization.HUB).create_bucket(Bucket=_ARTIFACTS)
-    packaged, template = folder / "template.json", root / "infra" / "template.yaml"
-    _aws("package", "--template-file", template, "--s3-bucket", _ARTIFACTS, "--output-template-file", packaged,
-         "--use-json")  # fmt: skip
-    reduced = leave_out(json.loads(packaged.read_text()))
-    packaged.write_text(json.dumps(reduced))
-    parameters = {
+def parameters(settle_delay, sweep_timeout, second_look):
+    """The parameters of infra/template.yaml that differ here from the defaults, so that tests need not wait long."""
+    return {
         "OrganizationId": organization.ID,
         "Architecture": "x86_64",
         "SettleDelaySeconds": settle_delay,
+        "SecondLookSeconds": second_look,
         # A message that fails goes to the dead-letter queue within a minute instead of half an hour.
         "TimeoutSeconds": 10,
         "RetryAfterSeconds": 10,
@@ -69,6 +51,29 @@ def _deploy_hub(root, folder, settle_delay, sweep_timeout):
         "AlertWindowSeconds": _ALERT_WINDOW,
         "AlertRetryAfterSeconds": 10 + _ALERT_WINDOW,
     }
+
+
+def deploy(root, folder, parameters):
+    """Security Hub everywhere, the hub's stack, then the members', then a subscriber; the outputs of the hub's stack, and
+    the URL of the subscriber's queue."""
+    for account in organization.ACCOUNTS:
+        for region in organization.REGIONS:
+            client("securityhub", account, region).enable_security_hub()
+    outputs = _deploy_hub(root, folder, parameters)
+    for account in organization.ACCOUNTS:
+        for region in organization.REGIONS:
+            _deploy_member(root, account, region, outputs)
+    return outputs | ({"SubscriberQueueUrl": _subscribe(outputs["TopicArn"])} if "TopicArn" in outputs else {})
+
+
+def _deploy_hub(root, folder, parameters):
+    """As `make deploy` does it: packaged and deployed with the AWS CLI."""
+    client("s3", organization.HUB).create_bucket(Bucket=_ARTIFACTS)
+    packaged, template = folder / "template.json", root / "infra" / "template.yaml"
+    _aws("package", "--template-file", template, "--s3-bucket", _ARTIFACTS, "--output-template-file", packaged,
+         "--use-json")  # fmt: skip
+    reduced = leave_out(json.loads(packaged.read_text()))
+    packaged.write_text(json.dumps(reduced))
     overrides = [f"{name}={value}" for name, value in parameters.items() if name in reduced["Parameters"]]
     _aws("deploy", "--template-file", packaged, "--s3-bucket", _ARTIFACTS, "--stack-name", "cmkwatch",
          "--capabilities", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND", "--no-fail-on-empty-changeset",

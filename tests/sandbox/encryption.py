@@ -13,6 +13,9 @@ from . import authority
 
 # "kms:GenerateDataKey" and "kms:Decrypt" for producers, "kms:Decrypt" for consumers.
 SEND, RECEIVE = ("kms:GenerateDataKey", "kms:Decrypt"), ("kms:Decrypt",)
+# The key of the encryption context, whose value is the ARN or, of a table, the name: the pages above name them, and
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html#dynamodb-encryption-context
+_CONTEXT = {"sqs": "aws:sqs:arn", "sns": "aws:sns:topicArn", "dynamodb": "aws:dynamodb:tableName"}
 # https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
 _STATES = {"Disabled": "Disabled", "PendingDeletion": "InvalidState", "PendingImport": "InvalidState"}
 
@@ -26,10 +29,11 @@ def install():
 def queue_refuses(queue, principal, uses):
     """What is wrong with the queue's key for somebody, as the end of an error's code; nothing where he may use it."""
     arn = queue["attributes"]["QueueArn"]
-    return _refuses(queue["attributes"].get("KmsMasterKeyId"), arn, "sqs", principal, uses)
+    return refuses(queue["attributes"].get("KmsMasterKeyId"), arn, "sqs", principal, uses)
 
 
-def _refuses(reference, arn, service, principal, uses):
+def refuses(reference, arn, service, principal, uses):
+    """As `queue_refuses`, of whatever has this ARN and this key, for somebody who comes through a service."""
     if not reference or reference.startswith("alias/aws/") or principal is None:
         return None
     account, region = arn.split(":")[4], arn.split(":")[3]
@@ -38,18 +42,13 @@ def _refuses(reference, arn, service, principal, uses):
         if problem := _problem(key):
             return problem
         context = {"kms_ViaService": f"{service}.{region}.amazonaws.com"}
-        context["kms_EncryptionContext:" + _context_of(service)] = arn
+        context["kms_EncryptionContext:" + _CONTEXT[service]] = arn.rpartition("/")[2]
         allowed = all(authority.allows(principal, use, key["Arn"], **context) for use in uses)
     return None if allowed else "AccessDenied"
 
 
-def _context_of(service):
-    """The key of the encryption context: the pages above name both."""
-    return "aws:sqs:arn" if service == "sqs" else "aws:sns:topicArn"
-
-
 def _refuses_service(reference, arn, service, source_arn, source_account):
-    """As `_refuses`, of a service that acts in its own name for something of an account.
+    """As `refuses`, of a service that acts in its own name for something of an account.
 
     It does not come through SQS or SNS on somebody's behalf, which is what kms:ViaService would tell:
     https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
@@ -131,7 +130,7 @@ def _guarded_publish(operation):
         topic = sns._topic_by_arn_any_scope(sns._p(params, "TopicArn") or sns._p(params, "TargetArn"))
         if topic is not None:
             key = topic["attributes"].get("KmsMasterKeyId")
-            if problem := _refuses(key, topic["arn"], "sns", authority.caller(), SEND):
+            if problem := refuses(key, topic["arn"], "sns", authority.caller(), SEND):
                 return sns._error(f"KMS{problem}", f"the key {key} is not to be used: {problem}", 400)
         return operation(params)
 

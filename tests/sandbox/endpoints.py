@@ -9,13 +9,17 @@
 `PUT /_sandbox/denied`      null forgets it
 `PUT /_sandbox/schedule`    {name}: the schedule fires now; answers {invoked}
 `PUT /_sandbox/delete-key`  {key}: the key is gone, as if its waiting period had passed
+`PUT /_sandbox/lag`         {get_findings, home_region, batch_update_findings, settings, index}: seconds from now on;
+                            what is not named stays as it is; answers all
+`PUT /_sandbox/disorder`    {seed, drop, duplicate, shuffle}: what becomes of CloudTrail's events from now on: how many of
+                            1 are lost and come twice, and by how many seconds each is late at most
 """
 
 import json
 
 from ministack.core import lambda_runtime
 
-from . import authority, cloudtrail, schedules
+from . import authority, cloudtrail, disorder, lag, schedules
 
 
 class Endpoints:
@@ -31,6 +35,8 @@ class Endpoints:
             ("PUT", "/_sandbox/denied"): authority.forget,
             ("PUT", "/_sandbox/schedule"): schedules.fire,
             ("PUT", "/_sandbox/delete-key"): lambda asked: cloudtrail.delete_key(asked["key"]),
+            ("PUT", "/_sandbox/lag"): lag.put,
+            ("PUT", "/_sandbox/disorder"): disorder.put_disorder,
         }
 
     async def __call__(self, scope, receive, send):

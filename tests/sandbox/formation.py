@@ -4,6 +4,8 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import eventbridge, lambda_svc, sns
 from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks
 
+from . import tables
+
 
 def install():
     _patch_conditions()
@@ -49,6 +51,7 @@ def _patch_rules():
 
 def _patch_resources():
     """What a template says of a resource that MiniStack leaves away."""
+    _also("AWS::DynamoDB::Table", tables.set_key)
     _also("AWS::SNS::Topic", _key_of_topic)
     _also("AWS::Lambda::Function", _dead_letters_of_function)
 

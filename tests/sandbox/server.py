@@ -7,8 +7,8 @@ import os
 import socket
 
 _ADDITIONS = (
-    "access", "accounts", "buckets", "encryption", "events", "formation", "functions", "keys", "queues", "rotation",
-    "schedules", "securityhub", "tags", "topics",
+    "access", "accounts", "buckets", "encryption", "events", "formation", "functions", "keys", "lag", "queues",
+    "rotation", "schedules", "securityhub", "tables", "tags", "topics",
 )  # fmt: skip
 
 

@@ -1,13 +1,20 @@
-"""The findings, and what an import or an edit does to them."""
+"""The findings, and what an import or an edit does to them, and when that shows.
+
+An import takes effect at once, and its event is sent at once; GetFindings shows it after a lag, and the home region
+after another. An edit takes effect after a lag of its own. Which lags there are, `lag.py` says.
+"""
 
 import copy
 import heapq
+import itertools
+import threading
+import time
 from bisect import bisect_left, bisect_right, insort
 
-from .. import accounts, events, organization
+from .. import accounts, events, lag, organization
 from . import asff, filters
 
-_ENABLED = set()
+_ENABLED = {}
 _FINDINGS = {}
 
 # "BatchImportFindings cannot be used to update" these of a finding that exists:
@@ -25,24 +32,54 @@ def reset():
     _FINDINGS.clear()
 
 
-class _Shelf:
-    """The findings of one account and region, in the order of their Ids."""
+class _View:
+    """The findings of one account and region in the order of their Ids, as GetFindings shows them."""
 
     def __init__(self):
         self.by_id, self.ids = {}, []
+        # What shows later, as (moment, number, finding), the earliest first; and the last moment of each Id.
+        self.coming, self.last, self.number = [], {}, itertools.count()
 
-    def put(self, finding):
-        if finding["Id"] not in self.by_id:
-            insort(self.ids, finding["Id"])
-        self.by_id[finding["Id"]] = finding
+    def put(self, finding, after):
+        """Shows a finding `after` so many seconds, and not before what was put for its Id earlier."""
+        moment = max(time.monotonic() + after, self.last.get(finding["Id"], 0))
+        self.last[finding["Id"]] = moment
+        heapq.heappush(self.coming, (moment, next(self.number), finding))
+        self._catch_up()
 
-    def find(self, query, start):
-        """Those that match, from a position on."""
+    def _catch_up(self):
+        while self.coming and self.coming[0][0] <= time.monotonic():
+            _, _, finding = heapq.heappop(self.coming)
+            if finding["Id"] not in self.by_id:
+                insort(self.ids, finding["Id"])
+            self.by_id[finding["Id"]] = finding
+
+    def find(self, query, start_in):
+        """Those that match, from where `start_in` says that the list of Ids goes on."""
+        self._catch_up()
+        start = start_in(self.ids)
         for low, high in query.candidates(self.ids):
             for position in range(max(low, start), high):
                 finding = self.by_id[self.ids[position]]
                 if query.matches(finding):
                     yield finding
+
+
+class _Shelf:
+    """The findings of one account and region: as they are, and as their own region and the home region show them."""
+
+    def __init__(self):
+        self.by_id, self.own, self.home = {}, _View(), _View()
+
+    def import_(self, finding):
+        self.by_id[finding["Id"]] = finding
+        self.own.put(finding, lag.of("get_findings"))
+        self.home.put(finding, lag.of("home_region"))
+
+    def edit(self, finding, waited):
+        """Shows an edit that took effect `waited` seconds after it was asked for."""
+        self.own.put(finding, max(0, lag.of("get_findings") - waited))
+        self.home.put(finding, max(0, lag.of("home_region") - waited))
 
 
 class Hub:
@@ -52,15 +89,19 @@ class Hub:
         self.account, self.region = account, region
 
     def enable(self):
-        _ENABLED.add((self.account, self.region))
+        _ENABLED.setdefault((self.account, self.region), asff.now())
 
     def disable(self):
         """Turning it off takes the findings along."""
-        _ENABLED.discard((self.account, self.region))
+        _ENABLED.pop((self.account, self.region), None)
         _FINDINGS.pop((self.account, self.region), None)
 
     def is_enabled(self):
-        return (self.account, self.region) in _ENABLED
+        return self.subscribed_at() is not None
+
+    def subscribed_at(self):
+        """When Security Hub was enabled here."""
+        return _ENABLED.get((self.account, self.region))
 
     def find(self, wanted=None, after=None):
         """The findings that this account sees here and that a filter lets through, as (place, finding), in an order that
@@ -70,7 +111,7 @@ class Hub:
         accounts = organization.ACCOUNTS if self.account == organization.HUB else (self.account,)
         regions = organization.REGIONS if self.region == organization.HOME else (self.region,)
         places = [(account, region) for account in accounts for region in regions if query.may_be_in(account, region)]
-        return heapq.merge(*(_find_in(place, query, after) for place in places))
+        return heapq.merge(*(_find_in(place, query, after, place[1] == self.region) for place in places))
 
     def visible(self):
         return [finding for _, finding in self.find()]
@@ -107,7 +148,7 @@ class Hub:
         new["_edited"] = []
         self._add_own_fields(new)
         _from_provider(new, finding)
-        mine.put(new)
+        mine.import_(new)
         self._imported(new)
         return None
 
@@ -125,7 +166,7 @@ class Hub:
         _from_provider(after, finding)
         if _returns_to_new(before, after):
             after["Workflow"] = {"Status": "NEW"}
-        mine.put(after)
+        mine.import_(after)
         self._imported(after)
 
     def _add_own_fields(self, finding):
@@ -140,24 +181,37 @@ class Hub:
         fields["aws/securityhub/CompanyName"] = finding.setdefault("CompanyName", "Personal")
 
     def edit(self, identifier, request):
-        """A customer's own change, which leaves UpdatedAt alone, and tells when a note was written; false where there is
-        no such finding.
+        """A customer's own change, which takes effect after a lag; false where there is no such finding.
 
-        https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_Note.html
-        https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchupdatefindings.html
+        "Updates from BatchUpdateFindings don't affect the value of UpdatedAt", and can take several minutes:
+        https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchUpdateFindings.html
         """
         for place, held in _FINDINGS.items():
             finding = held.by_id.get(identifier.get("Id"))
             if finding and finding["ProductArn"] == identifier.get("ProductArn") and self._may_edit(place):
-                for name in _EDITABLE:
-                    if name in request:
-                        finding[name] = copy.deepcopy(request[name])
-                        if name == "Note":
-                            finding[name]["UpdatedAt"] = asff.now()
-                        finding["_edited"] = sorted({*finding["_edited"], name} & set(_CUSTOMERS_IF_EDITED))
-                Hub(*place)._imported(finding)
+                waits, change = lag.of("batch_update_findings"), copy.deepcopy(request)
+                if waits:
+                    timer = threading.Timer(waits, Hub(*place)._edited, [held, finding["Id"], change, waits])
+                    timer.daemon = True
+                    timer.start()
+                else:
+                    Hub(*place)._edited(held, finding["Id"], change, 0)
                 return True
         return False
+
+    def _edited(self, held, identifier, change, waited):
+        """Makes an edit, and tells when a note was written: https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_Note.html"""
+        finding = copy.deepcopy(held.by_id[identifier])
+        for name in _EDITABLE:
+            if name in change:
+                finding[name] = change[name]
+                if name == "Note":
+                    finding[name]["UpdatedAt"] = asff.now()
+                finding["_edited"] = sorted({*finding["_edited"], name} & set(_CUSTOMERS_IF_EDITED))
+        held.by_id[identifier] = finding
+        held.edit(finding, waited)
+        if _FINDINGS.get((self.account, self.region)) is held:
+            self._imported(finding)
 
     def _may_edit(self, place):
         return place[0] == self.account or self.account == organization.HUB
@@ -173,15 +227,20 @@ class Hub:
             events.put(account, region, "aws.securityhub", "Security Hub Findings - Imported", detail, [resource])
 
 
-def _find_in(place, query, after):
+def _find_in(place, query, after, is_own_region):
     """As `Hub.find`, of one account and region."""
     if place not in _FINDINGS:
         return
-    shelf, start = _FINDINGS[place], 0
-    if after is not None:
+    shelf = _FINDINGS[place]
+    view = shelf.own if is_own_region else shelf.home
+
+    def start_in(ids):
+        if after is None:
+            return 0
         # Of findings with one Id, those of earlier places came before.
-        start = (bisect_left if place > tuple(after[1:]) else bisect_right)(shelf.ids, after[0])
-    for finding in shelf.find(query, start):
+        return (bisect_left if place > tuple(after[1:]) else bisect_right)(ids, after[0])
+
+    for finding in view.find(query, start_in):
         yield (finding["Id"], *place), _public(finding)
 
 

@@ -59,6 +59,13 @@ def _disable(hub, _request):
     return {}
 
 
+def _describe(hub, _request):
+    """https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_DescribeHub.html"""
+    _must_be_enabled(hub)
+    arn = f"arn:aws:securityhub:{hub.region}:{hub.account}:hub/default"
+    return {"HubArn": arn, "SubscribedAt": hub.subscribed_at(), "AutoEnableControls": False}
+
+
 def _import(hub, request):
     """https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchImportFindings.html"""
     batch = _list(request, "Findings", 1, 100)
@@ -120,6 +127,7 @@ def _list(request, name, least, most):
 
 
 _OPERATIONS = {
+    ("GET", "/accounts"): _describe,
     ("POST", "/accounts"): _enable,
     ("DELETE", "/accounts"): _disable,
     ("POST", "/findings/import"): _import,

@@ -1,0 +1,44 @@
+"""What becomes of CloudTrail's events on their way: some are lost, some come twice, and none keeps its place.
+
+"AWS services deliver events to CloudTrail on a best effort basis", and best effort means that "in some rare cases an
+event might not be delivered": https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event.html. They "don't
+appear in any specific order": https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-concepts.html.
+"""
+
+import random
+import threading
+
+from . import events
+
+_FIELDS = {"seed": int, "drop": float, "duplicate": float, "shuffle": float}
+_state = {"seed": 0, "drop": 0.0, "duplicate": 0.0, "shuffle": 0.0}
+_random = random.Random(0)
+
+
+def put_disorder(asked):
+    """Sets what happens to events from now on; ValueError for what is none. The same seed makes the same choices."""
+    if asked.keys() != _FIELDS.keys() or any(not isinstance(asked[name], (int, float)) for name in _FIELDS):
+        raise ValueError(f"disorder has {', '.join(_FIELDS)}")
+    if not (0 <= asked["drop"] <= 1 and 0 <= asked["duplicate"] <= 1 and 0 <= asked["shuffle"] <= 3600):
+        raise ValueError("drop and duplicate are 0 to 1, shuffle is 0 to 3600 seconds")
+    _state.update(asked)
+    _random.seed(asked["seed"])
+    return dict(_state)
+
+
+def put(*event):
+    """As `events.put`, of a record of CloudTrail: never, once or twice, now or later."""
+    # Each event takes four numbers, whatever becomes of it: so one event's fate does not change the next one's.
+    lost, doubled, first, second = (_random.random() for _ in range(4))
+    if lost < _state["drop"]:
+        return
+    for late in (first, second) if doubled < _state["duplicate"] else (first,):
+        _later(late * _state["shuffle"], event)
+
+
+def _later(seconds, event):
+    if seconds <= 0:
+        return events.put(*event)
+    timer = threading.Timer(seconds, events.put, event)
+    timer.daemon = True
+    timer.start()

@@ -1,0 +1,128 @@
+"""How late AWS answers: the lags of the sandbox, in seconds, and reads of settings that are as old as that.
+
+Security Hub: "GetFindings is eventually consistent" and BatchUpdateFindings "might take several minutes":
+https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchUpdateFindings.html. AWS documents no number.
+S3: "Bucket configurations have an eventual consistency model":
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel.
+KMS: https://docs.aws.amazon.com/kms/latest/developerguide/programming-eventual-consistency.html.
+"""
+
+import contextvars
+import copy
+import time
+from collections import defaultdict, deque
+
+from ministack.core import iam_evaluator
+from ministack.core.responses import get_account_id
+from ministack.services import kms, s3
+
+# `get_findings` is for findings of the region that is asked, `home_region` for those of linked regions; `index` is for
+# DynamoDB's global indexes.
+NAMES = ("get_findings", "home_region", "batch_update_findings", "settings", "index")
+_LAGS = dict.fromkeys(NAMES, 0.0)
+# The call that is being answered.
+_CALL = contextvars.ContextVar("sandbox_call", default=None)
+# The settings of a bucket or key before each write of the last minutes, as (moment of the write, settings).
+_BEFORE = defaultdict(deque)
+
+
+def of(name):
+    return _LAGS[name]
+
+
+def put(lags):
+    """Sets some of the lags; ValueError for a name or a number that is none. Answers all."""
+    for name, seconds in lags.items():
+        if name not in _LAGS or not isinstance(seconds, (int, float)) or not 0 <= seconds <= 3600:
+            raise ValueError(f"a lag is one of {', '.join(NAMES)}, of 0 to 3600 seconds")
+    _LAGS.update(lags)
+    return dict(_LAGS)
+
+
+def begin(call):
+    """Notes which call is being answered."""
+    _CALL.set(call)
+
+
+def note_write(call):
+    """Keeps the settings that a write is about to change. `call` is complete and not yet answered."""
+    if not _LAGS["settings"] or call.method == "GET":
+        return
+    if call.bucket and not call.key:
+        owner = s3._bucket_owner_account(call.bucket)
+        if owner:
+            _keep(("bucket", call.bucket), _bucket_settings(owner, call.bucket))
+    elif call.kms_call and not call.kms_call.startswith(("Describe", "Get", "List")):
+        for (account, region, name), key in list(kms._keys._data.items()):
+            if (account, region) == (call.account, call.region) and name in call.request.decode(errors="replace"):
+                _keep(("key", account, region, name), copy.deepcopy(key))
+
+
+def _keep(subject, settings):
+    now, kept = time.monotonic(), _BEFORE[subject]
+    while kept and kept[0][0] < now - 3600:
+        kept.popleft()
+    kept.append((now, settings))
+
+
+def _old(*subject):
+    """The settings that a reader still sees; `None` if nothing was written within the lag, or if no role reads."""
+    call, since = _CALL.get(), time.monotonic() - _LAGS["settings"]
+    if not _LAGS["settings"] or subject not in _BEFORE or call is None:
+        return None
+    principal = call.principal()
+    # A test that acts as an account's root sees everything at once.
+    if not isinstance(principal, iam_evaluator.PrincipalInfo) or principal.type != "AssumedRole":
+        return None
+    return next((settings for moment, settings in _BEFORE[subject] if moment > since), None)
+
+
+def _bucket_settings(owner, name):
+    stores = (s3._bucket_encryption, s3._bucket_policies, s3._bucket_tags)
+    return [(store, copy.deepcopy(store.get_scoped(owner, None, name))) for store in stores]
+
+
+def install():
+    for name in ("_get_bucket_encryption", "_get_bucket_policy", "_get_bucket_tagging"):
+        setattr(s3, name, _of_bucket(getattr(s3, name)))
+    for name in ("_describe_key", "_get_key_policy", "_get_key_rotation_status"):
+        setattr(kms, name, _of_key(getattr(kms, name)))
+
+
+def _of_bucket(read):
+    def read_late(name):
+        old = _old("bucket", name)
+        if old is None:
+            return read(name)
+        now = [(store, store.get(name)) for store, _ in old]
+        _store(name, old)
+        try:
+            return read(name)
+        finally:
+            _store(name, now)
+
+    return read_late
+
+
+def _store(name, settings):
+    for store, value in settings:
+        if value is None:
+            store.pop(name, None)
+        else:
+            store[name] = value
+
+
+def _of_key(read):
+    def read_late(request):
+        key = kms._resolve_key(request.get("KeyId", ""))
+        arn = key["Arn"].split(":", 5) if key else None
+        old = _old("key", arn[4], arn[3], key["KeyId"]) if arn and arn[4] == get_account_id() else None
+        if old is None:
+            return read(request)
+        kms._keys[key["KeyId"]] = old
+        try:
+            return read(request)
+        finally:
+            kms._keys[key["KeyId"]] = key
+
+    return read_late
