@@ -47,7 +47,7 @@ pub const DIGEST: &str = "cmkwatch/digest";
 pub const VERSION: &str = "cmkwatch/version";
 
 /// The fields that tell who changed the bucket.
-pub(crate) const OF_THE_ACTOR: [&str; 4] = [EVENT_NAME, EVENT_ID, EVENT_TIME, CHANGED_BY];
+pub(crate) const OF_THE_API_CALL: [&str; 4] = [EVENT_NAME, EVENT_ID, EVENT_TIME, CHANGED_BY];
 
 /// The longest value that [ASFF](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_AwsSecurityFinding.html)
 /// allows, in characters.

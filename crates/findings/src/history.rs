@@ -1,6 +1,6 @@
 //! What a finding says of the one before.
 
-use crate::{Actor, Compliance, Finding, RecordState, Transition, fields, text};
+use crate::{ApiCall, Compliance, Finding, RecordState, Transition, fields, text};
 use controls::Severity;
 use facts::Place;
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ pub(crate) fn inherit(before: &Finding, now: &mut Finding, transition: Transitio
     now.first_observed_at = before.first_observed_at;
     now.workflow = before.workflow;
     if transition == Transition::Unchanged {
-        for key in fields::OF_THE_ACTOR {
+        for key in fields::OF_THE_API_CALL {
             if let Some(value) = before.product_fields.get(key) {
                 now.product_fields.insert(key.to_owned(), value.clone());
             }
@@ -20,7 +20,7 @@ pub(crate) fn inherit(before: &Finding, now: &mut Finding, transition: Transitio
 }
 
 /// Says in the finding what happened to it since the one before.
-pub(crate) fn mark(finding: &mut Finding, transition: Transition, actors: &[Actor], before: Option<&Finding>) {
+pub(crate) fn mark(finding: &mut Finding, transition: Transition, api_calls: &[ApiCall], before: Option<&Finding>) {
     let before = before.filter(|before| before.record_state == RecordState::Active);
     // One that is made anew in another Security Hub has the workflow that we give it.
     let workflow = before.filter(|before| before.place == finding.place).map(|before| before.workflow.as_str());
@@ -33,7 +33,7 @@ pub(crate) fn mark(finding: &mut Finding, transition: Transition, actors: &[Acto
         (fields::WORKFLOW_BEFORE, workflow.map(str::to_owned)),
     ];
     let slug = finding.generator_id.trim_start_matches("cmkwatch/");
-    let actor = Actor::of(actors, slug);
+    let api_call = ApiCall::of(api_calls, slug);
     let fields = &mut finding.product_fields;
     for (key, value) in known {
         match value {
@@ -41,8 +41,8 @@ pub(crate) fn mark(finding: &mut Finding, transition: Transition, actors: &[Acto
             None => fields.remove(key),
         };
     }
-    if let Some(actor) = actor.filter(|_| transition != Transition::Unchanged) {
-        actor.describe(fields);
+    if let Some(api_call) = api_call.filter(|_| transition != Transition::Unchanged) {
+        api_call.describe(fields);
     }
 }
 
@@ -56,8 +56,8 @@ fn worst(now: &Finding, before: Option<&Finding>) -> Option<Severity> {
 
 /// The finding that stands, archived because what it says is of no account any more; none where it already is, or was updated
 /// since the bucket was read.
-pub(crate) fn gone(before: &Finding, read_at: Timestamp, because: &str, actors: &[Actor]) -> Option<Finding> {
-    archived(before, read_at, because, Transition::Gone, actors)
+pub(crate) fn gone(before: &Finding, read_at: Timestamp, because: &str, api_calls: &[ApiCall]) -> Option<Finding> {
+    archived(before, read_at, because, Transition::Gone, api_calls)
 }
 
 /// The same of one that stands elsewhere now.
@@ -71,16 +71,16 @@ fn archived(
     read_at: Timestamp,
     because: &str,
     transition: Transition,
-    actors: &[Actor],
+    api_calls: &[ApiCall],
 ) -> Option<Finding> {
     if before.record_state == RecordState::Archived || before.updated_at >= read_at {
         return None;
     }
     let mut finding = Finding { record_state: RecordState::Archived, updated_at: read_at, ..before.clone() };
-    for key in fields::OF_THE_ACTOR {
+    for key in fields::OF_THE_API_CALL {
         finding.product_fields.remove(key);
     }
     finding.product_fields.insert(fields::GONE_BECAUSE.to_owned(), text::cut(because, fields::LONGEST_VALUE));
-    mark(&mut finding, transition, actors, Some(before));
+    mark(&mut finding, transition, api_calls, Some(before));
     Some(finding)
 }

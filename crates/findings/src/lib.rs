@@ -5,7 +5,7 @@
 //! statuses must be set; [`plan_gone`] does so for a bucket that is no more, and [`plan_again`] once a plan was carried out. None talks to AWS: that is for `publish`.
 
 mod about;
-mod actor;
+mod api_call;
 mod compose;
 mod digest;
 pub mod fields;
@@ -17,7 +17,7 @@ mod text;
 mod transition;
 
 pub use about::{About, place_prefix};
-pub use actor::Actor;
+pub use api_call::ApiCall;
 pub use finding::{Compliance, Finding, Reason, RecordState, Resource, TYPE, Workflow};
 pub use key_use::{KeyUse, key_uses};
 pub use plan::{Observation, Plan, after, latest, plan, plan_account, plan_again, plan_gone};

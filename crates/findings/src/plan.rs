@@ -1,7 +1,7 @@
 //! What must be imported, given what stands.
 
 use crate::{
-    About, Actor, Compliance, Finding, RecordState, Transition, Workflow, compose,
+    About, ApiCall, Compliance, Finding, RecordState, Transition, Workflow, compose,
     history::{gone, inherit, mark, moved},
 };
 use controls::{Judgement, Outcome, Settings, Verdict};
@@ -16,7 +16,7 @@ pub struct Observation<'a> {
     /// What came of it.
     pub judgement: &'a Judgement,
     /// Who made us look, each with his call; nobody for a sweep.
-    pub actors: &'a [Actor],
+    pub api_calls: &'a [ApiCall],
     /// What the organization requires.
     pub settings: &'a Settings,
     /// Whose Security Hub the findings are to stand in.
@@ -67,7 +67,7 @@ pub fn plan_account(
     standing: &[Finding],
 ) -> Plan {
     let mut plan = Plan::default();
-    let look = Look { read_at: account.read_at, actors: &[], settings, hub };
+    let look = Look { read_at: account.read_at, api_calls: &[], settings, hub };
     let now = compose::compose_account(account, hub, verdict);
     let id = About::Account(account.place.clone()).id(verdict.control.slug);
     plan.add(&look, &id, &verdict.outcome, now, standing);
@@ -76,9 +76,9 @@ pub fn plan_account(
 
 /// Archives every finding of a bucket that is no more.
 #[must_use]
-pub fn plan_gone(bucket: &BucketId, read_at: Timestamp, actors: &[Actor], standing: &[Finding]) -> Plan {
+pub fn plan_gone(bucket: &BucketId, read_at: Timestamp, api_calls: &[ApiCall], standing: &[Finding]) -> Plan {
     let because = format!("bucket {} does not exist", bucket.name());
-    let import = standing.iter().filter_map(|finding| gone(finding, read_at, &because, actors)).collect();
+    let import = standing.iter().filter_map(|finding| gone(finding, read_at, &because, api_calls)).collect();
     Plan { import, ..Plan::default() }
 }
 
@@ -165,7 +165,7 @@ impl Plan {
         }
         let Some(mut now) = now else {
             let Outcome::NotApplicable(why) = outcome else { return };
-            self.import.extend(before.and_then(|before| gone(before, look.read_at, why, look.actors)));
+            self.import.extend(before.and_then(|before| gone(before, look.read_at, why, look.api_calls)));
             return;
         };
         if !is_wanted(look.settings, &now, before) {
@@ -183,7 +183,7 @@ impl Plan {
             }
         }
         if moves || transition != Transition::Unchanged || before.is_some_and(|before| is_due(before, look)) {
-            mark(&mut now, transition, look.actors, before);
+            mark(&mut now, transition, look.api_calls, before);
             self.import.push(now);
         }
     }
@@ -192,15 +192,15 @@ impl Plan {
 /// What all verdicts of one look have in common.
 struct Look<'a> {
     read_at: Timestamp,
-    actors: &'a [Actor],
+    api_calls: &'a [ApiCall],
     settings: &'a Settings,
     hub: &'a Place,
 }
 
 impl<'a> Look<'a> {
     fn of(observation: &Observation<'a>) -> Self {
-        let Observation { bucket, actors, settings, hub, .. } = *observation;
-        Self { read_at: bucket.read_at, actors, settings, hub }
+        let Observation { bucket, api_calls, settings, hub, .. } = *observation;
+        Self { read_at: bucket.read_at, api_calls, settings, hub }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{Message, QueueError};
 use facts::BucketId;
-use findings::Actor;
+use findings::ApiCall;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ pub struct Revisit {
     /// The bucket.
     pub bucket: BucketId,
     /// The calls that changed something; none where the sweep found it.
-    pub actors: Vec<Actor>,
+    pub api_calls: Vec<ApiCall>,
 }
 
 /// The source by which such a message is told from an event of AWS.
@@ -35,26 +35,26 @@ struct Detail {
     region: String,
     bucket: String,
     #[serde(default)]
-    actors: Vec<Doer>,
+    api_calls: Vec<WrittenCall>,
 }
 
-/// An actor as it is written.
+/// An API call as it is written.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Doer {
+pub(crate) struct WrittenCall {
     event_name: String,
     event_id: Option<String>,
     event_time: Option<String>,
     principal: Option<String>,
 }
 
-impl From<Actor> for Doer {
-    fn from(Actor { event_name, event_id, event_time, principal }: Actor) -> Self {
+impl From<ApiCall> for WrittenCall {
+    fn from(ApiCall { event_name, event_id, event_time, principal }: ApiCall) -> Self {
         Self { event_name, event_id, event_time, principal }
     }
 }
 
-impl From<Doer> for Actor {
-    fn from(Doer { event_name, event_id, event_time, principal }: Doer) -> Self {
+impl From<WrittenCall> for ApiCall {
+    fn from(WrittenCall { event_name, event_id, event_time, principal }: WrittenCall) -> Self {
         Self { event_name, event_id, event_time, principal }
     }
 }
@@ -82,7 +82,7 @@ impl Revisit {
             account: account.to_string(),
             region: region.to_string(),
             bucket: bucket.to_string(),
-            actors: self.actors.iter().cloned().map(Doer::from).collect(),
+            api_calls: self.api_calls.iter().cloned().map(WrittenCall::from).collect(),
         };
         let envelope = Envelope { source: SOURCE.to_owned(), detail_type: KIND.to_owned(), detail };
         Ok(serde_json::to_string(&envelope)?)
@@ -96,9 +96,9 @@ impl Revisit {
         if source != SOURCE || kind != KIND {
             return Ok(None);
         }
-        let Detail { account, region, bucket, actors } = Detail::deserialize(detail)?;
+        let Detail { account, region, bucket, api_calls } = Detail::deserialize(detail)?;
         let bucket = BucketId::new(account.parse()?, region.parse()?, bucket.parse()?)?;
-        Ok(Some(Self { bucket, actors: actors.into_iter().map(Actor::from).collect() }))
+        Ok(Some(Self { bucket, api_calls: api_calls.into_iter().map(ApiCall::from).collect() }))
     }
 }
 
@@ -110,14 +110,14 @@ mod tests {
     fn what_is_sent_is_what_is_read() {
         let bucket =
             BucketId::new("123456789012".parse().unwrap(), "us-east-1".parse().unwrap(), "acme".parse().unwrap());
-        let actor = Actor {
+        let api_call = ApiCall {
             event_name: "DisableKey".into(),
             event_id: Some("1".into()),
             event_time: None,
             principal: Some("arn:aws:iam::123456789012:root".into()),
         };
-        for actors in [Vec::new(), vec![actor.clone()], vec![actor; 2]] {
-            let revisit = Revisit { bucket: bucket.clone().unwrap(), actors };
+        for api_calls in [Vec::new(), vec![api_call.clone()], vec![api_call; 2]] {
+            let revisit = Revisit { bucket: bucket.clone().unwrap(), api_calls };
             let body: Value = serde_json::from_str(&revisit.message().unwrap().body).unwrap();
             let (source, kind) = (body["source"].as_str().unwrap(), body["detail-type"].as_str().unwrap());
             assert_eq!(Revisit::read(source, kind, &body["detail"]).unwrap(), Some(revisit));

@@ -1,8 +1,8 @@
 //! The buckets that use a key, as far as they were not asked to be judged anew yet.
 
-use crate::{Message, QueueError, revisit::Doer};
+use crate::{Message, QueueError, revisit::WrittenCall};
 use facts::KeySubject;
-use findings::Actor;
+use findings::ApiCall;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ pub struct UsersOf {
     /// Where Security Hub's list goes on.
     pub next: String,
     /// The calls that changed it.
-    pub actors: Vec<Actor>,
+    pub api_calls: Vec<ApiCall>,
 }
 
 const SOURCE: &str = "cmkwatch";
@@ -25,7 +25,7 @@ struct Detail {
     subject: String,
     next: String,
     #[serde(default)]
-    actors: Vec<Doer>,
+    api_calls: Vec<WrittenCall>,
 }
 
 impl UsersOf {
@@ -35,7 +35,8 @@ impl UsersOf {
     /// None that is known: there is nothing in it that JSON cannot hold.
     pub fn message(&self) -> Result<Message, QueueError> {
         let (subject, next) = (self.subject.as_str().to_owned(), self.next.clone());
-        let detail = Detail { subject, next, actors: self.actors.iter().cloned().map(Doer::from).collect() };
+        let detail =
+            Detail { subject, next, api_calls: self.api_calls.iter().cloned().map(WrittenCall::from).collect() };
         let body = json!({ "source": SOURCE, "detail-type": KIND, "detail": serde_json::to_value(detail)? });
         Ok(Message::at_once(body.to_string()))
     }
@@ -48,8 +49,12 @@ impl UsersOf {
         if source != SOURCE || kind != KIND {
             return Ok(None);
         }
-        let Detail { subject, next, actors } = Detail::deserialize(detail)?;
-        Ok(Some(Self { subject: subject.parse()?, next, actors: actors.into_iter().map(Actor::from).collect() }))
+        let Detail { subject, next, api_calls } = Detail::deserialize(detail)?;
+        Ok(Some(Self {
+            subject: subject.parse()?,
+            next,
+            api_calls: api_calls.into_iter().map(ApiCall::from).collect(),
+        }))
     }
 }
 
@@ -59,11 +64,11 @@ mod tests {
 
     #[test]
     fn what_is_sent_is_what_is_read() {
-        let actor = Actor { event_name: "DisableKey".into(), event_id: None, event_time: None, principal: None };
+        let api_call = ApiCall { event_name: "DisableKey".into(), event_id: None, event_time: None, principal: None };
         for arn in ["arn:aws:kms:us-east-1:123456789012:key/1234", "arn:aws:kms:us-east-1:123456789012:alias/acme"] {
             let subject: KeySubject = arn.parse().unwrap();
             assert_eq!(subject.as_str(), arn);
-            let users = UsersOf { subject, next: "token".into(), actors: vec![actor.clone()] };
+            let users = UsersOf { subject, next: "token".into(), api_calls: vec![api_call.clone()] };
             let body: Value = serde_json::from_str(&users.message().unwrap().body).unwrap();
             let read = UsersOf::read(SOURCE, body["detail-type"].as_str().unwrap(), &body["detail"]).unwrap();
             assert_eq!(read, Some(users));

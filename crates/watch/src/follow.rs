@@ -5,7 +5,7 @@ use anyhow::{Context, bail};
 use collect::{Beforehand, CollectError, Collected};
 use controls::{Judgement, Outcome, judge};
 use facts::{Account, Bucket, BucketId, Fact, KeyArn, Place, Region, ResolvedKey};
-use findings::{Actor, Finding, Observation, Plan, after, fields, latest, plan_again, plan_gone};
+use findings::{ApiCall, Finding, Observation, Plan, after, fields, latest, plan_again, plan_gone};
 use jiff::Timestamp;
 
 /// How often a bucket is looked at before it is left to a later run: it changes faster than it can be judged.
@@ -36,8 +36,8 @@ impl Watch {
     ///
     /// # Errors
     /// What did not get through, and what Security Hub did not take. Whoever tries again does the rest.
-    pub async fn follow(&self, bucket: &BucketId, actors: &[Actor]) -> anyhow::Result<Told> {
-        self.follow_from(bucket, actors, None).await
+    pub async fn follow(&self, bucket: &BucketId, api_calls: &[ApiCall]) -> anyhow::Result<Told> {
+        self.follow_from(bucket, api_calls, None).await
     }
 
     /// The same for a bucket of a sweep: `known` is what stands, if that was read a moment ago, and `strays` are findings that
@@ -63,11 +63,16 @@ impl Watch {
         self.follow_from(bucket, &[], known).await
     }
 
-    async fn follow_from(&self, bucket: &BucketId, actors: &[Actor], known: Option<Standing>) -> anyhow::Result<Told> {
+    async fn follow_from(
+        &self,
+        bucket: &BucketId,
+        api_calls: &[ApiCall],
+        known: Option<Standing>,
+    ) -> anyhow::Result<Told> {
         let read_at = self.now();
-        match self.follow_here(bucket, actors, known).await {
+        match self.follow_here(bucket, api_calls, known).await {
             Err(error) => match other_region(&error) {
-                Some(region) => self.follow_to(region.parse()?, bucket, read_at, actors).await,
+                Some(region) => self.follow_to(region.parse()?, bucket, read_at, api_calls).await,
                 None => Err(error),
             },
             told => told,
@@ -81,12 +86,12 @@ impl Watch {
         region: Region,
         bucket: &BucketId,
         read_at: Timestamp,
-        actors: &[Actor],
+        api_calls: &[ApiCall],
     ) -> anyhow::Result<Told> {
         let there = BucketId::new(bucket.account().clone(), region, bucket.name().clone())?;
-        let told = self.follow_here(&there, actors, None).await;
+        let told = self.follow_here(&there, api_calls, None).await;
         // Whether or not that could be told, and without hiding why not.
-        match self.archive(bucket, read_at, actors).await {
+        match self.archive(bucket, read_at, api_calls).await {
             Ok(()) => told,
             Err(error) => Err(match told {
                 Ok(_) => error,
@@ -95,16 +100,16 @@ impl Watch {
         }
     }
 
-    async fn archive(&self, bucket: &BucketId, read_at: Timestamp, actors: &[Actor]) -> anyhow::Result<()> {
+    async fn archive(&self, bucket: &BucketId, read_at: Timestamp, api_calls: &[ApiCall]) -> anyhow::Result<()> {
         let (hub, standing) = self.hub_of(&bucket.place(), &ids_of(bucket)).await?;
-        Ok(self.carry_out(&hub.security_hub, &plan_gone(bucket, read_at, actors, &standing)).await?)
+        Ok(self.carry_out(&hub.security_hub, &plan_gone(bucket, read_at, api_calls, &standing)).await?)
     }
 
     /// Looks at the bucket, and again whenever there was something to tell, until there is not.
     async fn follow_here(
         &self,
         bucket: &BucketId,
-        actors: &[Actor],
+        api_calls: &[ApiCall],
         mut known: Option<Standing>,
     ) -> anyhow::Result<Told> {
         let (mut first, mut done, mut transitions) = (None, Plan::default(), Vec::new());
@@ -123,7 +128,7 @@ impl Watch {
                 bucket,
                 &collected,
                 judgement.as_ref(),
-                actors,
+                api_calls,
                 hub.security_hub.place(),
                 &findings,
                 &done,
@@ -217,16 +222,16 @@ impl Watch {
         id: &BucketId,
         collected: &Collected,
         judgement: Option<&Judgement>,
-        actors: &[Actor],
+        api_calls: &[ApiCall],
         hub: &Place,
         standing: &[Finding],
         carried_out: &Plan,
     ) -> Plan {
         match (collected, judgement) {
-            (Collected::Gone { read_at }, _) => plan_gone(id, *read_at, actors, standing),
+            (Collected::Gone { read_at }, _) => plan_gone(id, *read_at, api_calls, standing),
             (Collected::Present(_), None) => Plan::default(),
             (Collected::Present(bucket), Some(judgement)) => {
-                let observation = Observation { bucket, judgement, actors, settings: &self.settings, hub };
+                let observation = Observation { bucket, judgement, api_calls, settings: &self.settings, hub };
                 plan_again(&observation, standing, carried_out)
             }
         }

@@ -3,7 +3,7 @@
 use crate::Watch;
 use controls::Level;
 use facts::{BucketId, KeyArn, KeySubject};
-use findings::{Actor, Finding, KeyUse, RecordState, Resource, fields};
+use findings::{ApiCall, Finding, KeyUse, RecordState, Resource, fields};
 use queue::{QueueError, Revisit, UsersOf};
 use std::collections::BTreeSet;
 use tokio::time::Instant;
@@ -40,7 +40,7 @@ impl Watch {
     /// # Errors
     /// The queue that did not answer.
     pub async fn revisit(&self, buckets: impl IntoIterator<Item = BucketId>) -> anyhow::Result<()> {
-        let ask = |bucket| Revisit { bucket, actors: Vec::new() }.later();
+        let ask = |bucket| Revisit { bucket, api_calls: Vec::new() }.later();
         let messages = buckets.into_iter().map(ask).collect::<Result<Vec<_>, QueueError>>()?;
         Ok(self.changes.send(&messages).await?)
     }
@@ -53,7 +53,7 @@ impl Watch {
     pub async fn revisit_users(
         &self,
         subject: &KeySubject,
-        actors: &[Actor],
+        api_calls: &[ApiCall],
         mut next: Option<String>,
         until: Instant,
     ) -> anyhow::Result<usize> {
@@ -62,13 +62,13 @@ impl Watch {
             let page = home.page_of_users(subject, next).await?;
             let new: Vec<_> =
                 page.uses.into_iter().map(|used| used.user.bucket).filter(|b| !asked.contains(b)).collect();
-            let ask = |bucket: &BucketId| Revisit { bucket: bucket.clone(), actors: actors.to_vec() }.message();
+            let ask = |bucket: &BucketId| Revisit { bucket: bucket.clone(), api_calls: api_calls.to_vec() }.message();
             self.changes.send(&new.iter().map(ask).collect::<Result<Vec<_>, QueueError>>()?).await?;
             asked.extend(new);
             match page.next {
                 None => return Ok(asked.len()),
                 Some(token) if Instant::now() >= until => {
-                    let rest = UsersOf { subject: subject.clone(), next: token, actors: actors.to_vec() };
+                    let rest = UsersOf { subject: subject.clone(), next: token, api_calls: api_calls.to_vec() };
                     self.changes.send(&[rest.message()?]).await?;
                     return Ok(asked.len());
                 }
@@ -87,10 +87,10 @@ impl Watch {
         &self,
         changed: &KeysChanged,
         besides: &BucketId,
-        actors: &[Actor],
+        api_calls: &[ApiCall],
     ) -> anyhow::Result<()> {
         let others = self.neighbours(changed).await?.into_iter().map(|used| used.user.bucket);
-        let ask = |bucket| Revisit { bucket, actors: actors.to_vec() }.later();
+        let ask = |bucket| Revisit { bucket, api_calls: api_calls.to_vec() }.later();
         let messages = others.filter(|bucket| bucket != besides).map(ask).collect::<Result<Vec<_>, QueueError>>()?;
         Ok(self.changes.send(&messages).await?)
     }

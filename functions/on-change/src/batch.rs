@@ -6,7 +6,7 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use collect::CollectError;
 use controls::Settings;
 use facts::{Account, AccountId, BucketId, Fact, KeySubject, Place, Unreadable};
-use findings::Actor;
+use findings::ApiCall;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use std::{collections::BTreeMap, time::Duration};
@@ -28,7 +28,7 @@ pub struct OnChange {
 /// The messages about one subject.
 #[derive(Debug, Default)]
 struct Group {
-    actors: Vec<Actor>,
+    api_calls: Vec<ApiCall>,
     messages: Vec<String>,
 }
 
@@ -72,10 +72,10 @@ impl OnChange {
 
     /// Sees to one bucket; the messages that failed with it.
     async fn attend(&self, bucket: BucketId, group: Group, deadline: Instant) -> Vec<String> {
-        let latest = Actor::latest(&group.actors);
-        let event = latest.and_then(|actor| actor.event_id.as_deref()).unwrap_or_default();
+        let latest = ApiCall::latest(&group.api_calls);
+        let event = latest.and_then(|api_call| api_call.event_id.as_deref()).unwrap_or_default();
         let (account, region, name) = (bucket.account(), bucket.region(), bucket.name());
-        let told = timeout_at(deadline, self.evaluate(&bucket, &group.actors)).await;
+        let told = timeout_at(deadline, self.evaluate(&bucket, &group.api_calls)).await;
         match told.unwrap_or_else(|_| Err(anyhow!("there was not time enough"))) {
             Ok(told) => {
                 record_age(latest, self.watch.now());
@@ -89,9 +89,9 @@ impl OnChange {
         }
     }
 
-    async fn evaluate(&self, bucket: &BucketId, actors: &[Actor]) -> anyhow::Result<Vec<String>> {
+    async fn evaluate(&self, bucket: &BucketId, api_calls: &[ApiCall]) -> anyhow::Result<Vec<String>> {
         let read_at = self.watch.now();
-        let told = match self.watch.follow(bucket, actors).await {
+        let told = match self.watch.follow(bucket, api_calls).await {
             Err(error) if is_refused_role(&error) => return self.tell_refused(bucket.account()).await,
             Err(error) if self.watch.tell_refusal(&error, &bucket.place(), read_at).await? => {
                 return Ok(vec!["account-readable".to_owned()]);
@@ -99,7 +99,7 @@ impl OnChange {
             told => told?,
         };
         // What was told stands; if the message came again, there would be nothing to tell the neighbours of.
-        if let Err(error) = self.watch.revisit_neighbours(&told.keys, bucket, actors).await {
+        if let Err(error) = self.watch.revisit_neighbours(&told.keys, bucket, api_calls).await {
             let (account, region, bucket) = (bucket.account(), bucket.region(), bucket.name());
             let error = format!("{error:#}");
             tracing::warn!(%account, %region, %bucket, error, "neighbours are left to the next sweep");
@@ -125,11 +125,11 @@ impl OnChange {
         group: Group,
         deadline: Instant,
     ) -> Vec<String> {
-        let latest = Actor::latest(&group.actors);
-        let event = latest.and_then(|actor| actor.event_id.as_deref()).unwrap_or_default();
-        let call = latest.map(|actor| actor.event_name.as_str()).unwrap_or_default();
+        let latest = ApiCall::latest(&group.api_calls);
+        let event = latest.and_then(|api_call| api_call.event_id.as_deref()).unwrap_or_default();
+        let call = latest.map(|api_call| api_call.event_name.as_str()).unwrap_or_default();
         let (name, until) = (subject.as_str(), deadline.checked_sub(TO_GO_ON).unwrap_or(deadline));
-        let asked = timeout_at(deadline, self.watch.revisit_users(&subject, &group.actors, next, until)).await;
+        let asked = timeout_at(deadline, self.watch.revisit_users(&subject, &group.api_calls, next, until)).await;
         match asked.unwrap_or_else(|_| Err(anyhow!("there was not time enough"))) {
             Ok(buckets) => {
                 tracing::info!(key = name, event, call, buckets, "the buckets that use it will be judged");
@@ -148,8 +148,8 @@ fn is_refused_role(error: &anyhow::Error) -> bool {
 }
 
 /// `EventAge`, in seconds.
-fn record_age(actor: Option<&Actor>, now: Timestamp) {
-    let happened = actor.and_then(|actor| actor.event_time.as_ref()?.parse::<Timestamp>().ok());
+fn record_age(api_call: Option<&ApiCall>, now: Timestamp) {
+    let happened = api_call.and_then(|api_call| api_call.event_time.as_ref()?.parse::<Timestamp>().ok());
     if let Some(happened) = happened {
         metrics::histogram!("EventAge").record(now.duration_since(happened).as_secs_f64());
     }
@@ -163,9 +163,9 @@ fn sort(records: Vec<SqsMessage>, settings: &Settings) -> Sorted {
         let id = record.message_id.unwrap_or_default();
         match parse(record.body.as_deref().unwrap_or_default()) {
             Ok(Message::Bucket(Change { bucket, .. })) if settings.excludes(bucket.account()) => sorted.dropped += 1,
-            Ok(Message::Bucket(Change { bucket, actors })) => add(&mut sorted.buckets, bucket, actors, id),
-            Ok(Message::Key(KeyChange { subject, actors, next })) => {
-                add(&mut sorted.keys, (subject, next), actors, id);
+            Ok(Message::Bucket(Change { bucket, api_calls })) => add(&mut sorted.buckets, bucket, api_calls, id),
+            Ok(Message::Key(KeyChange { subject, api_calls, next })) => {
+                add(&mut sorted.keys, (subject, next), api_calls, id);
             }
             Ok(Message::NoneOfOurs) => sorted.dropped += 1,
             Err(error) => {
@@ -179,13 +179,13 @@ fn sort(records: Vec<SqsMessage>, settings: &Settings) -> Sorted {
 }
 
 /// Of each call the latest is kept.
-fn add<S: Ord>(groups: &mut BTreeMap<S, Group>, subject: S, actors: Vec<Actor>, message: String) {
+fn add<S: Ord>(groups: &mut BTreeMap<S, Group>, subject: S, api_calls: Vec<ApiCall>, message: String) {
     let group = groups.entry(subject).or_default();
     group.messages.push(message);
-    for actor in actors {
-        match group.actors.iter_mut().find(|known| known.event_name == actor.event_name) {
-            None => group.actors.push(actor),
-            Some(known) if known.event_time < actor.event_time => *known = actor,
+    for api_call in api_calls {
+        match group.api_calls.iter_mut().find(|known| known.event_name == api_call.event_name) {
+            None => group.api_calls.push(api_call),
+            Some(known) if known.event_time < api_call.event_time => *known = api_call,
             Some(_) => {}
         }
     }
@@ -228,9 +228,9 @@ mod tests {
             let Sorted { buckets, keys, failed, dropped } = sort(records.clone(), &settings(""));
             assert_eq!((buckets.len(), keys.len(), failed.len(), dropped), (2, 0, 0, 0));
             let acme = buckets.iter().find(|(bucket, _)| bucket.name().as_str() == "acme").unwrap().1;
-            let last = Actor::latest(&acme.actors).unwrap();
+            let last = ApiCall::latest(&acme.api_calls).unwrap();
             assert_eq!(
-                (acme.messages.len(), acme.actors.len(), last.event_name.as_str()),
+                (acme.messages.len(), acme.api_calls.len(), last.event_name.as_str()),
                 (3, 3, "PutBucketEncryption")
             );
             records.reverse();

@@ -2,7 +2,7 @@
 //!
 //! Follows [logging S3 API calls](https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-s3-info.html).
 
-use crate::message::{Change, EventError, actor, text};
+use crate::message::{Change, EventError, api_call, text};
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use facts::{AccountId, BucketId, BucketName, Region};
 use serde_json::Value;
@@ -28,7 +28,7 @@ pub(crate) fn change(call: &'static str, event: &EventBridgeEvent) -> Result<Opt
     if matches!(call, "TagResource" | "UntagResource") && place.names_another_resource {
         return Ok(None);
     }
-    Ok(Some(Change { bucket: place.bucket(call)?, actors: vec![actor(call, &event.detail)] }))
+    Ok(Some(Change { bucket: place.bucket(call)?, api_calls: vec![api_call(call, &event.detail)] }))
 }
 
 /// The account, the region and the bucket, as the record writes them.

@@ -4,10 +4,10 @@
 //! key is finally deleted is reported as a
 //! [service event](https://docs.aws.amazon.com/kms/latest/developerguide/ct-delete-key.html), without a request.
 
-use crate::message::{EventError, actor, text};
+use crate::message::{EventError, api_call, text};
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use facts::{AliasArn, KeyArn, KeyReference, KeySubject, Malformed, Place};
-use findings::Actor;
+use findings::ApiCall;
 use serde_json::Value;
 
 /// The calls, and the two service events, that can change how the buckets which use a key are judged.
@@ -34,7 +34,7 @@ pub struct KeyChange {
     /// What changed.
     pub subject: KeySubject,
     /// The calls that changed it.
-    pub actors: Vec<Actor>,
+    pub api_calls: Vec<ApiCall>,
     /// Where the list of its users goes on; none where it begins.
     pub next: Option<String>,
 }
@@ -46,7 +46,7 @@ pub(crate) fn change(call: &'static str, event: &EventBridgeEvent) -> Result<Key
         "CreateAlias" | "UpdateAlias" | "DeleteAlias" => alias(call, event).map(KeySubject::Alias),
         _ => key(call, event).map(KeySubject::Key),
     };
-    Ok(KeyChange { subject: subject?, actors: vec![actor(call, record)], next: None })
+    Ok(KeyChange { subject: subject?, api_calls: vec![api_call(call, record)], next: None })
 }
 
 /// The key: by its ARN among the resources, in the answer (since December 2022), or as the request names it.

@@ -8,7 +8,7 @@
 use crate::{BUCKET_CALLS, KEY_CALLS, KeyChange, bucket_event, key_event};
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use facts::{BucketId, Malformed};
-use findings::Actor;
+use findings::ApiCall;
 use queue::{QueueError, Revisit, UsersOf};
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ pub struct Change {
     /// The bucket.
     pub bucket: BucketId,
     /// The call that changed it, or its key.
-    pub actors: Vec<Actor>,
+    pub api_calls: Vec<ApiCall>,
 }
 
 /// Why a message cannot be understood.
@@ -81,11 +81,12 @@ pub fn parse(body: &str) -> Result<Message, EventError> {
 /// What cmkwatch asks of itself.
 fn asked(event: &EventBridgeEvent) -> Result<Option<Message>, QueueError> {
     let (source, kind, detail) = (event.source.as_str(), event.detail_type.as_str(), &event.detail);
-    if let Some(Revisit { bucket, actors }) = Revisit::read(source, kind, detail)? {
-        return Ok(Some(Message::Bucket(Change { bucket, actors })));
+    if let Some(Revisit { bucket, api_calls }) = Revisit::read(source, kind, detail)? {
+        return Ok(Some(Message::Bucket(Change { bucket, api_calls })));
     }
     let users = UsersOf::read(source, kind, detail)?;
-    Ok(users.map(|UsersOf { subject, next, actors }| Message::Key(KeyChange { subject, actors, next: Some(next) })))
+    Ok(users
+        .map(|UsersOf { subject, next, api_calls }| Message::Key(KeyChange { subject, api_calls, next: Some(next) })))
 }
 
 /// How CloudTrail's records come: of calls, and of what a service does by itself.
@@ -103,9 +104,9 @@ fn call_of(event: &EventBridgeEvent, source: &str, service: &str, calls: &[&'sta
 }
 
 /// Who made a call.
-pub(crate) fn actor(call: &str, record: &Value) -> Actor {
+pub(crate) fn api_call(call: &str, record: &Value) -> ApiCall {
     let owned = |pointer| text(record, pointer).map(str::to_owned);
-    Actor {
+    ApiCall {
         event_name: call.to_owned(),
         event_id: owned("/eventID"),
         event_time: owned("/eventTime"),

@@ -105,11 +105,11 @@ fn the_shapes_that_records_come_in() {
 fn the_actor_is_told_as_far_as_the_record_does() {
     let of = |identity: Value| {
         let record = json!({ "userIdentity": identity, "requestParameters": { "bucketName": "acme" } });
-        change(&event("PutBucketEncryption", record)).actors.remove(0)
+        change(&event("PutBucketEncryption", record)).api_calls.remove(0)
     };
-    let actor = of(json!({ "type": "IAMUser", "arn": "arn:aws:iam::111111111111:user/jane" }));
-    assert_eq!(actor.principal.as_deref(), Some("arn:aws:iam::111111111111:user/jane"));
-    assert_eq!((actor.event_name.as_str(), actor.event_id.as_deref()), ("PutBucketEncryption", Some("b8a1")));
+    let api_call = of(json!({ "type": "IAMUser", "arn": "arn:aws:iam::111111111111:user/jane" }));
+    assert_eq!(api_call.principal.as_deref(), Some("arn:aws:iam::111111111111:user/jane"));
+    assert_eq!((api_call.event_name.as_str(), api_call.event_id.as_deref()), ("PutBucketEncryption", Some("b8a1")));
     let service = of(json!({ "invokedBy": "cloudformation.amazonaws.com" }));
     assert_eq!(service.principal.as_deref(), Some("cloudformation.amazonaws.com"));
     assert_eq!(of(Value::Null).principal, None);
@@ -213,7 +213,7 @@ fn a_key_that_is_finally_deleted_is_a_service_event() {
     deleted["detail-type"] = json!("AWS Service Event via CloudTrail");
     assert_eq!(subject(&deleted).as_deref(), Some(KEY));
     let Message::Key(change) = parse(&deleted.to_string()).unwrap() else { panic!() };
-    assert_eq!(change.actors[0].principal.as_deref(), Some("AWS Internal"));
+    assert_eq!(change.api_calls[0].principal.as_deref(), Some("AWS Internal"));
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn a_bucket_that_is_to_be_judged_anew_is_one() {
         "detail": { "account": "111111111111", "region": "us-east-1", "bucket": "acme" },
     });
     let Message::Bucket(change) = parse(&body.to_string()).unwrap() else { panic!() };
-    assert_eq!((change.bucket.to_string().as_str(), change.actors), ("111111111111/us-east-1/acme", Vec::new()));
+    assert_eq!((change.bucket.to_string().as_str(), change.api_calls), ("111111111111/us-east-1/acme", Vec::new()));
     let broken = body.to_string().replace("us-east-1", "x");
     assert!(matches!(parse(&broken), Err(EventError::NoRequest(_))));
 }

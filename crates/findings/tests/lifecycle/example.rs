@@ -5,7 +5,7 @@ use facts::{
     Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager, KeyState, ResolvedKey,
     Rotation, Tags, Unreadable, UsedKey,
 };
-use findings::{About, Actor, Finding, Observation, Plan, after, plan};
+use findings::{About, ApiCall, Finding, Observation, Plan, after, plan};
 use jiff::{SignedDuration, Timestamp};
 
 pub(crate) const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/1234";
@@ -64,8 +64,8 @@ pub(crate) fn unreadable() -> Fact<DefaultEncryption> {
     })
 }
 
-pub(crate) fn actor() -> Actor {
-    Actor {
+pub(crate) fn api_call() -> ApiCall {
+    ApiCall {
         event_name: "PutBucketEncryption".into(),
         event_id: Some("b1c2".into()),
         event_time: Some("2026-11-01T00:00:00Z".into()),
@@ -107,11 +107,11 @@ impl Hub {
         let settings: Settings = settings.parse().unwrap();
         let bucket = bucket(encryption, tags, minute);
         let judgement = judge(&bucket, &settings);
-        let actors = [actor()];
+        let api_calls = [api_call()];
         let observation = Observation {
             bucket: &bucket,
             judgement: &judgement,
-            actors: &actors,
+            api_calls: &api_calls,
             settings: &settings,
             hub: &bucket_id().place(),
         };

@@ -91,7 +91,7 @@ impl Evaluation {
         let observation = Observation {
             bucket: &bucket,
             judgement: &judgement,
-            actors: &[],
+            api_calls: &[],
             settings: &settings,
             hub: &bucket_id().place(),
         };

@@ -13,7 +13,7 @@ fn observe(encryption: Fact<DefaultEncryption>, minute: i64, place: &Place, stan
     let (bucket, settings) = (bucket(encryption, Tags::new(), minute), SETTINGS.parse::<Settings>().unwrap());
     let judgement = judge(&bucket, &settings);
     let observation =
-        Observation { bucket: &bucket, judgement: &judgement, actors: &[], settings: &settings, hub: place };
+        Observation { bucket: &bucket, judgement: &judgement, api_calls: &[], settings: &settings, hub: place };
     plan(&observation, standing)
 }
 

@@ -1,6 +1,6 @@
 //! One finding after another, each evaluation done before the next begins.
 
-use crate::example::{Hub, KEY, SETTINGS, actor, at, bucket_id, cmk, sse_s3, unreadable};
+use crate::example::{Hub, KEY, SETTINGS, api_call, at, bucket_id, cmk, sse_s3, unreadable};
 use facts::{KeyState, Tags};
 use findings::{About, Compliance, Finding, Plan, RecordState, Resource, Workflow, fields, plan_gone};
 
@@ -112,7 +112,7 @@ fn unreadable_is_a_warning_with_the_permission_that_is_missing() {
 fn a_deleted_bucket_is_archived_once_and_can_come_back() {
     let mut hub = Hub::default();
     hub.observe(cmk(KeyState::Enabled), 0);
-    let gone = plan_gone(&bucket_id(), at(1), &[actor()], &hub.findings);
+    let gone = plan_gone(&bucket_id(), at(1), &[api_call()], &hub.findings);
     assert_eq!(gone.import.len(), 3);
     hub.apply(&gone);
     assert!(hub.findings.iter().all(|finding| finding.record_state == RecordState::Archived));

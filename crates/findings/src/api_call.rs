@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// The API call that made cmkwatch look, as CloudTrail reported it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Actor {
+pub struct ApiCall {
     /// `PutBucketEncryption`
     pub event_name: String,
     /// The event's GUID.
@@ -17,19 +17,19 @@ pub struct Actor {
     pub principal: Option<String>,
 }
 
-impl Actor {
+impl ApiCall {
     /// Who changed what a control looks at: the latest whose call does that, or else the latest of all.
-    pub(crate) fn of<'a>(actors: &'a [Self], slug: &str) -> Option<&'a Self> {
+    pub(crate) fn of<'a>(api_calls: &'a [Self], slug: &str) -> Option<&'a Self> {
         let control = ALL.into_iter().find(|control| control.slug == slug);
-        let is_its = |actor: &&Self| control.is_some_and(|control| control.is_changed_by(&actor.event_name));
-        let its = actors.iter().filter(is_its).max_by_key(|actor| &actor.event_time);
-        its.or_else(|| Self::latest(actors))
+        let is_its = |api_call: &&Self| control.is_some_and(|control| control.is_changed_by(&api_call.event_name));
+        let its = api_calls.iter().filter(is_its).max_by_key(|api_call| &api_call.event_time);
+        its.or_else(|| Self::latest(api_calls))
     }
 
     /// Whose call was the latest.
     #[must_use]
-    pub fn latest(actors: &[Self]) -> Option<&Self> {
-        actors.iter().max_by_key(|actor| &actor.event_time)
+    pub fn latest(api_calls: &[Self]) -> Option<&Self> {
+        api_calls.iter().max_by_key(|api_call| &api_call.event_time)
     }
 
     pub(crate) fn describe(&self, product_fields: &mut BTreeMap<String, String>) {
@@ -51,18 +51,18 @@ impl Actor {
 mod tests {
     use super::*;
 
-    fn actor(event_name: &str, second: u32) -> Actor {
+    fn api_call(event_name: &str, second: u32) -> ApiCall {
         let event_time = Some(format!("2026-11-01T00:00:{second:02}Z"));
-        Actor { event_name: event_name.to_owned(), event_id: None, event_time, principal: None }
+        ApiCall { event_name: event_name.to_owned(), event_id: None, event_time, principal: None }
     }
 
     #[test]
     fn of_several_changes_a_control_names_its_own() {
         let [encrypted, rotated, policy, tagged] = [
-            actor("PutBucketEncryption", 1),
-            actor("DisableKeyRotation", 2),
-            actor("DeleteBucketPolicy", 3),
-            actor("PutBucketTagging", 4),
+            api_call("PutBucketEncryption", 1),
+            api_call("DisableKeyRotation", 2),
+            api_call("DeleteBucketPolicy", 3),
+            api_call("PutBucketTagging", 4),
         ];
         let all = [policy, tagged, encrypted, rotated];
         for (slug, expected) in [
@@ -74,9 +74,9 @@ mod tests {
             // None of them is its own: it may be the class that they changed.
             ("account-readable", "PutBucketTagging"),
         ] {
-            assert_eq!(Actor::of(&all, slug).unwrap().event_name, expected, "{slug}");
+            assert_eq!(ApiCall::of(&all, slug).unwrap().event_name, expected, "{slug}");
         }
-        assert_eq!(Actor::of(&all[1..2], "key-rotates").unwrap().event_name, "PutBucketTagging");
-        assert_eq!(Actor::of(&[], "key-rotates"), None);
+        assert_eq!(ApiCall::of(&all[1..2], "key-rotates").unwrap().event_name, "PutBucketTagging");
+        assert_eq!(ApiCall::of(&[], "key-rotates"), None);
     }
 }
