@@ -27,6 +27,10 @@ pub struct Sandbox {
     pub home_region: String,
     /// The regions that are watched.
     pub regions: Vec<String>,
+    /// How many seconds Security Hub answers late.
+    pub security_hub_lag_seconds: u64,
+    /// After how many seconds a second look at a bucket comes.
+    pub second_look_seconds: u64,
     /// The queue of on-change.
     pub changes_queue_url: String,
     /// Its dead-letter queue.

@@ -1,0 +1,97 @@
+//! What happens to the buckets while Security Hub answers late.
+
+use crate::{Played, Setting, at_rest, number};
+use cmkwatch_tests::sandbox;
+use futures_util::future::join_all;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// A sequence of numbers that is the same in each run: <https://en.wikipedia.org/wiki/Xorshift>.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+fn pause(seconds: u64) -> tokio::time::Sleep {
+    tokio::time::sleep(Duration::from_secs(seconds))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_state_alone_decides_although_security_hub_answers_late() {
+    let places = sandbox().all_places().await;
+    let at = |number: usize| &places[number % places.len()];
+    let buckets = usize::try_from(number("BUCKETS", 10)).unwrap();
+    let flipping = join_all((0..buckets).map(|number| Played::new(at(number), "flips", Setting::SseS3))).await;
+    let mended = Played::new(at(0), "broken-and-fixed", Setting::Key).await;
+    let broken = Played::new(at(1), "fixed-and-broken", Setting::SseS3).await;
+    let returned = Played::new(at(2), "key-returned", Setting::Key).await;
+    let disabled = Played::new(at(3), "key-disabled", Setting::Key).await;
+    let deleted = Played::new(at(4), "deleted", Setting::Key).await;
+    at_rest().await;
+    assert_eq!(mended.said().await, Setting::Key.expected(), "before");
+    assert_eq!(broken.said().await, Setting::SseS3.expected(), "before");
+
+    let until = Instant::now() + Duration::from_secs(number("SECONDS", 60));
+    let flips = join_all(flipping.iter().zip(1..).map(|(bucket, seed)| flip(bucket, Numbers(seed * 7919), until)));
+    let stories = async {
+        mended.set(Setting::SseS3).await;
+        broken.set(Setting::Key).await;
+        returned.kms("disable-key");
+        deleted.set(Setting::SseS3).await;
+        pause(6).await;
+        mended.set(Setting::Key).await;
+        broken.set(Setting::SseS3).await;
+        returned.kms("enable-key");
+        disabled.kms("disable-key");
+        pause(3).await;
+        deleted.place.s3().delete_bucket().bucket(&deleted.name).send().await.unwrap();
+    };
+    let (last, ()) = tokio::join!(flips, stories);
+    at_rest().await;
+
+    let mut wrong = BTreeMap::new();
+    let mut compare = |bucket: &Played, said, expected| {
+        if said != expected {
+            wrong.insert(bucket.name.clone(), (said, expected));
+        }
+    };
+    for (bucket, (setting, _)) in flipping.iter().zip(&last) {
+        compare(bucket, bucket.said().await, setting.expected());
+    }
+    compare(&mended, mended.said().await, Setting::Key.expected());
+    compare(&broken, broken.said().await, Setting::SseS3.expected());
+    compare(&returned, returned.said().await, Setting::Key.expected());
+    compare(&disabled, disabled.said().await, with_disabled_key());
+    compare(&deleted, deleted.said().await, BTreeMap::new());
+    let flips: usize = last.iter().map(|(_, flips)| flips).sum();
+    println!("{flips} changes of {buckets} buckets; {} of {} are wrong", wrong.len(), buckets + 5);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(deleted.states().await.len() >= 8, "the findings of the deleted bucket are archived, and still there");
+}
+
+/// Changes a bucket at random until the time is over; the last setting, and how many changes there were.
+async fn flip(bucket: &Played, mut numbers: Numbers, until: Instant) -> (Setting, usize) {
+    let (mut last, mut flips) = (Setting::SseS3, 0);
+    while Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(500 + numbers.below(7000))).await;
+        last = Setting::ALL[usize::try_from(numbers.below(3)).unwrap()];
+        bucket.set(last).await;
+        flips += 1;
+    }
+    (last, flips)
+}
+
+/// A disabled key still rotates by its status; it cannot be used.
+fn with_disabled_key() -> BTreeMap<String, String> {
+    let mut expected = Setting::Key.expected();
+    expected.insert("key-usable".to_owned(), "FAILED NEW".to_owned());
+    expected
+}
