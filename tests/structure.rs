@@ -15,7 +15,7 @@ use std::{
 };
 
 /// Who may depend on whom. `collect` and `publish` meet in `watch` only, which is all that entry points share.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("iam-policy", &[]),
     ("facts", &["iam-policy"]),
     ("controls", &["facts", "iam-policy"]),
@@ -25,12 +25,13 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("collect", &["calls", "facts"]),
     ("publish", &["calls", "controls", "facts", "findings"]),
     ("queue", &["calls", "facts", "findings"]),
-    ("watch", &["collect", "controls", "facts", "findings", "publish", "queue"]),
-    ("startup", &["calls", "collect", "controls", "facts", "queue", "watch"]),
+    ("state", &["calls", "controls", "facts", "findings"]),
+    ("watch", &["collect", "controls", "facts", "findings", "publish", "queue", "state"]),
+    ("startup", &["calls", "collect", "controls", "facts", "queue", "state", "watch"]),
     ("cli", &["controls", "facts", "iam-policy"]),
     ("on-change", &["collect", "controls", "facts", "findings", "queue", "startup", "watch"]),
     ("sweep-planner", &["collect", "controls", "facts", "queue", "startup"]),
-    ("sweep-account", &["collect", "facts", "findings", "publish", "queue", "startup", "watch"]),
+    ("sweep-account", &["collect", "facts", "findings", "queue", "startup", "state", "watch"]),
     ("alert", &["alerts", "calls", "controls", "facts", "startup"]),
     ("cmkwatch-tests", &["controls", "facts", "iam-policy", "on-change"]),
 ];

@@ -50,6 +50,8 @@ def hub_parameters(asked, standing=None):
             faults.append(f"{name} is given by {OWN[name]}=, not in PARAMETERS")
         elif name == "MemberTemplateUrl":
             faults.append("MemberTemplateUrl is not to be given: infra/member.yaml is uploaded")
+        elif name == "Generation":
+            faults.append("Generation is not to be given: it is the time of the deployment")
         else:
             given[name] = value
     faults += _faults("template.yaml", given, OWN)

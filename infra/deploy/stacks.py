@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+import time
 
 import boto3
 from botocore.exceptions import ClientError, WaiterError
@@ -38,6 +39,7 @@ def deploy_hub(asked):
     packaged = INFRA.parent / "target" / "template.yaml"
     package(packaged, bucket, region)
     parameters["MemberTemplateUrl"] = upload_member(bucket, region)
+    parameters["Generation"] = int(time.time())
     deploy_stack(region, packaged, HUB, parameters, ["--s3-bucket", bucket, "--s3-prefix", HUB])
     for name, value in outputs(HUB, region).items():
         print(f"{name}: {value}")

@@ -8,7 +8,7 @@ use std::fmt;
 /// Resources that are more than one thing, with why they cannot be narrowed; ACCOUNT stands for the role's own. What has no
 /// resource at all is so by the
 /// [service authorization reference](https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html).
-const WIDE: [(&str, &str, &str); 19] = [
+const WIDE: [(&str, &str, &str); 20] = [
     ("organizations:ListAccounts", "*", "has no resource"),
     ("s3:ListAllMyBuckets", "*", "has no resource"),
     ("tag:GetResources", "*", "has no resource"),
@@ -30,6 +30,7 @@ const WIDE: [(&str, &str, &str); 19] = [
         "arn:aws:securityhub:*:ACCOUNT:product/ACCOUNT/default",
         "a finding stands in the bucket's region",
     ),
+    ("securityhub:DescribeHub", "arn:aws:securityhub:*:ACCOUNT:hub/default", "a finding stands in the bucket's region"),
     ("securityhub:GetFindings", "arn:aws:securityhub:*:ACCOUNT:hub/default", "a finding stands in the bucket's region"),
     (
         "securityhub:BatchUpdateFindings",

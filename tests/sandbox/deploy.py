@@ -43,6 +43,7 @@ def parameters(settle_delay, sweep_timeout, second_look):
         "Architecture": "x86_64",
         "SettleDelaySeconds": settle_delay,
         "SecondLookSeconds": second_look,
+        "Generation": int(time.time()),
         # A message that fails goes to the dead-letter queue within a minute instead of half an hour.
         "TimeoutSeconds": 10,
         "RetryAfterSeconds": 10,

@@ -36,39 +36,6 @@ impl FromStr for BucketName {
     }
 }
 
-/// What names of buckets can begin with: up to 255 of the characters that a name may have, and perhaps a slash, which ends a
-/// name where something follows it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NamePrefix(String);
-
-impl NamePrefix {
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for NamePrefix {
-    type Err = Malformed;
-
-    fn from_str(text: &str) -> Result<Self, Malformed> {
-        let has_form = text.len() <= 256
-            && text
-                .strip_suffix('/')
-                .unwrap_or(text)
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
-        if has_form { Ok(Self(text.to_owned())) } else { Err(Malformed::new("the beginning of a bucket name", text)) }
-    }
-}
-
-impl fmt::Display for NamePrefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 fn has_current_form(text: &str) -> bool {
     let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let bytes = text.as_bytes();
@@ -100,16 +67,6 @@ mod tests {
     fn both_forms_are_names_and_are_told_apart() {
         for (text, legacy) in [("acme-data", false), ("a.b-3", false), ("Acme_Data", true), ("-acme", true)] {
             assert_eq!(text.parse::<BucketName>().unwrap().is_legacy(), legacy, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_beginning_has_the_characters_of_a_name() {
-        for text in ["", "a", "acme-", "Acme_", "acme/", "/"] {
-            assert_eq!(text.parse::<NamePrefix>().unwrap().as_str(), text);
-        }
-        for text in ["a//", "a/b", "a b", "\n", &"a".repeat(257)] {
-            assert!(text.parse::<NamePrefix>().is_err(), "{text}");
         }
     }
 

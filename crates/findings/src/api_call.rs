@@ -32,6 +32,17 @@ impl ApiCall {
         api_calls.iter().max_by_key(|api_call| &api_call.event_time)
     }
 
+    /// The call that the fields of a finding name; `None` if they name none.
+    pub(crate) fn of_fields(product_fields: &BTreeMap<String, String>) -> Option<Self> {
+        let field = |key: &str| product_fields.get(key).cloned();
+        Some(Self {
+            event_name: field(fields::EVENT_NAME)?,
+            event_id: field(fields::EVENT_ID),
+            event_time: field(fields::EVENT_TIME),
+            principal: field(fields::CHANGED_BY),
+        })
+    }
+
     pub(crate) fn describe(&self, product_fields: &mut BTreeMap<String, String>) {
         let told = [
             (fields::EVENT_NAME, Some(&self.event_name)),

@@ -1,7 +1,8 @@
 //! The words of a finding: what was judged, said to a person.
 
 use crate::{
-    About, Compliance, Finding, Observation, Reason, RecordState, Resource, Workflow, digest, fields, plain, text,
+    About, Compliance, Finding, KeyUse, Observation, Reason, RecordState, Resource, Summary, Workflow, digest, fields,
+    plain, seen::class_of, text,
 };
 use controls::{Evidence, Exemption, Outcome, Severity, Shortfall, Subject, Verdict};
 use facts::{Account, Bucket, Fact, KeyReference, Place, ResolvedKey, UsedKey};
@@ -12,24 +13,78 @@ use std::collections::BTreeMap;
 /// The longest value of a single fact in a text, in characters; longer ones come from outside and are cut.
 const LONGEST_FACT: usize = 300;
 
-/// The finding for a verdict about a bucket, as if there had been none before; none for a control that does not apply.
-pub(crate) fn compose(observation: &Observation<'_>, verdict: &Verdict) -> Option<Finding> {
+/// The finding for a verdict about a bucket, as if there had been none before, or why the control does not apply.
+pub(crate) fn compose(observation: &Observation<'_>, verdict: &Verdict) -> Result<Finding, String> {
     let bucket = observation.bucket;
     let about = About::Bucket(bucket.id.clone());
     let mut finding = draft(about, observation.hub, verdict, bucket.read_at, &subject_of(observation))?;
     finding.resources = resources(bucket);
     finding.remediation = text::cut(&verdict.control.remedy(&statement_subject(observation)), 512);
     finding.product_fields.extend(bucket_fields(observation));
-    Some(sealed(finding))
+    Ok(sealed(finding))
 }
 
-/// The finding for the verdict about an account, to stand in `hub`.
-pub(crate) fn compose_account(account: &Account, hub: &Place, verdict: &Verdict) -> Option<Finding> {
+/// The finding for the verdict about an account, to be stored in `hub`.
+pub(crate) fn compose_account(account: &Account, hub: &Place, verdict: &Verdict) -> Result<Finding, String> {
     let about = About::Account(account.place.clone());
     let subject = format!("Account {} in region {}", account.place.account, account.place.region);
     let mut finding = draft(about, hub, verdict, account.read_at, &subject)?;
-    finding.resources = vec![Resource::Account(format!("AWS::::Account:{}", account.place.account))];
-    Some(sealed(finding))
+    finding.resources = vec![resource_of(&finding.about)];
+    Ok(sealed(finding))
+}
+
+/// The archived finding of a control of which there was an active one, as `known`.
+pub(crate) fn archived(
+    about: &About,
+    slug: &str,
+    hub: &Place,
+    key_use: &KeyUse,
+    known: &Summary,
+    because: &str,
+) -> Finding {
+    let control = controls::ALL.into_iter().find(|control| control.slug == slug);
+    let subject = match about {
+        About::Bucket(bucket) => format!("Bucket {}", bucket.name()),
+        About::Account(place) => format!("Account {} in region {}", place.account, place.region),
+    };
+    let level = key_use.level.map(|level| level.as_str().to_owned());
+    let told = [
+        (fields::CLASS, key_use.class.clone()),
+        (fields::LEVEL_REQUIRED, level),
+        (fields::KEY_ALIAS, key_use.alias.clone()),
+        (fields::DIGEST, Some(known.fingerprint.clone()).filter(|fingerprint| !fingerprint.is_empty())),
+        (fields::GONE_BECAUSE, Some(text::cut(because, fields::LONGEST_VALUE))),
+        (fields::VERSION, Some(env!("CARGO_PKG_VERSION").to_owned())),
+    ];
+    let key = key_use.key.clone().map(Resource::Key);
+    Finding {
+        id: about.id(slug),
+        about: about.clone(),
+        place: hub.clone(),
+        generator_id: format!("cmkwatch/{slug}"),
+        title: text::cut(control.map_or(slug, |control| control.title), 256),
+        description: text::cut(&format!("{subject}: {because}."), 1024),
+        severity: known.severity,
+        compliance: known.status,
+        reasons: Vec::new(),
+        requirements: Vec::new(),
+        remediation: "Nothing is left to do.".to_owned(),
+        reference: control.map_or("https://docs.aws.amazon.com/AmazonS3/", |control| control.reference).to_owned(),
+        resources: std::iter::once(resource_of(about)).chain(key).collect(),
+        product_fields: told.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect(),
+        record_state: RecordState::Archived,
+        created_at: Timestamp::UNIX_EPOCH,
+        first_observed_at: Timestamp::UNIX_EPOCH,
+        updated_at: Timestamp::UNIX_EPOCH,
+        workflow: Workflow::New,
+    }
+}
+
+fn resource_of(about: &About) -> Resource {
+    match about {
+        About::Bucket(bucket) => Resource::Bucket(bucket.arn()),
+        About::Account(place) => Resource::Account(format!("AWS::::Account:{}", place.account)),
+    }
 }
 
 fn sealed(mut finding: Finding) -> Finding {
@@ -39,18 +94,18 @@ fn sealed(mut finding: Finding) -> Finding {
 }
 
 /// What a finding says whatever it is about; `subject` begins its description.
-fn draft(about: About, hub: &Place, verdict: &Verdict, read_at: Timestamp, subject: &str) -> Option<Finding> {
+fn draft(about: About, hub: &Place, verdict: &Verdict, read_at: Timestamp, subject: &str) -> Result<Finding, String> {
     let (compliance, severity) = match &verdict.outcome {
         Outcome::Passed(_) => (Compliance::Passed, Severity::Informational),
         Outcome::Failed { severity, .. } => (Compliance::Failed, *severity),
         Outcome::Undetermined(_) => (Compliance::Warning, verdict.control.severity),
-        Outcome::NotApplicable(_) => return None,
+        Outcome::NotApplicable(why) => return Err(why.clone()),
     };
     let control = verdict.control;
     let evidence = (fields::EVIDENCE.to_owned(), evidence_json(&verdict.outcome));
     let version = (fields::VERSION.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     let ended = lapsed(verdict).map(|exemption| (fields::EXEMPTION_ENDED.to_owned(), exemption.until.to_string()));
-    Some(Finding {
+    Ok(Finding {
         id: about.id(control.slug),
         about,
         place: hub.clone(),
@@ -157,8 +212,14 @@ fn reason(shortfall: &Shortfall) -> Reason {
 }
 
 fn resources(bucket: &Bucket) -> Vec<Resource> {
+    let key = key_use(bucket).key.map(Resource::Key);
+    std::iter::once(Resource::Bucket(bucket.id.arn())).chain(key).collect()
+}
+
+/// The key of a bucket and the alias that names it; its class is not looked at.
+pub(crate) fn key_use(bucket: &Bucket) -> KeyUse {
     let key = used_key(bucket).and_then(|key| key_arn(key, &bucket.id.place()));
-    std::iter::once(Resource::Bucket(bucket.id.arn())).chain(key.map(Resource::Key)).collect()
+    KeyUse { key, alias: key_alias(bucket), ..KeyUse::default() }
 }
 
 fn used_key(bucket: &Bucket) -> Option<&UsedKey> {
@@ -183,10 +244,7 @@ fn key_alias(bucket: &Bucket) -> Option<String> {
 }
 
 fn bucket_fields(observation: &Observation<'_>) -> BTreeMap<String, String> {
-    let (class, required) = match &observation.judgement.class {
-        Fact::Known(class) => (class.name.as_str(), class.level.as_str()),
-        Fact::Unreadable(_) => (fields::UNREADABLE, fields::UNREADABLE),
-    };
+    let (class, required) = class_of(observation.judgement);
     let reached = observation.judgement.reached.map_or("undetermined", |level| level.as_str());
     let known = [(fields::CLASS, class), (fields::LEVEL_REQUIRED, required), (fields::LEVEL_REACHED, reached)];
     let alias = key_alias(observation.bucket).map(|alias| (fields::KEY_ALIAS.to_owned(), alias));

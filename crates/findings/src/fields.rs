@@ -8,7 +8,7 @@ pub const LEVEL_REQUIRED: &str = "cmkwatch/level-required";
 pub const LEVEL_REACHED: &str = "cmkwatch/level-reached";
 /// What stands for the class and the level of a bucket whose tags could not be read.
 pub const UNREADABLE: &str = "unreadable";
-/// The ARN of the alias by which the bucket names its key: this is the index from aliases to buckets.
+/// The ARN of the alias by which the bucket names its key.
 pub const KEY_ALIAS: &str = "cmkwatch/key-alias";
 /// The account of what the finding is about, where it stands in the Security Hub of another.
 pub const OWNER_ACCOUNT: &str = "cmkwatch/owner-account";
@@ -45,9 +45,6 @@ pub const EVIDENCE: &str = "cmkwatch/evidence";
 pub const DIGEST: &str = "cmkwatch/digest";
 /// The version of cmkwatch.
 pub const VERSION: &str = "cmkwatch/version";
-
-/// The fields that tell who changed the bucket.
-pub(crate) const OF_THE_API_CALL: [&str; 4] = [EVENT_NAME, EVENT_ID, EVENT_TIME, CHANGED_BY];
 
 /// The longest value that [ASFF](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_AwsSecurityFinding.html)
 /// allows, in characters.

@@ -1,6 +1,6 @@
 //! A finding, as far as cmkwatch has a say in it.
 
-use crate::About;
+use crate::{About, Transition, fields};
 use controls::Severity;
 use facts::Place;
 use jiff::Timestamp;
@@ -53,6 +53,25 @@ pub struct Finding {
     pub workflow: Workflow,
 }
 
+impl Finding {
+    /// The slug of the control.
+    #[must_use]
+    pub fn slug(&self) -> &str {
+        self.id.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The ARN of the key among the resources; `None` if there is none.
+    pub(crate) fn key(&self) -> Option<&str> {
+        let key = self.resources.iter().find(|resource| matches!(resource, Resource::Key(_)));
+        key.map(Resource::arn)
+    }
+
+    /// What happened to the finding, by its own words.
+    pub(crate) fn transition(&self) -> Option<Transition> {
+        self.product_fields.get(fields::TRANSITION).and_then(|word| Transition::of_word(word))
+    }
+}
+
 /// `Compliance.Status`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compliance {
@@ -96,7 +115,7 @@ pub struct Reason {
 pub enum Resource {
     /// The bucket, by its ARN.
     Bucket(String),
-    /// The key, by its ARN: this is the index from keys to buckets.
+    /// The key, by its ARN.
     Key(String),
     /// The account, as ASFF [writes it](https://docs.aws.amazon.com/securityhub/latest/userguide/asff-resources-attributes.html).
     Account(String),

@@ -1,8 +1,8 @@
-//! A verdict and the finding before it in, the finding to import out.
+//! A verdict and the state before it in, the new state and the findings to import out.
 //!
-//! Security Hub is the only state: what was true before is the finding that stands, read back by its deterministic id.
-//! [`plan()`] compares it with what was judged now and says what must be imported and which workflow
-//! statuses must be set; [`plan_gone`] does so for a bucket that is no more, and [`plan_again`] once a plan was carried out. None talks to AWS: that is for `publish`.
+//! What was true before is an [`Item`], which cmkwatch keeps itself, as Security Hub answers late. [`plan()`] compares it with
+//! what was [`Seen`]: that is the new item, to be committed, and whatever Security Hub must receive of it. [`repairs()`] compares
+//! it with what Security Hub holds, once that is sure to be up to date. None talks to AWS: that is for `publish` and `state`.
 
 mod about;
 mod api_call;
@@ -10,16 +10,19 @@ mod compose;
 mod digest;
 pub mod fields;
 mod finding;
-mod history;
-mod key_use;
+mod item;
 mod plan;
+mod repair;
+mod seen;
 mod text;
 mod transition;
 
 pub use about::{About, place_prefix};
 pub use api_call::ApiCall;
 pub use finding::{Compliance, Finding, Reason, RecordState, Resource, TYPE, Workflow};
-pub use key_use::{KeyUse, key_uses};
-pub use plan::{Observation, Plan, after, latest, plan, plan_account, plan_again, plan_gone};
+pub use item::{BucketOfKey, ControlState, Item, KeyUse, Neighbours, StoredIn, Summary};
+pub use plan::{Plan, Terms, plan};
+pub use repair::{Repairs, repairs};
+pub use seen::{Observation, Seen};
 pub use text::plain;
 pub use transition::Transition;

@@ -1,260 +1,326 @@
-//! What must be imported, given what stands.
+//! The new state, and what Security Hub must receive, given the state before and what was seen.
 
 use crate::{
-    About, ApiCall, Compliance, Finding, RecordState, Transition, Workflow, compose,
-    history::{gone, inherit, mark, moved},
+    ApiCall, Compliance, ControlState, Finding, Item, Neighbours, RecordState, Seen, StoredIn, Summary, Transition,
+    Workflow, compose, fields, seen::keys_matter,
 };
-use controls::{Judgement, Outcome, Settings, Verdict};
-use facts::{Account, Bucket, BucketId, Place};
+use controls::{Settings, Severity};
+use facts::Place;
 use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// A bucket, read and judged.
+/// What all evaluations of one run have in common, and why this one is made.
 #[derive(Debug, Clone, Copy)]
-pub struct Observation<'a> {
-    /// What was read.
-    pub bucket: &'a Bucket,
-    /// What came of it.
-    pub judgement: &'a Judgement,
-    /// Who made us look, each with his call; nobody for a sweep.
-    pub api_calls: &'a [ApiCall],
+pub struct Terms<'a> {
     /// What the organization requires.
     pub settings: &'a Settings,
-    /// Whose Security Hub the findings are to stand in.
-    pub hub: &'a Place,
+    /// The number of the deployment.
+    pub generation: u64,
+    /// The Security Hub that the findings are to be stored in.
+    pub hub: &'a StoredIn,
+    /// The API calls that caused the evaluation; empty for the sweep.
+    pub api_calls: &'a [ApiCall],
+    /// The controls whose findings Security Hub does not hold as it should.
+    pub repair: &'a BTreeSet<String>,
 }
 
-/// What Security Hub must be told of one bucket, in this order; nothing, where nothing changed.
+/// The new state, and what Security Hub must receive of it.
 ///
 /// An import [does not change the workflow](https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchimportfindings.html)
-/// of a finding that exists, which is why there is more than imports. A plan that was carried out in part and is made
-/// again asks for the rest.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// of a finding that exists, which is why there is more than imports.
+#[derive(Debug)]
 pub struct Plan {
-    /// The ids of findings to set NEW before they are imported.
-    pub reopen: Vec<String>,
-    /// The findings to import.
+    /// The new state.
+    pub item: Item,
+    /// Whether it differs from the state before, and must be committed.
+    pub changed: bool,
+    /// The findings to import: those of the Security Hub that they are to be stored in come first.
     pub import: Vec<Finding>,
-    /// The ids of findings to set RESOLVED once they are imported.
+    /// The ids of findings to set NEW before they are imported, if they are RESOLVED.
+    pub reopen: Vec<String>,
+    /// The ids of findings to set RESOLVED once they are imported, unless they are SUPPRESSED.
     pub resolve: Vec<String>,
+    /// The other Security Hub that held the findings until now.
+    pub moved_from: Option<Place>,
 }
 
-/// Compares what was judged with what stands, control by control. `standing` is every finding of the bucket; those that stand
-/// in another Security Hub than they are to are made anew in the right one, and archived where they are.
+/// Compares what was seen with the state before, control by control. `now` tells the time for the version.
 #[must_use]
-pub fn plan(observation: &Observation<'_>, standing: &[Finding]) -> Plan {
-    let mut plan = Plan::default();
-    let (about, look) = (About::Bucket(observation.bucket.id.clone()), Look::of(observation));
-    for verdict in &observation.judgement.verdicts {
-        let now = compose::compose(observation, verdict);
-        plan.add(&look, &about.id(verdict.control.slug), &verdict.outcome, now, standing);
+pub fn plan(before: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> Plan {
+    let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or_default();
+    let version = milliseconds.max(before.version + 1);
+    let moves = before.stored_in.as_ref().is_some_and(|stored_in| stored_in != terms.hub);
+    let look = Look { before, seen, terms, version, moves };
+    let judged: Vec<_> = look.slugs().map(|slug| (slug, look.judge(slug))).collect();
+    let controls = judged.iter().filter_map(|(slug, next)| Some(((*slug).to_owned(), next.state.clone()?))).collect();
+    let item = look.item(controls);
+    let mut plan = Plan {
+        changed: item != *before,
+        item,
+        import: Vec::new(),
+        reopen: Vec::new(),
+        resolve: Vec::new(),
+        moved_from: before.stored_in.as_ref().map(|old| old.place.clone()).filter(|old| *old != terms.hub.place),
+    };
+    for (slug, next) in judged {
+        look.publish(slug, next, &mut plan);
     }
-    let known: Vec<_> = observation.judgement.verdicts.iter().map(|v| about.id(v.control.slug)).collect();
-    let (here, elsewhere): (Vec<_>, Vec<_>) = standing.iter().partition(|finding| finding.place == *look.hub);
-    let retired = here.into_iter().filter(|finding| !known.contains(&finding.id));
-    let because = "cmkwatch no longer has this control";
-    plan.import.extend(retired.filter_map(|finding| gone(finding, look.read_at, because, &[])));
-    plan.import.extend(elsewhere.into_iter().filter_map(|finding| moved(finding, look.read_at, look.hub)));
-    plan
-}
-
-/// Compares the verdict about an account with its finding in `hub`, if one stands there.
-#[must_use]
-pub fn plan_account(
-    account: &Account,
-    verdict: &Verdict,
-    settings: &Settings,
-    hub: &Place,
-    standing: &[Finding],
-) -> Plan {
-    let mut plan = Plan::default();
-    let look = Look { read_at: account.read_at, api_calls: &[], settings, hub };
-    let now = compose::compose_account(account, hub, verdict);
-    let id = About::Account(account.place.clone()).id(verdict.control.slug);
-    plan.add(&look, &id, &verdict.outcome, now, standing);
-    plan
-}
-
-/// Archives every finding of a bucket that is no more.
-#[must_use]
-pub fn plan_gone(bucket: &BucketId, read_at: Timestamp, api_calls: &[ApiCall], standing: &[Finding]) -> Plan {
-    let because = format!("bucket {} does not exist", bucket.name());
-    let import = standing.iter().filter_map(|finding| gone(finding, read_at, &because, api_calls)).collect();
-    Plan { import, ..Plan::default() }
-}
-
-/// Compares once more, after a plan was carried out: what was read before it may not have been the last word, for another
-/// evaluation of the same bucket may have been under way, and the moment of a finding tells which of two observations is
-/// later, not which state holds. Whoever changed something looks again until there is nothing to add; then the last
-/// observation stands, whatever the order. `standing` is [`after`] the plan that was `carried_out`, and, where that set
-/// anything RESOLVED, the [`latest`] of it and of what Security Hub says now.
-#[must_use]
-pub fn plan_again(observation: &Observation<'_>, standing: &[Finding], carried_out: &Plan) -> Plan {
-    let mut plan = plan(observation, standing);
-    // Set RESOLVED over a failure that was imported meanwhile, or on the strength of what no longer holds.
-    let fails =
-        |finding: &&Finding| finding.compliance != Compliance::Passed && carried_out.resolve.contains(&finding.id);
-    let hidden: Vec<_> = standing.iter().chain(&plan.import).filter(fails).map(|finding| finding.id.clone()).collect();
-    for id in hidden {
-        if !plan.reopen.contains(&id) {
-            plan.reopen.push(id);
-        }
+    // Those of the old Security Hub are archived last.
+    plan.import.sort_by_key(|finding| finding.place != terms.hub.place);
+    if plan.changed && plan.import.is_empty() && plan.item.neighbours.is_empty() {
+        plan.item = plan.item.published();
     }
     plan
-}
-
-/// Of each finding the one that was updated last.
-#[must_use]
-pub fn latest(mut standing: Vec<Finding>, others: Vec<Finding>) -> Vec<Finding> {
-    for other in others {
-        match standing.iter_mut().find(|finding| is_same(finding, &other)) {
-            None => standing.push(other),
-            Some(finding) if finding.updated_at < other.updated_at => *finding = other,
-            Some(_) => {}
-        }
-    }
-    standing
-}
-
-/// What stands once a plan was carried out, by the rules of
-/// [workflow status](https://docs.aws.amazon.com/securityhub/latest/userguide/findings-workflow-status.html).
-#[must_use]
-pub fn after(mut standing: Vec<Finding>, plan: &Plan) -> Vec<Finding> {
-    set_workflow(&mut standing, &plan.reopen, Workflow::New);
-    for finding in &plan.import {
-        match standing.iter_mut().find(|before| is_same(before, finding)) {
-            None => standing.push(finding.clone()),
-            Some(before) if before.updated_at < finding.updated_at => {
-                *before = Finding { workflow: workflow_after(before, finding), ..finding.clone() };
-            }
-            Some(_) => {}
-        }
-    }
-    set_workflow(&mut standing, &plan.resolve, Workflow::Resolved);
-    standing
-}
-
-fn is_same(one: &Finding, other: &Finding) -> bool {
-    one.id == other.id && one.place == other.place
-}
-
-fn set_workflow(standing: &mut [Finding], ids: &[String], workflow: Workflow) {
-    standing.iter_mut().filter(|finding| ids.contains(&finding.id)).for_each(|finding| finding.workflow = workflow);
-}
-
-fn workflow_after(before: &Finding, now: &Finding) -> Workflow {
-    let returns = before.record_state == RecordState::Archived && now.record_state == RecordState::Active;
-    let fails = before.compliance == Compliance::Passed && now.compliance != Compliance::Passed;
-    match before.workflow {
-        Workflow::Notified | Workflow::Resolved if returns || fails => Workflow::New,
-        workflow => workflow,
-    }
 }
 
 impl Plan {
-    /// True where there is nothing to tell.
+    /// True if there is nothing to commit and nothing to publish.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.reopen.is_empty() && self.import.is_empty() && self.resolve.is_empty()
+    pub fn is_settled(&self) -> bool {
+        !self.changed && self.item.published == self.item.version
     }
 
-    /// Adds what one verdict asks for: `now` is the finding that it makes, none where the control does not apply.
-    fn add(&mut self, look: &Look<'_>, id: &str, outcome: &Outcome, now: Option<Finding>, standing: &[Finding]) {
-        let before = before(standing, id, look.hub);
-        if before.is_some_and(|before| before.updated_at >= look.read_at) {
-            return;
-        }
-        let Some(mut now) = now else {
-            let Outcome::NotApplicable(why) = outcome else { return };
-            self.import.extend(before.and_then(|before| gone(before, look.read_at, why, look.api_calls)));
-            return;
-        };
-        if !is_wanted(look.settings, &now, before) {
-            return;
-        }
-        let transition = Transition::between(before, &now);
-        let moves = before.is_some_and(|before| before.place != *look.hub);
-        if let Some(before) = before {
-            inherit(before, &mut now, transition);
-            if moves {
-                settle_in(before, &mut now, transition);
+    /// The Security Hub whose workflow statuses must be known before the plan is carried out; `None` if none decides.
+    #[must_use]
+    pub fn asks_workflows_of(&self) -> Option<&Place> {
+        let moved = self.moved_from.as_ref().filter(|_| !self.import.is_empty());
+        let here = || self.import.first().map(|finding| &finding.place);
+        moved.or_else(|| here().filter(|_| !self.reopen.is_empty() || !self.resolve.is_empty()))
+    }
+
+    /// Adds the workflow statuses that Security Hub holds, by the id of the finding. What the customer suppressed stays so.
+    /// What is RESOLVED by an answer that may be old is set RESOLVED all the same.
+    pub fn heed(&mut self, workflows: &BTreeMap<String, Workflow>) {
+        let is = |id: &String, workflow| workflows.get(id) == Some(&workflow);
+        self.reopen.retain(|id| is(id, Workflow::Resolved));
+        self.resolve.retain(|id| !is(id, Workflow::Suppressed));
+        let moves = self.moved_from.is_some();
+        for finding in &mut self.import {
+            let Some(workflow) = workflows.get(&finding.id) else { continue };
+            if moves && finding.record_state == RecordState::Active {
+                finding.workflow = settled_in(finding, *workflow);
             } else {
-                self.reopen.extend(must_reopen(before, transition).then(|| now.id.clone()));
-                self.resolve.extend(must_resolve(before, &now).then(|| now.id.clone()));
+                finding.product_fields.insert(fields::WORKFLOW_BEFORE.to_owned(), workflow.as_str().to_owned());
             }
         }
-        if moves || transition != Transition::Unchanged || before.is_some_and(|before| is_due(before, look)) {
-            mark(&mut now, transition, look.api_calls, before);
-            self.import.push(now);
-        }
+    }
+
+    /// `encrypted-with-cmk:opened`, and so on.
+    #[must_use]
+    pub fn transitions(&self) -> Vec<String> {
+        let word = |finding: &Finding| {
+            let transition = finding.product_fields.get(fields::TRANSITION).map_or("", String::as_str);
+            format!("{}:{transition}", finding.slug())
+        };
+        self.import.iter().map(word).collect()
     }
 }
 
-/// What all verdicts of one look have in common.
+/// The workflow of a finding that is created in another Security Hub, which takes it from us once.
+fn settled_in(finding: &Finding, before: Workflow) -> Workflow {
+    match before {
+        Workflow::Suppressed => Workflow::Suppressed,
+        _ if finding.compliance == Compliance::Passed => Workflow::Resolved,
+        Workflow::Resolved if finding.transition() != Some(Transition::Unchanged) => Workflow::New,
+        workflow => workflow,
+    }
+}
+
+/// One comparison.
 struct Look<'a> {
-    read_at: Timestamp,
-    api_calls: &'a [ApiCall],
-    settings: &'a Settings,
-    hub: &'a Place,
+    before: &'a Item,
+    seen: &'a Seen,
+    terms: &'a Terms<'a>,
+    version: u64,
+    moves: bool,
+}
+
+/// The next state of a control, and its finding.
+struct Next {
+    state: Option<ControlState>,
+    finding: Option<Finding>,
 }
 
 impl<'a> Look<'a> {
-    fn of(observation: &Observation<'a>) -> Self {
-        let Observation { bucket, api_calls, settings, hub, .. } = *observation;
-        Self { read_at: bucket.read_at, api_calls, settings, hub }
+    /// Every control, those that were judged now first, in their order.
+    fn slugs(&self) -> impl Iterator<Item = &'a str> {
+        let (seen, before) = (self.seen, self.before);
+        let is_judged = |slug: &&str| seen.drafts.iter().any(|draft| draft.slug == *slug);
+        let known: BTreeSet<_> = before.controls.keys().chain(self.terms.repair).map(String::as_str).collect();
+        let others = known.into_iter().filter(move |slug| !is_judged(slug));
+        seen.drafts.iter().map(|draft| draft.slug).chain(others)
+    }
+
+    /// The state of a control that follows from what was seen.
+    fn judge(&self, slug: &str) -> Next {
+        let before = self.before.controls.get(slug);
+        let draft = self.seen.drafts.iter().find(|draft| draft.slug == slug);
+        let finding = draft.and_then(|draft| draft.finding.clone().ok()).filter(|now| self.is_wanted(now, before));
+        let observed = finding.as_ref().map(Summary::of);
+        if before.is_none() && observed.is_none() && !self.terms.repair.contains(slug) {
+            return Next { state: None, finding };
+        }
+        let mut state = before.cloned().unwrap_or_else(|| ControlState::new(self.seen.read_at));
+        let differs = state.observed != observed;
+        let repeats = observed.is_some() && (self.moves || self.is_due(&state));
+        let again = repeats || self.terms.repair.contains(slug);
+        if differs || again {
+            if state.planned > self.before.published {
+                state.doubt();
+            }
+            state.worst = worst(state.observed.as_ref(), observed.as_ref(), state.worst);
+            let next = state.updated_at.checked_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
+            state.updated_at = self.seen.read_at.max(next);
+            state.planned = self.version;
+            let is_new = state.published.is_none() || self.moves;
+            state.created_at = state.created_at.filter(|_| !is_new).or(Some(state.updated_at));
+            if differs && observed.as_ref().is_some_and(Summary::passed) {
+                state.resolved_at = Some(state.updated_at);
+            }
+        }
+        state.observed = observed;
+        Next { state: Some(state), finding }
+    }
+
+    /// A finding that passes is imported if the settings say so, or if there is one that must be told of it.
+    fn is_wanted(&self, now: &Finding, before: Option<&ControlState>) -> bool {
+        let exists = before.is_some_and(|before| before.observed.is_some() || before.published.is_some());
+        self.terms.settings.import_passed || now.compliance != Compliance::Passed || exists
+    }
+
+    fn is_due(&self, state: &ControlState) -> bool {
+        let days = i64::from(self.terms.settings.refresh_after_days);
+        let age = self.seen.read_at.duration_since(state.updated_at);
+        state.published.is_some() && age >= SignedDuration::from_hours(24 * days)
+    }
+
+    /// The whole item; the one before if nothing differs.
+    fn item(&self, controls: BTreeMap<String, ControlState>) -> Item {
+        let Self { before, seen, terms, .. } = self;
+        let is_same = controls == before.controls
+            && before.key_use == seen.key_use
+            && before.gone == seen.gone
+            && before.stored_in.as_ref() == Some(terms.hub);
+        let is_nothing = before.version == 0 && seen.gone && controls.is_empty();
+        if is_nothing || (is_same && before.version > 0) {
+            return (*before).clone();
+        }
+        let differs = |(slug, state): (&String, &ControlState)| {
+            before.controls.get(slug).map(|before| &before.observed) != Some(&state.observed)
+        };
+        let api_calls = match controls.iter().any(differs) {
+            true => terms.api_calls.to_vec(),
+            false => before.api_calls.clone(),
+        };
+        Item {
+            version: self.version,
+            published: before.published,
+            generation: terms.generation,
+            read_at: seen.read_at,
+            stored_in: Some(terms.hub.clone()),
+            gone: seen.gone,
+            key_use: seen.key_use.clone(),
+            api_calls,
+            neighbours: self.neighbours(),
+            controls,
+        }
+    }
+
+    /// The keys that the bucket started or stopped to use, and those that are left from before.
+    fn neighbours(&self) -> BTreeSet<Neighbours> {
+        let (was, is) = (&self.before.key_use, &self.seen.key_use);
+        let of = |key_use: &crate::KeyUse| {
+            let class = key_use.class.clone();
+            key_use.key.clone().map(|key| Neighbours { key, class })
+        };
+        let mut neighbours = self.before.neighbours.clone();
+        if keys_matter(self.terms.settings) && of(was) != of(is) {
+            neighbours.extend([of(was), of(is)].into_iter().flatten());
+        }
+        neighbours
+    }
+
+    /// Adds what Security Hub must receive of a control: whatever was planned since the last version that it has.
+    fn publish(&self, slug: &str, next: Next, plan: &mut Plan) {
+        let Next { state: Some(state), finding } = next else { return };
+        if state.planned <= self.before.published {
+            return;
+        }
+        let before = self.before.controls.get(slug);
+        // A version was committed and not marked as published: Security Hub may have it or not.
+        let in_doubt = before.is_some_and(|before| before.planned > self.before.published);
+        let known = state.known();
+        let Some(mut finding) = finding else {
+            plan.import.extend(self.archived(slug, &state));
+            return;
+        };
+        let transition = Transition::between(known, &Summary::of(&finding));
+        self.complete(&mut finding, &state, transition, known);
+        if self.moves {
+            let old = plan.moved_from.as_ref().filter(|_| state.published.is_some());
+            plan.import.extend(old.map(|old| self.moved(finding.clone(), old)));
+        } else if finding.compliance == Compliance::Passed {
+            let open = in_doubt || known.is_none_or(|known| !known.passed());
+            plan.resolve.extend((before.is_some() && open).then(|| finding.id.clone()));
+        } else {
+            let closed = in_doubt || known.is_some_and(|known| !known.passed());
+            plan.reopen.extend((closed && transition.is_news()).then(|| finding.id.clone()));
+        }
+        plan.import.push(finding);
+    }
+
+    /// Fills in what a finding keeps from earlier ones, and what happened to it.
+    fn complete(&self, finding: &mut Finding, state: &ControlState, transition: Transition, known: Option<&Summary>) {
+        finding.created_at = state.created_at.unwrap_or(state.updated_at);
+        finding.first_observed_at = state.first_observed_at;
+        finding.updated_at = state.updated_at;
+        let told = [
+            (fields::TRANSITION, Some(transition.to_string())),
+            (fields::TRANSITION_AT, Some(state.updated_at.to_string())),
+            (fields::STATUS_BEFORE, known.map(|known| known.status.as_str().to_owned())),
+            (fields::SEVERITY_BEFORE, known.map(|known| known.severity.to_string())),
+            (fields::WORST_SEVERITY, state.worst.map(|worst| worst.to_string())),
+        ];
+        finding.product_fields.extend(told.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+        let slug = finding.slug().to_owned();
+        if let Some(api_call) = ApiCall::of(self.api_calls(state, transition), &slug) {
+            api_call.describe(&mut finding.product_fields);
+        }
+    }
+
+    /// The calls behind this evaluation if it changed the control, or else those behind the last change.
+    fn api_calls(&self, state: &ControlState, transition: Transition) -> &[ApiCall] {
+        let is_changed = state.planned == self.version && transition != Transition::Unchanged;
+        if is_changed { self.terms.api_calls } else { &self.before.api_calls }
+    }
+
+    /// The archived finding of a control that has none any more; `None` if Security Hub has none either.
+    fn archived(&self, slug: &str, state: &ControlState) -> Option<Finding> {
+        let any = Summary { status: Compliance::Passed, severity: Severity::Informational, fingerprint: String::new() };
+        let received = state.published.as_ref().or(state.doubts.iter().flatten().next());
+        let known = received.or(self.terms.repair.contains(slug).then_some(&any))?;
+        let stored_in = self.before.stored_in.as_ref().unwrap_or(self.terms.hub);
+        let why = self.seen.why_none(slug);
+        let mut finding =
+            compose::archived(&self.seen.about, slug, &stored_in.place, &self.before.key_use, known, &why);
+        self.complete(&mut finding, state, Transition::Gone, Some(known));
+        Some(finding)
+    }
+
+    /// The archived finding in the Security Hub that held it until now.
+    fn moved(&self, mut finding: Finding, old: &Place) -> Finding {
+        let why = format!("it is stored in the Security Hub of {} now", self.terms.hub.place);
+        finding.place = old.clone();
+        finding.record_state = RecordState::Archived;
+        let told = [(fields::GONE_BECAUSE, why), (fields::TRANSITION, Transition::Moved.to_string())];
+        finding.product_fields.extend(told.map(|(key, value)| (key.to_owned(), value)));
+        finding
     }
 }
 
-/// The finding that stands, in the hub where it is to stand if there is one.
-fn before<'a>(standing: &'a [Finding], id: &str, hub: &Place) -> Option<&'a Finding> {
-    let mine = |finding: &&Finding| finding.id == id;
-    let here = standing.iter().filter(mine).find(|finding| finding.place == *hub);
-    here.or_else(|| standing.iter().filter(mine).find(|finding| finding.record_state == RecordState::Active))
-}
-
-/// A finding that is made anew in another Security Hub:
-/// [CreatedAt and UpdatedAt are the same](https://docs.aws.amazon.com/securityhub/latest/userguide/asff-required-attributes.html)
-/// then, and the workflow is ours to give, once.
-fn settle_in(before: &Finding, now: &mut Finding, transition: Transition) {
-    now.created_at = now.updated_at;
-    now.workflow = match before.workflow {
-        Workflow::Suppressed => Workflow::Suppressed,
-        _ if now.compliance == Compliance::Passed => Workflow::Resolved,
-        Workflow::Resolved if must_reopen(before, transition) || before.compliance == Compliance::Passed => {
-            Workflow::New
-        }
-        workflow => workflow,
-    };
-}
-
-/// A finding that passes is wanted where the settings say so, or where there is one that must be told of it.
-fn is_wanted(settings: &Settings, now: &Finding, before: Option<&Finding>) -> bool {
-    let stands = before.is_some_and(|before| before.record_state == RecordState::Active);
-    settings.import_passed || now.compliance != Compliance::Passed || stands
-}
-
-/// True where the customer's view would show work to do for a finding that passes: it is still NEW or NOTIFIED, or
-/// becomes [NEW again](https://docs.aws.amazon.com/securityhub/latest/userguide/findings-workflow-status.html) because it
-/// was archived. What was SUPPRESSED stays so.
-fn must_resolve(before: &Finding, now: &Finding) -> bool {
-    let returns = before.record_state == RecordState::Archived;
-    now.compliance == Compliance::Passed
-        && match before.workflow {
-            Workflow::New | Workflow::Notified => true,
-            Workflow::Resolved => returns,
-            Workflow::Suppressed => false,
-        }
-}
-
-/// True where work to do would stay hidden: Security Hub resets RESOLVED when a finding that passed does not any more, or
-/// returns, but not when one that never passed gets worse or turns into another.
-fn must_reopen(before: &Finding, transition: Transition) -> bool {
-    let news = matches!(transition, Transition::Opened | Transition::Worsened | Transition::Unreadable);
-    let reset_by_itself = before.compliance == Compliance::Passed || before.record_state == RecordState::Archived;
-    news && !reset_by_itself && before.workflow == Workflow::Resolved
-}
-
-fn is_due(before: &Finding, look: &Look<'_>) -> bool {
-    let days = i64::from(look.settings.refresh_after_days);
-    let age = look.read_at.duration_since(before.updated_at);
-    age >= SignedDuration::from_hours(24 * days)
+/// The worst severity since the control last passed; `None` if it passes and did before.
+fn worst(before: Option<&Summary>, now: Option<&Summary>, until_now: Option<Severity>) -> Option<Severity> {
+    let severity = |summary: Option<&Summary>| summary.filter(|summary| !summary.passed()).map(|s| s.severity);
+    let before = severity(before).map(|severity| until_now.unwrap_or(severity).max(severity));
+    before.max(severity(now))
 }

@@ -1,6 +1,6 @@
 //! What happened to a finding since the import before.
 
-use crate::{Compliance, Finding, RecordState, fields};
+use crate::{Compliance, Summary};
 use std::fmt;
 
 /// What happened to a finding since the import before. Alerts are made from transitions, so that what is merely still
@@ -66,30 +66,32 @@ impl Transition {
         }
     }
 
-    /// What happened between two findings of one control and bucket; an archived one counts as none.
-    pub(crate) fn between(before: Option<&Finding>, now: &Finding) -> Self {
+    /// What happened between two verdicts of one control and bucket; `None` if there was no active finding.
+    pub(crate) fn between(before: Option<&Summary>, now: &Summary) -> Self {
         use Compliance::{Failed, Passed, Warning};
-        let before = before.filter(|before| before.record_state == RecordState::Active);
         let Some(before) = before else {
-            return match now.compliance {
+            return match now.status {
                 Failed => Self::Opened,
                 Warning => Self::Unreadable,
                 Passed => Self::FirstSeen,
             };
         };
-        match (before.compliance, now.compliance) {
+        match (before.status, now.status) {
             (Failed, Failed) if now.severity > before.severity => Self::Worsened,
             (Failed, Failed) if now.severity < before.severity => Self::Eased,
-            (Failed, Failed) | (Warning, Warning) | (Passed, Passed) => Self::by_digest(before, now),
+            (Failed, Failed) | (Warning, Warning) | (Passed, Passed) if before.fingerprint == now.fingerprint => {
+                Self::Unchanged
+            }
+            (Failed, Failed) | (Warning, Warning) | (Passed, Passed) => Self::Changed,
             (Passed | Warning, Failed) => Self::Opened,
             (Failed | Warning, Passed) => Self::Resolved,
             (Passed | Failed, Warning) => Self::Unreadable,
         }
     }
 
-    fn by_digest(before: &Finding, now: &Finding) -> Self {
-        let digest = |finding: &Finding| finding.product_fields.get(fields::DIGEST).cloned();
-        if digest(before) == digest(now) { Self::Unchanged } else { Self::Changed }
+    /// True if it is new work to do.
+    pub(crate) fn is_news(self) -> bool {
+        matches!(self, Self::Opened | Self::Worsened | Self::Unreadable)
     }
 }
 

@@ -64,6 +64,15 @@ impl Closed {
 }
 
 impl PublishError {
+    /// The id of the finding that it is about, if it is about one.
+    #[must_use]
+    pub fn finding(&self) -> Option<&str> {
+        match self {
+            Self::Refused { id, .. } | Self::NotOurs { id, .. } => Some(id),
+            Self::Call { .. } => None,
+        }
+    }
+
     /// Why the Security Hub is closed to us, where it is.
     #[must_use]
     pub fn closed(&self) -> Option<&Closed> {

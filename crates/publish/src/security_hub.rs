@@ -9,7 +9,7 @@ use aws_sdk_securityhub::{
     types::{AwsSecurityFinding, AwsSecurityFindingIdentifier, ImportFindingsError, WorkflowUpdate},
 };
 use facts::Place;
-use findings::{Plan, Workflow};
+use findings::{Finding, Workflow};
 use std::error::Error;
 
 /// The most findings that [BatchImportFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchImportFindings.html)
@@ -48,25 +48,21 @@ impl SecurityHub {
         &self.place
     }
 
-    /// Tells Security Hub what a plan asks for, of what is to stand here; no call where it asks for nothing.
+    /// Imports findings that are to be stored here, 100 a call. A finding that is refused is sent once more, alone, and holds
+    /// up no other; returns those that are still refused.
     ///
     /// # Errors
-    /// A call that failed, a finding that was refused; a refused finding holds up no other. A plan made anew asks for the
-    /// rest.
-    pub async fn carry_out(&self, plan: &Plan) -> Result<(), PublishError> {
-        self.set_workflow(&plan.reopen, Workflow::New).await?;
+    /// Returns an error if a call fails.
+    pub async fn import(&self, findings: &[Finding]) -> Result<Vec<PublishError>, PublishError> {
         let mut refused = Vec::new();
-        let mine: Vec<_> = plan.import.iter().filter(|finding| finding.place == self.place).collect();
-        for batch in mine.chunks(BATCH) {
-            refused.extend(self.import(batch.iter().map(|finding| asff::to_asff(finding)).collect()).await?);
+        for batch in findings.chunks(BATCH) {
+            refused.extend(self.import_batch(batch.iter().map(asff::to_asff).collect()).await?);
         }
-        let taken = plan.resolve.iter().filter(|id| refused.iter().all(|refusal| refusal.id.as_ref() != Some(*id)));
-        self.set_workflow(&taken.cloned().collect::<Vec<_>>(), Workflow::Resolved).await?;
-        refused.into_iter().next().map_or(Ok(()), |refusal| Err(refusal.into()))
+        Ok(refused.into_iter().map(PublishError::from).collect())
     }
 
-    /// Imports a batch; what is refused within it is sent once more, each alone. What is still refused.
-    async fn import(&self, batch: Vec<AwsSecurityFinding>) -> Result<Vec<ImportFindingsError>, PublishError> {
+    /// Imports a batch; what is refused within it is sent once more, each alone. Returns what is still refused.
+    async fn import_batch(&self, batch: Vec<AwsSecurityFinding>) -> Result<Vec<ImportFindingsError>, PublishError> {
         let first = self.send(batch.clone()).await?;
         let mut refused = Vec::new();
         for refusal in first {
@@ -95,7 +91,11 @@ impl SecurityHub {
         }
     }
 
-    async fn set_workflow(&self, ids: &[String], workflow: Workflow) -> Result<(), PublishError> {
+    /// Sets the workflow status of findings that are stored here, 100 a call; makes no call for none.
+    ///
+    /// # Errors
+    /// Returns an error if a call fails, or if Security Hub did not process a finding.
+    pub async fn set_workflow(&self, ids: &[String], workflow: Workflow) -> Result<(), PublishError> {
         let product = self.product_arn();
         for batch in ids.chunks(BATCH) {
             self.pace.batch_update_findings.until_ready().await;
@@ -159,8 +159,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_plan_that_asks_for_nothing_calls_nothing() {
-        hub(&[]).carry_out(&Plan::default()).await.unwrap();
+    async fn nothing_to_do_calls_nothing() {
+        assert!(hub(&[]).import(&[]).await.unwrap().is_empty());
+        hub(&[]).set_workflow(&[], Workflow::New).await.unwrap();
+    }
+
+    fn findings(number: usize) -> Vec<Finding> {
+        (0..number).map(finding).collect()
     }
 
     #[tokio::test]
@@ -171,23 +176,12 @@ mod tests {
         let alone = mock!(Client::batch_import_findings)
             .match_requests(|request| request.findings().len() == 1 && request.findings()[0].id == Some(finding(1).id))
             .then_output(done);
-        let plan = Plan { import: (0..3).map(finding).collect(), ..Plan::default() };
-        hub(&[&all, &alone]).carry_out(&plan).await.unwrap();
+        assert!(hub(&[&all, &alone]).import(&findings(3)).await.unwrap().is_empty());
         assert_eq!((all.num_calls(), alone.num_calls()), (1, 1));
     }
 
     #[tokio::test]
-    async fn what_is_refused_alone_too_is_an_error_that_names_it() {
-        let refuse = || BatchImportFindingsOutput::builder().failed_findings(refusal(&finding(0).id)).build();
-        let rule = mock!(Client::batch_import_findings).sequence().output(refuse).repeatedly().build();
-        let plan = Plan { import: vec![finding(0)], ..Plan::default() };
-        let error = hub(&[&rule]).carry_out(&plan).await.unwrap_err();
-        assert!(error.to_string().contains(&finding(0).id), "{error}");
-        assert_eq!(rule.num_calls(), 2);
-    }
-
-    #[tokio::test]
-    async fn one_that_is_refused_does_not_hold_up_the_others() {
+    async fn what_is_refused_alone_too_is_named_and_holds_up_no_other() {
         let refuse = |ids: &'static [usize]| {
             move || {
                 let refused = ids.iter().map(|id| refusal(&finding(*id).id)).collect();
@@ -197,29 +191,15 @@ mod tests {
         let all = mock!(Client::batch_import_findings).then_output(refuse(&[0, 1]));
         let first_again = mock!(Client::batch_import_findings).then_output(refuse(&[0]));
         let second_again = mock!(Client::batch_import_findings).then_output(done);
-        let resolve = mock!(Client::batch_update_findings)
-            .match_requests(|request| {
-                let ids: Vec<_> =
-                    request.finding_identifiers().iter().filter_map(|identifier| identifier.id()).collect();
-                ids == [finding(2).id]
-            })
-            .then_output(|| BatchUpdateFindingsOutput::builder().build());
-        let plan = Plan {
-            import: (0..3).map(finding).collect(),
-            resolve: vec![finding(0).id, finding(2).id],
-            ..Plan::default()
-        };
-        let error = hub(&[&all, &first_again, &second_again, &resolve]).carry_out(&plan).await.unwrap_err();
-        assert!(error.to_string().contains(&finding(0).id), "{error}");
-        assert_eq!(resolve.num_calls(), 1);
+        let refused = hub(&[&all, &first_again, &second_again]).import(&findings(3)).await.unwrap();
+        assert!(matches!(&refused[..], [PublishError::Refused { id, .. }] if *id == finding(0).id), "{refused:?}");
     }
 
     #[tokio::test]
     async fn a_refusal_of_what_was_not_sent_is_an_error_too() {
         let refuse = || BatchImportFindingsOutput::builder().failed_findings(refusal("another")).build();
-        let plan = Plan { import: vec![finding(0)], ..Plan::default() };
         let rule = mock!(Client::batch_import_findings).then_output(refuse);
-        assert!(matches!(hub(&[&rule]).carry_out(&plan).await, Err(PublishError::Refused { .. })));
+        assert_eq!(hub(&[&rule]).import(&findings(1)).await.unwrap().len(), 1);
     }
 
     #[tokio::test]
@@ -230,9 +210,8 @@ mod tests {
             .then_error(invalid);
         let good = mock!(Client::batch_import_findings).then_output(done);
         let bad = mock!(Client::batch_import_findings).then_error(invalid);
-        let plan = Plan { import: (0..2).map(finding).collect(), ..Plan::default() };
-        let error = hub(&[&whole, &good, &bad]).carry_out(&plan).await.unwrap_err();
-        assert!(matches!(&error, PublishError::Refused { id, .. } if *id == finding(1).id), "{error}");
+        let refused = hub(&[&whole, &good, &bad]).import(&findings(2)).await.unwrap();
+        assert!(matches!(&refused[..], [PublishError::Refused { id, .. }] if *id == finding(1).id), "{refused:?}");
     }
 
     #[tokio::test]
@@ -243,24 +222,8 @@ mod tests {
             .output(done)
             .repeatedly()
             .build();
-        let plan = Plan { import: (0..250).map(finding).collect(), ..Plan::default() };
-        hub(&[&rule]).carry_out(&plan).await.unwrap();
+        hub(&[&rule]).import(&findings(250)).await.unwrap();
         assert_eq!(rule.num_calls(), 3);
-    }
-
-    #[tokio::test]
-    async fn reopening_comes_before_the_import_and_resolving_after_it() {
-        let set = |status: &'static str| {
-            mock!(Client::batch_update_findings)
-                .match_requests(move |request| {
-                    let asked = request.workflow().and_then(|workflow| workflow.status()).map(|status| status.as_str());
-                    asked == Some(status) && request.finding_identifiers().len() == 1
-                })
-                .then_output(|| BatchUpdateFindingsOutput::builder().build())
-        };
-        let import = mock!(Client::batch_import_findings).then_output(done);
-        let plan = Plan { reopen: vec![finding(0).id], import: vec![finding(0)], resolve: vec![finding(1).id] };
-        hub(&[&set("NEW"), &import, &set("RESOLVED")]).carry_out(&plan).await.unwrap();
     }
 
     #[tokio::test]
@@ -270,8 +233,7 @@ mod tests {
             BatchUpdateFindingsOutput::builder().unprocessed_findings(left).build()
         };
         let rule = mock!(Client::batch_update_findings).then_output(left);
-        let plan = Plan { resolve: vec![finding(0).id], ..Plan::default() };
-        let error = hub(&[&rule]).carry_out(&plan).await.unwrap_err();
+        let error = hub(&[&rule]).set_workflow(&[finding(0).id], Workflow::Resolved).await.unwrap_err();
         assert!(error.to_string().contains("FindingNotFound"), "{error}");
     }
 }

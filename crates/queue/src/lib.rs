@@ -1,16 +1,17 @@
 //! What the functions ask of one another, and the queues it goes through.
 //!
-//! [`Revisit`] asks on-change to judge a bucket anew, and [`UsersOf`] to ask so for every bucket that uses a key; [`Task`] asks sweep-account to sweep an account, or some buckets of one.
-//! Names in a message are checked like those of any other text from outside.
+//! [`Revisit`] asks on-change to evaluate a bucket, and [`ReevaluateKeyUsers`] to evaluate the buckets that use a key. [`Task`]
+//! asks sweep-account to sweep an account, or some buckets of one. Names in a message are checked like those of any other
+//! text from outside.
 
 mod error;
+mod key_users;
 mod revisit;
 mod sender;
 mod task;
-mod users_of;
 
 pub use error::QueueError;
+pub use key_users::{OtherUser, ReevaluateKeyUsers};
 pub use revisit::Revisit;
 pub use sender::{Message, Queue};
-pub use task::{Cell, Span, Task};
-pub use users_of::UsersOf;
+pub use task::{SweepPart, Task};

@@ -1,4 +1,4 @@
-//! A bucket that is to be judged anew.
+//! A bucket that is to be evaluated.
 
 use crate::{Message, QueueError};
 use facts::BucketId;
@@ -6,13 +6,16 @@ use findings::ApiCall;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A bucket that is to be judged anew, because something changed that it depends on: its key, or who else uses that.
+/// A bucket that is to be evaluated: its key or another user of it changed, a sweep could not evaluate it, or a second look
+/// is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revisit {
     /// The bucket.
     pub bucket: BucketId,
-    /// The calls that changed something; none where the sweep found it.
+    /// The calls that changed something; empty if the sweep found it.
     pub api_calls: Vec<ApiCall>,
+    /// Whether it is a second look, which also compares what Security Hub holds.
+    pub second_look: bool,
 }
 
 /// The source by which such a message is told from an event of AWS.
@@ -36,6 +39,8 @@ struct Detail {
     bucket: String,
     #[serde(default)]
     api_calls: Vec<WrittenCall>,
+    #[serde(default)]
+    second_look: bool,
 }
 
 /// An API call as it is written.
@@ -60,20 +65,12 @@ impl From<WrittenCall> for ApiCall {
 }
 
 impl Revisit {
-    /// The message that asks for it at once: what changed has settled.
+    /// Returns the message, to be delivered after so many seconds, at most 900.
     ///
     /// # Errors
-    /// None that is known: there is nothing in it that JSON cannot hold.
-    pub fn message(&self) -> Result<Message, QueueError> {
-        self.body().map(Message::at_once)
-    }
-
-    /// The message that asks for it once the queue's delay is over: what it depends on has to show in Security Hub first.
-    ///
-    /// # Errors
-    /// See [`Revisit::message`].
-    pub fn later(&self) -> Result<Message, QueueError> {
-        self.body().map(Message::later)
+    /// Returns an error if it cannot be written as JSON, which is not known to happen.
+    pub fn after(&self, seconds: u16) -> Result<Message, QueueError> {
+        Ok(Message::after(seconds, self.body()?))
     }
 
     fn body(&self) -> Result<String, QueueError> {
@@ -83,22 +80,23 @@ impl Revisit {
             region: region.to_string(),
             bucket: bucket.to_string(),
             api_calls: self.api_calls.iter().cloned().map(WrittenCall::from).collect(),
+            second_look: self.second_look,
         };
         let envelope = Envelope { source: SOURCE.to_owned(), detail_type: KIND.to_owned(), detail };
         Ok(serde_json::to_string(&envelope)?)
     }
 
-    /// Reads the detail of an event; none for one that is of another source or kind.
+    /// Reads the detail of an event; `None` if it is of another source or kind.
     ///
     /// # Errors
-    /// One of ours that is not as we write it.
+    /// Returns an error if it is one of ours and malformed.
     pub fn read(source: &str, kind: &str, detail: &Value) -> Result<Option<Self>, QueueError> {
         if source != SOURCE || kind != KIND {
             return Ok(None);
         }
-        let Detail { account, region, bucket, api_calls } = Detail::deserialize(detail)?;
+        let Detail { account, region, bucket, api_calls, second_look } = Detail::deserialize(detail)?;
         let bucket = BucketId::new(account.parse()?, region.parse()?, bucket.parse()?)?;
-        Ok(Some(Self { bucket, api_calls: api_calls.into_iter().map(ApiCall::from).collect() }))
+        Ok(Some(Self { bucket, api_calls: api_calls.into_iter().map(ApiCall::from).collect(), second_look }))
     }
 }
 
@@ -117,8 +115,9 @@ mod tests {
             principal: Some("arn:aws:iam::123456789012:root".into()),
         };
         for api_calls in [Vec::new(), vec![api_call.clone()], vec![api_call; 2]] {
-            let revisit = Revisit { bucket: bucket.clone().unwrap(), api_calls };
-            let body: Value = serde_json::from_str(&revisit.message().unwrap().body).unwrap();
+            let second_look = api_calls.is_empty();
+            let revisit = Revisit { bucket: bucket.clone().unwrap(), api_calls, second_look };
+            let body: Value = serde_json::from_str(&revisit.after(0).unwrap().body).unwrap();
             let (source, kind) = (body["source"].as_str().unwrap(), body["detail-type"].as_str().unwrap());
             assert_eq!(Revisit::read(source, kind, &body["detail"]).unwrap(), Some(revisit));
         }

@@ -21,17 +21,20 @@ pub struct Message {
     pub body: String,
     /// For a queue that keeps an order.
     pub(crate) order: Option<Order>,
-    /// Whether it is to be delivered at once, and not after the queue's delay.
-    pub(crate) at_once: bool,
+    /// After how many seconds it is delivered, at most 900; `None` for the delay of the queue.
+    pub(crate) delay: Option<u16>,
 }
 
 impl Message {
-    pub(crate) fn at_once(body: String) -> Self {
-        Self { body, order: None, at_once: true }
+    /// The message, to be delivered after so many seconds: at most 900, the longest that
+    /// [SQS delays](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-timers.html).
+    pub(crate) fn after(seconds: u16, body: String) -> Self {
+        Self { body, order: None, delay: Some(seconds.min(900)) }
     }
 
+    /// The message, to be delivered after the delay of the queue.
     pub(crate) fn later(body: String) -> Self {
-        Self { body, order: None, at_once: false }
+        Self { body, order: None, delay: None }
     }
 }
 
@@ -131,7 +134,7 @@ fn entry(number: usize, message: &Message) -> Result<SendMessageBatchRequestEntr
     SendMessageBatchRequestEntry::builder()
         .id(number.to_string())
         .message_body(&message.body)
-        .set_delay_seconds(message.at_once.then_some(0))
+        .set_delay_seconds(message.delay.map(i32::from))
         .set_message_group_id(order.map(|order| order.group.clone()))
         .set_message_deduplication_id(order.map(|order| order.id.clone()))
         .build()

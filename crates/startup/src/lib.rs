@@ -13,18 +13,20 @@ use aws_smithy_http_client::tls;
 use collect::Accounts;
 use controls::Settings;
 use facts::Place;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use metrics_cloudwatch_embedded::{Builder, Collector};
 use queue::Queue;
 use serde::{Serialize, de::DeserializeOwned};
+use state::State;
 use std::{
     env, fs, io,
     path::Path,
+    str::FromStr,
     time::{Duration, SystemTime},
 };
 use tokio::time::Instant;
-use watch::Watch;
+use watch::{Deployment, Watch};
 
 /// Kept back of the time that a run has, to answer in.
 const TO_ANSWER: Duration = Duration::from_secs(2);
@@ -56,16 +58,27 @@ pub fn settings() -> anyhow::Result<Settings> {
     text.parse().with_context(|| format!("{} is wrong", path.display()))
 }
 
-/// What looking at buckets takes.
+/// What evaluating buckets takes.
 ///
 /// # Errors
-/// Settings or variables that are missing or wrong.
+/// Returns an error if settings or variables are missing or wrong.
 pub fn watch(own: &SdkConfig) -> anyhow::Result<Watch> {
     let settings = settings()?;
     let account = variable("CMKWATCH_ACCOUNT")?.parse().context("CMKWATCH_ACCOUNT is wrong")?;
     let region = variable("AWS_REGION")?.parse().context("AWS_REGION is wrong")?;
     let accounts = Accounts::new(own.clone(), Place { account, region }, variable("CMKWATCH_MEMBER_ROLE")?);
-    Ok(Watch::new(accounts, settings, queue(own, "CMKWATCH_CHANGES_QUEUE")?, Timestamp::now))
+    let state = State::new(own, variable("CMKWATCH_STATE_TABLE")?);
+    let deployment = Deployment {
+        generation: number("CMKWATCH_GENERATION")?,
+        second_look: SignedDuration::from_secs(i64::from(number::<u16>("CMKWATCH_SECOND_LOOK_SECONDS")?)),
+    };
+    let changes = queue(own, "CMKWATCH_CHANGES_QUEUE")?;
+    Ok(Watch::new(accounts, settings, state, changes, deployment, Timestamp::now))
+}
+
+fn number<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(name: &str) -> anyhow::Result<T> {
+    let text = variable(name)?;
+    text.parse().with_context(|| format!("{name} is `{text}`, and no number that fits"))
 }
 
 /// The queue whose URL a variable names.

@@ -1,21 +1,22 @@
-//! In which Security Hub findings stand.
+//! Which Security Hub stores the findings of a place.
 
-use crate::Watch;
-use controls::{Outcome, judge_account};
-use facts::{Account, BucketId, Fact, Place, Unreadable};
-use findings::{About, Finding, Plan, plan_account};
-use jiff::Timestamp;
-use publish::{Closed, Ids, PublishError, SecurityHub};
+use crate::{Watch, protocol::Refusal};
+use anyhow::Context as _;
+use facts::{Account, Fact, Place};
+use findings::{Finding, StoredIn};
+use publish::{Closed, PublishError, SecurityHub};
 use std::sync::{Arc, PoisonError};
 
 /// How many are kept; past it all are forgotten, and with them how far they were throttled.
 const KEPT: usize = 1024;
 
-/// The Security Hub in which the findings of a place are to stand, and the state of the one of the place.
+/// The Security Hub that stores the findings of a place, and the state of the one of the place itself.
 #[derive(Debug, Clone)]
 pub struct Hub {
     /// Where findings are imported.
     pub security_hub: Arc<SecurityHub>,
+    /// The same, and since when it is on.
+    pub stored_in: StoredIn,
     /// Whether Security Hub is enabled in the place itself.
     pub enabled: Fact<bool>,
 }
@@ -39,91 +40,61 @@ impl Watch {
         self.security_hub(self.accounts.home()).await
     }
 
-    /// Where the findings of a place stand, and those that have such ids. 1 call for each 100
-    /// findings; 1 more where the place's own Security Hub is off.
+    /// Returns the Security Hub that stores the findings of a place: its own or, if that is off, that of the hub. 1 call; 2 if it
+    /// is off.
     ///
     /// # Errors
-    /// A call that failed for another reason; a refusal, too, since what stands behind it still stands.
-    pub async fn hub_of(&self, place: &Place, ids: &Ids) -> Result<(Hub, Vec<Finding>), PublishError> {
-        self.hub_by(place, async |hub| hub.standing_under(ids).await).await
-    }
-
-    /// Like [`Watch::hub_of`], of many buckets: see [`SecurityHub::standing_of_many`].
-    ///
-    /// # Errors
-    /// See [`Watch::hub_of`].
-    pub async fn hub_of_many(&self, place: &Place, ids: &Ids) -> Result<(Hub, Vec<Finding>), PublishError> {
-        self.hub_by(place, async |hub| hub.standing_of_many(ids).await).await
-    }
-
-    async fn hub_by(
-        &self,
-        place: &Place,
-        read: impl AsyncFn(&SecurityHub) -> Result<Vec<Finding>, PublishError>,
-    ) -> Result<(Hub, Vec<Finding>), PublishError> {
+    /// Returns an error if a call fails for another reason, or is refused: findings that are stored there stay there.
+    pub async fn hub_of(&self, place: &Place) -> Result<Hub, PublishError> {
         let own = self.security_hub(place).await;
-        match read(&own).await {
-            Ok(standing) => Ok((Hub { security_hub: own, enabled: Fact::Known(true) }, standing)),
+        match own.on_since().await {
+            Ok(since) => Ok(Hub { stored_in: stored_in(&own, since), security_hub: own, enabled: Fact::Known(true) }),
             Err(error) if error.closed() == Some(&Closed::Off) && place != self.accounts.home() => {
                 let home = self.home_hub().await;
-                let standing = read(&home).await?;
-                Ok((Hub { security_hub: home, enabled: Fact::Known(false) }, standing))
+                let since = home.on_since().await?;
+                Ok(Hub { stored_in: stored_in(&home, since), security_hub: home, enabled: Fact::Known(false) })
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Tells that the Security Hub of a place refuses us, if that is what an error says: then nothing more can be done there,
-    /// now or when it is tried again. What stands there is left as it is.
-    ///
-    /// # Errors
-    /// See [`Watch::tell_account`].
-    pub async fn tell_refusal(&self, error: &anyhow::Error, place: &Place, read_at: Timestamp) -> anyhow::Result<bool> {
-        let Some(PublishError::Call { permission, place: there, closed: Some(Closed::Refused(code)), .. }) =
-            error.downcast_ref()
-        else {
-            return Ok(false);
-        };
-        let subject = format!("Security Hub of {there}");
-        let security_hub = Fact::Unreadable(Unreadable { permission, subject, code: code.clone() });
-        let account = Account { place: place.clone(), read_at, buckets: Fact::Known(()), security_hub };
-        self.tell_account(&account).await?;
-        Ok(true)
+    /// As [`Watch::hub_of`]; publishes that Security Hub is off, if it is.
+    pub(crate) async fn open_hub(&self, place: &Place) -> anyhow::Result<Hub> {
+        let read_at = self.now();
+        let hub = self.hub_of(place).await?;
+        if hub.enabled != Fact::Known(true) {
+            let security_hub = hub.enabled.clone();
+            let account = Account { place: place.clone(), read_at, buckets: Fact::Known(()), security_hub };
+            self.reconcile_account(&account).await.context("that Security Hub is off there could not be published")?;
+        }
+        Ok(hub)
     }
 
-    /// Tells whether an account can be watched; what happened to the finding, where anything did. 1 call, and 1 or 2 more where
-    /// there is something to tell.
-    ///
-    /// # Errors
-    /// The hub's own Security Hub that cannot be read, or does not take the finding.
-    pub async fn tell_account(&self, account: &Account) -> anyhow::Result<Option<String>> {
-        let (home, verdict) = (self.home_hub().await, judge_account(account));
-        if matches!(verdict.outcome, Outcome::Failed { .. } | Outcome::Undetermined(_)) {
-            metrics::counter!("AccountsUnreadable").increment(1);
+    /// Reads findings by the beginnings of their ids. What is not as cmkwatch writes it is reported, and left out: it is replaced
+    /// by the next import.
+    pub(crate) async fn findings_held(
+        &self,
+        security_hub: &SecurityHub,
+        prefixes: &[String],
+    ) -> anyhow::Result<Vec<Finding>> {
+        let mut held = Vec::new();
+        for finding in security_hub.held(prefixes).await? {
+            match finding {
+                Ok(finding) => held.push(finding),
+                Err(error) => tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "finding ignored"),
+            }
         }
-        let id = About::Account(account.place.clone()).id(verdict.control.slug);
-        let standing = home.standing_under(&Ids::under(id)).await?;
-        let plan = plan_account(account, &verdict, &self.settings, home.place(), &standing);
-        self.carry_out(&home, &plan).await?;
-        Ok(crate::follow::transitions(&plan).next())
+        Ok(held)
     }
 
-    /// Carries out a plan, in `hub` first; then whatever is to be said where the findings stood until now.
-    pub(crate) async fn carry_out(&self, hub: &SecurityHub, plan: &Plan) -> Result<(), PublishError> {
-        hub.carry_out(plan).await?;
-        let others = plan.import.iter().filter(|finding| finding.place != *hub.place());
-        let mut elsewhere: Vec<_> = others.map(|finding| finding.place.clone()).collect();
-        elsewhere.sort();
-        elsewhere.dedup();
-        for place in elsewhere {
-            let left = plan.import.iter().filter(|finding| finding.place == place).cloned().collect();
-            self.security_hub(&place).await.carry_out(&Plan { import: left, ..Plan::default() }).await?;
-        }
-        Ok(())
+    pub(crate) async fn import(&self, to: &Place, findings: &[Finding]) -> anyhow::Result<Vec<Refusal>> {
+        let refused = self.security_hub(to).await.import(findings).await?;
+        let refusal =
+            |error: PublishError| Refusal { id: error.finding().unwrap_or_default().to_owned(), why: error.into() };
+        Ok(refused.into_iter().map(refusal).collect())
     }
 }
 
-/// The ids of the findings of a bucket.
-pub(crate) fn ids_of(bucket: &BucketId) -> Ids {
-    Ids::under(About::Bucket(bucket.clone()).id_prefix())
+fn stored_in(security_hub: &SecurityHub, since: String) -> StoredIn {
+    StoredIn { place: security_hub.place().clone(), since }
 }

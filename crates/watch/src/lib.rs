@@ -1,46 +1,74 @@
-//! One bucket, or one account: read, judged, told.
+//! One bucket, or one account: read, judged, committed, published.
 //!
-//! Whatever makes cmkwatch look at a bucket, an event, an event of its key or the sweep, [`Watch::follow`] is how it does. The
-//! sweep, which finds most buckets as they were, asks [`Watch::is_settled`] first: that takes 2 calls where the rest is known.
-//! Findings go to the Security Hub of the bucket's account and region, or, where that is off, to the hub's own
-//! ([`Watch::hub_of`]).
+//! Whatever makes cmkwatch look at a bucket, an event, an event of its key or the sweep, the steps are the same (`protocol`):
+//! read the state, read AWS and judge, commit the new state if nobody else has, look once more, publish, and mark as published. The
+//! sweep, which finds most buckets as they were, compares them first with what is known of many
+//! ([`Watch::reconcile_in_sweep`]). Findings go to the Security Hub of the bucket's account and region, or, if that is off, to
+//! the hub's own ([`Watch::hub_of`]).
 
-mod follow;
+mod account;
+mod bucket;
 mod hubs;
+mod key_users;
+#[cfg(test)]
+mod model;
+mod protocol;
 mod sharing;
-mod uses;
 
-pub use follow::{Standing, Told};
+pub use bucket::Swept;
 pub use hubs::Hub;
+pub use protocol::Reconciled;
 pub use sharing::Shared;
-pub use uses::KeysChanged;
 
 use collect::Accounts;
 use controls::Settings;
 use facts::Place;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use publish::SecurityHub;
 use queue::Queue;
+use state::State;
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-/// What looking takes, made once.
+/// What evaluating takes, made once.
 #[derive(Debug)]
 pub struct Watch {
     accounts: Accounts,
     settings: Settings,
+    state: State,
     changes: Queue,
+    generation: u64,
+    second_look: SignedDuration,
     now: fn() -> Timestamp,
     hubs: Mutex<HashMap<Place, Arc<SecurityHub>>>,
+    noted: Mutex<BTreeSet<Place>>,
+}
+
+/// The deployment, as its template numbers it and sets its delays.
+#[derive(Debug, Clone, Copy)]
+pub struct Deployment {
+    /// A number that grows with each deployment.
+    pub generation: u64,
+    /// How long after an evaluation the second look comes.
+    pub second_look: SignedDuration,
 }
 
 impl Watch {
-    /// `changes` is the queue of what is to be judged anew, `now` tells the time.
+    /// `changes` is the queue of on-change, `now` tells the time.
     #[must_use]
-    pub fn new(accounts: Accounts, settings: Settings, changes: Queue, now: fn() -> Timestamp) -> Self {
-        Self { accounts, settings, changes, now, hubs: Mutex::default() }
+    pub fn new(
+        accounts: Accounts,
+        settings: Settings,
+        state: State,
+        changes: Queue,
+        deployment: Deployment,
+        now: fn() -> Timestamp,
+    ) -> Self {
+        let Deployment { generation, second_look } = deployment;
+        let (hubs, noted) = (Mutex::default(), Mutex::default());
+        Self { accounts, settings, state, changes, generation, second_look, now, hubs, noted }
     }
 
     /// The way into the member accounts.
@@ -55,9 +83,28 @@ impl Watch {
         &self.settings
     }
 
-    /// What time it is.
+    /// The table of states.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         (self.now)()
+    }
+
+    /// Notes that an account has buckets in a region. 1 call for each region, and process.
+    ///
+    /// # Errors
+    /// Returns an error if the call fails.
+    pub async fn note_region(&self, place: &Place) -> anyhow::Result<()> {
+        if self.noted.lock().unwrap_or_else(PoisonError::into_inner).contains(place) {
+            return Ok(());
+        }
+        self.state.note_region(place).await?;
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner).insert(place.clone());
+        Ok(())
     }
 }

@@ -5,10 +5,11 @@ use anyhow::anyhow;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use collect::CollectError;
 use controls::Settings;
-use facts::{Account, AccountId, BucketId, Fact, KeySubject, Place, Unreadable};
+use facts::{Account, AccountId, BucketId, Fact, Place, Unreadable};
 use findings::ApiCall;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
+use queue::ReevaluateKeyUsers;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::{Instant, timeout_at};
 use watch::Watch;
@@ -29,6 +30,10 @@ pub struct OnChange {
 #[derive(Debug, Default)]
 struct Group {
     api_calls: Vec<ApiCall>,
+    /// Whether one of them reports an API call.
+    is_event: bool,
+    /// Whether one of them asks for a second look.
+    second_look: bool,
     messages: Vec<String>,
 }
 
@@ -36,7 +41,7 @@ struct Group {
 #[derive(Debug, Default)]
 struct Sorted {
     buckets: BTreeMap<BucketId, Group>,
-    keys: BTreeMap<(KeySubject, Option<String>), Group>,
+    keys: BTreeMap<ReevaluateKeyUsers, Group>,
     failed: Vec<String>,
     dropped: usize,
 }
@@ -48,14 +53,14 @@ impl OnChange {
         Self { watch }
     }
 
-    /// Judges every bucket that the batch names, asks that those which use a key it names be judged, and says which messages
-    /// are to come again. What is not done at `deadline` comes again too, so that a slow bucket does not take the others
-    /// with it.
+    /// Evaluates every bucket that the batch names, asks that those which use a key it names be evaluated, and returns which
+    /// messages are to come again. What is not done at `deadline` comes again too, so that a slow bucket does not take the
+    /// others with it.
     pub async fn handle(&self, batch: SqsEvent, deadline: Instant) -> SqsBatchResponse {
         let received = batch.records.len();
         let Sorted { buckets, keys, mut failed, dropped } = sort(batch.records, self.watch.settings());
         let (of_buckets, of_keys) = (buckets.len(), keys.len());
-        let asked = stream::iter(keys).map(|((key, next), group)| self.attend_key(key, next, group, deadline));
+        let asked = stream::iter(keys).map(|(users, group)| self.attend_key(users, group, deadline));
         let judged = stream::iter(buckets).map(|(bucket, group)| self.attend(bucket, group, deadline));
         let (asked, judged) = tokio::join!(
             asked.buffer_unordered(AT_ONCE).collect::<Vec<_>>(),
@@ -70,77 +75,79 @@ impl OnChange {
         response
     }
 
-    /// Sees to one bucket; the messages that failed with it.
+    /// Evaluates one bucket; returns the messages that failed with it.
     async fn attend(&self, bucket: BucketId, group: Group, deadline: Instant) -> Vec<String> {
         let latest = ApiCall::latest(&group.api_calls);
         let event = latest.and_then(|api_call| api_call.event_id.as_deref()).unwrap_or_default();
         let (account, region, name) = (bucket.account(), bucket.region(), bucket.name());
-        let told = timeout_at(deadline, self.evaluate(&bucket, &group.api_calls)).await;
-        match told.unwrap_or_else(|_| Err(anyhow!("there was not time enough"))) {
-            Ok(told) => {
-                record_age(latest, self.watch.now());
-                tracing::info!(%account, %region, bucket = %name, event, told = %told.join(" "), "judged");
+        let second_look = group.second_look;
+        match in_time(deadline, self.evaluate(&bucket, &group)).await {
+            Ok(changed) => {
+                // A second look that finds nothing says nothing of how long the change took.
+                record_age(latest.filter(|_| group.is_event || !changed.is_empty()), self.watch.now());
+                let changed = changed.join(" ");
+                tracing::info!(%account, %region, bucket = %name, event, second_look, changed, "evaluated");
                 Vec::new()
             }
             Err(error) => {
-                tracing::error!(%account, %region, bucket = %name, event, error = format!("{error:#}"), "not judged");
+                let error = format!("{error:#}");
+                tracing::error!(%account, %region, bucket = %name, event, second_look, error, "not evaluated");
                 group.messages
             }
         }
     }
 
-    async fn evaluate(&self, bucket: &BucketId, api_calls: &[ApiCall]) -> anyhow::Result<Vec<String>> {
+    /// Evaluates a bucket, and asks for the second look that follows an event, or a change that only the second look has found.
+    async fn evaluate(&self, bucket: &BucketId, group: &Group) -> anyhow::Result<Vec<String>> {
         let read_at = self.watch.now();
-        let told = match self.watch.follow(bucket, api_calls).await {
-            Err(error) if is_refused_role(&error) => return self.tell_refused(bucket.account()).await,
-            Err(error) if self.watch.tell_refusal(&error, &bucket.place(), read_at).await? => {
+        let reconciled = match group.second_look {
+            true => self.watch.look_again(bucket, &group.api_calls).await,
+            false => self.watch.reconcile(bucket, &group.api_calls).await,
+        };
+        let reconciled = match reconciled {
+            Err(error) if is_refused_role(&error) => return self.report_refused_role(bucket.account()).await,
+            Err(error) if self.watch.reconcile_refusal(&error, &bucket.place(), read_at).await? => {
                 return Ok(vec!["account-readable".to_owned()]);
             }
-            told => told?,
+            reconciled => reconciled?,
         };
-        // What was told stands; if the message came again, there would be nothing to tell the neighbours of.
-        if let Err(error) = self.watch.revisit_neighbours(&told.keys, bucket, api_calls).await {
-            let (account, region, bucket) = (bucket.account(), bucket.region(), bucket.name());
-            let error = format!("{error:#}");
-            tracing::warn!(%account, %region, %bucket, error, "neighbours are left to the next sweep");
+        if group.is_event || (group.second_look && reconciled.changed) {
+            self.watch.ask_second_look(bucket, &group.api_calls).await?;
         }
-        Ok(told.transitions)
+        Ok(reconciled.transitions)
     }
 
-    /// Without the role nothing of the bucket can be known, now or when the message comes again; that is what is told. The sweep
-    /// reads the bucket once there is a role.
-    async fn tell_refused(&self, account: &AccountId) -> anyhow::Result<Vec<String>> {
+    /// Without the role nothing of the bucket can be known, now or when the message comes again; that is what is published. The
+    /// sweep reads the bucket once there is a role.
+    async fn report_refused_role(&self, account: &AccountId) -> anyhow::Result<Vec<String>> {
         let (subject, read_at) = (format!("the role in account {account}"), self.watch.now());
         let why = Unreadable { permission: "sts:AssumeRole", subject, code: "AccessDenied".to_owned() };
         let place = Place { account: account.clone(), region: self.watch.accounts().home().region.clone() };
         let account = Account { place, read_at, buckets: Fact::Unreadable(why), security_hub: Fact::Known(true) };
-        Ok(self.watch.tell_account(&account).await?.into_iter().collect())
+        Ok(self.watch.reconcile_account(&account).await?.into_iter().collect())
     }
 
-    /// Sees to one key or alias; the messages that failed with it.
-    async fn attend_key(
-        &self,
-        subject: KeySubject,
-        next: Option<String>,
-        group: Group,
-        deadline: Instant,
-    ) -> Vec<String> {
+    /// Has the users of one key or alias evaluated; returns the messages that failed with it.
+    async fn attend_key(&self, users: ReevaluateKeyUsers, group: Group, deadline: Instant) -> Vec<String> {
         let latest = ApiCall::latest(&group.api_calls);
         let event = latest.and_then(|api_call| api_call.event_id.as_deref()).unwrap_or_default();
         let call = latest.map(|api_call| api_call.event_name.as_str()).unwrap_or_default();
-        let (name, until) = (subject.as_str(), deadline.checked_sub(TO_GO_ON).unwrap_or(deadline));
-        let asked = timeout_at(deadline, self.watch.revisit_users(&subject, &group.api_calls, next, until)).await;
-        match asked.unwrap_or_else(|_| Err(anyhow!("there was not time enough"))) {
+        let (key, until) = (users.subject.as_str(), deadline.checked_sub(TO_GO_ON).unwrap_or(deadline));
+        match in_time(deadline, self.watch.revisit_users(&users, &group.api_calls, until)).await {
             Ok(buckets) => {
-                tracing::info!(key = name, event, call, buckets, "the buckets that use it will be judged");
+                tracing::info!(key, event, call, buckets, "the buckets that use the key will be evaluated");
                 Vec::new()
             }
             Err(error) => {
-                tracing::error!(key = name, event, call, error = format!("{error:#}"), "its buckets are not known");
+                tracing::error!(key, event, call, error = format!("{error:#}"), "the users of the key are not known");
                 group.messages
             }
         }
     }
+}
+
+async fn in_time<T>(deadline: Instant, done: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    timeout_at(deadline, done).await.unwrap_or_else(|_| Err(anyhow!("there was not time enough")))
 }
 
 fn is_refused_role(error: &anyhow::Error) -> bool {
@@ -163,10 +170,13 @@ fn sort(records: Vec<SqsMessage>, settings: &Settings) -> Sorted {
         let id = record.message_id.unwrap_or_default();
         match parse(record.body.as_deref().unwrap_or_default()) {
             Ok(Message::Bucket(Change { bucket, .. })) if settings.excludes(bucket.account()) => sorted.dropped += 1,
-            Ok(Message::Bucket(Change { bucket, api_calls })) => add(&mut sorted.buckets, bucket, api_calls, id),
-            Ok(Message::Key(KeyChange { subject, api_calls, next })) => {
-                add(&mut sorted.keys, (subject, next), api_calls, id);
+            Ok(Message::Bucket(Change { bucket, api_calls, second_look })) => {
+                let is_event = !second_look && !api_calls.is_empty();
+                let group = add(&mut sorted.buckets, bucket, api_calls, id);
+                group.is_event |= is_event;
+                group.second_look |= second_look;
             }
+            Ok(Message::Key(KeyChange { users, api_calls })) => drop(add(&mut sorted.keys, users, api_calls, id)),
             Ok(Message::NoneOfOurs) => sorted.dropped += 1,
             Err(error) => {
                 let error = anyhow::Error::from(error);
@@ -178,8 +188,8 @@ fn sort(records: Vec<SqsMessage>, settings: &Settings) -> Sorted {
     sorted
 }
 
-/// Of each call the latest is kept.
-fn add<S: Ord>(groups: &mut BTreeMap<S, Group>, subject: S, api_calls: Vec<ApiCall>, message: String) {
+/// Adds a message to those of its subject; of each call the latest is kept.
+fn add<S: Ord>(groups: &mut BTreeMap<S, Group>, subject: S, api_calls: Vec<ApiCall>, message: String) -> &mut Group {
     let group = groups.entry(subject).or_default();
     group.messages.push(message);
     for api_call in api_calls {
@@ -189,6 +199,7 @@ fn add<S: Ord>(groups: &mut BTreeMap<S, Group>, subject: S, api_calls: Vec<ApiCa
             Some(_) => {}
         }
     }
+    group
 }
 
 #[cfg(test)]

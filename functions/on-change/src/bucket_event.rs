@@ -28,7 +28,8 @@ pub(crate) fn change(call: &'static str, event: &EventBridgeEvent) -> Result<Opt
     if matches!(call, "TagResource" | "UntagResource") && place.names_another_resource {
         return Ok(None);
     }
-    Ok(Some(Change { bucket: place.bucket(call)?, api_calls: vec![api_call(call, &event.detail)] }))
+    let api_calls = vec![api_call(call, &event.detail)];
+    Ok(Some(Change { bucket: place.bucket(call)?, api_calls, second_look: false }))
 }
 
 /// The account, the region and the bucket, as the record writes them.

@@ -8,6 +8,7 @@ use crate::message::{EventError, api_call, text};
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use facts::{AliasArn, KeyArn, KeyReference, KeySubject, Malformed, Place};
 use findings::ApiCall;
+use queue::ReevaluateKeyUsers;
 use serde_json::Value;
 
 /// The calls, and the two service events, that can change how the buckets which use a key are judged.
@@ -28,15 +29,13 @@ pub const KEY_CALLS: [&str; 14] = [
     "DeleteAlias",
 ];
 
-/// A key or an alias that changed, and by whom.
+/// A key or an alias whose users are to be evaluated, and the calls behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyChange {
-    /// What changed.
-    pub subject: KeySubject,
-    /// The calls that changed it.
+    /// The users of the key or the alias.
+    pub users: ReevaluateKeyUsers,
+    /// The calls that changed the key, or made another bucket use it.
     pub api_calls: Vec<ApiCall>,
-    /// Where the list of its users goes on; none where it begins.
-    pub next: Option<String>,
 }
 
 /// The change that a call of [`KEY_CALLS`] made.
@@ -46,7 +45,8 @@ pub(crate) fn change(call: &'static str, event: &EventBridgeEvent) -> Result<Key
         "CreateAlias" | "UpdateAlias" | "DeleteAlias" => alias(call, event).map(KeySubject::Alias),
         _ => key(call, event).map(KeySubject::Key),
     };
-    Ok(KeyChange { subject: subject?, api_calls: vec![api_call(call, record)], next: None })
+    let users = ReevaluateKeyUsers { subject: subject?, after: None, because_of: None };
+    Ok(KeyChange { users, api_calls: vec![api_call(call, record)] })
 }
 
 /// The key: by its ARN among the resources, in the answer (since December 2022), or as the request names it.

@@ -1,9 +1,9 @@
-//! A batch of messages in, the buckets that they are about judged again.
+//! A batch of messages in, the buckets that they are about evaluated.
 //!
-//! An event only says which bucket to look at; what is judged is what S3 and KMS answer now. An event of a key or an alias asks
-//! that the buckets which use it be judged anew, each by a message of its own, however many there are. Messages that name
-//! one bucket are one evaluation. A message that cannot be understood, and each of a bucket that could not be told of, fails
-//! alone and comes again until the queue moves it to its dead-letter queue.
+//! An event only names the bucket to look at; the verdict comes from what S3 and KMS answer now. An event of a key or an alias
+//! has the buckets evaluated that use it, each by a message of its own, however many there are. Messages that name one bucket
+//! are one evaluation, and a second look follows each that an event caused. A message that cannot be understood, and each of
+//! a bucket that could not be evaluated, fails alone and comes again until the queue moves it to its dead-letter queue.
 
 mod batch;
 mod bucket_event;

@@ -2,34 +2,36 @@
 //!
 //! A message is an EventBridge event that carries a
 //! [CloudTrail record](https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html), or
-//! asks that a bucket be judged anew. Records differ between services, API versions and years, so everything in one is
+//! asks that a bucket be evaluated. Records differ between services, API versions and years, so everything in one is
 //! optional until it is needed, and what is needed must have the form that AWS gives it: an AssumeRole is built from it.
 
 use crate::{BUCKET_CALLS, KEY_CALLS, KeyChange, bucket_event, key_event};
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use facts::{BucketId, Malformed};
 use findings::ApiCall;
-use queue::{QueueError, Revisit, UsersOf};
+use queue::{QueueError, ReevaluateKeyUsers, Revisit};
 use serde_json::Value;
 
 /// What a message turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
-    /// A bucket changed, or is to be judged anew.
+    /// A bucket changed, or is to be evaluated.
     Bucket(Change),
-    /// A key or an alias changed.
+    /// A key or an alias changed, or has another user.
     Key(KeyChange),
     /// An event that cannot change how a bucket is judged: of another service, of another call, or of one that failed.
     NoneOfOurs,
 }
 
-/// A bucket to be judged, and who made us look; none where the sweep did.
+/// A bucket to be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The bucket.
     pub bucket: BucketId,
-    /// The call that changed it, or its key.
+    /// The calls that changed it, or its key; empty if the sweep asks for it.
     pub api_calls: Vec<ApiCall>,
+    /// Whether it is a second look.
+    pub second_look: bool,
 }
 
 /// Why a message cannot be understood.
@@ -81,12 +83,11 @@ pub fn parse(body: &str) -> Result<Message, EventError> {
 /// What cmkwatch asks of itself.
 fn asked(event: &EventBridgeEvent) -> Result<Option<Message>, QueueError> {
     let (source, kind, detail) = (event.source.as_str(), event.detail_type.as_str(), &event.detail);
-    if let Some(Revisit { bucket, api_calls }) = Revisit::read(source, kind, detail)? {
-        return Ok(Some(Message::Bucket(Change { bucket, api_calls })));
+    if let Some(Revisit { bucket, api_calls, second_look }) = Revisit::read(source, kind, detail)? {
+        return Ok(Some(Message::Bucket(Change { bucket, api_calls, second_look })));
     }
-    let users = UsersOf::read(source, kind, detail)?;
-    Ok(users
-        .map(|UsersOf { subject, next, api_calls }| Message::Key(KeyChange { subject, api_calls, next: Some(next) })))
+    let users = ReevaluateKeyUsers::read(source, kind, detail)?;
+    Ok(users.map(|(users, api_calls)| Message::Key(KeyChange { users, api_calls })))
 }
 
 /// How CloudTrail's records come: of calls, and of what a service does by itself.

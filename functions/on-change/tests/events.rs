@@ -164,7 +164,7 @@ fn key_event(call: &str, record: Value) -> Value {
 
 fn subject(event: &Value) -> Option<String> {
     match parse(&event.to_string()).unwrap() {
-        Message::Key(change) => Some(match change.subject {
+        Message::Key(change) => Some(match change.users.subject {
             KeySubject::Key(key) => key.to_string(),
             KeySubject::Alias(alias) => alias.to_string(),
         }),

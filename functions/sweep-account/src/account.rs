@@ -7,9 +7,8 @@ use crate::{
 };
 use collect::{Listed, Listing};
 use facts::{Account, AccountId, BucketName, Fact, Place, Region, Unreadable};
-use jiff::{SignedDuration, Timestamp};
-use publish::Held;
-use queue::Span;
+use jiff::Timestamp;
+use queue::SweepPart;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many buckets a part has at most.
@@ -26,21 +25,36 @@ impl SweepAccount {
             return Ok(());
         }
         let read_at = self.watch.now();
-        let held = self.watch.home_hub().await.held_for(account).await?;
-        let mut regions = match self.list(account).await? {
-            Fact::Known(regions) => regions,
-            Fact::Unreadable(why) => return self.tell_unreadable(account, why, &held, read_at).await,
+        let home = self.watch.accounts().home().region.clone();
+        let known = self.watch.state().regions(account, &home).await?;
+        let mut buckets = match self.list(account).await? {
+            Fact::Known(buckets) => buckets,
+            Fact::Unreadable(why) => return self.report_unreadable(account, why, known, read_at).await,
         };
-        self.touch_others(account, &held, &mut regions).await?;
-        let buckets: usize = regions.values().map(Vec::len).sum();
-        let spans = spans(sweep, account, regions, &self.told_lately(&held, read_at), &held);
-        tracing::info!(sweep, %account, buckets, parts = spans.len(), "listed");
-        if buckets > A_PART { self.put_off(spans).await } else { self.sweep_here(spans, time).await }
+        let is_new = known.is_empty();
+        let others = if is_new { self.watch.home_hub().await.regions_of(account).await? } else { known.clone() };
+        for region in others.into_iter().chain([home]) {
+            buckets.entry(region).or_default();
+        }
+        let regions: Vec<_> = buckets.keys().filter(|region| !known.contains(region)).cloned().collect();
+        let count: usize = buckets.values().map(Vec::len).sum();
+        let parts = parts(sweep, account, buckets, is_new);
+        tracing::info!(sweep, %account, buckets = count, parts = parts.len(), is_new, "listed");
+        if count > A_PART {
+            self.requeue(parts).await?
+        } else {
+            self.sweep_here(parts, time).await?
+        }
+        // Only now, as a run that dies before must find the account as new as it was.
+        for region in regions {
+            self.watch.state().note_region(&Place { account: account.clone(), region }).await?;
+        }
+        Ok(())
     }
 
     /// The names of an account's buckets: of all that is read of them, only these are kept.
     async fn list(&self, account: &AccountId) -> anyhow::Result<Fact<Buckets>> {
-        let (mut listing, mut regions) = (Listing::of(self.watch.accounts(), account).await, Buckets::new());
+        let (mut listing, mut buckets) = (Listing::of(self.watch.accounts(), account).await, Buckets::new());
         while let Some(page) = listing.page().await? {
             let listed = match page {
                 Fact::Known(listed) => listed,
@@ -48,7 +62,7 @@ impl SweepAccount {
             };
             for Listed { region, name } in listed {
                 match name.parse() {
-                    Ok(name) => regions.entry(region).or_default().push(name),
+                    Ok(name) => buckets.entry(region).or_default().push(name),
                     // It holds up no other bucket.
                     Err(error) => {
                         metrics::counter!("Failures").increment(1);
@@ -57,88 +71,55 @@ impl SweepAccount {
                 }
             }
         }
-        Ok(Fact::Known(regions))
+        Ok(Fact::Known(buckets))
     }
 
-    /// Sweeps the parts of an account, and puts off those that it does not come to.
-    async fn sweep_here(&self, spans: Vec<Span>, time: Time) -> anyhow::Result<()> {
+    /// Sweeps the parts of an account, and requeues those that it does not reach.
+    async fn sweep_here(&self, parts: Vec<SweepPart>, time: Time) -> anyhow::Result<()> {
         let mut left = Vec::new();
-        for span in spans {
+        for part in parts {
             if time.is_left() {
-                self.sweep_span(span, time).await?;
+                self.sweep_part(part, time).await?;
             } else {
-                left.push(span);
+                left.push(part);
             }
         }
-        self.put_off(left).await
+        self.requeue(left).await
     }
 
-    /// Adds the regions in which the account has no bucket, but findings; and the home region, in which it is told whether the
-    /// account can be read.
-    async fn touch_others(&self, account: &AccountId, held: &[Held], regions: &mut Buckets) -> anyhow::Result<()> {
-        let home = self.watch.home_hub().await;
-        let held = held.iter().filter(|held| held.about.bucket().is_some() || !held.passed);
-        let seen: BTreeSet<_> = held
-            .map(|held| held.about.place().region)
-            .chain(regions.keys().cloned())
-            .chain([home.place().region.clone()])
-            .collect();
-        let others = home.other_regions(account, &seen).await?;
-        for region in seen.into_iter().chain(others) {
-            regions.entry(region).or_default();
-        }
-        Ok(())
-    }
-
-    /// The regions of which it stands that the account can be watched, and need not be said again yet.
-    fn told_lately(&self, held: &[Held], now: Timestamp) -> BTreeSet<Region> {
-        let days = i64::from(self.watch.settings().refresh_after_days);
-        let is_recent = |moment: Timestamp| now.duration_since(moment) < SignedDuration::from_hours(24 * days);
-        let told = held.iter().filter(|held| held.about.bucket().is_none() && held.passed);
-        told.filter(|held| held.updated_at.is_some_and(is_recent)).map(|held| held.about.place().region).collect()
-    }
-
-    /// The account cannot be read: that is the finding, and all that can be said of it, in the home region and wherever
-    /// something else stands.
-    async fn tell_unreadable(
+    /// The account cannot be read: that is the finding, in the home region and wherever the account has state.
+    async fn report_unreadable(
         &self,
         account: &AccountId,
         why: Unreadable,
-        held: &[Held],
+        known: BTreeSet<Region>,
         read_at: Timestamp,
     ) -> anyhow::Result<()> {
         tracing::warn!(%account, %why, "the account cannot be read");
-        let of_accounts = held.iter().filter(|held| held.about.bucket().is_none());
         let home = self.watch.accounts().home().region.clone();
-        let regions: BTreeSet<_> = of_accounts.map(|held| held.about.place().region).chain([home]).collect();
-        for region in regions {
+        for region in known.into_iter().chain([home]).collect::<BTreeSet<_>>() {
             let place = Place { account: account.clone(), region };
             let (buckets, security_hub) = (Fact::Unreadable(why.clone()), Fact::Unreadable(why.clone()));
-            self.watch.tell_account(&Account { place, read_at, buckets, security_hub }).await?;
+            self.watch.reconcile_account(&Account { place, read_at, buckets, security_hub }).await?;
         }
         Ok(())
     }
 }
 
 /// The parts of an account, numbered in the order of their regions.
-fn spans(sweep: &str, account: &AccountId, regions: Buckets, readable: &BTreeSet<Region>, held: &[Held]) -> Vec<Span> {
-    let of_buckets = held.iter().filter_map(|held| held.about.bucket());
-    let strays: BTreeSet<_> = of_buckets.map(|bucket| bucket.region().clone()).collect();
-    let parts = regions.into_iter().flat_map(|(region, buckets)| {
-        let parts = partition(&region, buckets, A_PART);
-        parts.into_iter().map(move |part| (region.clone(), part))
-    });
-    let span = |(part, (region, Part { cells, buckets }))| Span {
+fn parts(sweep: &str, account: &AccountId, buckets: Buckets, is_new: bool) -> Vec<SweepPart> {
+    let parts = buckets
+        .into_iter()
+        .flat_map(|(region, buckets)| partition(buckets, A_PART).into_iter().map(move |part| (region.clone(), part)));
+    let part = |(part, (region, Part { range, buckets }))| SweepPart {
         sweep: sweep.to_owned(),
         part,
-        hop: 0,
+        requeues: 0,
         failed: 0,
-        strays: strays.contains(&region),
-        readable: readable.contains(&region),
         place: Place { account: account.clone(), region },
-        cells,
-        after: None,
+        range,
+        is_new,
         buckets,
     };
-    (0..).zip(parts).map(span).collect()
+    (0..).zip(parts).map(part).collect()
 }

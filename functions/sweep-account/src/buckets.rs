@@ -1,114 +1,121 @@
-//! Some buckets of an account in one region, and the findings that stand about them.
+//! Some buckets of an account in one region, and the items of those that it had.
 
 use crate::{SweepAccount, time::Time};
 use anyhow::{Context as _, anyhow};
-use facts::{Account, BucketId, BucketName, Fact, NamePrefix, Place, Tags};
-use findings::{Finding, RecordState, place_prefix};
+use facts::{Account, BucketId, BucketName, Fact, NameRange, Place, Tags};
+use findings::{About, Item, place_prefix};
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
-use publish::Ids;
-use queue::{Cell, Span};
+use queue::SweepPart;
+use state::Row;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     iter,
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
 };
-use tokio::time::{Instant, timeout_at};
-use watch::{Hub, KeysChanged, Shared, Standing, Told};
+use tokio::time::timeout_at;
+use watch::{Hub, Reconciled, Shared, Swept};
 
-/// How many buckets are looked at once: more than there are findings for, as those come at 300 a second at most.
+/// How many buckets are looked at at once.
 const AT_ONCE: usize = 8;
-
-/// How long what stands is taken to stand still.
-const A_MOMENT: Duration = Duration::from_secs(60);
 
 /// What became of some buckets.
 #[derive(Debug, Default)]
 pub(crate) struct Done {
-    /// Those that were not come to.
-    pub(crate) rest: Option<Span>,
-    /// Those that could not be judged.
+    /// Those that were not reached.
+    pub(crate) rest: Option<SweepPart>,
+    /// Those that could not be evaluated.
     pub(crate) failed: Vec<BucketId>,
-    /// The keys that some have begun or ceased to use.
-    pub(crate) keys: KeysChanged,
 }
 
 /// What is known of the buckets before they are looked at.
 struct Known {
     hub: Hub,
-    standing: BTreeMap<BucketName, Vec<Finding>>,
+    /// Of each bucket; taken by whoever looks at it.
+    items: Mutex<BTreeMap<BucketName, Item>>,
     tags: Option<HashMap<String, Tags>>,
     shared: Arc<Shared>,
-    read_at: Instant,
 }
 
 /// What came of one bucket.
 enum Looked {
     Settled,
-    Told(Told),
+    Reconciled,
     Failed(BucketName),
     /// It was begun, and there was not time enough.
     Late(BucketName),
 }
 
 impl SweepAccount {
-    /// Sweeps some buckets for as long as there is time. Takes 2 calls a bucket where nothing changed, and besides 1 for each 100
-    /// buckets (tags), 1 for each 100 findings, and 3 or 4 for each key.
-    pub(crate) async fn sweep_buckets(&self, span: Span, time: Time) -> anyhow::Result<Done> {
+    /// Sweeps some buckets for as long as there is time. Takes 2 calls a bucket if nothing changed, and besides 1 for each 100
+    /// buckets (tags), 1 for each MB of items (some 300 buckets), 3 or 4 for each key, and 4 for the part.
+    pub(crate) async fn sweep_buckets(&self, part: SweepPart, time: Time) -> anyhow::Result<Done> {
         let read_at = self.watch.now();
-        let known = timeout_at(time.end, self.known(&span)).await.context("there was not time enough")??;
-        self.tell_account(&span, &known.hub, read_at, time).await?;
-        let mut left = candidates(&span, &known.standing).into_iter();
+        let hub = self.watch.hub_of(&part.place).await?;
+        self.report_readable(&part, &hub, read_at, time).await?;
+        let (known, candidates) =
+            timeout_at(time.end, self.known(&part, hub)).await.context("there was not time enough")??;
+        let mut left = candidates.into_iter();
         let begun = iter::from_fn(|| if time.is_left() { left.next() } else { None });
-        let looked = stream::iter(begun).map(|name| Box::pin(self.attend(&span.place, name, &known, time)));
+        let looked = stream::iter(begun).map(|name| Box::pin(self.attend(&part.place, name, &known, time)));
         let looked: Vec<_> = looked.buffer_unordered(AT_ONCE).collect().await;
         let rest: BTreeSet<_> = late(&looked).cloned().chain(left).collect();
-        report(&span, &looked, rest.len());
+        report(&part, &looked, rest.len());
         // What a whole run does not even begin with, or end with, will not be done by the next.
         let in_vain = !rest.is_empty() && late(&looked).count() == looked.len();
         anyhow::ensure!(!in_vain, "there was not time enough for a single bucket");
-        Ok(done(span, &looked, &rest))
+        Ok(done(part, &looked, &rest))
     }
 
-    /// Tells whether the account can be watched here, unless it stands that it can.
-    async fn tell_account(&self, span: &Span, hub: &Hub, read_at: Timestamp, time: Time) -> anyhow::Result<()> {
-        if span.readable && hub.enabled == Fact::Known(true) {
+    /// Publishes whether the account can be watched here; once for all parts of a place.
+    async fn report_readable(&self, part: &SweepPart, hub: &Hub, read_at: Timestamp, time: Time) -> anyhow::Result<()> {
+        if part.range.from.is_some() && hub.enabled == Fact::Known(true) {
             return Ok(());
         }
         let security_hub = hub.enabled.clone();
-        let account = Account { place: span.place.clone(), read_at, buckets: Fact::Known(()), security_hub };
-        timeout_at(time.end, self.watch.tell_account(&account)).await.context("there was not time enough")??;
+        let account = Account { place: part.place.clone(), read_at, buckets: Fact::Known(()), security_hub };
+        timeout_at(time.end, self.watch.reconcile_account(&account)).await.context("there was not time enough")??;
         Ok(())
     }
 
-    /// Reads what many buckets have in common: what stands, and their tags.
-    async fn known(&self, span: &Span) -> anyhow::Result<Known> {
-        let read_at = Instant::now();
-        let cells: Vec<_> = span.cells.iter().map(|cell| ids(&span.place, cell)).collect();
-        let (first, others) = cells.split_first().context("a part without names")?;
-        let (hub, mut found) = self.watch.hub_of_many(&span.place, first).await?;
-        for cell in others {
-            found.extend(hub.security_hub.standing_of_many(cell).await?);
+    /// Reads what many buckets have in common: their items and their tags. Returns the buckets that are to be looked at, too: those
+    /// that exist, and those of which there is an item or a finding.
+    async fn known(&self, part: &SweepPart, hub: Hub) -> anyhow::Result<(Known, BTreeSet<BucketName>)> {
+        let rows = self.watch.state().buckets(&part.place, &part.range).await?;
+        let mut candidates: BTreeSet<_> = part.buckets.iter().cloned().collect();
+        let may_exist = |row: &Row| !matches!(row, Row::Item(item) if item.gone);
+        candidates.extend(rows.iter().filter(|(_, row)| may_exist(row)).map(|(name, _)| name.clone()));
+        let item = |(name, row)| match row {
+            Row::Item(item) => Some((name, *item)),
+            // Whoever evaluates the bucket rebuilds it.
+            Row::Unreadable { .. } => None,
+        };
+        let mut items: BTreeMap<_, _> = rows.into_iter().filter_map(item).collect();
+        if part.is_new {
+            candidates.extend(self.held_for(&part.place, &part.range, &hub).await?);
         }
-        let home = self.watch.home_hub().await;
-        if span.strays && hub.security_hub.place() != home.place() {
-            for cell in &cells {
-                found.extend(home.standing_of_many(cell).await?);
-            }
-        }
-        let mut standing = BTreeMap::<_, Vec<_>>::new();
-        for finding in found {
-            let bucket = finding.about.bucket().filter(|bucket| bucket.place() == span.place);
-            if let Some(name) = bucket.map(|bucket| bucket.name().clone()).filter(|name| concerns(span, name)) {
-                standing.entry(name).or_default().push(finding);
-            }
-        }
-        let tags = self.tags(&span.place, &span.buckets).await;
-        Ok(Known { hub, standing, tags, shared: self.shared(&span.sweep, &span.place), read_at })
+        let missing =
+            candidates.iter().filter(|name| !items.contains_key(*name)).map(|name| bucket_id(&part.place, name));
+        let missing = missing.collect::<anyhow::Result<Vec<_>>>()?;
+        let adopted = self.watch.adopt_many(&missing, &hub, part.is_new).await?;
+        items.extend(adopted.into_iter().map(|(bucket, item)| (bucket.name().clone(), item)));
+        let tags = self.tags(&part.place, &part.buckets).await;
+        let shared = self.shared(&part.sweep, &part.place);
+        Ok((Known { hub, items: Mutex::new(items), tags, shared }, candidates))
     }
 
-    /// The tags of many buckets; none where they must be read bucket by bucket.
+    /// The buckets that there are findings about, though the account may not have them any more.
+    async fn held_for(&self, place: &Place, range: &NameRange, hub: &Hub) -> anyhow::Result<BTreeSet<BucketName>> {
+        let mut subjects = hub.security_hub.subjects(place_prefix(place)).await?;
+        let home = self.watch.home_hub().await;
+        if home.place() != hub.security_hub.place() {
+            subjects.extend(home.subjects(place_prefix(place)).await?);
+        }
+        let name = |about: &About| about.bucket().map(|bucket| bucket.name().clone());
+        Ok(subjects.iter().filter_map(name).filter(|name| range.contains(name)).collect())
+    }
+
+    /// The tags of many buckets; `None` if they must be read bucket by bucket.
     async fn tags(&self, place: &Place, buckets: &[BucketName]) -> Option<HashMap<String, Tags>> {
         let arn = |name: &BucketName| format!("arn:{}:s3:::{name}", place.region.partition());
         let arns: Vec<_> = buckets.iter().map(arn).collect();
@@ -132,94 +139,61 @@ impl SweepAccount {
         let (account, region) = (&place.account, &place.region);
         match looked {
             Ok(None) => Looked::Settled,
-            Ok(Some(told)) => {
-                tracing::info!(%account, %region, bucket = %name, told = %told.transitions.join(" "), "judged");
-                Looked::Told(told)
+            Ok(Some(reconciled)) => {
+                let changed = reconciled.transitions.join(" ");
+                tracing::info!(%account, %region, bucket = %name, changed, "evaluated");
+                Looked::Reconciled
             }
             Err(error) => {
                 metrics::counter!("Failures").increment(1);
-                tracing::error!(%account, %region, bucket = %name, error = format!("{error:#}"), "not judged");
+                tracing::error!(%account, %region, bucket = %name, error = format!("{error:#}"), "not evaluated");
                 Looked::Failed(name)
             }
         }
     }
 
-    /// Looks at a bucket; none where it is as it was.
-    async fn look(&self, place: &Place, name: &BucketName, known: &Known) -> anyhow::Result<Option<Told>> {
-        let bucket = &BucketId::new(place.account.clone(), place.region.clone(), name.clone())?;
-        let standing = known.standing.get(bucket.name()).map(Vec::as_slice).unwrap_or_default();
+    /// Looks at a bucket; `None` if nothing differs.
+    async fn look(&self, place: &Place, name: &BucketName, known: &Known) -> anyhow::Result<Option<Reconciled>> {
+        let bucket = &bucket_id(place, name)?;
+        let item = known.items.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         let tags = known.tags.as_ref().map(|tags| tags.get(&bucket.arn()).cloned().unwrap_or_default());
-        let hub = known.hub.security_hub.place();
-        if self.watch.is_settled(bucket, standing, hub, &known.shared, tags).await? {
-            return Ok(None);
-        }
-        // What stood when the part was begun may not stand any more; that nothing stood a moment ago, for a new bucket, is good
-        // enough.
-        let known = match standing {
-            [] if known.read_at.elapsed() < A_MOMENT => Some(Standing { hub: known.hub.clone(), findings: Vec::new() }),
-            _ => None,
-        };
-        let strays = standing.iter().filter(|finding| finding.place != *hub).cloned().collect();
-        self.watch.follow_with(bucket, known, strays).await.map(Some)
+        let item = item.unwrap_or_else(Item::unknown);
+        self.watch.reconcile_in_sweep(bucket, &known.hub, Swept { item, tags }, &known.shared).await
     }
 }
 
-/// The buckets that there were when the account was listed, and those that findings stand about, in their order.
-fn candidates(span: &Span, standing: &BTreeMap<BucketName, Vec<Finding>>) -> BTreeSet<BucketName> {
-    let stands = |(_, findings): &(&BucketName, &Vec<Finding>)| {
-        findings.iter().any(|finding| finding.record_state == RecordState::Active)
-    };
-    let standing = standing.iter().filter(stands).map(|(name, _)| name);
-    span.buckets.iter().chain(standing).cloned().collect()
+fn bucket_id(place: &Place, name: &BucketName) -> anyhow::Result<BucketId> {
+    Ok(BucketId::new(place.account.clone(), place.region.clone(), name.clone())?)
 }
 
 fn late(looked: &[Looked]) -> impl Iterator<Item = &BucketName> {
     looked.iter().filter_map(|looked| match looked {
         Looked::Late(name) => Some(name),
-        Looked::Settled | Looked::Told(_) | Looked::Failed(_) => None,
+        Looked::Settled | Looked::Reconciled | Looked::Failed(_) => None,
     })
 }
 
-fn done(span: Span, looked: &[Looked], rest: &BTreeSet<BucketName>) -> Done {
-    let mut done = Done::default();
-    for looked in looked {
-        match looked {
-            Looked::Told(told) => done.keys.extend(&told.keys),
-            Looked::Failed(name) => {
-                let (account, region) = (span.place.account.clone(), span.place.region.clone());
-                done.failed.extend(BucketId::new(account, region, name.clone()));
-            }
-            Looked::Settled | Looked::Late(_) => {}
-        }
-    }
-    done.rest = remainder(span, rest);
-    done
+fn done(part: SweepPart, looked: &[Looked], rest: &BTreeSet<BucketName>) -> Done {
+    let failed = looked.iter().filter_map(|looked| match looked {
+        Looked::Failed(name) => bucket_id(&part.place, name).ok(),
+        Looked::Settled | Looked::Reconciled | Looked::Late(_) => None,
+    });
+    Done { failed: failed.collect(), rest: remainder(part, rest) }
 }
 
-fn report(span: &Span, looked: &[Looked], rest: usize) {
+fn report(part: &SweepPart, looked: &[Looked], rest: usize) {
     let count = |is: fn(&Looked) -> bool| looked.iter().filter(|looked| is(looked)).count();
-    let told = count(|looked| matches!(looked, Looked::Told(_)));
+    let changed = count(|looked| matches!(looked, Looked::Reconciled));
     let failed = count(|looked| matches!(looked, Looked::Failed(_)));
-    let (account, region) = (&span.place.account, &span.place.region);
-    let (sweep, part, hop) = (&span.sweep, span.part, span.hop);
-    tracing::info!(sweep, %account, %region, part, hop, buckets = looked.len(), told, failed, rest, "swept");
+    let (account, region) = (&part.place.account, &part.place.region);
+    let (sweep, number, requeues) = (&part.sweep, part.part, part.requeues);
+    let buckets = looked.len();
+    tracing::info!(sweep, %account, %region, part = number, requeues, buckets, changed, failed, rest, "swept");
 }
 
-/// What is left of some buckets: those from the first on that is not done.
-fn remainder(span: Span, rest: &BTreeSet<BucketName>) -> Option<Span> {
-    let after = Some(rest.first()?.clone());
-    let buckets = span.buckets.iter().filter(|name| rest.contains(name)).cloned().collect();
-    Some(Span { hop: span.hop + 1, after, buckets, ..span })
-}
-
-/// Whether a name is one of a part, and not done yet.
-fn concerns(span: &Span, name: &BucketName) -> bool {
-    span.after.as_ref().is_none_or(|after| after <= name) && span.cells.iter().any(|cell| cell.contains(name))
-}
-
-/// The ids of the findings of buckets with such names.
-fn ids(place: &Place, Cell { begin_with, but_not }: &Cell) -> Ids {
-    let beginning = place_prefix(place);
-    let id = |prefix: &NamePrefix| format!("{beginning}{prefix}");
-    Ids { begin_with: begin_with.iter().map(id).collect(), but_not: but_not.as_ref().map(id) }
+/// What is left of a part: the names from the first on that is not done.
+fn remainder(part: SweepPart, rest: &BTreeSet<BucketName>) -> Option<SweepPart> {
+    let range = NameRange { from: Some(rest.first()?.clone()), before: part.range.before.clone() };
+    let buckets = part.buckets.iter().filter(|name| rest.contains(name)).cloned().collect();
+    Some(SweepPart { requeues: part.requeues + 1, range, buckets, ..part })
 }

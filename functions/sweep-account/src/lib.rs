@@ -1,12 +1,12 @@
 //! Sweeps an account: every bucket that it has, and the findings of those that it has no more.
 //!
-//! A sweep finds what events missed. Most buckets are as they were, so each is first compared with what stands at the lowest
-//! price: encryption and policy are read, 2 calls; tags come a hundred at a time, findings too, a key is read once however
-//! many buckets use it. Only where that shows a difference is the bucket followed as after an event, with everything read
-//! anew; so that nothing is told, and nothing archived, on the strength of something old.
+//! A sweep finds what events missed. Most buckets are as they were, so each is first compared with its item at the lowest
+//! price: encryption and policy are read, 2 calls; tags come a hundred at a time, items by the MB, and a key is read once
+//! however many buckets use it. Only if that shows a difference is the bucket evaluated as after an event, with everything read
+//! again; so nothing is published because of an old answer.
 //!
 //! An account of more than a few hundred buckets is split into further messages, by region and by name. Whatever a run does not
-//! come to, it asks for in a further message. A run that ends anywhere and is repeated does the rest.
+//! reach, it requeues. A run that ends anywhere and is repeated does the rest.
 
 mod account;
 mod buckets;
@@ -17,12 +17,12 @@ use crate::{buckets::Done, time::Time};
 use anyhow::Context as _;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use facts::Place;
-use queue::{Queue, Span, Task};
+use queue::{Queue, SweepPart, Task};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use watch::{Shared, Watch};
 
-/// How often a part that fails as a whole is put off.
+/// How often a part that fails as a whole is requeued.
 const MOST_FAILURES: u32 = 3;
 
 /// The function: what it needs, made once.
@@ -34,7 +34,7 @@ pub struct SweepAccount {
 }
 
 impl SweepAccount {
-    /// A function that looks through `watch` and puts off what it does not come to into `queue`.
+    /// A function that evaluates by `watch` and requeues what it does not reach into `queue`.
     #[must_use]
     pub fn new(watch: Watch, queue: Queue) -> Self {
         Self { watch, queue, shared: Mutex::default() }
@@ -57,41 +57,33 @@ impl SweepAccount {
     async fn perform(&self, body: &str, time: Time) -> anyhow::Result<()> {
         match Task::read(body).context("message not understood")? {
             Task::Account { sweep, account } => Box::pin(self.sweep_account(&sweep, &account, time)).await,
-            Task::Buckets(span) => Box::pin(self.sweep_span(span, time)).await,
+            Task::Buckets(part) => Box::pin(self.sweep_part(part, time)).await,
         }
     }
 
-    /// Sweeps some buckets, and asks for those that it did not come to. A part that fails as a whole is put off a few times, behind
-    /// the other parts of its account, before its message comes again and holds them up.
-    async fn sweep_span(&self, span: Span, time: Time) -> anyhow::Result<()> {
-        let again = Span { failed: span.failed + 1, ..span.clone() };
-        match self.sweep_buckets(span, time).await {
-            Ok(done) => self.conclude(done, time).await,
-            Err(error) if self.watch.tell_refusal(&error, &again.place, self.watch.now()).await? => Ok(()),
+    /// Sweeps some buckets, and requeues those that it did not reach; on-change tries those that failed, so that they hold up no
+    /// other here. A part that fails as a whole is requeued a few times, behind the other parts of its account, before its
+    /// message comes again and holds them up.
+    async fn sweep_part(&self, part: SweepPart, time: Time) -> anyhow::Result<()> {
+        let again = SweepPart { failed: part.failed + 1, ..part.clone() };
+        match self.sweep_buckets(part, time).await {
+            Ok(Done { rest, failed }) => {
+                self.requeue(rest).await?;
+                self.watch.revisit(failed, &[]).await
+            }
+            Err(error) if self.watch.reconcile_refusal(&error, &again.place, self.watch.now()).await? => Ok(()),
             Err(error) if again.failed <= MOST_FAILURES => {
                 let Place { account, region } = &again.place;
-                tracing::error!(%account, %region, error = format!("{error:#}"), "put off");
-                self.put_off([again]).await
+                let part = again.part;
+                tracing::error!(%account, %region, part, error = format!("{error:#}"), "sweep part requeued: it failed");
+                self.requeue([again]).await
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Asks for what is left: first the rest; then the buckets that could not be judged, which on-change tries again, so that they
-    /// hold up no other here; then the neighbours, whom the next sweep finds if there is no time for it now.
-    async fn conclude(&self, Done { rest, failed, keys }: Done, time: Time) -> anyhow::Result<()> {
-        self.put_off(rest).await?;
-        self.watch.revisit(failed).await?;
-        match timeout_at(time.end, self.watch.revisit_all_neighbours(&keys)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(error = format!("{error:#}"), "neighbours are left to the next sweep"),
-            Err(_) => tracing::warn!("neighbours are left to the next sweep"),
-        }
-        Ok(())
-    }
-
-    async fn put_off(&self, spans: impl IntoIterator<Item = Span>) -> anyhow::Result<()> {
-        let messages = spans.into_iter().map(|span| Task::Buckets(span).message()).collect::<Result<Vec<_>, _>>()?;
+    async fn requeue(&self, parts: impl IntoIterator<Item = SweepPart>) -> anyhow::Result<()> {
+        let messages = parts.into_iter().map(|part| Task::Buckets(part).message()).collect::<Result<Vec<_>, _>>()?;
         Ok(self.queue.send(&messages).await?)
     }
 

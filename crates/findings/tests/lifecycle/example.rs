@@ -5,8 +5,12 @@ use facts::{
     Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager, KeyState, ResolvedKey,
     Rotation, Tags, Unreadable, UsedKey,
 };
-use findings::{About, ApiCall, Finding, Observation, Plan, after, plan};
+use findings::{
+    About, ApiCall, Compliance, Finding, Item, Observation, Plan, RecordState, Seen, StoredIn, Terms, Workflow, fields,
+    plan,
+};
 use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/1234";
 const KEY_POLICY: &str = r#"{"Statement": {"Effect": "Allow", "Principal": {"AWS": "111111111111"}, "Action": "kms:*",
@@ -86,45 +90,120 @@ pub(crate) fn bucket(encryption: Fact<DefaultEncryption>, tags: Tags, minute: i6
     }
 }
 
-/// What stands in Security Hub.
-#[derive(Default)]
-pub(crate) struct Hub {
-    pub(crate) findings: Vec<Finding>,
+/// The Security Hub of the bucket's own account and region.
+pub(crate) fn own() -> StoredIn {
+    StoredIn { place: bucket_id().place(), since: "2026-10-01T00:00:00Z".into() }
 }
 
-impl Hub {
+/// The state of the bucket, and what Security Hub holds, by the rules of
+/// [workflow status](https://docs.aws.amazon.com/securityhub/latest/userguide/findings-workflow-status.html).
+#[derive(Clone)]
+pub(crate) struct Story {
+    pub(crate) item: Item,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) hub: StoredIn,
+    pub(crate) settings: String,
+}
+
+impl Default for Story {
+    fn default() -> Self {
+        Self { item: Item::unknown(), findings: Vec::new(), hub: own(), settings: SETTINGS.to_owned() }
+    }
+}
+
+impl Story {
+    /// Evaluates the bucket as it is, and carries out what follows.
     pub(crate) fn observe(&mut self, encryption: Fact<DefaultEncryption>, minute: i64) -> Plan {
-        self.observe_with(SETTINGS, Tags::new(), encryption, minute)
+        self.observe_tagged(Tags::new(), encryption, minute)
     }
 
-    pub(crate) fn observe_with(
-        &mut self,
-        settings: &str,
-        tags: Tags,
-        encryption: Fact<DefaultEncryption>,
-        minute: i64,
-    ) -> Plan {
-        let settings: Settings = settings.parse().unwrap();
+    pub(crate) fn observe_tagged(&mut self, tags: Tags, encryption: Fact<DefaultEncryption>, minute: i64) -> Plan {
+        let seen = self.see(tags, encryption, minute);
+        self.carry_out(&seen, &[api_call()], &BTreeSet::new(), minute)
+    }
+
+    pub(crate) fn see(&self, tags: Tags, encryption: Fact<DefaultEncryption>, minute: i64) -> Seen {
+        let settings: Settings = self.settings.parse().unwrap();
         let bucket = bucket(encryption, tags, minute);
         let judgement = judge(&bucket, &settings);
-        let api_calls = [api_call()];
-        let observation = Observation {
-            bucket: &bucket,
-            judgement: &judgement,
-            api_calls: &api_calls,
-            settings: &settings,
-            hub: &bucket_id().place(),
-        };
-        let plan = plan(&observation, &self.findings);
-        self.apply(&plan);
+        Seen::bucket(&Observation { bucket: &bucket, judgement: &judgement, hub: &self.hub.place })
+    }
+
+    pub(crate) fn plan(&self, seen: &Seen, api_calls: &[ApiCall], repair: &BTreeSet<String>, minute: i64) -> Plan {
+        let settings = self.settings.parse().unwrap();
+        let terms = Terms { settings: &settings, generation: 1, hub: &self.hub, api_calls, repair };
+        let mut plan = plan(&self.item, seen, &terms, at(minute));
+        if let Some(place) = plan.asks_workflows_of().cloned() {
+            plan.heed(&self.workflows(&place));
+        }
         plan
     }
 
+    pub(crate) fn carry_out(
+        &mut self,
+        seen: &Seen,
+        api_calls: &[ApiCall],
+        repair: &BTreeSet<String>,
+        minute: i64,
+    ) -> Plan {
+        let plan = self.plan(seen, api_calls, repair, minute);
+        self.apply(&plan);
+        self.item = plan.item.published();
+        plan
+    }
+
+    fn workflows(&self, place: &facts::Place) -> BTreeMap<String, Workflow> {
+        let held = self.findings.iter().filter(|finding| finding.place == *place);
+        held.map(|finding| (finding.id.clone(), finding.workflow)).collect()
+    }
+
     pub(crate) fn apply(&mut self, plan: &Plan) {
-        self.findings = after(std::mem::take(&mut self.findings), plan);
+        self.set(&plan.reopen, Workflow::New);
+        plan.import.iter().for_each(|finding| self.import(finding));
+        self.set(&plan.resolve, Workflow::Resolved);
+    }
+
+    fn set(&mut self, ids: &[String], workflow: Workflow) {
+        let here = self.findings.iter_mut().filter(|finding| finding.place == self.hub.place);
+        here.filter(|finding| ids.contains(&finding.id)).for_each(|finding| finding.workflow = workflow);
+    }
+
+    fn import(&mut self, finding: &Finding) {
+        let is_it = |other: &&mut Finding| other.id == finding.id && other.place == finding.place;
+        match self.findings.iter_mut().find(is_it) {
+            None => {
+                assert_eq!(finding.created_at, finding.updated_at, "a new finding: {finding:?}");
+                self.findings.push(finding.clone());
+            }
+            Some(before) if before.updated_at < finding.updated_at => {
+                *before = Finding { workflow: workflow_after(before, finding), ..finding.clone() };
+            }
+            Some(_) => {}
+        }
     }
 
     pub(crate) fn get(&self, slug: &str) -> &Finding {
-        self.findings.iter().find(|finding| finding.id == About::Bucket(bucket_id()).id(slug)).unwrap()
+        let id = About::Bucket(bucket_id()).id(slug);
+        self.findings.iter().find(|finding| finding.id == id && finding.place == self.hub.place).unwrap()
+    }
+
+    /// The active findings: control, status, workflow, fingerprint.
+    pub(crate) fn standing(&self) -> Vec<String> {
+        let active = self.findings.iter().filter(|finding| finding.record_state == RecordState::Active);
+        let say = |f: &Finding| {
+            format!("{} {:?} {:?} {}", f.slug(), f.compliance, f.workflow, f.product_fields[fields::DIGEST])
+        };
+        let mut standing: Vec<_> = active.map(say).collect();
+        standing.sort();
+        standing
+    }
+}
+
+fn workflow_after(before: &Finding, now: &Finding) -> Workflow {
+    let returns = before.record_state == RecordState::Archived && now.record_state == RecordState::Active;
+    let fails = before.compliance == Compliance::Passed && now.compliance != Compliance::Passed;
+    match before.workflow {
+        Workflow::Notified | Workflow::Resolved if returns || fails => Workflow::New,
+        workflow => workflow,
     }
 }

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of a test may stop it as the test may")]
 
 mod example;
-mod overlap;
 mod place;
 mod story;
 mod words;

@@ -1,8 +1,14 @@
 //! One finding after another, each evaluation done before the next begins.
 
-use crate::example::{Hub, KEY, SETTINGS, api_call, at, bucket_id, cmk, sse_s3, unreadable};
-use facts::{KeyState, Tags};
-use findings::{About, Compliance, Finding, Plan, RecordState, Resource, Workflow, fields, plan_gone};
+use crate::example::{KEY, SETTINGS, Story, api_call, at, bucket_id, cmk, sse_s3, unreadable, used};
+use facts::{DefaultEncryption, Fact, KeyState, ResolvedKey, Tags};
+use findings::{
+    About, Compliance, Finding, Item, KeyUse, Neighbours, Plan, RecordState, Repairs, Resource, Seen, Workflow, fields,
+    repairs,
+};
+use jiff::SignedDuration;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 /// The transitions of a plan, by control.
 fn transitions(plan: &Plan) -> Vec<(String, String)> {
@@ -10,30 +16,33 @@ fn transitions(plan: &Plan) -> Vec<(String, String)> {
     plan.import.iter().map(|finding| (slug(finding), finding.product_fields[fields::TRANSITION].clone())).collect()
 }
 
-fn told(plan: &Plan, expected: &[(&str, &str)]) {
+fn expect(plan: &Plan, expected: &[(&str, &str)]) {
+    let (mut found, mut expected) = (transitions(plan), expected.to_vec());
+    found.sort();
+    expected.sort_unstable();
     let expected: Vec<_> = expected.iter().map(|&(slug, word)| (slug.to_owned(), word.to_owned())).collect();
-    assert_eq!(transitions(plan), expected);
+    assert_eq!(found, expected);
 }
 
 #[test]
 fn a_drift_opens_and_a_fix_resolves() {
-    let mut hub = Hub::default();
-    told(&hub.observe(sse_s3(), 0), &[("encrypted-with-kms", "opened"), ("encrypted-with-cmk", "opened")]);
-    let finding = hub.get("encrypted-with-cmk").clone();
+    let mut story = Story::default();
+    expect(&story.observe(sse_s3(), 0), &[("encrypted-with-kms", "opened"), ("encrypted-with-cmk", "opened")]);
+    let finding = story.get("encrypted-with-cmk").clone();
     assert_eq!((finding.compliance, finding.workflow), (Compliance::Failed, Workflow::New));
     assert_eq!((finding.created_at, finding.updated_at), (at(0), at(0)));
     assert!(!finding.product_fields.contains_key(fields::STATUS_BEFORE));
 
-    let fixed = hub.observe(cmk(KeyState::Enabled), 5);
-    told(
+    let fixed = story.observe(cmk(KeyState::Enabled), 5);
+    expect(
         &fixed,
         &[("encrypted-with-kms", "resolved"), ("encrypted-with-cmk", "resolved"), ("key-usable", "first-seen")],
     );
     assert_eq!(fixed.resolve.len(), 2, "the new one is created RESOLVED");
     for slug in ["encrypted-with-kms", "encrypted-with-cmk", "key-usable"] {
-        assert_eq!(hub.get(slug).workflow, Workflow::Resolved, "{slug}");
+        assert_eq!(story.get(slug).workflow, Workflow::Resolved, "{slug}");
     }
-    let finding = hub.get("encrypted-with-cmk");
+    let finding = story.get("encrypted-with-cmk");
     assert_eq!((finding.created_at, finding.first_observed_at, finding.updated_at), (at(0), at(0), at(5)));
     assert!(finding.resources.contains(&Resource::Key(KEY.into())));
     let before = [fields::STATUS_BEFORE, fields::SEVERITY_BEFORE, fields::WORKFLOW_BEFORE];
@@ -42,43 +51,35 @@ fn a_drift_opens_and_a_fix_resolves() {
 
 #[test]
 fn what_did_not_change_is_not_told_until_the_refresh_is_due() {
-    let mut hub = Hub::default();
-    hub.observe(sse_s3(), 0);
-    assert_eq!(hub.observe(sse_s3(), 1), Plan::default());
-    assert_eq!(hub.observe(sse_s3(), 30 * 24 * 60 - 1), Plan::default());
-    let refresh = hub.observe(sse_s3(), 30 * 24 * 60);
-    told(&refresh, &[("encrypted-with-kms", "unchanged"), ("encrypted-with-cmk", "unchanged")]);
-    assert_eq!(hub.get("encrypted-with-kms").product_fields[fields::EVENT_ID], "b1c2");
-}
-
-#[test]
-fn an_older_observation_changes_nothing() {
-    let mut hub = Hub::default();
-    hub.observe(cmk(KeyState::Enabled), 10);
-    assert_eq!(hub.observe(sse_s3(), 9), Plan::default());
-    assert_eq!(hub.observe(sse_s3(), 10), Plan::default());
+    let mut story = Story::default();
+    story.observe(sse_s3(), 0);
+    assert!(story.observe(sse_s3(), 1).is_settled());
+    assert!(story.observe(sse_s3(), 30 * 24 * 60 - 1).is_settled());
+    let refresh = story.observe(sse_s3(), 30 * 24 * 60);
+    expect(&refresh, &[("encrypted-with-kms", "unchanged"), ("encrypted-with-cmk", "unchanged")]);
+    assert_eq!(story.get("encrypted-with-kms").product_fields[fields::EVENT_ID], "b1c2");
 }
 
 #[test]
 fn severity_and_evidence_make_their_own_transitions() {
-    let mut hub = Hub::default();
+    let mut story = Story::default();
     let key = |plan: Plan| transitions(&plan).into_iter().find(|(slug, _)| slug == "key-usable").map(|(_, word)| word);
     let pending = || cmk(KeyState::PendingDeletion(Some(at(9999))));
-    assert_eq!(key(hub.observe(cmk(KeyState::Disabled), 0)).as_deref(), Some("opened"));
-    assert_eq!(key(hub.observe(pending(), 1)).as_deref(), Some("worsened"));
-    assert_eq!(key(hub.observe(cmk(KeyState::PendingDeletion(Some(at(99999)))), 2)).as_deref(), Some("changed"));
-    assert_eq!(key(hub.observe(cmk(KeyState::Disabled), 3)).as_deref(), Some("eased"));
-    assert_eq!(key(hub.observe(unreadable(), 4)).as_deref(), Some("unreadable"));
-    assert_eq!(key(hub.observe(unreadable(), 5)).as_deref(), None);
-    assert_eq!(key(hub.observe(cmk(KeyState::Disabled), 6)).as_deref(), Some("opened"));
-    assert_eq!(key(hub.observe(sse_s3(), 7)).as_deref(), Some("gone"));
-    assert_eq!(key(hub.observe(cmk(KeyState::Disabled), 8)).as_deref(), Some("opened"));
+    assert_eq!(key(story.observe(cmk(KeyState::Disabled), 0)).as_deref(), Some("opened"));
+    assert_eq!(key(story.observe(pending(), 1)).as_deref(), Some("worsened"));
+    assert_eq!(key(story.observe(cmk(KeyState::PendingDeletion(Some(at(99999)))), 2)).as_deref(), Some("changed"));
+    assert_eq!(key(story.observe(cmk(KeyState::Disabled), 3)).as_deref(), Some("eased"));
+    assert_eq!(key(story.observe(unreadable(), 4)).as_deref(), Some("unreadable"));
+    assert_eq!(key(story.observe(unreadable(), 5)).as_deref(), None);
+    assert_eq!(key(story.observe(cmk(KeyState::Disabled), 6)).as_deref(), Some("opened"));
+    assert_eq!(key(story.observe(sse_s3(), 7)).as_deref(), Some("gone"));
+    assert_eq!(key(story.observe(cmk(KeyState::Disabled), 8)).as_deref(), Some("opened"));
 }
 
 #[test]
 fn what_is_resolved_says_how_bad_it_was_whatever_it_eased_to() {
-    let mut hub = Hub::default();
-    let worst = |hub: &Hub| hub.get("key-usable").product_fields.get(fields::WORST_SEVERITY).cloned();
+    let mut story = Story::default();
+    let worst = |story: &Story| story.get("key-usable").product_fields.get(fields::WORST_SEVERITY).cloned();
     for (minute, (state, expected)) in [
         (KeyState::Disabled, Some("HIGH")),
         (KeyState::PendingDeletion(Some(at(9999))), Some("CRITICAL")),
@@ -90,19 +91,19 @@ fn what_is_resolved_says_how_bad_it_was_whatever_it_eased_to() {
     .into_iter()
     .enumerate()
     {
-        hub.observe(cmk(state), i64::try_from(minute).unwrap());
-        assert_eq!(worst(&hub).as_deref(), expected, "minute {minute}");
+        story.observe(cmk(state), i64::try_from(minute).unwrap());
+        assert_eq!(worst(&story).as_deref(), expected, "minute {minute}");
     }
     // Imported again as it is: it passes, and did before.
-    hub.observe(cmk(KeyState::Enabled), 31 * 24 * 60);
-    assert_eq!(worst(&hub), None);
+    story.observe(cmk(KeyState::Enabled), 31 * 24 * 60);
+    assert_eq!(worst(&story), None);
 }
 
 #[test]
 fn unreadable_is_a_warning_with_the_permission_that_is_missing() {
-    let mut hub = Hub::default();
-    hub.observe(unreadable(), 0);
-    let finding = hub.get("encrypted-with-cmk");
+    let mut story = Story::default();
+    story.observe(unreadable(), 0);
+    let finding = story.get("encrypted-with-cmk");
     assert_eq!(finding.compliance, Compliance::Warning);
     assert!(finding.description.contains("s3:GetEncryptionConfiguration"), "{}", finding.description);
     assert_eq!(finding.reasons[0].code, "UNREADABLE");
@@ -110,84 +111,282 @@ fn unreadable_is_a_warning_with_the_permission_that_is_missing() {
 
 #[test]
 fn a_deleted_bucket_is_archived_once_and_can_come_back() {
-    let mut hub = Hub::default();
-    hub.observe(cmk(KeyState::Enabled), 0);
-    let gone = plan_gone(&bucket_id(), at(1), &[api_call()], &hub.findings);
-    assert_eq!(gone.import.len(), 3);
-    hub.apply(&gone);
-    assert!(hub.findings.iter().all(|finding| finding.record_state == RecordState::Archived));
-    assert_eq!(plan_gone(&bucket_id(), at(2), &[], &hub.findings), Plan::default());
+    let mut story = Story::default();
+    story.observe(cmk(KeyState::Enabled), 0);
+    let gone = |minute| Seen::gone(&bucket_id(), at(minute));
+    let archived = story.carry_out(&gone(1), &[api_call()], &BTreeSet::new(), 1);
+    expect(&archived, &[("encrypted-with-cmk", "gone"), ("encrypted-with-kms", "gone"), ("key-usable", "gone")]);
+    assert!(story.findings.iter().all(|finding| finding.record_state == RecordState::Archived));
+    assert!(story.item.gone && story.item.key_use == KeyUse::default());
+    for finding in &story.findings {
+        assert_eq!(finding.product_fields[fields::GONE_BECAUSE], "bucket acme does not exist");
+        assert_eq!((finding.compliance, finding.first_observed_at), (Compliance::Passed, at(0)));
+        assert_eq!(finding.resources.len(), 2, "the bucket and the key that it had");
+    }
+    assert!(story.carry_out(&gone(2), &[], &BTreeSet::new(), 2).is_settled());
 
-    let back = hub.observe(cmk(KeyState::Enabled), 3);
+    let back = story.observe(cmk(KeyState::Enabled), 3);
     assert_eq!(transitions(&back)[0].1, "first-seen");
-    assert!(hub.findings.iter().all(|finding| finding.record_state == RecordState::Active));
-    assert!(hub.findings.iter().all(|finding| finding.workflow == Workflow::Resolved), "coming back makes it NEW");
-    assert!(hub.findings.iter().all(|finding| !finding.product_fields.contains_key(fields::GONE_BECAUSE)));
+    assert!(story.findings.iter().all(|finding| finding.record_state == RecordState::Active));
+    assert!(story.findings.iter().all(|finding| finding.workflow == Workflow::Resolved), "coming back makes it NEW");
+    assert!(story.findings.iter().all(|finding| !finding.product_fields.contains_key(fields::GONE_BECAUSE)));
+}
+
+#[test]
+fn a_bucket_that_was_never_there_is_nothing_to_store() {
+    let mut story = Story::default();
+    assert!(story.carry_out(&Seen::gone(&bucket_id(), at(0)), &[], &BTreeSet::new(), 0).is_settled());
+    assert_eq!(story.item, Item::unknown());
 }
 
 #[test]
 fn a_control_that_no_longer_applies_is_archived() {
-    let mut hub = Hub::default();
-    hub.observe(sse_s3(), 0);
+    let mut story = Story::default();
+    story.observe(sse_s3(), 0);
     let public = [("data-classification".to_owned(), "public".to_owned())].into();
-    let plan = hub.observe_with(SETTINGS, public, sse_s3(), 1);
-    told(&plan, &[("encrypted-with-kms", "gone"), ("encrypted-with-cmk", "gone")]);
-    assert!(hub.get("encrypted-with-kms").product_fields[fields::GONE_BECAUSE].contains("class public"));
+    let plan = story.observe_tagged(public, sse_s3(), 1);
+    expect(&plan, &[("encrypted-with-cmk", "gone"), ("encrypted-with-kms", "gone")]);
+    assert!(story.get("encrypted-with-kms").product_fields[fields::GONE_BECAUSE].contains("class public"));
 }
 
 #[test]
 fn a_finding_of_a_control_that_was_withdrawn_is_archived() {
-    let mut hub = Hub::default();
-    hub.observe(sse_s3(), 0);
-    hub.findings[0].id = About::Bucket(bucket_id()).id("a-control-of-old");
-    let plan = hub.observe(sse_s3(), 1);
-    assert!(plan.import.iter().any(|f| f.id.ends_with("of-old") && f.record_state == RecordState::Archived));
+    let mut story = Story::default();
+    story.observe(sse_s3(), 0);
+    let state = story.item.controls.remove("encrypted-with-kms").unwrap();
+    story.item.controls.insert("a-control-of-old".to_owned(), state);
+    let plan = story.plan(&story.see(Tags::new(), sse_s3(), 1), &[], &BTreeSet::new(), 1);
+    let old = plan.import.iter().find(|finding| finding.id.ends_with("/a-control-of-old")).unwrap();
+    assert_eq!(old.record_state, RecordState::Archived);
 }
 
 #[test]
 fn analysts_are_left_alone() {
-    let mut hub = Hub::default();
-    hub.observe(sse_s3(), 0);
-    hub.findings.iter_mut().for_each(|finding| finding.workflow = Workflow::Suppressed);
-    assert_eq!(hub.observe(cmk(KeyState::Enabled), 1).resolve, Vec::<String>::new());
-    assert_eq!(hub.get("encrypted-with-kms").workflow, Workflow::Suppressed);
+    let mut story = Story::default();
+    story.observe(sse_s3(), 0);
+    story.findings.iter_mut().for_each(|finding| finding.workflow = Workflow::Suppressed);
+    assert_eq!(story.observe(cmk(KeyState::Enabled), 1).resolve, Vec::<String>::new());
+    assert_eq!(story.get("encrypted-with-kms").workflow, Workflow::Suppressed);
 }
 
 #[test]
-fn a_plan_that_was_not_finished_is_finished_by_the_next() {
-    let mut hub = Hub::default();
-    hub.observe(sse_s3(), 0);
-    hub.observe(cmk(KeyState::Enabled), 1);
-    hub.findings.iter_mut().filter(|f| f.id.ends_with("/encrypted-with-kms")).for_each(|f| f.workflow = Workflow::New);
-    let rest = hub.observe(cmk(KeyState::Enabled), 2);
-    assert_eq!((rest.import.len(), rest.resolve.len()), (0, 1));
+fn a_version_that_was_not_published_is_published_by_the_next_run() {
+    let mut story = Story::default();
+    story.observe(sse_s3(), 0);
+    let seen = story.see(Tags::new(), cmk(KeyState::Enabled), 1);
+    for imported in [false, true] {
+        let mut story = story.clone();
+        let plan = story.plan(&seen, &[api_call()], &BTreeSet::new(), 1);
+        story.item = plan.item.clone();
+        if imported {
+            story.apply(&Plan { resolve: Vec::new(), ..plan });
+        }
+        let rest = story.observe(cmk(KeyState::Enabled), 2);
+        assert!(!rest.changed && rest.resolve.len() == 3, "{rest:?}");
+        assert_eq!(transitions(&rest).iter().filter(|(_, word)| word == "resolved").count(), 2);
+        assert!(story.observe(cmk(KeyState::Enabled), 3).is_settled());
+        assert!(story.findings.iter().all(|finding| finding.workflow == Workflow::Resolved));
+    }
+}
+
+/// A run died after it committed a failure, and perhaps after it imported it. The bucket was mended meanwhile.
+#[test]
+fn what_may_have_been_published_is_taken_back_and_reported() {
+    let mut story = Story::default();
+    story.observe(cmk(KeyState::Enabled), 0);
+    let failed = story.plan(&story.see(Tags::new(), cmk(KeyState::Disabled), 1), &[], &BTreeSet::new(), 1);
+    story.item = failed.item.clone();
+    story.apply(&failed);
+    assert_eq!(story.get("key-usable").compliance, Compliance::Failed);
+    let back = story.observe(cmk(KeyState::Enabled), 2);
+    expect(
+        &back,
+        &[("encrypted-with-kms", "unchanged"), ("encrypted-with-cmk", "unchanged"), ("key-usable", "resolved")],
+    );
+    assert_eq!(story.get("key-usable").workflow, Workflow::Resolved);
+}
+
+/// A run died after it committed a failure: nobody knows whether it was imported and reported.
+#[test]
+fn a_failure_that_may_have_been_reported_is_reported_as_resolved() {
+    let mut story = Story::default();
+    let failed = story.plan(&story.see(Tags::new(), sse_s3(), 0), &[], &BTreeSet::new(), 0);
+    story.item = failed.item;
+    let plan = story.observe(cmk(KeyState::Enabled), 1);
+    expect(
+        &plan,
+        &[("encrypted-with-kms", "resolved"), ("encrypted-with-cmk", "resolved"), ("key-usable", "first-seen")],
+    );
+    assert!(story.item.controls.values().all(|state| state.doubts.is_empty()));
+}
+
+#[test]
+fn versions_follow_the_clock_and_never_go_back() {
+    let mut story = Story::default();
+    story.observe(sse_s3(), 0);
+    let first = story.item.version;
+    assert_eq!(first, u64::try_from(at(0).as_millisecond()).unwrap());
+    let back = story.plan(&story.see(Tags::new(), cmk(KeyState::Enabled), 0), &[], &BTreeSet::new(), -60);
+    assert_eq!(back.item.version, first + 1);
+    let updated = back.import.iter().find(|finding| finding.slug() == "encrypted-with-kms").unwrap().updated_at;
+    assert_eq!(updated, at(0) + SignedDuration::from_secs(1), "Security Hub ignores what is not newer");
+}
+
+#[test]
+fn what_security_hub_holds_is_adopted_and_nothing_seems_to_have_changed() {
+    let mut story = Story::default();
+    story.observe(cmk(KeyState::Enabled), 0);
+    story.observe(cmk(KeyState::Disabled), 1);
+    let suppressed = About::Bucket(bucket_id()).id("key-usable");
+    story.findings.iter_mut().filter(|f| f.id == suppressed).for_each(|f| f.workflow = Workflow::Suppressed);
+    let (before, item) = (story.findings.clone(), story.item.clone());
+    story.item = Item::adopt(&story.findings, &story.hub, at(60));
+    let plan = story.observe(cmk(KeyState::Disabled), 2);
+    assert!(plan.changed && plan.import.is_empty(), "{plan:?}");
+    assert_eq!(story.findings, before);
+    assert!(story.item.version > 0 && story.item.published == story.item.version);
+    for (slug, state) in &story.item.controls {
+        let known = &item.controls[slug];
+        assert_eq!((&state.observed, &state.published), (&known.observed, &known.published), "{slug}");
+        assert_eq!((state.created_at, state.first_observed_at), (known.created_at, known.first_observed_at), "{slug}");
+        assert_eq!((state.updated_at, state.worst), (known.updated_at, known.worst), "{slug}");
+    }
+    assert_eq!((&story.item.key_use, story.item.api_calls.len()), (&item.key_use, 1));
+    story.observe(cmk(KeyState::Enabled), 3);
+    assert_eq!(story.get("key-usable").workflow, Workflow::Suppressed);
+}
+
+#[test]
+fn an_adopted_finding_that_passes_and_was_not_resolved_is_resolved() {
+    let mut story = Story::default();
+    story.observe(sse_s3(), 0);
+    story.observe(cmk(KeyState::Enabled), 1);
+    story
+        .findings
+        .iter_mut()
+        .filter(|f| f.id.ends_with("/encrypted-with-kms"))
+        .for_each(|f| f.workflow = Workflow::New);
+    story.item = Item::adopt(&story.findings, &story.hub, at(60));
+    let plan = story.observe(cmk(KeyState::Enabled), 2);
+    expect(&plan, &[("encrypted-with-kms", "unchanged")]);
+    assert_eq!(story.get("encrypted-with-kms").workflow, Workflow::Resolved);
+}
+
+#[test]
+fn keys_that_a_bucket_starts_or_stops_to_use_concern_their_other_users() {
+    let mut story = Story::default();
+    let enforced = format!("{SETTINGS}\n[class.restricted]\nlevel = \"enforced\"");
+    let tagged = |class: &str| Tags::from([("data-classification".to_owned(), class.to_owned())]);
+    let neighbour = |class: &str| Neighbours { key: KEY.to_owned(), class: Some(class.to_owned()) };
+    assert!(story.observe(cmk(KeyState::Enabled), 0).item.neighbours.is_empty(), "no class depends on it");
+    story.settings = enforced;
+    let plan = story.observe_tagged(tagged("public"), cmk(KeyState::Enabled), 1);
+    assert_eq!(plan.item.neighbours, [neighbour("confidential"), neighbour("public")].into());
+    assert!(story.item.neighbours.is_empty(), "they were asked for");
+    assert!(story.observe_tagged(tagged("public"), cmk(KeyState::Disabled), 2).item.neighbours.is_empty());
+    let left = story.observe_tagged(tagged("public"), sse_s3(), 3);
+    assert_eq!(left.item.neighbours, [neighbour("public")].into());
+    // Nobody was asked: whoever goes on asks.
+    story.item = left.item;
+    assert_eq!(story.observe_tagged(tagged("public"), sse_s3(), 4).item.neighbours, [neighbour("public")].into());
+}
+
+#[test]
+fn what_security_hub_holds_otherwise_is_repaired_and_reported_to_nobody() {
+    let mut story = Story::default();
+    story.observe(sse_s3(), 0);
+    story.observe(cmk(KeyState::Disabled), 1);
+    let about = About::Bucket(bucket_id());
+    let id = |slug: &str| about.id(slug);
+    let held = |story: &Story| repairs(&story.item, &about, &story.findings, &story.hub.place);
+    assert_eq!(held(&story), Repairs::default());
+
+    let change = |story: &mut Story, slug: &str, change: fn(&mut Finding)| {
+        story.findings.iter_mut().filter(|finding| finding.id == id(slug)).for_each(change);
+    };
+    change(&mut story, "encrypted-with-kms", |finding| finding.workflow = Workflow::New);
+    let unknown = Finding { id: id("tls-only"), ..story.get("encrypted-with-kms").clone() };
+    story.findings.push(unknown);
+    change(&mut story, "encrypted-with-cmk", |finding| finding.compliance = Compliance::Failed);
+    story.findings.retain(|finding| finding.id != id("key-usable"));
+    let found = held(&story);
+    assert_eq!(found.import, ["encrypted-with-cmk", "key-usable", "tls-only"].map(str::to_owned).into());
+    assert_eq!((&found.resolve, &found.reopen), (&vec![id("encrypted-with-kms")], &Vec::new()));
+    story.item.controls.get_mut("key-usable").unwrap().published = None;
+    let seen = story.see(Tags::new(), cmk(KeyState::Disabled), 2);
+    let plan = story.plan(&seen, &[], &["encrypted-with-cmk", "tls-only"].map(str::to_owned).into(), 2);
+    expect(&plan, &[("encrypted-with-cmk", "unchanged"), ("tls-only", "gone")]);
+}
+
+/// RESOLVED that we set and that took effect late is reopened; RESOLVED that a person set is not.
+#[test]
+fn a_failure_that_our_own_edit_hides_is_reopened_and_one_that_a_person_closed_is_not() {
+    for (minutes, reopened) in [(1, 1), (60, 0)] {
+        let mut story = Story::default();
+        story.observe(cmk(KeyState::Disabled), 0);
+        story.observe(cmk(KeyState::Enabled), 1);
+        story.observe(cmk(KeyState::Disabled), 1 + minutes);
+        story.findings.iter_mut().for_each(|finding| finding.workflow = Workflow::Resolved);
+        let found = repairs(&story.item, &About::Bucket(bucket_id()), &story.findings, &story.hub.place);
+        assert_eq!(found.reopen.len(), reopened, "{minutes}");
+    }
 }
 
 #[test]
 fn a_failure_that_follows_a_resolved_warning_is_work_to_do() {
-    let mut hub = Hub::default();
-    hub.observe(unreadable(), 0);
-    hub.findings.iter_mut().for_each(|finding| finding.workflow = Workflow::Resolved);
-    let plan = hub.observe(sse_s3(), 1);
+    let mut story = Story::default();
+    story.observe(unreadable(), 0);
+    story.findings.iter_mut().for_each(|finding| finding.workflow = Workflow::Resolved);
+    let plan = story.observe(sse_s3(), 1);
     assert_eq!(plan.reopen.len(), 2);
-    assert_eq!(hub.get("encrypted-with-cmk").workflow, Workflow::New);
+    assert_eq!(story.get("encrypted-with-cmk").workflow, Workflow::New);
 }
 
 #[test]
 fn what_gets_worse_is_work_to_do_again() {
-    let mut hub = Hub::default();
-    hub.observe(cmk(KeyState::Disabled), 0);
-    hub.findings.iter_mut().for_each(|finding| finding.workflow = Workflow::Resolved);
-    assert_eq!(hub.observe(cmk(KeyState::PendingDeletion(None)), 1).reopen.len(), 1);
-    assert_eq!(hub.get("key-usable").workflow, Workflow::New);
-    assert_eq!(hub.observe(cmk(KeyState::Disabled), 2).reopen.len(), 0);
+    let mut story = Story::default();
+    story.observe(cmk(KeyState::Disabled), 0);
+    story.findings.iter_mut().for_each(|finding| finding.workflow = Workflow::Resolved);
+    assert_eq!(story.observe(cmk(KeyState::PendingDeletion(None)), 1).reopen.len(), 1);
+    assert_eq!(story.get("key-usable").workflow, Workflow::New);
+    assert_eq!(story.observe(cmk(KeyState::Disabled), 2).reopen.len(), 0);
 }
 #[test]
 fn without_passed_findings_only_what_stands_is_told_of_them() {
     let settings = SETTINGS.replace("refresh-after-days", "passed = false, refresh-after-days");
-    let mut hub = Hub::default();
-    assert_eq!(hub.observe_with(&settings, Tags::new(), cmk(KeyState::Enabled), 0), Plan::default());
-    hub.observe_with(&settings, Tags::new(), sse_s3(), 1);
-    let fixed = hub.observe_with(&settings, Tags::new(), cmk(KeyState::Enabled), 2);
-    told(&fixed, &[("encrypted-with-kms", "resolved"), ("encrypted-with-cmk", "resolved")]);
+    let mut story = Story { settings, ..Story::default() };
+    assert!(story.observe(cmk(KeyState::Enabled), 0).import.is_empty());
+    story.observe(sse_s3(), 1);
+    let fixed = story.observe(cmk(KeyState::Enabled), 2);
+    expect(&fixed, &[("encrypted-with-kms", "resolved"), ("encrypted-with-cmk", "resolved")]);
+}
+
+fn state() -> impl Strategy<Value = Fact<DefaultEncryption>> {
+    prop_oneof![
+        Just(sse_s3()),
+        Just(unreadable()),
+        Just(cmk(KeyState::Enabled)),
+        Just(cmk(KeyState::Disabled)),
+        Just(cmk(KeyState::PendingDeletion(Some(at(1000))))),
+        Just(Fact::Known(used("", Fact::Known(ResolvedKey::AwsManagedDefault)))),
+        Just(Fact::Known(used("alias/gone", Fact::Known(ResolvedKey::Missing)))),
+    ]
+}
+
+proptest! {
+    /// Whatever happened before, the active findings are those of the last state alone, and judging it once more asks for
+    /// nothing.
+    #[test]
+    fn the_last_state_alone_decides(history in proptest::collection::vec(state(), 1..8)) {
+        let mut story = Story::default();
+        for (minute, encryption) in (0..).zip(&history) {
+            story.observe(encryption.clone(), minute);
+        }
+        let last = history.last().unwrap().clone();
+        prop_assert!(story.observe(last.clone(), 100).is_settled());
+
+        let mut fresh = Story::default();
+        fresh.observe(last, 0);
+        prop_assert_eq!(story.standing(), fresh.standing());
+    }
 }

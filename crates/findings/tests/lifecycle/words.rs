@@ -1,15 +1,15 @@
 //! What a finding says.
 
-use crate::example::{Hub, SETTINGS, cmk, sse_s3, unreadable, used};
+use crate::example::{SETTINGS, Story, cmk, sse_s3, unreadable, used};
 use facts::{DefaultEncryption, Fact, KeyState, ResolvedKey, Tags};
 use findings::fields;
 
 #[test]
 fn descriptions_read_well() {
     let described = |encryption: Fact<DefaultEncryption>, slug: &str| {
-        let mut hub = Hub::default();
-        hub.observe(encryption, 0);
-        hub.get(slug).description.clone()
+        let mut story = Story::default();
+        story.observe(encryption, 0);
+        story.get(slug).description.clone()
     };
     let subject = "Bucket acme (class confidential, which requires level cmk)";
     let missing = || Fact::Known(used("alias/gone", Fact::Known(ResolvedKey::Missing)));
@@ -51,9 +51,10 @@ fn descriptions_read_well() {
 fn an_exemption_that_is_over_is_told_where_something_is_wrong() {
     let settings = SETTINGS.replace("9999-12-31", "2026-10-31").replace("\"ssec-blocked\"", "\"encrypted-with-cmk\"");
     let found = |encryption| {
-        let mut hub = Hub::default();
-        hub.observe_with(&settings, Tags::new(), encryption, 0);
-        hub.get("encrypted-with-cmk").clone()
+        let mut story = Story::default();
+        story.settings.clone_from(&settings);
+        story.observe(encryption, 0);
+        story.get("encrypted-with-cmk").clone()
     };
     let over = "the exemption of `?` (not in the story) ended on 2026-10-31. default encryption is AES256";
     let (fails, passes) = (found(sse_s3()), found(cmk(KeyState::Enabled)));
@@ -64,17 +65,18 @@ fn an_exemption_that_is_over_is_told_where_something_is_wrong() {
 
 #[test]
 fn what_a_policy_lets_through_is_told_with_its_remedy() {
-    let mut hub = Hub::default();
+    let mut story = Story::default();
     let tags = Tags::from([("data-classification".to_owned(), "restricted".to_owned())]);
     let settings = format!("{SETTINGS}\n[class.restricted]\nlevel = \"enforced\"\nroot-delegation = \"reject\"");
-    hub.observe_with(&settings.replace("\"key-used-only-via-s3\", ", ""), tags, cmk(KeyState::Enabled), 0);
-    let direct = hub.get("key-used-only-via-s3");
+    story.settings = settings.replace("\"key-used-only-via-s3\", ", "");
+    story.observe_tagged(tags, cmk(KeyState::Enabled), 0);
+    let direct = story.get("key-used-only-via-s3");
     let said = "direct use of the key is open to account 111111111111: kms:Decrypt, kms:Encrypt, kms:GenerateDataKey, \
                 kms:GenerateDataKeyWithoutPlaintext, kms:ReEncryptFrom, kms:ReEncryptTo (statement 0), wanted is none";
     assert!(direct.description.contains(said), "{}", direct.description);
     assert!(direct.remediation.contains(r#""kms:ViaService":"s3.us-east-1.amazonaws.com""#), "{}", direct.remediation);
-    assert_eq!(hub.get("tls-only").reasons[0].code, "UNREFUSED_REQUEST_WITHOUT_TLS");
-    for finding in &hub.findings {
+    assert_eq!(story.get("tls-only").reasons[0].code, "UNREFUSED_REQUEST_WITHOUT_TLS");
+    for finding in &story.findings {
         assert!(finding.remediation.chars().count() <= 512, "{}", finding.remediation);
     }
 }
@@ -83,17 +85,17 @@ fn what_a_policy_lets_through_is_told_with_its_remedy() {
 /// would seem changed.
 #[test]
 fn the_digest_of_a_state_is_for_ever() {
-    let mut hub = Hub::default();
-    hub.observe(sse_s3(), 0);
-    assert_eq!(hub.get("encrypted-with-kms").product_fields[fields::DIGEST], "b985d264b70fbcb574af570ecad4a109");
+    let mut story = Story::default();
+    story.observe(sse_s3(), 0);
+    assert_eq!(story.get("encrypted-with-kms").product_fields[fields::DIGEST], "b985d264b70fbcb574af570ecad4a109");
 }
 
 #[test]
 fn text_from_outside_is_made_plain() {
-    let mut hub = Hub::default();
+    let mut story = Story::default();
     let evil = "<script>\u{202e}*x*\n".repeat(200);
-    hub.observe(Fact::Known(used(&evil, Fact::Known(ResolvedKey::Missing))), 0);
-    for finding in &hub.findings {
+    story.observe(Fact::Known(used(&evil, Fact::Known(ResolvedKey::Missing))), 0);
+    for finding in &story.findings {
         let told = finding.product_fields.values().chain([&finding.description]);
         for text in told.chain(finding.reasons.iter().map(|reason| &reason.description)) {
             assert!(!text.contains(['<', '\n', '\u{202e}', '*']), "{text}");
@@ -103,7 +105,7 @@ fn text_from_outside_is_made_plain() {
         assert!(fields.len() <= 50 && fields.iter().all(|(key, value)| key.len() <= 128 && value.len() <= 2048));
     }
     assert_eq!(
-        hub.get("encrypted-with-kms").product_fields[fields::CHANGED_BY],
+        story.get("encrypted-with-kms").product_fields[fields::CHANGED_BY],
         "arn:aws:iam::111111111111:user/?jane?"
     );
 }

@@ -1,0 +1,291 @@
+//! The last committed state of a bucket, or of an account in a region.
+//!
+//! Security Hub answers late, so a provider "must implement a mechanism to retain the state of findings"
+//! ([guidelines](https://docs.aws.amazon.com/securityhub/latest/partnerguide/guidelines-batchimportfindings.html)). An [`Item`] is
+//! that state. The crate `state` stores it; nothing here knows where.
+
+use crate::{ApiCall, Compliance, Finding, RecordState, Workflow, fields, repair::LATEST_EDIT};
+use controls::{Level, Severity};
+use facts::{KeyUser, Place};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The last committed state of a bucket, or of an account in a region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Counts the commits; each is the later of the one before plus 1 and the milliseconds since 1970. 0 if the item was never
+    /// committed.
+    pub version: u64,
+    /// The last version that Security Hub has received whole.
+    pub published: u64,
+    /// The deployment that committed it: settings and program.
+    pub generation: u64,
+    /// The moment just before AWS was read for this version.
+    pub read_at: Timestamp,
+    /// The Security Hub that holds the findings; `None` if nothing was ever published.
+    pub stored_in: Option<StoredIn>,
+    /// Whether the bucket does not exist any more.
+    pub gone: bool,
+    /// The class and the key, by which buckets that share a key are found.
+    pub key_use: KeyUse,
+    /// The API calls behind the latest change; empty if the sweep found it.
+    pub api_calls: Vec<ApiCall>,
+    /// The keys whose other users must still be evaluated again.
+    pub neighbours: BTreeSet<Neighbours>,
+    /// The state of each control, by its slug.
+    pub controls: BTreeMap<String, ControlState>,
+}
+
+/// The class of a bucket and the key that its default encryption names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyUse {
+    /// The class; `None` if it could not be read.
+    pub class: Option<String>,
+    /// The level that the class requires; `None` if the class could not be read.
+    pub level: Option<Level>,
+    /// The ARN of the key.
+    pub key: Option<String>,
+    /// The ARN of the alias that the bucket names the key by.
+    pub alias: Option<String>,
+}
+
+/// A bucket that uses a key, or names one by an alias.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketOfKey {
+    /// The bucket and its class.
+    pub user: KeyUser,
+    /// The level that the class requires; `None` if the class could not be read.
+    pub level: Option<Level>,
+}
+
+impl BucketOfKey {
+    /// Whether the verdict of this bucket may change because one of another class started or stopped to use the key. `class` is
+    /// that class; `None` if it could not be read.
+    #[must_use]
+    pub fn is_concerned(&self, class: Option<&str>) -> bool {
+        let depends = self.level.is_none_or(|level| level >= Level::Enforced);
+        depends && (class.is_none() || self.user.class.as_deref() != class)
+    }
+}
+
+/// Buckets whose verdict may change because another bucket started or stopped to use their key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Neighbours {
+    /// The ARN of the key.
+    pub key: String,
+    /// The class of the other bucket, whose own class is not concerned; `None` if it could not be read.
+    pub class: Option<String>,
+}
+
+/// A Security Hub, from the moment at which it was last enabled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredIn {
+    /// Whose, and where.
+    pub place: Place,
+    /// `SubscribedAt` of [DescribeHub](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_DescribeHub.html).
+    pub since: String,
+}
+
+/// The state of one control of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlState {
+    /// The latest verdict; `None` if the control does not apply.
+    pub observed: Option<Summary>,
+    /// What Security Hub has received last; `None` if it has no active finding.
+    pub published: Option<Summary>,
+    /// Verdicts that were committed after that and before the latest: Security Hub may have received them or not, as their
+    /// version was never marked as published. At most one that passes or has no finding, and one that does not pass.
+    pub doubts: Vec<Option<Summary>>,
+    /// When the finding was created; `None` before its first import is planned.
+    pub created_at: Option<Timestamp>,
+    /// When the control was first judged.
+    pub first_observed_at: Timestamp,
+    /// `UpdatedAt` of the last import that was planned.
+    pub updated_at: Timestamp,
+    /// The version that planned it.
+    pub planned: u64,
+    /// The worst severity since the control last passed.
+    pub worst: Option<Severity>,
+    /// When an import that turns the finding PASSED was last planned: RESOLVED is set after it.
+    pub resolved_at: Option<Timestamp>,
+}
+
+/// A verdict, as far as it decides whether anything changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// The status.
+    pub status: Compliance,
+    /// The severity.
+    pub severity: Severity,
+    /// A SHA-256 of all that was judged, without prose.
+    pub fingerprint: String,
+}
+
+impl Summary {
+    /// The summary of a finding.
+    pub(crate) fn of(finding: &Finding) -> Self {
+        let fingerprint = finding.product_fields.get(fields::DIGEST).cloned().unwrap_or_default();
+        Self { status: finding.compliance, severity: finding.severity, fingerprint }
+    }
+
+    pub(crate) fn passed(&self) -> bool {
+        self.status == Compliance::Passed
+    }
+}
+
+impl ControlState {
+    /// The verdict that a new one is reported against, so that whoever has heard of any that Security Hub may have received learns
+    /// whether the control passes now.
+    pub(crate) fn known(&self) -> Option<&Summary> {
+        let is_bad = |verdict: Option<&Summary>| verdict.is_some_and(|verdict| !verdict.passed());
+        let now = is_bad(self.observed.as_ref());
+        let mut received = std::iter::once(self.published.as_ref()).chain(self.doubts.iter().map(Option::as_ref));
+        received.find(|verdict| is_bad(*verdict) != now).unwrap_or(self.published.as_ref())
+    }
+
+    /// Notes that a verdict which was never marked as published is followed by another.
+    pub(crate) fn doubt(&mut self) {
+        let is_bad = |verdict: &Option<Summary>| verdict.as_ref().is_some_and(|verdict| !verdict.passed());
+        if self.doubts.iter().all(|doubt| is_bad(doubt) != is_bad(&self.observed)) {
+            self.doubts.push(self.observed.clone());
+        }
+    }
+
+    pub(crate) fn new(read_at: Timestamp) -> Self {
+        Self {
+            observed: None,
+            published: None,
+            doubts: Vec::new(),
+            created_at: None,
+            first_observed_at: read_at,
+            updated_at: Timestamp::UNIX_EPOCH,
+            planned: 0,
+            worst: None,
+            resolved_at: None,
+        }
+    }
+}
+
+impl Item {
+    /// The state of something that nothing is known of.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self {
+            version: 0,
+            published: 0,
+            generation: 0,
+            read_at: Timestamp::UNIX_EPOCH,
+            stored_in: None,
+            gone: false,
+            key_use: KeyUse::default(),
+            api_calls: Vec::new(),
+            neighbours: BTreeSet::new(),
+            controls: BTreeMap::new(),
+        }
+    }
+
+    /// The state that Security Hub holds, for an item that is new or lost: ages survive, and nothing seems to have changed.
+    /// `hub` is the Security Hub that the findings are to be stored in, `now` the time.
+    #[must_use]
+    pub fn adopt(held: &[Finding], hub: &StoredIn, now: Timestamp) -> Self {
+        let active = |finding: &&Finding| finding.record_state == RecordState::Active;
+        // Findings in another Security Hub have to move, so they decide if there are any.
+        let other = held.iter().filter(active).find(|finding| finding.place != hub.place);
+        let from = other.map_or(&hub.place, |finding| &finding.place);
+        let stored_in = match other {
+            Some(finding) => StoredIn { place: finding.place.clone(), since: String::new() },
+            None => hub.clone(),
+        };
+        let mut item = Self { stored_in: Some(stored_in), ..Self::unknown() };
+        for finding in held.iter().filter(|finding| finding.place == *from) {
+            item.read_at = item.read_at.max(finding.updated_at);
+            if active(&finding) {
+                item.key_use = key_use_of(finding);
+                item.api_calls.extend(ApiCall::of_fields(&finding.product_fields));
+            }
+            let slug = finding.id.rsplit('/').next().unwrap_or_default();
+            item.controls.insert(slug.to_owned(), adopted(finding, now));
+        }
+        item.api_calls.sort_by(|one, other| one.event_id.cmp(&other.event_id));
+        item.api_calls.dedup();
+        item
+    }
+
+    /// The same item once its version has been published.
+    #[must_use]
+    pub fn published(&self) -> Self {
+        let mut item = Self { published: self.version, neighbours: BTreeSet::new(), ..self.clone() };
+        for control in item.controls.values_mut().filter(|control| control.planned > self.published) {
+            control.published.clone_from(&control.observed);
+            control.doubts.clear();
+        }
+        item
+    }
+
+    /// Whether the last verdict of a control was that it does not pass.
+    #[must_use]
+    pub fn fails(&self, slug: &str) -> bool {
+        let observed = self.controls.get(slug).and_then(|control| control.observed.as_ref());
+        observed.is_some_and(|observed| !observed.passed())
+    }
+}
+
+fn adopted(finding: &Finding, now: Timestamp) -> ControlState {
+    let summary = (finding.record_state == RecordState::Active).then(|| Summary::of(finding));
+    let passed = summary.as_ref().is_some_and(Summary::passed);
+    // RESOLVED is still to be set, as by a run that was interrupted.
+    let is_open = passed && matches!(finding.workflow, Workflow::New | Workflow::Notified);
+    ControlState {
+        observed: summary.clone(),
+        published: summary,
+        doubts: Vec::new(),
+        created_at: Some(finding.created_at),
+        first_observed_at: finding.first_observed_at,
+        updated_at: finding.updated_at,
+        planned: u64::from(is_open),
+        worst: finding.product_fields.get(fields::WORST_SEVERITY).and_then(|word| Severity::of_label(word)),
+        // Whether RESOLVED was set shortly before, nobody knows any more.
+        resolved_at: (now.duration_since(finding.updated_at) <= LATEST_EDIT).then_some(finding.updated_at),
+    }
+}
+
+fn key_use_of(finding: &Finding) -> KeyUse {
+    let field = |name: &str| finding.product_fields.get(name).filter(|value| *value != fields::UNREADABLE).cloned();
+    let level = field(fields::LEVEL_REQUIRED);
+    KeyUse {
+        class: field(fields::CLASS),
+        level: Level::ALL.into_iter().find(|known| Some(known.as_str()) == level.as_deref()),
+        key: finding.key().map(str::to_owned),
+        alias: field(fields::KEY_ALIAS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_concerned_by_other_classes_if_its_own_depends_on_them() {
+        let bucket = |class: Option<&str>, level| BucketOfKey {
+            user: KeyUser {
+                bucket: facts::BucketId::new(
+                    "123456789012".parse().unwrap(),
+                    "us-east-1".parse().unwrap(),
+                    "acme".parse().unwrap(),
+                )
+                .unwrap(),
+                class: class.map(str::to_owned),
+            },
+            level,
+        };
+        for (class, level, other, concerned) in [
+            (Some("secret"), Some(Level::Enforced), Some("public"), true),
+            (Some("secret"), Some(Level::Enforced), Some("secret"), false),
+            (Some("secret"), Some(Level::Enforced), None, true),
+            (Some("secret"), Some(Level::Cmk), Some("public"), false),
+            (None, None, Some("public"), true),
+        ] {
+            assert_eq!(bucket(class, level).is_concerned(other), concerned, "{class:?} {level:?} {other:?}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What was seen of a bucket or an account: a draft of a finding for each control.
+
+use crate::{About, Finding, KeyUse, compose};
+use controls::{Judgement, Settings, Verdict};
+use facts::{Account, Bucket, BucketId, Fact, Place};
+use jiff::Timestamp;
+
+/// A bucket, read and judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Observation<'a> {
+    /// What was read.
+    pub bucket: &'a Bucket,
+    /// What came of it.
+    pub judgement: &'a Judgement,
+    /// Whose Security Hub the findings are to be stored in.
+    pub hub: &'a Place,
+}
+
+/// What was seen of a bucket or an account.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Which.
+    pub about: About,
+    /// The moment just before AWS was read.
+    pub read_at: Timestamp,
+    /// The class and the key of a bucket.
+    pub key_use: KeyUse,
+    /// Whether the bucket does not exist.
+    pub gone: bool,
+    /// One draft for each control.
+    pub(crate) drafts: Vec<Draft>,
+}
+
+/// A finding as it would be if there had been none before, or why a control has none.
+#[derive(Debug, Clone)]
+pub(crate) struct Draft {
+    pub(crate) slug: &'static str,
+    pub(crate) finding: Result<Finding, String>,
+}
+
+impl Seen {
+    /// What was seen of a bucket.
+    #[must_use]
+    pub fn bucket(observation: &Observation<'_>) -> Self {
+        let Observation { bucket, judgement, .. } = observation;
+        let drafts = judgement
+            .verdicts
+            .iter()
+            .map(|verdict| Draft { slug: verdict.control.slug, finding: compose::compose(observation, verdict) });
+        let class = judgement.class.known().ok();
+        let key_use = KeyUse {
+            class: class.map(|class| class.name.to_string()),
+            level: class.map(|class| class.level),
+            ..compose::key_use(bucket)
+        };
+        let about = About::Bucket(bucket.id.clone());
+        Self { about, read_at: bucket.read_at, key_use, gone: false, drafts: drafts.collect() }
+    }
+
+    /// That S3 knows no such bucket.
+    #[must_use]
+    pub fn gone(bucket: &BucketId, read_at: Timestamp) -> Self {
+        let about = About::Bucket(bucket.clone());
+        Self { about, read_at, key_use: KeyUse::default(), gone: true, drafts: Vec::new() }
+    }
+
+    /// What was seen of an account in a region; its finding is stored in `hub`.
+    #[must_use]
+    pub fn account(account: &Account, verdict: &Verdict, hub: &Place) -> Self {
+        let draft = Draft { slug: verdict.control.slug, finding: compose::compose_account(account, hub, verdict) };
+        let about = About::Account(account.place.clone());
+        Self { about, read_at: account.read_at, key_use: KeyUse::default(), gone: false, drafts: vec![draft] }
+    }
+
+    /// The ids of the findings of all controls that were judged.
+    #[must_use]
+    pub fn ids(&self) -> Vec<String> {
+        self.drafts.iter().map(|draft| self.about.id(draft.slug)).collect()
+    }
+
+    /// Why a control of an earlier evaluation has no finding any more.
+    pub(crate) fn why_none(&self, slug: &str) -> String {
+        if self.gone
+            && let About::Bucket(bucket) = &self.about
+        {
+            return format!("bucket {} does not exist", bucket.name());
+        }
+        let draft = self.drafts.iter().find(|draft| draft.slug == slug);
+        match draft.map(|draft| &draft.finding) {
+            Some(Err(why)) => why.clone(),
+            Some(Ok(_)) => "findings that pass are not imported".to_owned(),
+            None => "cmkwatch no longer has this control".to_owned(),
+        }
+    }
+}
+
+/// Whether the class of any bucket depends on who else uses its key.
+pub(crate) fn keys_matter(settings: &Settings) -> bool {
+    settings.classes.values().any(|class| class.level >= controls::Level::Enforced)
+}
+
+/// A class that could not be read is told from one that is called so.
+pub(crate) fn class_of(judgement: &Judgement) -> (&str, &str) {
+    match &judgement.class {
+        Fact::Known(class) => (class.name.as_str(), class.level.as_str()),
+        Fact::Unreadable(_) => (crate::fields::UNREADABLE, crate::fields::UNREADABLE),
+    }
+}

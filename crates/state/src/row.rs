@@ -1,0 +1,339 @@
+//! An item as attributes of a row.
+
+use controls::{Level, Severity};
+use facts::Place;
+use findings::{ApiCall, Compliance, ControlState, Item, KeyUse, Neighbours, StoredIn, Summary};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The form of a row. A program that does not know it rebuilds the item.
+const SCHEMA: u32 = 1;
+
+/// How long the item of a deleted bucket stays: longer than Security Hub keeps
+/// [an archived finding](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings.html), 30 days.
+const KEPT_WHEN_GONE: SignedDuration = SignedDuration::from_hours(35 * 24);
+
+/// What a row holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Row {
+    /// The item.
+    Item(Box<Item>),
+    /// Something that this program does not understand: of another schema, or damaged.
+    Unreadable {
+        /// The version, by which the row can still be replaced; 0 if it has none.
+        version: u64,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// The attributes besides the keys.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Written {
+    schema: u32,
+    pub(crate) version: u64,
+    published: u64,
+    generation: u64,
+    read_at: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    stored_in: Option<WrittenStoredIn>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    class: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    level: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    alias: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    api_calls: Vec<WrittenCall>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    neighbours: Vec<WrittenNeighbours>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    controls: BTreeMap<String, WrittenControl>,
+    /// In seconds since 1970, as the
+    /// [time to live](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html) has to be; of a deleted bucket
+    /// only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    expires_at: Option<i64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WrittenStoredIn {
+    account: String,
+    region: String,
+    since: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WrittenCall {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    principal: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WrittenNeighbours {
+    key: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    class: Option<String>,
+}
+
+/// Names are short: there is one of these for each control of each bucket.
+#[derive(Debug, Serialize, Deserialize)]
+struct WrittenControl {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    observed: Option<WrittenSummary>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    published: Option<WrittenSummary>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    doubts: Vec<Option<WrittenSummary>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    created: Option<String>,
+    first: String,
+    updated: String,
+    planned: u64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    worst: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    resolved: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WrittenSummary {
+    status: String,
+    severity: String,
+    print: String,
+}
+
+impl Written {
+    pub(crate) fn of(item: &Item) -> Self {
+        let Item { version, published, generation, read_at, stored_in, gone, key_use, .. } = item;
+        let KeyUse { class, level, key, alias } = key_use.clone();
+        let expires_at = read_at.checked_add(KEPT_WHEN_GONE).unwrap_or(Timestamp::MAX).as_second();
+        Self {
+            schema: SCHEMA,
+            version: *version,
+            published: *published,
+            generation: *generation,
+            read_at: read_at.to_string(),
+            stored_in: stored_in.as_ref().map(WrittenStoredIn::of),
+            class,
+            level: level.map(|level| level.as_str().to_owned()),
+            key,
+            alias,
+            api_calls: item.api_calls.iter().map(WrittenCall::of).collect(),
+            neighbours: item.neighbours.iter().map(WrittenNeighbours::of).collect(),
+            controls: item.controls.iter().map(|(slug, state)| (slug.clone(), WrittenControl::of(state))).collect(),
+            expires_at: gone.then_some(expires_at),
+        }
+    }
+
+    pub(crate) fn read(self) -> Result<Item, String> {
+        if self.schema != SCHEMA {
+            return Err(format!("its schema is {}, and this program knows {SCHEMA} only", self.schema));
+        }
+        let controls = self.controls.into_iter().map(|(slug, control)| Ok((slug, control.read()?)));
+        let neighbour = |WrittenNeighbours { key, class }| Neighbours { key, class };
+        Ok(Item {
+            version: self.version,
+            published: self.published,
+            generation: self.generation,
+            read_at: moment(&self.read_at)?,
+            stored_in: self.stored_in.map(WrittenStoredIn::read).transpose()?,
+            gone: self.expires_at.is_some(),
+            key_use: KeyUse {
+                class: self.class,
+                level: self.level.as_deref().map(level).transpose()?,
+                key: self.key,
+                alias: self.alias,
+            },
+            api_calls: self.api_calls.into_iter().map(WrittenCall::read).collect(),
+            neighbours: self.neighbours.into_iter().map(neighbour).collect(),
+            controls: controls.collect::<Result<_, String>>()?,
+        })
+    }
+}
+
+impl WrittenStoredIn {
+    fn of(StoredIn { place, since }: &StoredIn) -> Self {
+        Self { account: place.account.to_string(), region: place.region.to_string(), since: since.clone() }
+    }
+
+    fn read(self) -> Result<StoredIn, String> {
+        let account = self.account.parse().map_err(|error| format!("{error}"))?;
+        let region = self.region.parse().map_err(|error| format!("{error}"))?;
+        Ok(StoredIn { place: Place { account, region }, since: self.since })
+    }
+}
+
+impl WrittenCall {
+    fn of(ApiCall { event_name, event_id, event_time, principal }: &ApiCall) -> Self {
+        let (name, id) = (event_name.clone(), event_id.clone());
+        Self { name, id, time: event_time.clone(), principal: principal.clone() }
+    }
+
+    fn read(self) -> ApiCall {
+        ApiCall { event_name: self.name, event_id: self.id, event_time: self.time, principal: self.principal }
+    }
+}
+
+impl WrittenNeighbours {
+    fn of(Neighbours { key, class }: &Neighbours) -> Self {
+        Self { key: key.clone(), class: class.clone() }
+    }
+}
+
+impl WrittenControl {
+    fn of(state: &ControlState) -> Self {
+        Self {
+            observed: state.observed.as_ref().map(WrittenSummary::of),
+            published: state.published.as_ref().map(WrittenSummary::of),
+            doubts: state.doubts.iter().map(|doubt| doubt.as_ref().map(WrittenSummary::of)).collect(),
+            created: state.created_at.map(|moment| moment.to_string()),
+            first: state.first_observed_at.to_string(),
+            updated: state.updated_at.to_string(),
+            planned: state.planned,
+            worst: state.worst.map(|worst| worst.to_string()),
+            resolved: state.resolved_at.map(|moment| moment.to_string()),
+        }
+    }
+
+    fn read(self) -> Result<ControlState, String> {
+        Ok(ControlState {
+            observed: self.observed.map(WrittenSummary::read).transpose()?,
+            published: self.published.map(WrittenSummary::read).transpose()?,
+            doubts: self
+                .doubts
+                .into_iter()
+                .map(|doubt| doubt.map(WrittenSummary::read).transpose())
+                .collect::<Result<_, _>>()?,
+            created_at: self.created.as_deref().map(moment).transpose()?,
+            first_observed_at: moment(&self.first)?,
+            updated_at: moment(&self.updated)?,
+            planned: self.planned,
+            worst: self.worst.as_deref().map(severity).transpose()?,
+            resolved_at: self.resolved.as_deref().map(moment).transpose()?,
+        })
+    }
+}
+
+impl WrittenSummary {
+    fn of(Summary { status, severity, fingerprint }: &Summary) -> Self {
+        Self { status: status.as_str().to_owned(), severity: severity.to_string(), print: fingerprint.clone() }
+    }
+
+    fn read(self) -> Result<Summary, String> {
+        let status = Compliance::of_word(&self.status).ok_or_else(|| format!("`{}` is no status", self.status))?;
+        Ok(Summary { status, severity: severity(&self.severity)?, fingerprint: self.print })
+    }
+}
+
+fn moment(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|error| format!("`{text}` is no time: {error}"))
+}
+
+fn severity(text: &str) -> Result<Severity, String> {
+    Severity::of_label(text).ok_or_else(|| format!("`{text}` is no severity"))
+}
+
+pub(crate) fn level(text: &str) -> Result<Level, String> {
+    Level::ALL.into_iter().find(|level| level.as_str() == text).ok_or_else(|| format!("`{text}` is no level"))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn time() -> impl Strategy<Value = Timestamp> {
+        (0_i64..4_000_000_000_000).prop_map(|ms| Timestamp::from_millisecond(ms).unwrap())
+    }
+
+    fn summary() -> impl Strategy<Value = Option<Summary>> {
+        let status = prop_oneof![Just(Compliance::Passed), Just(Compliance::Failed), Just(Compliance::Warning)];
+        let severity = prop_oneof![Just(Severity::Low), Just(Severity::Critical)];
+        let made = (status, severity, "[0-9a-f]{32}").prop_map(|(status, severity, fingerprint)| Summary {
+            status,
+            severity,
+            fingerprint,
+        });
+        proptest::option::of(made)
+    }
+
+    fn control() -> impl Strategy<Value = ControlState> {
+        let optional = || proptest::option::of(time());
+        (summary(), summary(), optional(), time(), time(), 0_u64..1 << 50, optional()).prop_map(
+            |(observed, published, created_at, first_observed_at, updated_at, planned, resolved_at)| ControlState {
+                worst: observed.as_ref().map(|observed| observed.severity),
+                doubts: if published.is_some() { Vec::new() } else { vec![observed.clone(), None] },
+                observed,
+                published,
+                created_at,
+                first_observed_at,
+                updated_at,
+                planned,
+                resolved_at,
+            },
+        )
+    }
+
+    pub(crate) fn item() -> impl Strategy<Value = Item> {
+        let text = || proptest::option::of("[a-z]{1,9}");
+        let controls = proptest::collection::btree_map("[a-z-]{1,20}", control(), 0..11);
+        (1_u64..1 << 50, 0_u64..1 << 50, time(), any::<bool>(), text(), text(), text(), controls).prop_map(
+            |(version, published, read_at, gone, class, key, alias, controls)| Item {
+                version,
+                published,
+                generation: published,
+                read_at,
+                stored_in: key.as_ref().map(|_| StoredIn {
+                    place: Place { account: "123456789012".parse().unwrap(), region: "us-east-1".parse().unwrap() },
+                    since: read_at.to_string(),
+                }),
+                gone,
+                neighbours: key.iter().map(|key| Neighbours { key: key.clone(), class: class.clone() }).collect(),
+                key_use: KeyUse { level: class.as_ref().map(|_| Level::Enforced), class, key, alias: alias.clone() },
+                api_calls: alias
+                    .into_iter()
+                    .map(|event_name| ApiCall {
+                        event_name,
+                        event_id: None,
+                        event_time: Some("2026-11-01T00:00:00Z".into()),
+                        principal: None,
+                    })
+                    .collect(),
+                controls,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(item in item()) {
+            prop_assert_eq!(Written::of(&item).read(), Ok(item));
+        }
+    }
+
+    #[test]
+    fn what_this_program_does_not_know_is_not_read() {
+        let written = || Written::of(&Item { version: 1, ..Item::unknown() });
+        assert!(Written { schema: 2, ..written() }.read().unwrap_err().contains("schema is 2"));
+        assert!(Written { read_at: "yesterday".into(), ..written() }.read().unwrap_err().contains("`yesterday`"));
+        assert!(Written { level: Some("top".into()), ..written() }.read().unwrap_err().contains("`top`"));
+    }
+
+    #[test]
+    fn only_the_item_of_a_deleted_bucket_expires() {
+        let read_at = "2026-11-01T00:00:00Z".parse().unwrap();
+        let item = Item { version: 1, read_at, ..Item::unknown() };
+        assert_eq!(Written::of(&item).expires_at, None);
+        let gone = Written::of(&Item { gone: true, ..item }).expires_at.unwrap();
+        assert_eq!(Timestamp::from_second(gone).unwrap().to_string(), "2026-12-06T00:00:00Z");
+    }
+}

@@ -1,0 +1,116 @@
+//! One account in a region: whether it can be watched. Its finding is stored in the hub's own Security Hub.
+
+use crate::{
+    Hub, Watch,
+    protocol::{self, Refusal, World},
+};
+use controls::{Outcome, judge_account};
+use facts::{Account, Fact, Place, Unreadable};
+use findings::{About, Finding, Item, Seen, Workflow};
+use jiff::Timestamp;
+use publish::{Closed, PublishError};
+use state::Row;
+use std::collections::BTreeMap;
+
+/// An account in a region, as an evaluation reaches it.
+struct AccountWorld<'a> {
+    watch: &'a Watch,
+    about: About,
+    home: &'a Hub,
+    seen: &'a Seen,
+}
+
+impl Watch {
+    /// Publishes whether an account can be watched in a region; returns what changed, if anything did. 2 calls, and up to 5 more
+    /// if something changed.
+    ///
+    /// # Errors
+    /// Returns an error if a call fails, or if the hub's own Security Hub refuses the finding.
+    pub async fn reconcile_account(&self, account: &Account) -> anyhow::Result<Option<String>> {
+        let verdict = judge_account(account);
+        if matches!(verdict.outcome, Outcome::Failed { .. } | Outcome::Undetermined(_)) {
+            metrics::counter!("AccountsUnreadable").increment(1);
+        }
+        let home = self.hub_of(self.accounts.home()).await?;
+        let seen = Seen::account(account, &verdict, &home.stored_in.place);
+        let about = About::Account(account.place.clone());
+        let world = AccountWorld { watch: self, about, home: &home, seen: &seen };
+        let reconciled = protocol::evaluate(&world, &self.terms(&home, &[]), None).await?;
+        Ok(reconciled.transitions.into_iter().next())
+    }
+
+    /// Publishes that the Security Hub of a place refuses us, if that is what an error says: then nothing more can be done there,
+    /// now or when it is tried again. The findings that it holds stay as they are.
+    ///
+    /// # Errors
+    /// See [`Watch::reconcile_account`].
+    pub async fn reconcile_refusal(
+        &self,
+        error: &anyhow::Error,
+        place: &Place,
+        read_at: Timestamp,
+    ) -> anyhow::Result<bool> {
+        let Some(PublishError::Call { permission, place: there, closed: Some(Closed::Refused(code)), .. }) =
+            error.downcast_ref()
+        else {
+            return Ok(false);
+        };
+        let subject = format!("Security Hub of {there}");
+        let security_hub = Fact::Unreadable(Unreadable { permission, subject, code: code.clone() });
+        let account = Account { place: place.clone(), read_at, buckets: Fact::Known(()), security_hub };
+        self.reconcile_account(&account).await?;
+        Ok(true)
+    }
+}
+
+impl World for AccountWorld<'_> {
+    fn about(&self) -> &About {
+        &self.about
+    }
+
+    fn now(&self) -> Timestamp {
+        self.watch.now()
+    }
+
+    async fn read(&self) -> anyhow::Result<Item> {
+        let row = match self.watch.state.read(&self.about).await? {
+            Some(Row::Item(item)) => return Ok(*item),
+            row => row,
+        };
+        let adopted = Item::adopt(&self.held().await?, &self.home.stored_in, self.now());
+        Ok(match row {
+            Some(Row::Unreadable { version, why }) => self.watch.rebuilt(&self.about, adopted, version, &why),
+            _ => adopted,
+        })
+    }
+
+    async fn see(&self) -> anyhow::Result<Seen> {
+        Ok(self.seen.clone())
+    }
+
+    async fn commit(&self, item: &Item, over: u64) -> anyhow::Result<bool> {
+        Ok(self.watch.state.commit(&self.about, item, over).await?)
+    }
+
+    async fn held(&self) -> anyhow::Result<Vec<Finding>> {
+        // By the id: the prefix of an account is that of its buckets, too.
+        self.watch.findings_held(&self.home.security_hub, &self.seen.ids()).await
+    }
+
+    async fn workflows(&self, of: &Place) -> anyhow::Result<BTreeMap<String, Workflow>> {
+        let id = self.seen.ids().into_iter().next().unwrap_or_default();
+        Ok(self.watch.security_hub(of).await.workflows(id).await?)
+    }
+
+    async fn import(&self, to: &Place, findings: &[Finding]) -> anyhow::Result<Vec<Refusal>> {
+        self.watch.import(to, findings).await
+    }
+
+    async fn set_workflow(&self, ids: &[String], workflow: Workflow) -> anyhow::Result<()> {
+        Ok(self.home.security_hub.set_workflow(ids, workflow).await?)
+    }
+
+    async fn ask_neighbours(&self, _item: &Item) -> anyhow::Result<()> {
+        Ok(())
+    }
+}

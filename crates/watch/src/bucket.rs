@@ -1,0 +1,323 @@
+//! One bucket: where its state, its settings and its findings are.
+
+use crate::{
+    Hub, Shared, Watch,
+    protocol::{self, Reconciled, Refusal, World},
+};
+use anyhow::Context as _;
+use collect::{Beforehand, CollectError, Collected};
+use controls::judge;
+use facts::{Bucket, BucketId, Fact, KeyArn, KeySubject, KeyUser, Place, Region, ResolvedKey, Tags};
+use findings::{About, ApiCall, Compliance, Finding, Item, Neighbours, Observation, Seen, Terms, Workflow, plan};
+use jiff::Timestamp;
+use queue::{OtherUser, ReevaluateKeyUsers};
+use state::Row;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Whether an evaluation is the one that an event caused, or the one that follows some time later.
+#[derive(Debug, Clone, Copy)]
+enum Look {
+    First,
+    Second,
+}
+
+/// A bucket of a sweep, as far as it is known from reading many.
+#[derive(Debug)]
+pub struct Swept {
+    /// The state.
+    pub item: Item,
+    /// The tags, if they could be read.
+    pub tags: Option<Tags>,
+}
+
+/// A bucket, as an evaluation reaches it.
+struct BucketWorld<'a> {
+    watch: &'a Watch,
+    id: &'a BucketId,
+    about: About,
+    hub: &'a Hub,
+    api_calls: &'a [ApiCall],
+    /// Whether the bucket is known to be in another region.
+    is_elsewhere: bool,
+}
+
+impl Watch {
+    /// Evaluates a bucket because of some API calls. 8 calls if the key is of the bucket's account and nothing changed: the
+    /// item, DescribeHub and 6 reads of S3 and KMS. If something did, S3 and KMS are read once more, and up to 7 calls commit and
+    /// publish it.
+    ///
+    /// # Errors
+    /// Returns an error if a call fails or Security Hub refuses a finding. The next evaluation does what is missing.
+    pub async fn reconcile(&self, bucket: &BucketId, api_calls: &[ApiCall]) -> anyhow::Result<Reconciled> {
+        self.reconcile_as(Look::First, bucket, api_calls).await
+    }
+
+    /// Evaluates a bucket again, some time after an event, and repairs what Security Hub holds otherwise than it should. Other
+    /// events may have come meanwhile. 1 call more than [`Watch::reconcile`].
+    ///
+    /// # Errors
+    /// See [`Watch::reconcile`].
+    pub async fn look_again(&self, bucket: &BucketId, api_calls: &[ApiCall]) -> anyhow::Result<Reconciled> {
+        self.reconcile_as(Look::Second, bucket, api_calls).await
+    }
+
+    async fn reconcile_as(&self, look: Look, bucket: &BucketId, api_calls: &[ApiCall]) -> anyhow::Result<Reconciled> {
+        match self.reconcile_here(look, bucket, api_calls).await {
+            Err(error) => match other_region(&error) {
+                Some(region) => self.reconcile_in_other_region(look, region.parse()?, bucket, api_calls).await,
+                None => Err(error),
+            },
+            reconciled => reconciled,
+        }
+    }
+
+    /// Evaluates a bucket of a sweep. At first it is only compared, with what is known of many, which takes 2 calls; `None` if
+    /// nothing differs.
+    ///
+    /// # Errors
+    /// See [`Watch::reconcile`].
+    pub async fn reconcile_in_sweep(
+        &self,
+        bucket: &BucketId,
+        hub: &Hub,
+        swept: Swept,
+        shared: &Shared,
+    ) -> anyhow::Result<Option<Reconciled>> {
+        let Swept { item, tags } = swept;
+        let world = self.world(bucket, hub, &[]);
+        let terms = self.terms(hub, &[]);
+        let seen = match world.look(shared.beforehand(tags), Some(shared)).await {
+            Err(error) if other_region(&error).is_some() => return self.reconcile(bucket, &[]).await.map(Some),
+            seen => seen?,
+        };
+        if plan(&item, &seen, &terms, self.now()).is_settled() {
+            count(&item);
+            return Ok(None);
+        }
+        // What many have in common may be old by now: everything is read again before anything is committed.
+        let reconciled = protocol::evaluate(&world, &terms, Some(item)).await?;
+        count(&reconciled.item);
+        Ok(Some(reconciled))
+    }
+
+    async fn reconcile_here(&self, look: Look, bucket: &BucketId, api_calls: &[ApiCall]) -> anyhow::Result<Reconciled> {
+        let hub = self.open_hub(&bucket.place()).await?;
+        let (world, terms) = (self.world(bucket, &hub, api_calls), self.terms(&hub, api_calls));
+        let reconciled = match look {
+            Look::First => protocol::evaluate(&world, &terms, None).await?,
+            Look::Second => protocol::second_look(&world, &terms, self.second_look).await?,
+        };
+        count(&reconciled.item);
+        Ok(reconciled)
+    }
+
+    /// The bucket is in another region than was thought: it was deleted and created again there, or an event named the region of
+    /// the call. The findings of the region that was thought are about a bucket that does not exist.
+    async fn reconcile_in_other_region(
+        &self,
+        look: Look,
+        region: Region,
+        bucket: &BucketId,
+        api_calls: &[ApiCall],
+    ) -> anyhow::Result<Reconciled> {
+        let there = BucketId::new(bucket.account().clone(), region, bucket.name().clone())?;
+        let reconciled = self.reconcile_here(look, &there, api_calls).await;
+        let hub = self.hub_of(&bucket.place()).await?;
+        let world = BucketWorld { is_elsewhere: true, ..self.world(bucket, &hub, api_calls) };
+        // Whether or not the other could be evaluated, and without hiding why not.
+        match protocol::evaluate(&world, &self.terms(&hub, api_calls), None).await {
+            Ok(_) => reconciled,
+            Err(error) => Err(match reconciled {
+                Ok(_) => error,
+                Err(first) => first.context(format!("and, in the region where it was thought to be: {error:#}")),
+            }),
+        }
+    }
+
+    fn world<'a>(&'a self, id: &'a BucketId, hub: &'a Hub, api_calls: &'a [ApiCall]) -> BucketWorld<'a> {
+        BucketWorld { watch: self, id, about: About::Bucket(id.clone()), hub, api_calls, is_elsewhere: false }
+    }
+
+    /// The items of buckets that have none, as Security Hub holds their findings. `is_new` says that the account has no state yet:
+    /// then findings may be stored in the hub's own Security Hub, too.
+    ///
+    /// # Errors
+    /// Returns an error if a call fails.
+    pub async fn adopt_many(
+        &self,
+        buckets: &[BucketId],
+        hub: &Hub,
+        is_new: bool,
+    ) -> anyhow::Result<BTreeMap<BucketId, Item>> {
+        let prefixes: Vec<_> = buckets.iter().map(|bucket| About::Bucket(bucket.clone()).id_prefix()).collect();
+        let mut held = self.findings_held(&hub.security_hub, &prefixes).await?;
+        let home = self.home_hub().await;
+        if is_new && hub.security_hub.place() != home.place() {
+            held.extend(self.findings_held(&home, &prefixes).await?);
+        }
+        let mut by_bucket = BTreeMap::<_, Vec<Finding>>::new();
+        for finding in held {
+            if let About::Bucket(bucket) = &finding.about {
+                by_bucket.entry(bucket.clone()).or_default().push(finding);
+            }
+        }
+        let adopt = |bucket: &BucketId| {
+            let held = by_bucket.get(bucket).map(Vec::as_slice).unwrap_or_default();
+            (bucket.clone(), Item::adopt(held, &hub.stored_in, self.now()))
+        };
+        Ok(buckets.iter().map(adopt).collect())
+    }
+
+    /// What is committed over a row that cannot be read: what Security Hub holds, under the version of the row.
+    pub(crate) fn rebuilt(&self, about: &About, item: Item, version: u64, why: &str) -> Item {
+        metrics::counter!("StateUnreadable").increment(1);
+        tracing::error!(item = about.id_prefix(), version, why, "state not readable: rebuilt from Security Hub");
+        Item { version, ..item }
+    }
+}
+
+impl BucketWorld<'_> {
+    async fn look(&self, beforehand: Beforehand, shared: Option<&Shared>) -> anyhow::Result<Seen> {
+        let now = self.watch.now();
+        if self.is_elsewhere {
+            return Ok(Seen::gone(self.id, now));
+        }
+        let mut bucket = match collect::bucket(&self.watch.accounts, self.id, now, beforehand).await? {
+            Collected::Present(bucket) => bucket,
+            Collected::Gone { read_at } => return Ok(Seen::gone(self.id, read_at)),
+        };
+        let mut judgement = judge(&bucket, &self.watch.settings);
+        if let (true, Some(key), Fact::Known(class)) = (judgement.wants_key_users, found_key(&bucket), &judgement.class)
+        {
+            bucket.key_users = Some(Fact::Known(self.other_users(key, class.name.as_str(), shared).await?));
+            judgement = judge(&bucket, &self.watch.settings);
+        }
+        let hub = &self.hub.stored_in.place;
+        Ok(Seen::bucket(&Observation { bucket: &bucket, judgement: &judgement, hub }))
+    }
+
+    /// The buckets of other classes that use a key.
+    async fn other_users(&self, key: KeyArn, class: &str, shared: Option<&Shared>) -> anyhow::Result<Vec<KeyUser>> {
+        let subject = KeySubject::Key(key);
+        let ask = || async { self.watch.state.all_buckets_of(&subject).await };
+        let all = match shared {
+            Some(shared) => shared.users(&subject).get_or_try_init(ask).await?.clone(),
+            None => ask().await?,
+        };
+        let is_other = |user: &KeyUser| user.bucket != *self.id && user.class.as_deref() != Some(class);
+        let mut others: Vec<_> = all.into_iter().map(|bucket| bucket.user).filter(is_other).collect();
+        others.sort();
+        Ok(others)
+    }
+}
+
+impl World for BucketWorld<'_> {
+    fn about(&self) -> &About {
+        &self.about
+    }
+
+    fn now(&self) -> Timestamp {
+        self.watch.now()
+    }
+
+    async fn read(&self) -> anyhow::Result<Item> {
+        let row = match self.watch.state.read(&self.about).await? {
+            Some(Row::Item(item)) => return Ok(*item),
+            row => row,
+        };
+        let prefix = [self.about.id_prefix()];
+        let mut held = self.watch.findings_held(&self.hub.security_hub, &prefix).await?;
+        let home = self.watch.home_hub().await;
+        if held.is_empty() && self.hub.security_hub.place() != home.place() {
+            // They may have been stored in the hub until now, while Security Hub was off.
+            held = self.watch.findings_held(&home, &prefix).await?;
+        }
+        let adopted = Item::adopt(&held, &self.hub.stored_in, self.now());
+        Ok(match row {
+            Some(Row::Unreadable { version, why }) => self.watch.rebuilt(&self.about, adopted, version, &why),
+            _ => adopted,
+        })
+    }
+
+    async fn see(&self) -> anyhow::Result<Seen> {
+        self.look(Beforehand::default(), None).await
+    }
+
+    async fn commit(&self, item: &Item, over: u64) -> anyhow::Result<bool> {
+        if over == 0 {
+            self.watch.note_region(&self.id.place()).await?;
+        }
+        Ok(self.watch.state.commit(&self.about, item, over).await?)
+    }
+
+    async fn held(&self) -> anyhow::Result<Vec<Finding>> {
+        self.watch.findings_held(&self.hub.security_hub, &[self.about.id_prefix()]).await
+    }
+
+    async fn workflows(&self, of: &Place) -> anyhow::Result<BTreeMap<String, Workflow>> {
+        Ok(self.watch.security_hub(of).await.workflows(self.about.id_prefix()).await?)
+    }
+
+    async fn import(&self, to: &Place, findings: &[Finding]) -> anyhow::Result<Vec<Refusal>> {
+        self.watch.import(to, findings).await
+    }
+
+    async fn set_workflow(&self, ids: &[String], workflow: Workflow) -> anyhow::Result<()> {
+        Ok(self.hub.security_hub.set_workflow(ids, workflow).await?)
+    }
+
+    async fn ask_neighbours(&self, item: &Item) -> anyhow::Result<()> {
+        let ask = |Neighbours { key, class }: &Neighbours| {
+            let because_of = Some(OtherUser { bucket: self.id.clone(), class: class.clone() });
+            let users = ReevaluateKeyUsers { subject: key.parse()?, after: None, because_of };
+            Ok(users.message(self.api_calls)?)
+        };
+        let messages = item.neighbours.iter().map(ask).collect::<anyhow::Result<Vec<_>>>()?;
+        self.watch.changes.send(&messages).await.context("other users of the key were not asked for")
+    }
+}
+
+fn found_key(bucket: &Bucket) -> Option<KeyArn> {
+    match bucket.encryption.known().ok()?.default.key()?.resolved.known().ok()? {
+        ResolvedKey::Found(key) => Some(key.arn.clone()),
+        ResolvedKey::AwsManagedDefault | ResolvedKey::Missing => None,
+    }
+}
+
+fn other_region(error: &anyhow::Error) -> Option<&str> {
+    match error.downcast_ref()? {
+        CollectError::OtherRegion { region, .. } => Some(region),
+        _ => None,
+    }
+}
+
+/// `BucketsJudged`, and `Findings` by status.
+fn count(item: &Item) {
+    if item.gone || item.version == 0 {
+        return;
+    }
+    metrics::counter!("BucketsJudged").increment(1);
+    let mut statuses = BTreeMap::<&str, u64>::new();
+    for observed in item.controls.values().filter_map(|state| state.observed.as_ref()) {
+        *statuses.entry(observed.status.as_str()).or_default() += 1;
+    }
+    for status in [Compliance::Passed, Compliance::Failed, Compliance::Warning].map(Compliance::as_str) {
+        let count = statuses.get(status).copied().unwrap_or_default();
+        metrics::counter!("Findings", "Status" => status).increment(count);
+    }
+}
+
+/// Nothing to repair.
+pub(crate) static NOTHING: BTreeSet<String> = BTreeSet::new();
+
+impl Watch {
+    pub(crate) fn terms<'a>(&'a self, hub: &'a Hub, api_calls: &'a [ApiCall]) -> Terms<'a> {
+        Terms {
+            settings: &self.settings,
+            generation: self.generation,
+            hub: &hub.stored_in,
+            api_calls,
+            repair: &NOTHING,
+        }
+    }
+}

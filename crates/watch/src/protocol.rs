@@ -1,0 +1,229 @@
+//! The steps of an evaluation, so ordered that the last state decides whatever else is under way.
+//!
+//! Evaluations of one bucket overlap, and may die at any step. A commit takes place only over the version that was read before
+//! AWS was, so the order of versions is the order in which AWS was read. An evaluation that has nothing to change ends without
+//! a commit and has no place in that order, so each that commits looks once more before it publishes. The model in
+//! `model.rs` holds these steps to every order in which they can be taken.
+
+use anyhow::{Context as _, bail, ensure};
+use facts::Place;
+use findings::{About, Finding, Item, Plan, Repairs, Seen, Terms, Workflow, plan, repairs};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How often an evaluation starts again before its message fails and comes back.
+const MOST_TRIES: usize = 5;
+
+/// How long an item of a later deployment must not be committed over. After that a deployment that was rolled back works again.
+const SUPERSEDED_FOR: SignedDuration = SignedDuration::from_hours(1);
+
+/// What an evaluation of one bucket, or of one account, asks of the outside.
+pub(crate) trait World {
+    /// Which bucket or account.
+    fn about(&self) -> &About;
+    /// The time.
+    fn now(&self) -> Timestamp;
+    /// Reads the item; one that is new or lost is rebuilt from what Security Hub holds.
+    async fn read(&self) -> anyhow::Result<Item>;
+    /// Reads AWS, and judges.
+    async fn see(&self) -> anyhow::Result<Seen>;
+    /// Writes the item over a version; false if somebody else has written meanwhile.
+    async fn commit(&self, item: &Item, over: u64) -> anyhow::Result<bool>;
+    /// Reads the findings that Security Hub holds.
+    async fn held(&self) -> anyhow::Result<Vec<Finding>>;
+    /// Reads the workflow statuses that a Security Hub holds, by the id of the finding.
+    async fn workflows(&self, of: &Place) -> anyhow::Result<BTreeMap<String, Workflow>>;
+    /// Imports findings into one Security Hub; returns those that it refuses.
+    async fn import(&self, to: &Place, findings: &[Finding]) -> anyhow::Result<Vec<Refusal>>;
+    /// Sets the workflow status of findings.
+    async fn set_workflow(&self, ids: &[String], workflow: Workflow) -> anyhow::Result<()>;
+    /// Asks that the other users of the keys in `item.neighbours` be evaluated.
+    async fn ask_neighbours(&self, item: &Item) -> anyhow::Result<()>;
+}
+
+/// A finding that Security Hub refuses.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// The id.
+    pub(crate) id: String,
+    /// Why.
+    pub(crate) why: anyhow::Error,
+}
+
+/// What an evaluation came to.
+#[derive(Debug)]
+pub struct Reconciled {
+    /// What was published: `key-usable:opened`, and so on.
+    pub transitions: Vec<String>,
+    /// Whether AWS differed from the state.
+    pub changed: bool,
+    /// The state, which is committed and published.
+    pub item: Item,
+}
+
+/// Evaluates until the state is what AWS says and Security Hub has received it. `known` is the item, if it was read just now.
+///
+/// # Errors
+/// Returns an error if a call fails, if Security Hub refuses a finding, or if the bucket differs at each of several looks. What
+/// is missing then is done by whoever evaluates next.
+pub(crate) async fn evaluate(world: &impl World, terms: &Terms<'_>, known: Option<Item>) -> anyhow::Result<Reconciled> {
+    let mut item = match known {
+        Some(item) => item,
+        None => world.read().await?,
+    };
+    let mut seen = None;
+    for _ in 0..MOST_TRIES {
+        refuse_if_superseded(&item, terms, world.now())?;
+        let now = match seen.take() {
+            Some(seen) => seen,
+            None => world.see().await?,
+        };
+        let plan = plan(&item, &now, terms, world.now());
+        if plan.is_settled() {
+            return Ok(Reconciled { transitions: Vec::new(), changed: false, item: plan.item });
+        }
+        if plan.changed && !world.commit(&plan.item, item.version).await? {
+            item = world.read().await?;
+            continue;
+        }
+        let again = world.see().await?;
+        if differs(&plan.item, &again, terms, world.now()) {
+            // It was read after the commit, so it is the first look of the next try.
+            item = plan.item;
+            seen = Some(again);
+            continue;
+        }
+        return publish(world, plan, terms).await;
+    }
+    bail!("the bucket was different at each of {MOST_TRIES} looks")
+}
+
+fn differs(committed: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> bool {
+    let terms = Terms { repair: &BTreeSet::new(), ..*terms };
+    plan(committed, seen, &terms, now).changed
+}
+
+fn refuse_if_superseded(item: &Item, terms: &Terms<'_>, now: Timestamp) -> anyhow::Result<()> {
+    let is_recent = now.duration_since(item.read_at) < SUPERSEDED_FOR;
+    ensure!(
+        item.generation <= terms.generation || !is_recent,
+        "deployment {} has evaluated it at {}, and this is the older deployment {}: it is left to the newer one",
+        item.generation,
+        item.read_at,
+        terms.generation
+    );
+    Ok(())
+}
+
+/// Publishes what was committed, and marks it as published.
+async fn publish(world: &impl World, mut plan: Plan, terms: &Terms<'_>) -> anyhow::Result<Reconciled> {
+    if let Some(place) = plan.asks_workflows_of().cloned() {
+        plan.heed(&world.workflows(&place).await?);
+    }
+    let transitions = plan.transitions();
+    let Plan { item, changed, import, reopen, mut resolve, .. } = plan;
+    set_workflow(world, &reopen, Workflow::New).await?;
+    let (here, elsewhere): (Vec<_>, Vec<_>) = import.into_iter().partition(|finding| finding.place == terms.hub.place);
+    let mut refused = import_to(world, &terms.hub.place, &here).await?;
+    for finding in elsewhere {
+        refused.extend(import_to(world, &finding.place.clone(), &[finding]).await?);
+    }
+    resolve.retain(|id| refused.iter().all(|refusal| refusal.id != *id));
+    // A failure that was committed meanwhile must not be hidden.
+    let resolves = !resolve.is_empty() && world.read().await?.version == item.version;
+    if resolves {
+        set_workflow(world, &resolve, Workflow::Resolved).await?;
+    }
+    if !item.neighbours.is_empty() {
+        world.ask_neighbours(&item).await?;
+    }
+    if let Some(Refusal { why, .. }) = refused.into_iter().next() {
+        return Err(why);
+    }
+    let item = mark(world, item, if resolves { &resolve } else { &[] }).await?;
+    Ok(Reconciled { transitions, changed, item })
+}
+
+/// Marks a version as published, and opens again what was set RESOLVED and fails by a version that came in between.
+async fn mark(world: &impl World, item: Item, resolved: &[String]) -> anyhow::Result<Item> {
+    let published = item.published();
+    if published == item || world.commit(&published, item.version).await? {
+        return Ok(published);
+    }
+    // Whoever has committed meanwhile publishes all that this version was about, too.
+    reopen_failures(world, resolved).await?;
+    Ok(item)
+}
+
+async fn reopen_failures(world: &impl World, resolved: &[String]) -> anyhow::Result<()> {
+    if resolved.is_empty() {
+        return Ok(());
+    }
+    let latest = world.read().await?;
+    let fails = |id: &&String| latest.fails(id.rsplit('/').next().unwrap_or_default());
+    let hidden: Vec<_> = resolved.iter().filter(fails).cloned().collect();
+    set_workflow(world, &hidden, Workflow::New).await
+}
+
+async fn set_workflow(world: &impl World, ids: &[String], workflow: Workflow) -> anyhow::Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    world.set_workflow(ids, workflow).await
+}
+
+async fn import_to(world: &impl World, place: &Place, findings: &[Finding]) -> anyhow::Result<Vec<Refusal>> {
+    if findings.is_empty() {
+        return Ok(Vec::new());
+    }
+    world.import(place, findings).await
+}
+
+/// Evaluates again some time after an event, as AWS may have answered with old settings. If that changes nothing, compares what
+/// Security Hub holds with the state, and repairs what differs: its answers are up to date by now. A repair is no change, and
+/// is reported to nobody.
+///
+/// An item that was committed less than `delay` ago is not compared: Security Hub may not show that yet, and whoever committed
+/// it looks again, too.
+///
+/// # Errors
+/// See [`evaluate`].
+pub(crate) async fn second_look(
+    world: &impl World,
+    terms: &Terms<'_>,
+    delay: SignedDuration,
+) -> anyhow::Result<Reconciled> {
+    let reconciled = evaluate(world, terms, None).await?;
+    let is_recent = world.now().duration_since(reconciled.item.read_at) < delay;
+    if is_recent || reconciled.changed || reconciled.item.version == 0 {
+        return Ok(reconciled);
+    }
+    let item = reconciled.item;
+    let held = world.held().await.context("what Security Hub holds is not known")?;
+    let Repairs { import, reopen, resolve } = repairs(&item, world.about(), &held, &terms.hub.place);
+    repair_workflows(world, &item, &reopen, &resolve).await?;
+    let repaired = match import.is_empty() {
+        true => Reconciled { item, ..reconciled },
+        false => evaluate(world, &Terms { repair: &import, ..*terms }, Some(item)).await?,
+    };
+    Ok(Reconciled { changed: false, ..repaired })
+}
+
+/// Sets workflow statuses that are wrong, as long as nobody commits meanwhile.
+async fn repair_workflows(
+    world: &impl World,
+    item: &Item,
+    reopen: &[String],
+    resolve: &[String],
+) -> anyhow::Result<()> {
+    let is_latest = async || anyhow::Ok(world.read().await?.version == item.version);
+    if (reopen.is_empty() && resolve.is_empty()) || !is_latest().await? {
+        return Ok(());
+    }
+    set_workflow(world, reopen, Workflow::New).await?;
+    set_workflow(world, resolve, Workflow::Resolved).await?;
+    match is_latest().await? {
+        true => Ok(()),
+        false => reopen_failures(world, resolve).await,
+    }
+}
