@@ -15,6 +15,9 @@ REGION ?= us-east-1
 BUCKETS ?= 1000
 EVERY ?= 1
 SECONDS_EACH ?= 300
+# Plays changes while Security Hub answers so many seconds late, and events come twice and out of order.
+lag = SANDBOX_ARGUMENTS="--security-hub-lag $(1) --event-duplicate 0.3 --event-shuffle 5 --event-seed 7 \
+	  --settings $(CURDIR)/tests/lag/cmkwatch.toml" cargo test --locked --package cmkwatch-tests --test lag -- --nocapture
 # What infra/deploy is asked for. It comes to it in the environment, so that no shell looks into the values.
 export ARTIFACTS ORGANIZATION_ID TARGETS REGION REGIONS PARAMETERS REMOVE BUS_ARN HOME_REGION
 deploy: export ARCH := $(ARCH)
@@ -22,7 +25,7 @@ export PYTHONPATH := $(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test check unit-test end-to-end-test least-privilege-test functions scale bench fuzz deploy deploy-management \
+.PHONY: help demo sandbox test test-lag check unit-test end-to-end-test least-privilege-test functions scale bench fuzz deploy deploy-management \
 	undeploy undeploy-management clean
 
 help: ## List the commands.
@@ -55,6 +58,11 @@ unit-test: $(INSTALLED) ## Run the tests of crates, functions, structure and the
 end-to-end-test: functions ## Run the functions in the local AWS.
 	cargo test --locked --package cmkwatch-tests --test end_to_end
 	cargo test --locked --package cmkwatch-tests --test organization -- --test-threads=1
+	$(call lag,15)
+
+test-lag: functions ## Play two minutes of changes of 50 buckets while Security Hub answers 15 and 60 seconds late.
+	LAG_SECONDS=120 LAG_BUCKETS=50 $(call lag,15)
+	LAG_SECONDS=120 LAG_BUCKETS=50 $(call lag,60)
 
 least-privilege-test: functions ## Take each permission away, one by one: something must not work any more.
 	SANDBOX_ARGUMENTS="--settle-delay 0" \

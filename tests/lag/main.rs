@@ -67,7 +67,11 @@ impl Played {
     async fn new(place: &Place, what: &str, setting: Setting) -> Self {
         let name = place.bucket_name(what);
         let key = place.create_key(&KeySetup::default(), &name).await;
-        place.create_bucket(&name, None).await;
+        Self::with_key(place, name, key, None, setting).await
+    }
+
+    async fn with_key(place: &Place, name: String, key: MadeKey, class: Option<&str>, setting: Setting) -> Self {
+        place.create_bucket(&name, class).await;
         let played = Self { place: place.clone(), name, key };
         played.set(setting).await;
         played

@@ -1,7 +1,7 @@
 //! What happens to the buckets while Security Hub answers late.
 
 use crate::{Played, Setting, at_rest, number};
-use cmkwatch_tests::sandbox;
+use cmkwatch_tests::{KeySetup, Place, sandbox};
 use futures_util::future::join_all;
 use std::{
     collections::BTreeMap,
@@ -28,20 +28,23 @@ fn pause(seconds: u64) -> tokio::time::Sleep {
 async fn the_last_state_alone_decides_although_security_hub_answers_late() {
     let places = sandbox().all_places().await;
     let at = |number: usize| &places[number % places.len()];
-    let buckets = usize::try_from(number("BUCKETS", 10)).unwrap();
+    let buckets = usize::try_from(number("LAG_BUCKETS", 10)).unwrap();
     let flipping = join_all((0..buckets).map(|number| Played::new(at(number), "flips", Setting::SseS3))).await;
     let mended = Played::new(at(0), "broken-and-fixed", Setting::Key).await;
     let broken = Played::new(at(1), "fixed-and-broken", Setting::SseS3).await;
     let returned = Played::new(at(2), "key-returned", Setting::Key).await;
     let disabled = Played::new(at(3), "key-disabled", Setting::Key).await;
     let deleted = Played::new(at(4), "deleted", Setting::Key).await;
+    let sharing = sharing(at(5)).await;
+    sandbox().set_lag("index", 1);
     at_rest().await;
     assert_eq!(mended.said().await, Setting::Key.expected(), "before");
     assert_eq!(broken.said().await, Setting::SseS3.expected(), "before");
 
-    let until = Instant::now() + Duration::from_secs(number("SECONDS", 60));
+    let until = Instant::now() + Duration::from_secs(number("LAG_SECONDS", 60));
     let flips = join_all(flipping.iter().zip(1..).map(|(bucket, seed)| flip(bucket, Numbers(seed * 7919), until)));
     let stories = async {
+        join_all(sharing.iter().map(|bucket| bucket.set(Setting::Key))).await;
         mended.set(Setting::SseS3).await;
         broken.set(Setting::Key).await;
         returned.kms("disable-key");
@@ -71,10 +74,31 @@ async fn the_last_state_alone_decides_although_security_hub_answers_late() {
     compare(&returned, returned.said().await, Setting::Key.expected());
     compare(&disabled, disabled.said().await, with_disabled_key());
     compare(&deleted, deleted.said().await, BTreeMap::new());
+    for bucket in &sharing {
+        compare(bucket, bucket.said().await, of_shared_key());
+    }
     let flips: usize = last.iter().map(|(_, flips)| flips).sum();
-    println!("{flips} changes of {buckets} buckets; {} of {} are wrong", wrong.len(), buckets + 5);
+    println!("{flips} changes of {buckets} buckets; {} of {} are wrong", wrong.len(), buckets + 7);
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(deleted.states().await.len() >= 8, "the findings of the deleted bucket are archived, and still there");
+}
+
+/// Two buckets of different classes, which will start to use one key at the same moment.
+async fn sharing(place: &Place) -> Vec<Played> {
+    let shared = place.create_key(&KeySetup::default(), &place.bucket_name("shared")).await;
+    let bucket = |class| {
+        let name = place.bucket_name(&format!("shares-{class}"));
+        Played::with_key(place, name, shared.clone(), Some(class), Setting::SseS3)
+    };
+    join_all(["restricted", "secret"].map(bucket)).await
+}
+
+/// The findings of a bucket that has no policy and shares its key with one of another class.
+fn of_shared_key() -> BTreeMap<String, String> {
+    let mut expected = Setting::Key.expected();
+    let failed = ["key-serves-one-class", "tls-only", "uploads-use-cmk"];
+    expected.extend(failed.map(|slug| (slug.to_owned(), "FAILED NEW".to_owned())));
+    expected
 }
 
 /// Changes a bucket at random until the time is over; the last setting, and how many changes there were.

@@ -1,5 +1,5 @@
-//! The whole organization in a local AWS: the sweep, events of keys, accounts that cannot be read, and what people are told. One
-//! thing after another, since each test has the organization for itself.
+//! The whole organization in a local AWS: the sweep, the table of states, events of keys, accounts that cannot be read, and
+//! what people are told. One thing after another, since each test has the organization for itself.
 #![allow(
     clippy::disallowed_methods,
     clippy::indexing_slicing,
@@ -11,6 +11,7 @@
 mod accounts;
 mod alerts;
 mod keys;
+mod state;
 mod sweep;
 
 use aws_sdk_securityhub::types::AwsSecurityFinding;

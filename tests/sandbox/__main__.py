@@ -48,6 +48,7 @@ def _arguments():
     parser.add_argument(
         "--second-look", type=_seconds, help="seconds until the second look; the lag of Security Hub plus 5 if not given"
     )
+    parser.add_argument("--settings", type=pathlib.Path, help="settings of cmkwatch other than infra/cmkwatch.toml")
     parser.add_argument("--event-seed", type=int, default=0, help="what decides which events are dropped and so on")
     for name, what in (("drop", "are lost"), ("duplicate", "come twice")):
         parser.add_argument(
@@ -100,7 +101,7 @@ def _start(arguments, port):
 
     print(f"starting a local AWS at http://127.0.0.1:{port} and deploying cmkwatch into it", flush=True)
     parameters = deploy.parameters(arguments.settle_delay, arguments.sweep_timeout, arguments.second_look)
-    outputs = deploy.deploy(ROOT, arguments.folder, parameters)
+    outputs = deploy.deploy(ROOT, arguments.folder, parameters, arguments.settings)
     deploy.wait_until_handled(outputs)
     late = arguments.security_hub_lag
     lag.put(dict.fromkeys(("get_findings", "home_region", "batch_update_findings"), late))

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -54,17 +55,29 @@ def parameters(settle_delay, sweep_timeout, second_look):
     }
 
 
-def deploy(root, folder, parameters):
+def deploy(root, folder, parameters, settings=None):
     """Security Hub everywhere, the hub's stack, then the members', then a subscriber; the outputs of the hub's stack, and
-    the URL of the subscriber's queue."""
+    the URL of the subscriber's queue. `settings` is a file that is packed instead of infra/cmkwatch.toml."""
     for account in organization.ACCOUNTS:
         for region in organization.REGIONS:
             client("securityhub", account, region).enable_security_hub()
-    outputs = _deploy_hub(root, folder, parameters)
+    outputs = _deploy_hub(_with_settings(root, folder, settings) if settings else root, folder, parameters)
     for account in organization.ACCOUNTS:
         for region in organization.REGIONS:
             _deploy_member(root, account, region, outputs)
     return outputs | ({"SubscriberQueueUrl": _subscribe(outputs["TopicArn"])} if "TopicArn" in outputs else {})
+
+
+def _with_settings(root, folder, settings):
+    """A folder with the template and the functions of `root`, and other settings beside each function."""
+    other = folder / "with-settings"
+    shutil.rmtree(other, ignore_errors=True)
+    shutil.copytree(root / "infra", other / "infra", ignore=shutil.ignore_patterns("deploy", "checkov"))
+    for function in (root / "functions").iterdir():
+        packed = other / "target" / "lambda" / function.name
+        shutil.copytree(root / "target" / "lambda" / function.name, packed)
+        shutil.copy(settings, packed / "cmkwatch.toml")
+    return other
 
 
 def _deploy_hub(root, folder, parameters):

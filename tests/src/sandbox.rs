@@ -194,6 +194,11 @@ impl Sandbox {
         told["invoked"].as_bool().unwrap()
     }
 
+    /// Sets how many seconds late something answers from now on.
+    pub fn set_lag(&self, of: &str, seconds: u32) {
+        self.put("lag", &BTreeMap::from([(of, seconds)]));
+    }
+
     /// What was refused since the start, or since it was forgotten.
     #[must_use]
     pub fn denied(&self) -> Vec<Denied> {
