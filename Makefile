@@ -12,7 +12,7 @@ FUNCTIONS := $(notdir $(wildcard functions/*))
 BINS := $(addprefix --bin ,$(FUNCTIONS))
 ARCH ?= arm64
 REGION ?= us-east-1
-BUCKETS ?= 1000
+BUCKETS ?= 2000
 EVERY ?= 1
 SECONDS_EACH ?= 300
 # Plays changes while Security Hub answers so many seconds late, and events come twice and out of order.
@@ -65,7 +65,7 @@ test-lag: functions ## Play two minutes of changes of 50 buckets while Security 
 	LAG_SECONDS=120 LAG_BUCKETS=50 $(call lag,60)
 
 least-privilege-test: functions ## Take each permission away, one by one: something must not work any more.
-	SANDBOX_ARGUMENTS="--settle-delay 0" \
+	SANDBOX_ARGUMENTS="--settle-delay 0 --second-look 1" \
 	  cargo test --locked --package cmkwatch-tests --test least_privilege -- --test-threads=1
 
 functions: $(INSTALLED)  ## Build the functions for the local AWS.
@@ -88,7 +88,7 @@ $(CHECKOV_INSTALLED): infra/checkov/requirements.txt infra/checkov/constraints.t
 	  --constraint infra/checkov/constraints.txt
 	@touch $@
 
-scale: functions ## Count the calls and the memory of a sweep of many buckets: [BUCKETS=1000] [EVERY=1].
+scale: functions ## Count the calls and the memory of a sweep of many buckets: [BUCKETS=2000] [EVERY=1].
 	SANDBOX_ARGUMENTS="--sweep-timeout 900" BUCKETS=$(BUCKETS) EVERY=$(EVERY) \
 	  cargo test --locked --package cmkwatch-tests --test scale -- --ignored --nocapture
 

@@ -52,6 +52,8 @@ class Deploy(unittest.TestCase):
             ({"PARAMETERS": "Timeout=10"}, "infra/template.yaml has no parameter Timeout"),
             ({"PARAMETERS": "TimeoutSeconds"}, "PARAMETERS holds `TimeoutSeconds`, but wanted is Name=value"),
             ({"PARAMETERS": "TimeoutSeconds=901"}, "TimeoutSeconds is `901`, wanted: 5 to 900 seconds"),
+            ({"PARAMETERS": "SecondLookSeconds=901"}, "SecondLookSeconds is `901`, wanted: 1 to 900 seconds"),
+            ({"PARAMETERS": "Generation=7"}, "Generation is not to be given: it is the time of the deployment"),
             ({"PARAMETERS": "TimeoutSeconds=ten"}, "TimeoutSeconds is `ten`"),
             ({"PARAMETERS": "LogRetentionDays=2"}, "LogRetentionDays is `2`, wanted: 1, 7"),
             ({"PARAMETERS": "TimeoutSeconds="}, "TimeoutSeconds is ``, wanted: 5 to 900 seconds"),

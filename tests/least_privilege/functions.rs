@@ -16,34 +16,45 @@ pub(crate) fn has_logged(hub: &Place, function: &str, since: SystemTime, words: 
     hub.aws("logs", &arguments).contains(words)
 }
 
-/// A change of a bucket, and one of the key of another.
+/// A change of a bucket, one of the key of another, and one of the alias by which a third names its key.
 pub(crate) struct OnChange {
     place: Place,
     key: MadeKey,
     user: String,
+    alias: MadeKey,
+    named: String,
     fresh: String,
 }
 
 impl OnChange {
     pub(crate) async fn new(place: &Place) -> Self {
-        let [user, fresh] = ["user", "fresh"].map(|what| place.bucket_name(what));
+        let [user, named, fresh] = ["user", "named", "fresh"].map(|what| place.bucket_name(what));
         let key = place.create_key(&KeySetup::default(), &user).await;
-        place.create_bucket(&user, None).await;
-        place.encrypt(&user, "aws:kms", Some(&key.arn)).await;
-        Self { place: place.clone(), key, user, fresh }
+        let alias = place.create_key(&KeySetup::default(), &named).await;
+        for (bucket, spelled) in [(&user, &key.arn), (&named, &alias.alias)] {
+            place.create_bucket(bucket, None).await;
+            place.encrypt(bucket, "aws:kms", Some(spelled)).await;
+        }
+        Self { place: place.clone(), key, user, alias, named, fresh }
     }
 
     pub(crate) async fn change(&self) {
         self.place.create_bucket(&self.fresh, None).await;
         self.place.aws("kms", &["disable-key", "--key-id", &self.key.id]);
+        let other = ["--alias-name", &self.alias.alias, "--target-key-id", &self.key.id];
+        self.place.aws("kms", &[&["update-alias"][..], &other].concat());
     }
 
-    /// Both are told, and the function said so.
+    /// All three are published, and the function said so.
     pub(crate) async fn is_done(&self, since: SystemTime) -> bool {
-        let user = self.place.findings(&self.user).await.remove("key-usable");
-        user.as_ref().and_then(progress).as_deref() == Some("FAILED NEW")
-            && self.place.findings(&self.fresh).await.len() == 3
-            && has_logged(&sandbox().hub().await, "cmkwatch-on-change", since, "judged")
+        for bucket in [&self.user, &self.named] {
+            let usable = self.place.findings(bucket).await.remove("key-usable");
+            if usable.as_ref().and_then(progress).as_deref() != Some("FAILED NEW") {
+                return false;
+            }
+        }
+        self.place.findings(&self.fresh).await.len() == 3
+            && has_logged(&sandbox().hub().await, "cmkwatch-on-change", since, "evaluated")
     }
 }
 
@@ -51,16 +62,22 @@ impl OnChange {
 pub(crate) struct SweepAccount {
     place: Place,
     missed: String,
+    /// Its class depends on who else uses its key.
+    restricted: String,
     fails: bool,
 }
 
 impl SweepAccount {
     pub(crate) fn new(place: &Place, fails: bool) -> Self {
-        Self { place: place.clone(), missed: place.bucket_name("missed"), fails }
+        let [missed, restricted] = ["missed", "restricted"].map(|what| place.bucket_name(what));
+        Self { place: place.clone(), missed, restricted, fails }
     }
 
     pub(crate) async fn change(&self) {
         self.place.create_bucket(&self.missed, None).await;
+        let key = self.place.create_key(&KeySetup::default(), &self.restricted).await;
+        self.place.create_bucket(&self.restricted, Some("restricted")).await;
+        self.place.encrypt(&self.restricted, "aws:kms", Some(&key.arn)).await;
         let (action, code, times) = match self.fails {
             true => ("s3:GetEncryptionConfiguration", "InvalidRequest", -1),
             false => ("securityhub:GetFindings", "InvalidInputException", 1),
@@ -75,7 +92,9 @@ impl SweepAccount {
             return sandbox().waiting(&sandbox().sweep_queue_url).await == 0
                 && sandbox().waiting(&sandbox().changes_queue_url).await > 0;
         }
+        let restricted = self.place.findings(&self.restricted).await.remove("key-serves-one-class");
         self.place.findings(&self.missed).await.len() == 3
+            && restricted.as_ref().and_then(progress).as_deref() == Some("PASSED RESOLVED")
             && has_logged(&sandbox().hub().await, "cmkwatch-sweep-account", since, "requestId")
     }
 }

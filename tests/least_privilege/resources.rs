@@ -56,11 +56,14 @@ impl Story {
 
 /// By which story each statement is shown to be needed; with the last field, for one value of its condition. Those of `Administer`
 /// are for people and for CloudFormation, and in the sandbox the root of an account needs none.
-const STORIES: [(Attached, &str, &str, Option<Story>); 14] = [
+const STORIES: [(Attached, &str, &str, Option<Story>); 16] = [
     (Attached::Key, "UseThroughQueuesAndTopic kms:Decrypt", "sqs.", Some(Story::Told)),
     (Attached::Key, "UseThroughQueuesAndTopic kms:GenerateDataKey", "sqs.", Some(Story::Planned)),
     (Attached::Key, "UseThroughQueuesAndTopic kms:Decrypt", "sns.", Some(Story::Told)),
     (Attached::Key, "UseThroughQueuesAndTopic kms:GenerateDataKey", "sns.", Some(Story::Told)),
+    // Whoever makes the table needs it: here that is the root of an account.
+    (Attached::Key, "UseThroughTable kms:CreateGrant", "", None),
+    (Attached::Key, "UseThroughTable ", "", Some(Story::Changed)),
     (Attached::Key, "Logs ", "", Some(Story::Logged)),
     (Attached::Key, "Rules ", "", Some(Story::Changed)),
     (Attached::Key, "Alarms ", "", Some(Story::Alarmed)),

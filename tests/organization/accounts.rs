@@ -64,7 +64,12 @@ async fn restart_functions() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn findings_stand_in_the_hub_while_security_hub_is_off_and_move_when_it_is_on() {
     let _one = organization().await;
-    let place = &sandbox().all_places().await[5];
+    let (alerts, place) = (Alerts::new().await, &sandbox().all_places().await[5]);
+    let earlier = place.bucket_name("before-hub-was-off");
+    place.create_bucket(&earlier, None).await;
+    settled().await;
+    alerts.wait_until_told(0).await;
+    alerts.take().await;
     place.aws("securityhub", &["disable-security-hub"]);
     let bucket = place.bucket_name("hub-is-off");
     place.create_bucket(&bucket, None).await;
@@ -86,6 +91,16 @@ async fn findings_stand_in_the_hub_while_security_hub_is_off_and_move_when_it_is
     let imports = told();
     sandbox().sweep(&[&place.account]).await;
     assert_eq!(told(), imports, "a second sweep told something");
+    // Nothing has happened to the bucket that was known before: its findings have moved.
+    let all = hub.own_findings().await;
+    let moved = all.iter().filter(|finding| finding.id.as_ref().is_some_and(|id| id.contains(&earlier)));
+    assert_eq!(moved.clone().count(), 3);
+    assert!(
+        moved.clone().all(|finding| finding.product_fields.as_ref().unwrap()["cmkwatch/transition"] == "unchanged")
+    );
+    alerts.wait_until_told(0).await;
+    let alerted: Vec<_> = alerts.take().await.iter().map(|told| told["content"].to_string()).collect();
+    assert!(!alerted.iter().any(|told| told.contains(&earlier)), "{alerted:?}");
 
     place.aws("securityhub", &["enable-security-hub"]);
     sandbox().sweep(&[&place.account]).await;

@@ -196,6 +196,11 @@ impl BucketWorld<'_> {
         Ok(Seen::bucket(&Observation { bucket: &bucket, judgement: &judgement, hub }))
     }
 
+    /// Whether a Security Hub that held the findings until now is switched off: then it holds none any more.
+    async fn is_forgotten(&self, place: &Place) -> anyhow::Result<bool> {
+        Ok(*place != self.hub.stored_in.place && self.watch.is_off(place).await?)
+    }
+
     /// The buckets of other classes that use a key.
     async fn other_users(&self, key: KeyArn, class: &str, shared: Option<&Shared>) -> anyhow::Result<Vec<KeyUser>> {
         let subject = KeySubject::Key(key);
@@ -255,11 +260,17 @@ impl World for BucketWorld<'_> {
     }
 
     async fn workflows(&self, of: &Place) -> anyhow::Result<BTreeMap<String, Workflow>> {
-        Ok(self.watch.security_hub(of).await.workflows(self.about.id_prefix()).await?)
+        match self.is_forgotten(of).await? {
+            true => Ok(BTreeMap::new()),
+            false => Ok(self.watch.security_hub(of).await.workflows(self.about.id_prefix()).await?),
+        }
     }
 
     async fn import(&self, to: &Place, findings: &[Finding]) -> anyhow::Result<Vec<Refusal>> {
-        self.watch.import(to, findings).await
+        match self.is_forgotten(to).await? {
+            true => Ok(Vec::new()),
+            false => self.watch.import(to, findings).await,
+        }
     }
 
     async fn set_workflow(&self, ids: &[String], workflow: Workflow) -> anyhow::Result<()> {

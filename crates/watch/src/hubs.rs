@@ -58,6 +58,15 @@ impl Watch {
         }
     }
 
+    /// Whether the Security Hub of a place is switched off. 1 call.
+    pub(crate) async fn is_off(&self, place: &Place) -> Result<bool, PublishError> {
+        match self.security_hub(place).await.on_since().await {
+            Ok(_) => Ok(false),
+            Err(error) if error.closed() == Some(&Closed::Off) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// As [`Watch::hub_of`]; publishes that Security Hub is off, if it is.
     pub(crate) async fn open_hub(&self, place: &Place) -> anyhow::Result<Hub> {
         let read_at = self.now();

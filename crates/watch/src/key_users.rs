@@ -6,6 +6,9 @@ use findings::{ApiCall, BucketOfKey};
 use queue::{QueueError, ReevaluateKeyUsers, Revisit};
 use tokio::time::Instant;
 
+/// After how many seconds a message comes again that a newer deployment should have.
+const UNTIL_NEWER: u16 = 60;
+
 impl Watch {
     /// Asks that buckets be evaluated, at once. 1 call for each 10.
     ///
@@ -29,6 +32,15 @@ impl Watch {
         let seconds = u16::try_from(self.second_look.as_secs()).unwrap_or(u16::MAX);
         let look = Revisit { bucket: bucket.clone(), api_calls: api_calls.to_vec(), second_look: true };
         Ok(self.changes.send(&[look.after(seconds)?]).await?)
+    }
+
+    /// Asks that a bucket be evaluated later, as now a newer deployment does so. 1 call.
+    ///
+    /// # Errors
+    /// Returns an error if the queue does not answer.
+    pub async fn postpone(&self, bucket: &BucketId, api_calls: &[ApiCall], second_look: bool) -> anyhow::Result<()> {
+        let later = Revisit { bucket: bucket.clone(), api_calls: api_calls.to_vec(), second_look };
+        Ok(self.changes.send(&[later.after(UNTIL_NEWER)?]).await?)
     }
 
     /// Asks that the buckets which use a key, or name it by an alias, be evaluated; returns how many. What it does not reach by

@@ -17,7 +17,7 @@ mod sharing;
 
 pub use bucket::Swept;
 pub use hubs::Hub;
-pub use protocol::Reconciled;
+pub use protocol::{Reconciled, Superseded};
 pub use sharing::Shared;
 
 use collect::Accounts;

@@ -5,7 +5,7 @@
 //! a commit and has no place in that order, so each that commits looks once more before it publishes. The model in
 //! `model.rs` holds these steps to every order in which they can be taken.
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use facts::Place;
 use findings::{About, Finding, Item, Plan, Repairs, Seen, Terms, Workflow, plan, repairs};
 use jiff::{SignedDuration, Timestamp};
@@ -48,6 +48,17 @@ pub(crate) struct Refusal {
     pub(crate) id: String,
     /// Why.
     pub(crate) why: anyhow::Error,
+}
+
+/// A newer deployment has evaluated the bucket within the last hour, and this one must not commit over that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "deployment {by} has evaluated it at {at}; this is the older deployment {own}, which leaves it to the newer one"
+)]
+pub struct Superseded {
+    by: u64,
+    at: Timestamp,
+    own: u64,
 }
 
 /// What an evaluation came to.
@@ -103,16 +114,12 @@ fn differs(committed: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> 
     plan(committed, seen, &terms, now).changed
 }
 
-fn refuse_if_superseded(item: &Item, terms: &Terms<'_>, now: Timestamp) -> anyhow::Result<()> {
+fn refuse_if_superseded(item: &Item, terms: &Terms<'_>, now: Timestamp) -> Result<(), Superseded> {
     let is_recent = now.duration_since(item.read_at) < SUPERSEDED_FOR;
-    ensure!(
-        item.generation <= terms.generation || !is_recent,
-        "deployment {} has evaluated it at {}, and this is the older deployment {}: it is left to the newer one",
-        item.generation,
-        item.read_at,
-        terms.generation
-    );
-    Ok(())
+    match item.generation > terms.generation && is_recent {
+        true => Err(Superseded { by: item.generation, at: item.read_at, own: terms.generation }),
+        false => Ok(()),
+    }
 }
 
 /// Publishes what was committed, and marks it as published.

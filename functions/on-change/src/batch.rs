@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use queue::ReevaluateKeyUsers;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::{Instant, timeout_at};
-use watch::Watch;
+use watch::{Superseded, Watch};
 
 /// Kept back of the time of a run, to ask in for what it did not come to.
 const TO_GO_ON: Duration = Duration::from_secs(5);
@@ -108,6 +108,11 @@ impl OnChange {
             Err(error) if is_refused_role(&error) => return self.report_refused_role(bucket.account()).await,
             Err(error) if self.watch.reconcile_refusal(&error, &bucket.place(), read_at).await? => {
                 return Ok(vec!["account-readable".to_owned()]);
+            }
+            Err(error) if error.downcast_ref::<Superseded>().is_some() => {
+                tracing::warn!(bucket = %bucket, error = format!("{error:#}"), "evaluation postponed");
+                self.watch.postpone(bucket, &group.api_calls, group.second_look).await?;
+                return Ok(Vec::new());
             }
             reconciled => reconciled?,
         };
