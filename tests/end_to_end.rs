@@ -198,7 +198,7 @@ async fn duplicates_and_a_reversed_order_change_nothing() {
     assert_eq!(place.findings(&bucket).await, before);
 }
 
-/// What an event costs, in calls to the account of the bucket, whose key is of that account: 7 for the evaluation (6 reads of S3 and
+/// An event costs few calls to the account of the bucket, whose key is of that account: 7 for the evaluation (6 reads of S3 and
 /// KMS, and DescribeHub) and 8 for the second look, which asks for the findings, too. If something changed, S3 and KMS are read
 /// once more, and 3 calls publish it. The hub's own account is watched as any other, and nobody else makes calls in its second
 /// region.
@@ -230,7 +230,7 @@ fn calls(place: &Place) -> u64 {
     counted.map(|(_, count)| count).sum()
 }
 
-/// The same once no more come: those of second looks, too.
+/// The number of those calls once no more come, second looks included.
 async fn calls_of_evaluations(place: &Place) -> u64 {
     loop {
         let before = calls(place);

@@ -91,7 +91,7 @@ fn lose_the_table(hub: &Place) {
     }
 }
 
-/// What Security Hub holds in all places, by place and id.
+/// The findings that Security Hub holds in all places, by place and id.
 async fn held() -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     let mut places = sandbox().all_places().await;

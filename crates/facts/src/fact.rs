@@ -6,7 +6,7 @@
 /// come to no verdict, so there is deliberately no way to turn one into a default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact<T> {
-    /// What was read.
+    /// The facts.
     Known(T),
     /// Why it could not be read.
     Unreadable(Unreadable),

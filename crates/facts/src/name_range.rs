@@ -12,7 +12,7 @@ pub struct NameRange {
 }
 
 impl NameRange {
-    /// Whether a name is in the range.
+    /// Returns true if a name is in the range.
     #[must_use]
     pub fn contains(&self, name: &BucketName) -> bool {
         self.from.as_ref().is_none_or(|from| from <= name) && self.before.as_ref().is_none_or(|before| name < before)

@@ -66,7 +66,7 @@ impl Finding {
         key.map(Resource::arn)
     }
 
-    /// What happened to the finding, by its own words.
+    /// Returns the transition that the fields of the finding name; `None` if they name none.
     pub(crate) fn transition(&self) -> Option<Transition> {
         self.product_fields.get(fields::TRANSITION).and_then(|word| Transition::of_word(word))
     }

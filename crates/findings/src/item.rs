@@ -24,7 +24,9 @@ pub struct Item {
     pub read_at: Timestamp,
     /// The Security Hub that holds the findings; `None` if nothing was ever published.
     pub stored_in: Option<StoredIn>,
-    /// Whether the bucket does not exist any more.
+    /// The Security Hub that they are being moved to, or that they are to be stored in at first; `None` once they are there.
+    pub moving_to: Option<StoredIn>,
+    /// True if the bucket does not exist any more.
     pub gone: bool,
     /// The class and the key, by which buckets that share a key are found.
     pub key_use: KeyUse,
@@ -91,7 +93,7 @@ pub struct StoredIn {
 pub struct ControlState {
     /// The latest verdict; `None` if the control does not apply.
     pub observed: Option<Summary>,
-    /// What Security Hub has received last; `None` if it has no active finding.
+    /// The verdict that Security Hub has received last; `None` if it has no active finding.
     pub published: Option<Summary>,
     /// Verdicts that were committed after that and before the latest: Security Hub may have received them or not, as their
     /// version was never marked as published. At most one that passes or has no finding, and one that does not pass.
@@ -176,6 +178,7 @@ impl Item {
             generation: 0,
             read_at: Timestamp::UNIX_EPOCH,
             stored_in: None,
+            moving_to: None,
             gone: false,
             key_use: KeyUse::default(),
             api_calls: Vec::new(),
@@ -211,10 +214,11 @@ impl Item {
         item
     }
 
-    /// The same item once its version has been published.
+    /// Returns the item as it is once its version has been published.
     #[must_use]
     pub fn published(&self) -> Self {
         let mut item = Self { published: self.version, neighbours: BTreeSet::new(), ..self.clone() };
+        item.stored_in = item.moving_to.take().or(item.stored_in);
         for control in item.controls.values_mut().filter(|control| control.planned > self.published) {
             control.published.clone_from(&control.observed);
             control.doubts.clear();
@@ -222,7 +226,7 @@ impl Item {
         item
     }
 
-    /// Whether the last verdict of a control was that it does not pass.
+    /// Returns true if the last verdict of a control was that it does not pass.
     #[must_use]
     pub fn fails(&self, slug: &str) -> bool {
         let observed = self.controls.get(slug).and_then(|control| control.observed.as_ref());
@@ -244,7 +248,7 @@ fn adopted(finding: &Finding, now: Timestamp) -> ControlState {
         updated_at: finding.updated_at,
         planned: u64::from(is_open),
         worst: finding.product_fields.get(fields::WORST_SEVERITY).and_then(|word| Severity::of_label(word)),
-        // Whether RESOLVED was set shortly before, nobody knows any more.
+        // RESOLVED may have been set shortly before: the item that noted it is lost.
         resolved_at: (now.duration_since(finding.updated_at) <= LATEST_EDIT).then_some(finding.updated_at),
     }
 }

@@ -9,7 +9,10 @@ use facts::Place;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What all evaluations of one run have in common, and why this one is made.
+/// After that an import that was planned is planned again.
+const LATEST_IMPORT: SignedDuration = SignedDuration::from_mins(10);
+
+/// The settings and circumstances of an evaluation.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a> {
     /// What the organization requires.
@@ -32,7 +35,7 @@ pub struct Terms<'a> {
 pub struct Plan {
     /// The new state.
     pub item: Item,
-    /// Whether it differs from the state before, and must be committed.
+    /// True if it differs from the state before, and must be committed.
     pub changed: bool,
     /// The findings to import: those of the Security Hub that they are to be stored in come first.
     pub import: Vec<Finding>,
@@ -50,7 +53,8 @@ pub fn plan(before: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> Pl
     let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or_default();
     let version = milliseconds.max(before.version + 1);
     let moves = before.stored_in.as_ref().is_some_and(|stored_in| stored_in != terms.hub);
-    let look = Look { before, seen, terms, version, moves };
+    let starts_to_move = moves && before.moving_to.as_ref() != Some(terms.hub);
+    let look = Look { before, seen, terms, version, moves, starts_to_move };
     let judged: Vec<_> = look.slugs().map(|slug| (slug, look.judge(slug))).collect();
     let controls = judged.iter().filter_map(|(slug, next)| Some(((*slug).to_owned(), next.state.clone()?))).collect();
     let item = look.item(controls);
@@ -65,7 +69,7 @@ pub fn plan(before: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> Pl
     for (slug, next) in judged {
         look.publish(slug, next, &mut plan);
     }
-    // Those of the old Security Hub are archived last.
+    // The old Security Hub is written last.
     plan.import.sort_by_key(|finding| finding.place != terms.hub.place);
     if plan.changed && plan.import.is_empty() && plan.item.neighbours.is_empty() {
         plan.item = plan.item.published();
@@ -88,8 +92,8 @@ impl Plan {
         moved.or_else(|| here().filter(|_| !self.reopen.is_empty() || !self.resolve.is_empty()))
     }
 
-    /// Adds the workflow statuses that Security Hub holds, by the id of the finding. What the customer suppressed stays so.
-    /// What is RESOLVED by an answer that may be old is set RESOLVED all the same.
+    /// Takes account of the workflow statuses that Security Hub holds, by the id of the finding. A suppressed finding stays
+    /// suppressed. A finding that is shown as RESOLVED is set RESOLVED all the same, as the answer may be old.
     pub fn heed(&mut self, workflows: &BTreeMap<String, Workflow>) {
         let is = |id: &String, workflow| workflows.get(id) == Some(&workflow);
         self.reopen.retain(|id| is(id, Workflow::Resolved));
@@ -132,7 +136,10 @@ struct Look<'a> {
     seen: &'a Seen,
     terms: &'a Terms<'a>,
     version: u64,
+    /// True if the findings are still stored in another Security Hub.
     moves: bool,
+    /// True if no version has planned that yet.
+    starts_to_move: bool,
 }
 
 /// The next state of a control, and its finding.
@@ -162,7 +169,7 @@ impl<'a> Look<'a> {
         }
         let mut state = before.cloned().unwrap_or_else(|| ControlState::new(self.seen.read_at));
         let differs = state.observed != observed;
-        let repeats = observed.is_some() && (self.moves || self.is_due(&state));
+        let repeats = observed.is_some() && (self.starts_to_move || self.is_due(&state));
         let again = repeats || self.terms.repair.contains(slug);
         if differs || again {
             if state.planned > self.before.published {
@@ -172,7 +179,8 @@ impl<'a> Look<'a> {
             let next = state.updated_at.checked_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
             state.updated_at = self.seen.read_at.max(next);
             state.planned = self.version;
-            let is_new = state.published.is_none() || self.moves;
+            // A finding that is repaired may be missing: then it is created again.
+            let is_new = state.published.is_none() || self.moves || self.terms.repair.contains(slug);
             state.created_at = state.created_at.filter(|_| !is_new).or(Some(state.updated_at));
             if differs && observed.as_ref().is_some_and(Summary::passed) {
                 state.resolved_at = Some(state.updated_at);
@@ -188,10 +196,13 @@ impl<'a> Look<'a> {
         self.terms.settings.import_passed || now.compliance != Compliance::Passed || exists
     }
 
+    /// An import is due again if the finding must be refreshed, or if its last import was planned and never confirmed: its event
+    /// would be too late to be taken for that of an import.
     fn is_due(&self, state: &ControlState) -> bool {
         let days = i64::from(self.terms.settings.refresh_after_days);
         let age = self.seen.read_at.duration_since(state.updated_at);
-        state.published.is_some() && age >= SignedDuration::from_hours(24 * days)
+        let is_old = state.published.is_some() && age >= SignedDuration::from_hours(24 * days);
+        is_old || (state.planned > self.before.published && age >= LATEST_IMPORT)
     }
 
     /// The whole item; the one before if nothing differs.
@@ -200,7 +211,7 @@ impl<'a> Look<'a> {
         let is_same = controls == before.controls
             && before.key_use == seen.key_use
             && before.gone == seen.gone
-            && before.stored_in.as_ref() == Some(terms.hub);
+            && before.moving_to.as_ref().or(before.stored_in.as_ref()) == Some(terms.hub);
         let is_nothing = before.version == 0 && seen.gone && controls.is_empty();
         if is_nothing || (is_same && before.version > 0) {
             return (*before).clone();
@@ -217,7 +228,8 @@ impl<'a> Look<'a> {
             published: before.published,
             generation: terms.generation,
             read_at: seen.read_at,
-            stored_in: Some(terms.hub.clone()),
+            stored_in: before.stored_in.clone(),
+            moving_to: Some(terms.hub.clone()).filter(|hub| before.stored_in.as_ref() != Some(hub)),
             gone: seen.gone,
             key_use: seen.key_use.clone(),
             api_calls,

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 /// RESOLVED later than that over a failure, a person has set.
 pub(crate) const LATEST_EDIT: SignedDuration = SignedDuration::from_mins(15);
 
-/// What must be repaired.
+/// The findings that must be repaired.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Repairs {
     /// The controls whose finding is missing, says something else, or is active without being known.
@@ -46,7 +46,7 @@ pub fn repairs(item: &Item, about: &About, held: &[Finding], hub: &Place) -> Rep
     repairs
 }
 
-/// Whether RESOLVED over a failure is an edit of ours that took effect after the failure was imported.
+/// Returns true if RESOLVED over a failure is an edit of ours that took effect after the failure was imported.
 fn is_ours(state: &ControlState) -> bool {
     state.resolved_at.is_some_and(|resolved_at| state.updated_at.duration_since(resolved_at) <= LATEST_EDIT)
 }

@@ -8,15 +8,15 @@ use jiff::Timestamp;
 /// A bucket, read and judged.
 #[derive(Debug, Clone, Copy)]
 pub struct Observation<'a> {
-    /// What was read.
+    /// The facts.
     pub bucket: &'a Bucket,
-    /// What came of it.
+    /// The verdicts.
     pub judgement: &'a Judgement,
-    /// Whose Security Hub the findings are to be stored in.
+    /// The place whose Security Hub is to store the findings.
     pub hub: &'a Place,
 }
 
-/// What was seen of a bucket or an account.
+/// The verdicts about a bucket or an account, as drafts of findings.
 #[derive(Debug, Clone)]
 pub struct Seen {
     /// Which.
@@ -25,7 +25,7 @@ pub struct Seen {
     pub read_at: Timestamp,
     /// The class and the key of a bucket.
     pub key_use: KeyUse,
-    /// Whether the bucket does not exist.
+    /// True if the bucket does not exist.
     pub gone: bool,
     /// One draft for each control.
     pub(crate) drafts: Vec<Draft>,
@@ -39,7 +39,7 @@ pub(crate) struct Draft {
 }
 
 impl Seen {
-    /// What was seen of a bucket.
+    /// Drafts the findings of a bucket.
     #[must_use]
     pub fn bucket(observation: &Observation<'_>) -> Self {
         let Observation { bucket, judgement, .. } = observation;
@@ -57,14 +57,14 @@ impl Seen {
         Self { about, read_at: bucket.read_at, key_use, gone: false, drafts: drafts.collect() }
     }
 
-    /// That S3 knows no such bucket.
+    /// Says that S3 knows no such bucket.
     #[must_use]
     pub fn gone(bucket: &BucketId, read_at: Timestamp) -> Self {
         let about = About::Bucket(bucket.clone());
         Self { about, read_at, key_use: KeyUse::default(), gone: true, drafts: Vec::new() }
     }
 
-    /// What was seen of an account in a region; its finding is stored in `hub`.
+    /// Drafts the finding of an account in a region, which is stored in `hub`.
     #[must_use]
     pub fn account(account: &Account, verdict: &Verdict, hub: &Place) -> Self {
         let draft = Draft { slug: verdict.control.slug, finding: compose::compose_account(account, hub, verdict) };
@@ -94,12 +94,12 @@ impl Seen {
     }
 }
 
-/// Whether the class of any bucket depends on who else uses its key.
+/// Returns true if any class requires that a key serves one class only.
 pub(crate) fn keys_matter(settings: &Settings) -> bool {
     settings.classes.values().any(|class| class.level >= controls::Level::Enforced)
 }
 
-/// A class that could not be read is told from one that is called so.
+/// Returns the class and its level as the fields of a finding write them.
 pub(crate) fn class_of(judgement: &Judgement) -> (&str, &str) {
     match &judgement.class {
         Fact::Known(class) => (class.name.as_str(), class.level.as_str()),

@@ -66,7 +66,7 @@ impl Transition {
         }
     }
 
-    /// What happened between two verdicts of one control and bucket; `None` if there was no active finding.
+    /// Compares two verdicts of one control; `before` is `None` if there was no active finding.
     pub(crate) fn between(before: Option<&Summary>, now: &Summary) -> Self {
         use Compliance::{Failed, Passed, Warning};
         let Some(before) = before else {

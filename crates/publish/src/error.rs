@@ -54,7 +54,8 @@ impl Closed {
     /// [GetFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html).
     pub(crate) fn by(code: Option<&str>) -> Option<Self> {
         match code? {
-            "InvalidAccessException" => Some(Self::Off),
+            // DescribeHub knows the other one, too.
+            "InvalidAccessException" | "ResourceNotFoundException" => Some(Self::Off),
             code @ ("AccessDenied" | "AccessDeniedException" | "UnrecognizedClientException" | "OptInRequired") => {
                 Some(Self::Refused(code.to_owned()))
             }

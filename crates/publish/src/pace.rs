@@ -9,6 +9,8 @@ use std::num::NonZeroU32;
 pub(crate) struct Pace {
     /// GetFindings: "RateLimit of 3 requests per second. BurstLimit of 6".
     pub(crate) get_findings: DefaultDirectRateLimiter,
+    /// DescribeHub, as all others: "RateLimit of 10 requests per second. BurstLimit of 30".
+    pub(crate) describe_hub: DefaultDirectRateLimiter,
     /// BatchImportFindings: "RateLimit of 10 requests per second. BurstLimit of 30".
     pub(crate) batch_import_findings: DefaultDirectRateLimiter,
     /// BatchUpdateFindings: as BatchImportFindings.
@@ -22,6 +24,7 @@ impl Default for Pace {
         };
         Self {
             get_findings: limiter(THREE, SIX),
+            describe_hub: limiter(TEN, THIRTY),
             batch_import_findings: limiter(TEN, THIRTY),
             batch_update_findings: limiter(TEN, THIRTY),
         }

@@ -31,6 +31,7 @@ impl SecurityHub {
     /// # Errors
     /// Returns an error if the call fails; [`PublishError::closed`] says whether Security Hub is off.
     pub async fn on_since(&self) -> Result<String, PublishError> {
+        self.pace.describe_hub.until_ready().await;
         let answer = self.client.describe_hub().send().await;
         let answer = answer.map_err(|error| self.failed("securityhub:DescribeHub", error))?;
         Ok(answer.subscribed_at.unwrap_or_default())

@@ -29,11 +29,15 @@ pub struct OtherUser {
 
 const SOURCE: &str = "cmkwatch";
 const KIND: &str = "Users Of Key To Be Evaluated";
+/// As an earlier version called it, whose list went on in another way: it begins again.
+const EARLIER_KIND: &str = "Users Of Key To Be Judged";
 
 #[derive(Serialize, Deserialize)]
 struct Detail {
     subject: String,
+    #[serde(default)]
     after: Option<WrittenBucket>,
+    #[serde(default)]
     because_of: Option<WrittenUser>,
     #[serde(default)]
     api_calls: Vec<WrittenCall>,
@@ -89,7 +93,7 @@ impl ReevaluateKeyUsers {
     /// # Errors
     /// Returns an error if it is one of ours and malformed.
     pub fn read(source: &str, kind: &str, detail: &Value) -> Result<Option<(Self, Vec<ApiCall>)>, QueueError> {
-        if source != SOURCE || kind != KIND {
+        if source != SOURCE || ![KIND, EARLIER_KIND].contains(&kind) {
             return Ok(None);
         }
         let Detail { subject, after, because_of, api_calls } = Detail::deserialize(detail)?;
@@ -128,6 +132,9 @@ mod tests {
             let read = ReevaluateKeyUsers::read(SOURCE, kind, &body["detail"]).unwrap();
             assert_eq!(read, Some((users, vec![api_call.clone()])));
         }
+        let earlier = json!({"subject": "arn:aws:kms:us-east-1:123456789012:key/1234", "next": "token"});
+        let (users, _) = ReevaluateKeyUsers::read(SOURCE, EARLIER_KIND, &earlier).unwrap().unwrap();
+        assert_eq!((users.after, users.because_of), (None, None));
         assert_eq!(ReevaluateKeyUsers::read("aws.kms", KIND, &Value::Null).unwrap(), None);
         assert!(ReevaluateKeyUsers::read(SOURCE, KIND, &Value::Null).is_err());
     }

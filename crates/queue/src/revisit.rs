@@ -14,7 +14,7 @@ pub struct Revisit {
     pub bucket: BucketId,
     /// The calls that changed something; empty if the sweep found it.
     pub api_calls: Vec<ApiCall>,
-    /// Whether it is a second look, which also compares what Security Hub holds.
+    /// True for a second look, which also compares what Security Hub holds.
     pub second_look: bool,
 }
 

@@ -34,9 +34,9 @@ pub struct SweepPart {
     pub place: Place,
     /// The names.
     pub range: NameRange,
-    /// Whether the account has no state yet, so that findings of deleted buckets must be looked for in Security Hub.
+    /// True if no sweep has adopted yet what Security Hub holds for the account.
     pub is_new: bool,
-    /// The buckets that existed when the account was listed.
+    /// The buckets that existed when the account was listed, and, of a new account, those that Security Hub has findings of.
     pub buckets: Vec<BucketName>,
 }
 
@@ -59,6 +59,13 @@ enum Written {
         is_new: bool,
         buckets: Vec<String>,
     },
+    Buckets(EarlierPart),
+}
+
+#[derive(Serialize, Deserialize)]
+struct EarlierPart {
+    sweep: String,
+    account: String,
 }
 
 impl Task {
@@ -85,6 +92,8 @@ impl Task {
     /// Returns an error if it is malformed.
     pub fn read(body: &str) -> Result<Self, QueueError> {
         Ok(match serde_json::from_str(body)? {
+            // As an earlier version wrote a part, which was another one: the account is swept once more.
+            Written::Buckets(EarlierPart { sweep, account }) => Self::Account { sweep, account: account.parse()? },
             Written::Account { sweep, account } => Self::Account { sweep, account: account.parse()? },
             Written::Part { sweep, part, requeues, failed, account, region, from, before, is_new, buckets } => {
                 Self::Buckets(SweepPart {
@@ -150,6 +159,13 @@ mod tests {
             assert_eq!(order.group, group);
             assert!(order.id.len() <= 128);
         }
+    }
+
+    #[test]
+    fn a_part_of_an_earlier_version_is_its_account() {
+        let body = r#"{"task":"buckets","sweep":"s","account":"123456789012","region":"eu-west-1","cells":[]}"#;
+        let account = Task::Account { sweep: "s".into(), account: "123456789012".parse().unwrap() };
+        assert_eq!(Task::read(body).unwrap(), account);
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub fn settings() -> anyhow::Result<Settings> {
     text.parse().with_context(|| format!("{} is wrong", path.display()))
 }
 
-/// What evaluating buckets takes.
+/// Makes everything that evaluating buckets needs.
 ///
 /// # Errors
 /// Returns an error if settings or variables are missing or wrong.

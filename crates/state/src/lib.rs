@@ -9,6 +9,7 @@
 //! | `aws/123456789012/us-east-1` | `bucket/acme-data` | a bucket |
 //! | `aws/123456789012/us-east-1` | `place` | whether the account can be watched there |
 //! | `aws/123456789012` | `region/us-east-1` | that the account has or had buckets there |
+//! | `aws/123456789012` | `adopted` | that a sweep has adopted what Security Hub holds for the account |
 
 mod error;
 mod key_index;

@@ -14,7 +14,7 @@ const SCHEMA: u32 = 1;
 /// [an archived finding](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings.html), 30 days.
 const KEPT_WHEN_GONE: SignedDuration = SignedDuration::from_hours(35 * 24);
 
-/// What a row holds.
+/// The content of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Row {
     /// The item.
@@ -23,7 +23,7 @@ pub enum Row {
     Unreadable {
         /// The version, by which the row can still be replaced; 0 if it has none.
         version: u64,
-        /// What is wrong.
+        /// The reason.
         why: String,
     },
 }
@@ -38,6 +38,8 @@ pub(crate) struct Written {
     read_at: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     stored_in: Option<WrittenStoredIn>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    moving_to: Option<WrittenStoredIn>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     class: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -113,7 +115,7 @@ struct WrittenSummary {
 
 impl Written {
     pub(crate) fn of(item: &Item) -> Self {
-        let Item { version, published, generation, read_at, stored_in, gone, key_use, .. } = item;
+        let Item { version, published, generation, read_at, stored_in, moving_to, gone, key_use, .. } = item;
         let KeyUse { class, level, key, alias } = key_use.clone();
         let expires_at = read_at.checked_add(KEPT_WHEN_GONE).unwrap_or(Timestamp::MAX).as_second();
         Self {
@@ -123,6 +125,7 @@ impl Written {
             generation: *generation,
             read_at: read_at.to_string(),
             stored_in: stored_in.as_ref().map(WrittenStoredIn::of),
+            moving_to: moving_to.as_ref().map(WrittenStoredIn::of),
             class,
             level: level.map(|level| level.as_str().to_owned()),
             key,
@@ -146,6 +149,7 @@ impl Written {
             generation: self.generation,
             read_at: moment(&self.read_at)?,
             stored_in: self.stored_in.map(WrittenStoredIn::read).transpose()?,
+            moving_to: self.moving_to.map(WrittenStoredIn::read).transpose()?,
             gone: self.expires_at.is_some(),
             key_use: KeyUse {
                 class: self.class,
@@ -296,6 +300,7 @@ pub(crate) mod tests {
                     place: Place { account: "123456789012".parse().unwrap(), region: "us-east-1".parse().unwrap() },
                     since: read_at.to_string(),
                 }),
+                moving_to: None,
                 gone,
                 neighbours: key.iter().map(|key| Neighbours { key: key.clone(), class: class.clone() }).collect(),
                 key_use: KeyUse { level: class.as_ref().map(|_| Level::Enforced), class, key, alias: alias.clone() },

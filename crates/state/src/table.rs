@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// The attributes of a row.
 type Attributes = HashMap<String, AttributeValue>;
 
+/// The sort key of the row that says that an account was adopted.
+const ADOPTED: &str = "adopted";
+
 /// The table of an organization's state.
 #[derive(Debug, Clone)]
 pub struct State {
@@ -123,12 +126,25 @@ impl State {
         request.send().await.map(drop).map_err(|error| self.failed("dynamodb:PutItem", error))
     }
 
-    /// Returns the regions in which an account has or had buckets; empty for an account that was never swept, and after the
-    /// table was lost. `home` is a region of the same partition. 1 call.
+    /// Notes that a sweep has adopted all that Security Hub holds for an account. `home` is a region of the same partition. 1
+    /// call.
     ///
     /// # Errors
     /// Returns an error if the call fails.
-    pub async fn regions(&self, account: &AccountId, home: &Region) -> Result<BTreeSet<Region>, StateError> {
+    pub async fn note_adopted(&self, account: &AccountId, home: &Region) -> Result<(), StateError> {
+        let request = self.client.put_item().table_name(&self.table);
+        let request = request
+            .item("place", AttributeValue::S(partition_of_account(account, home)))
+            .item("item", AttributeValue::S(ADOPTED.to_owned()));
+        request.send().await.map(drop).map_err(|error| self.failed("dynamodb:PutItem", error))
+    }
+
+    /// Returns the regions in which an account has or had buckets, and whether a sweep has adopted what Security Hub holds for it.
+    /// `home` is a region of the same partition. 1 call.
+    ///
+    /// # Errors
+    /// Returns an error if the call fails.
+    pub async fn regions(&self, account: &AccountId, home: &Region) -> Result<(BTreeSet<Region>, bool), StateError> {
         // No account has so many regions that they take more than one page.
         let query = self.client.query().table_name(&self.table).consistent_read(true);
         let query = query
@@ -136,8 +152,11 @@ impl State {
             .expression_attribute_names("#place", "place")
             .expression_attribute_values(":place", AttributeValue::S(partition_of_account(account, home)));
         let page = query.send().await.map_err(|error| self.failed("dynamodb:Query", error))?;
-        let region = |row: &Attributes| row.get("item")?.as_s().ok()?.strip_prefix("region/")?.parse().ok();
-        Ok(page.items.unwrap_or_default().iter().filter_map(region).collect())
+        let rows = page.items.unwrap_or_default();
+        let names: Vec<_> = rows.iter().filter_map(|row| row.get("item")?.as_s().ok()).collect();
+        let region = |name: &&String| name.strip_prefix("region/")?.parse().ok();
+        let is_adopted = names.iter().any(|name| *name == ADOPTED);
+        Ok((names.iter().filter_map(region).collect(), is_adopted))
     }
 
     pub(crate) fn failed(
@@ -326,14 +345,15 @@ mod tests {
 
     #[tokio::test]
     async fn the_regions_of_an_account_are_rows_of_their_own() {
-        let row = [("item".to_owned(), AttributeValue::S("region/eu-west-1".into()))];
+        let row = |name: &str| [("item".to_owned(), AttributeValue::S(name.into()))].into();
+        let rows = vec![row("adopted"), row("region/eu-west-1")];
         let rule = mock!(Client::query)
             .match_requests(|request| {
                 request.expression_attribute_values().unwrap()[":place"] == AttributeValue::S("aws/123456789012".into())
             })
-            .then_output(move || QueryOutput::builder().items(row.clone().into()).build());
+            .then_output(move || QueryOutput::builder().set_items(Some(rows.clone())).build());
         let place = bucket("acme").place();
         let regions = state(&[&rule]).regions(&place.account, &place.region).await.unwrap();
-        assert_eq!(regions, [place.region].into());
+        assert_eq!(regions, ([place.region].into(), true));
     }
 }

@@ -20,6 +20,11 @@ struct AccountWorld<'a> {
     seen: &'a Seen,
 }
 
+/// The account was looked at before the state was read, and somebody has looked later.
+#[derive(Debug, thiserror::Error)]
+#[error("a later look at the account was committed")]
+struct Outdated;
+
 impl Watch {
     /// Publishes whether an account can be watched in a region; returns what changed, if anything did. 2 calls, and up to 5 more
     /// if something changed.
@@ -35,8 +40,11 @@ impl Watch {
         let seen = Seen::account(account, &verdict, &home.stored_in.place);
         let about = About::Account(account.place.clone());
         let world = AccountWorld { watch: self, about, home: &home, seen: &seen };
-        let reconciled = protocol::evaluate(&world, &self.terms(&home, &[]), None).await?;
-        Ok(reconciled.transitions.into_iter().next())
+        match protocol::evaluate(&world, &self.terms(&home, &[]), None).await {
+            Ok(reconciled) => Ok(reconciled.transitions.into_iter().next()),
+            Err(error) if error.downcast_ref::<Outdated>().is_some() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Publishes that the Security Hub of a place refuses us, if that is what an error says: then nothing more can be done there,
@@ -74,6 +82,7 @@ impl World for AccountWorld<'_> {
 
     async fn read(&self) -> anyhow::Result<Item> {
         let row = match self.watch.state.read(&self.about).await? {
+            Some(Row::Item(item)) if item.read_at > self.seen.read_at => return Err(Outdated.into()),
             Some(Row::Item(item)) => return Ok(*item),
             row => row,
         };

@@ -14,7 +14,7 @@ use queue::{OtherUser, ReevaluateKeyUsers};
 use state::Row;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Whether an evaluation is the one that an event caused, or the one that follows some time later.
+/// The evaluation that an event caused, or the one that follows some time later.
 #[derive(Debug, Clone, Copy)]
 enum Look {
     First,
@@ -37,7 +37,7 @@ struct BucketWorld<'a> {
     about: About,
     hub: &'a Hub,
     api_calls: &'a [ApiCall],
-    /// Whether the bucket is known to be in another region.
+    /// True if the bucket is known to be in another region.
     is_elsewhere: bool,
 }
 
@@ -94,7 +94,7 @@ impl Watch {
             count(&item);
             return Ok(None);
         }
-        // What many have in common may be old by now: everything is read again before anything is committed.
+        // Keys and tags were read for many buckets and may be old: all is read again before anything is committed.
         let reconciled = protocol::evaluate(&world, &terms, Some(item)).await?;
         count(&reconciled.item);
         Ok(Some(reconciled))
@@ -124,7 +124,7 @@ impl Watch {
         let reconciled = self.reconcile_here(look, &there, api_calls).await;
         let hub = self.hub_of(&bucket.place()).await?;
         let world = BucketWorld { is_elsewhere: true, ..self.world(bucket, &hub, api_calls) };
-        // Whether or not the other could be evaluated, and without hiding why not.
+        // This is done even if the bucket could not be evaluated where it is, and the first error is kept.
         match protocol::evaluate(&world, &self.terms(&hub, api_calls), None).await {
             Ok(_) => reconciled,
             Err(error) => Err(match reconciled {
@@ -168,7 +168,7 @@ impl Watch {
         Ok(buckets.iter().map(adopt).collect())
     }
 
-    /// What is committed over a row that cannot be read: what Security Hub holds, under the version of the row.
+    /// Returns the item that replaces a row which cannot be read: adopted from Security Hub, under the version of the row.
     pub(crate) fn rebuilt(&self, about: &About, item: Item, version: u64, why: &str) -> Item {
         metrics::counter!("StateUnreadable").increment(1);
         tracing::error!(item = about.id_prefix(), version, why, "state not readable: rebuilt from Security Hub");
@@ -196,7 +196,7 @@ impl BucketWorld<'_> {
         Ok(Seen::bucket(&Observation { bucket: &bucket, judgement: &judgement, hub }))
     }
 
-    /// Whether a Security Hub that held the findings until now is switched off: then it holds none any more.
+    /// Returns true if the Security Hub that held the findings until now is switched off, and so holds none any more.
     async fn is_forgotten(&self, place: &Place) -> anyhow::Result<bool> {
         Ok(*place != self.hub.stored_in.place && self.watch.is_off(place).await?)
     }

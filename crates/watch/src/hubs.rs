@@ -58,7 +58,7 @@ impl Watch {
         }
     }
 
-    /// Whether the Security Hub of a place is switched off. 1 call.
+    /// Returns true if the Security Hub of a place is switched off. 1 call.
     pub(crate) async fn is_off(&self, place: &Place) -> Result<bool, PublishError> {
         match self.security_hub(place).await.on_since().await {
             Ok(_) => Ok(false),

@@ -32,7 +32,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// What evaluating takes, made once.
+/// Everything that evaluating buckets needs.
 #[derive(Debug)]
 pub struct Watch {
     accounts: Accounts,

@@ -45,7 +45,7 @@ const SETTINGS: &str = r#"
     until = 9999-12-31
 "#;
 
-/// What S3 knows of a bucket.
+/// The setting of a bucket in S3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Truth {
     SseS3,
@@ -54,7 +54,7 @@ enum Truth {
     Deleted,
 }
 
-/// What waits in the queue.
+/// A message in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Message {
     Evaluate(usize),
@@ -69,15 +69,15 @@ struct Outside {
     table: [Option<Item>; BUCKETS],
     /// The table as the index shows it.
     index: [Option<Item>; BUCKETS],
-    /// What Security Hub holds, and what it tells.
+    /// The findings that Security Hub holds, and those that it shows.
     hub: BTreeMap<String, Finding>,
     visible: BTreeMap<String, Finding>,
     /// Edits that have yet to take effect.
     edits: VecDeque<(Vec<String>, Workflow)>,
     queue: Vec<Message>,
-    /// What people know of each finding: whether it is bad.
+    /// The last report about each finding: true if it was bad.
     known: BTreeMap<String, bool>,
-    /// Whether Security Hub answers late, and second looks make up for it.
+    /// True if Security Hub answers late, and second looks make up for it.
     is_late: bool,
 }
 
@@ -257,7 +257,7 @@ fn stored_in() -> StoredIn {
     StoredIn { place: place(), since: "2026-10-01T00:00:00Z".into() }
 }
 
-/// What an evaluation sees of a bucket, with other users of the key as the index shows them.
+/// Judges a bucket, with other users of the key as the index shows them.
 fn seen(number: usize, truth: Truth, read_at: Timestamp, index: &[Option<Item>; BUCKETS]) -> Seen {
     let id = bucket_id(number);
     let denied = Unreadable {
@@ -352,7 +352,7 @@ fn handle(outside: &Rc<RefCell<Outside>>, message: Message) -> Running {
     })
 }
 
-/// What can happen.
+/// A step of the play.
 #[derive(Debug, Clone)]
 enum Happening {
     Change(usize, Truth),
@@ -469,7 +469,7 @@ impl Play {
         panic!("it does not come to rest: {:?}", self.outside.borrow().queue);
     }
 
-    /// What is wrong at rest with the findings and the state.
+    /// Compares the findings and the state with the truth.
     fn check(&self) -> Result<(), TestCaseError> {
         let outside = self.outside.borrow();
         for number in 0..BUCKETS {
@@ -493,7 +493,7 @@ impl Play {
         Ok(())
     }
 
-    /// What is wrong at rest with what people were told.
+    /// Compares the reports with the truth.
     fn check_reports(&self) -> Result<(), TestCaseError> {
         let outside = self.outside.borrow();
         for number in 0..BUCKETS {

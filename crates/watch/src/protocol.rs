@@ -17,7 +17,7 @@ const MOST_TRIES: usize = 5;
 /// How long an item of a later deployment must not be committed over. After that a deployment that was rolled back works again.
 const SUPERSEDED_FOR: SignedDuration = SignedDuration::from_hours(1);
 
-/// What an evaluation of one bucket, or of one account, asks of the outside.
+/// The outside, as the evaluation of one bucket or of one account reaches it.
 pub(crate) trait World {
     /// Which bucket or account.
     fn about(&self) -> &About;
@@ -61,12 +61,12 @@ pub struct Superseded {
     own: u64,
 }
 
-/// What an evaluation came to.
+/// The result of an evaluation.
 #[derive(Debug)]
 pub struct Reconciled {
-    /// What was published: `key-usable:opened`, and so on.
+    /// The transitions that were published: `key-usable:opened`, and so on.
     pub transitions: Vec<String>,
-    /// Whether AWS differed from the state.
+    /// True if AWS differed from the state.
     pub changed: bool,
     /// The state, which is committed and published.
     pub item: Item,
@@ -128,48 +128,62 @@ async fn publish(world: &impl World, mut plan: Plan, terms: &Terms<'_>) -> anyho
         plan.heed(&world.workflows(&place).await?);
     }
     let transitions = plan.transitions();
-    let Plan { item, changed, import, reopen, mut resolve, .. } = plan;
+    let Plan { item, changed, import, mut reopen, mut resolve, .. } = plan;
+    // What passes by a version that was committed meanwhile must not be opened.
+    if !reopen.is_empty() && !is_latest(world, &item).await? {
+        reopen.clear();
+    }
     set_workflow(world, &reopen, Workflow::New).await?;
     let (here, elsewhere): (Vec<_>, Vec<_>) = import.into_iter().partition(|finding| finding.place == terms.hub.place);
     let mut refused = import_to(world, &terms.hub.place, &here).await?;
+    // A finding that the new Security Hub refuses stays where it is.
+    let is_taken = |finding: &Finding| refused.iter().all(|refusal| refusal.id != finding.id);
+    let elsewhere: Vec<_> = elsewhere.into_iter().filter(is_taken).collect();
     for finding in elsewhere {
         refused.extend(import_to(world, &finding.place.clone(), &[finding]).await?);
     }
     resolve.retain(|id| refused.iter().all(|refusal| refusal.id != *id));
     // A failure that was committed meanwhile must not be hidden.
-    let resolves = !resolve.is_empty() && world.read().await?.version == item.version;
-    if resolves {
-        set_workflow(world, &resolve, Workflow::Resolved).await?;
+    if !resolve.is_empty() && !is_latest(world, &item).await? {
+        resolve.clear();
     }
+    set_workflow(world, &resolve, Workflow::Resolved).await?;
     if !item.neighbours.is_empty() {
         world.ask_neighbours(&item).await?;
     }
     if let Some(Refusal { why, .. }) = refused.into_iter().next() {
         return Err(why);
     }
-    let item = mark(world, item, if resolves { &resolve } else { &[] }).await?;
+    let item = mark(world, item, &reopen, &resolve).await?;
     Ok(Reconciled { transitions, changed, item })
 }
 
-/// Marks a version as published, and opens again what was set RESOLVED and fails by a version that came in between.
-async fn mark(world: &impl World, item: Item, resolved: &[String]) -> anyhow::Result<Item> {
+async fn is_latest(world: &impl World, item: &Item) -> anyhow::Result<bool> {
+    Ok(world.read().await?.version == item.version)
+}
+
+/// Marks a version as published, or takes back the workflow statuses that were set for it if another one was committed.
+async fn mark(world: &impl World, item: Item, reopened: &[String], resolved: &[String]) -> anyhow::Result<Item> {
     let published = item.published();
     if published == item || world.commit(&published, item.version).await? {
         return Ok(published);
     }
     // Whoever has committed meanwhile publishes all that this version was about, too.
-    reopen_failures(world, resolved).await?;
+    take_back(world, reopened, resolved).await?;
     Ok(item)
 }
 
-async fn reopen_failures(world: &impl World, resolved: &[String]) -> anyhow::Result<()> {
-    if resolved.is_empty() {
+/// Opens what was set RESOLVED and fails by the latest version, and resolves what was opened and passes.
+async fn take_back(world: &impl World, reopened: &[String], resolved: &[String]) -> anyhow::Result<()> {
+    if reopened.is_empty() && resolved.is_empty() {
         return Ok(());
     }
     let latest = world.read().await?;
     let fails = |id: &&String| latest.fails(id.rsplit('/').next().unwrap_or_default());
     let hidden: Vec<_> = resolved.iter().filter(fails).cloned().collect();
-    set_workflow(world, &hidden, Workflow::New).await
+    let open: Vec<_> = reopened.iter().filter(|id| !fails(id)).cloned().collect();
+    set_workflow(world, &hidden, Workflow::New).await?;
+    set_workflow(world, &open, Workflow::Resolved).await
 }
 
 async fn set_workflow(world: &impl World, ids: &[String], workflow: Workflow) -> anyhow::Result<()> {
@@ -190,8 +204,8 @@ async fn import_to(world: &impl World, place: &Place, findings: &[Finding]) -> a
 /// Security Hub holds with the state, and repairs what differs: its answers are up to date by now. A repair is no change, and
 /// is reported to nobody.
 ///
-/// An item that was committed less than `delay` ago is not compared: Security Hub may not show that yet, and whoever committed
-/// it looks again, too.
+/// An item that was committed less than `delay` ago is not compared: Security Hub may not show that yet. An evaluation that an
+/// event caused looks again, too; one of the sweep does not, so this one has to come again.
 ///
 /// # Errors
 /// See [`evaluate`].
@@ -202,6 +216,9 @@ pub(crate) async fn second_look(
 ) -> anyhow::Result<Reconciled> {
     let reconciled = evaluate(world, terms, None).await?;
     let is_recent = world.now().duration_since(reconciled.item.read_at) < delay;
+    if is_recent && reconciled.item.api_calls.is_empty() {
+        return Ok(Reconciled { changed: true, ..reconciled });
+    }
     if is_recent || reconciled.changed || reconciled.item.version == 0 {
         return Ok(reconciled);
     }
@@ -223,14 +240,13 @@ async fn repair_workflows(
     reopen: &[String],
     resolve: &[String],
 ) -> anyhow::Result<()> {
-    let is_latest = async || anyhow::Ok(world.read().await?.version == item.version);
-    if (reopen.is_empty() && resolve.is_empty()) || !is_latest().await? {
+    if (reopen.is_empty() && resolve.is_empty()) || !is_latest(world, item).await? {
         return Ok(());
     }
     set_workflow(world, reopen, Workflow::New).await?;
     set_workflow(world, resolve, Workflow::Resolved).await?;
-    match is_latest().await? {
+    match is_latest(world, item).await? {
         true => Ok(()),
-        false => reopen_failures(world, resolve).await,
+        false => take_back(world, reopen, resolve).await,
     }
 }

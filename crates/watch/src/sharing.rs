@@ -12,8 +12,8 @@ use tokio::sync::OnceCell;
 /// The buckets that use a key, read by whoever asks first.
 type Asked = Arc<OnceCell<Vec<BucketOfKey>>>;
 
-/// What the buckets of one account and region have in common. It is as old as itself, and good only to decide whether a bucket
-/// must be evaluated: what is published is always read again.
+/// The keys of the buckets of one account and region, each read once. They may be old, so they only decide whether a bucket must
+/// be evaluated: what is published is always read again.
 #[derive(Debug, Default)]
 pub struct Shared {
     keys: Arc<Keys>,

@@ -30,9 +30,9 @@ pub struct OnChange {
 #[derive(Debug, Default)]
 struct Group {
     api_calls: Vec<ApiCall>,
-    /// Whether one of them reports an API call.
+    /// True if one of them reports an API call.
     is_event: bool,
-    /// Whether one of them asks for a second look.
+    /// True if one of them asks for a second look.
     second_look: bool,
     messages: Vec<String>,
 }
@@ -112,7 +112,7 @@ impl OnChange {
             Err(error) if error.downcast_ref::<Superseded>().is_some() => {
                 tracing::warn!(bucket = %bucket, error = format!("{error:#}"), "evaluation postponed");
                 self.watch.postpone(bucket, &group.api_calls, group.second_look).await?;
-                return Ok(Vec::new());
+                return Ok(vec!["postponed".to_owned()]);
             }
             reconciled => reconciled?,
         };

@@ -30,7 +30,7 @@ pub struct Change {
     pub bucket: BucketId,
     /// The calls that changed it, or its key; empty if the sweep asks for it.
     pub api_calls: Vec<ApiCall>,
-    /// Whether it is a second look.
+    /// True for a second look.
     pub second_look: bool,
 }
 

@@ -7,6 +7,7 @@ use crate::{
 };
 use collect::{Listed, Listing};
 use facts::{Account, AccountId, BucketName, Fact, Place, Region, Unreadable};
+use findings::{About, place_prefix};
 use jiff::Timestamp;
 use queue::SweepPart;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,15 +27,17 @@ impl SweepAccount {
         }
         let read_at = self.watch.now();
         let home = self.watch.accounts().home().region.clone();
-        let known = self.watch.state().regions(account, &home).await?;
+        let (known, is_adopted) = self.watch.state().regions(account, &home).await?;
         let mut buckets = match self.list(account).await? {
             Fact::Known(buckets) => buckets,
             Fact::Unreadable(why) => return self.report_unreadable(account, why, known, read_at).await,
         };
-        let is_new = known.is_empty();
-        let others = if is_new { self.watch.home_hub().await.regions_of(account).await? } else { known.clone() };
-        for region in others.into_iter().chain([home]) {
-            buckets.entry(region).or_default();
+        for region in known.iter().chain([&home]) {
+            buckets.entry(region.clone()).or_default();
+        }
+        let is_new = !is_adopted;
+        if is_new {
+            self.add_held(account, &mut buckets).await?;
         }
         let regions: Vec<_> = buckets.keys().filter(|region| !known.contains(region)).cloned().collect();
         let count: usize = buckets.values().map(Vec::len).sum();
@@ -45,9 +48,31 @@ impl SweepAccount {
         } else {
             self.sweep_here(parts, time).await?
         }
-        // Only now, as a run that dies before must find the account as new as it was.
         for region in regions {
             self.watch.state().note_region(&Place { account: account.clone(), region }).await?;
+        }
+        // Written last, so that a run that is repeated still treats the account as new.
+        if is_new {
+            self.watch.state().note_adopted(account, &home).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds the regions and the buckets of which Security Hub has findings, though the account may not have them any more: in an
+    /// account without state nothing else knows of them.
+    async fn add_held(&self, account: &AccountId, buckets: &mut Buckets) -> anyhow::Result<()> {
+        let home = self.watch.home_hub().await;
+        for region in home.regions_of(account).await? {
+            buckets.entry(region).or_default();
+        }
+        for (region, names) in buckets {
+            let place = Place { account: account.clone(), region: region.clone() };
+            let hub = self.watch.hub_of(&place).await?;
+            let mut held = hub.security_hub.subjects(place_prefix(&place)).await?;
+            if hub.security_hub.place() != home.place() {
+                held.extend(home.subjects(place_prefix(&place)).await?);
+            }
+            names.extend(held.iter().filter_map(About::bucket).map(|bucket| bucket.name().clone()));
         }
         Ok(())
     }

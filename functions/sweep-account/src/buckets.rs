@@ -3,7 +3,7 @@
 use crate::{SweepAccount, time::Time};
 use anyhow::{Context as _, anyhow};
 use facts::{Account, BucketId, BucketName, Fact, NameRange, Place, Tags};
-use findings::{About, Item, place_prefix};
+use findings::Item;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use queue::SweepPart;
@@ -22,16 +22,16 @@ const AT_ONCE: usize = 8;
 /// What became of some buckets.
 #[derive(Debug, Default)]
 pub(crate) struct Done {
-    /// Those that were not reached.
+    /// The buckets that were not reached.
     pub(crate) rest: Option<SweepPart>,
-    /// Those that could not be evaluated.
+    /// The buckets that could not be evaluated.
     pub(crate) failed: Vec<BucketId>,
 }
 
 /// What is known of the buckets before they are looked at.
 struct Known {
     hub: Hub,
-    /// Of each bucket; taken by whoever looks at it.
+    /// The item of each bucket, taken by whoever looks at it.
     items: Mutex<BTreeMap<BucketName, Item>>,
     tags: Option<HashMap<String, Tags>>,
     shared: Arc<Shared>,
@@ -79,21 +79,18 @@ impl SweepAccount {
     }
 
     /// Reads what many buckets have in common: their items and their tags. Returns the buckets that are to be looked at, too: those
-    /// that exist, and those of which there is an item or a finding.
+    /// that exist, and those of which there is an item.
     async fn known(&self, part: &SweepPart, hub: Hub) -> anyhow::Result<(Known, BTreeSet<BucketName>)> {
         let rows = self.watch.state().buckets(&part.place, &part.range).await?;
         let mut candidates: BTreeSet<_> = part.buckets.iter().cloned().collect();
-        let may_exist = |row: &Row| !matches!(row, Row::Item(item) if item.gone);
-        candidates.extend(rows.iter().filter(|(_, row)| may_exist(row)).map(|(name, _)| name.clone()));
+        let is_over = |row: &Row| matches!(row, Row::Item(item) if item.gone && item.published == item.version);
+        candidates.extend(rows.iter().filter(|(_, row)| !is_over(row)).map(|(name, _)| name.clone()));
         let item = |(name, row)| match row {
             Row::Item(item) => Some((name, *item)),
             // Whoever evaluates the bucket rebuilds it.
             Row::Unreadable { .. } => None,
         };
         let mut items: BTreeMap<_, _> = rows.into_iter().filter_map(item).collect();
-        if part.is_new {
-            candidates.extend(self.held_for(&part.place, &part.range, &hub).await?);
-        }
         let missing =
             candidates.iter().filter(|name| !items.contains_key(*name)).map(|name| bucket_id(&part.place, name));
         let missing = missing.collect::<anyhow::Result<Vec<_>>>()?;
@@ -102,17 +99,6 @@ impl SweepAccount {
         let tags = self.tags(&part.place, &part.buckets).await;
         let shared = self.shared(&part.sweep, &part.place);
         Ok((Known { hub, items: Mutex::new(items), tags, shared }, candidates))
-    }
-
-    /// The buckets that there are findings about, though the account may not have them any more.
-    async fn held_for(&self, place: &Place, range: &NameRange, hub: &Hub) -> anyhow::Result<BTreeSet<BucketName>> {
-        let mut subjects = hub.security_hub.subjects(place_prefix(place)).await?;
-        let home = self.watch.home_hub().await;
-        if home.place() != hub.security_hub.place() {
-            subjects.extend(home.subjects(place_prefix(place)).await?);
-        }
-        let name = |about: &About| about.bucket().map(|bucket| bucket.name().clone());
-        Ok(subjects.iter().filter_map(name).filter(|name| range.contains(name)).collect())
     }
 
     /// The tags of many buckets; `None` if they must be read bucket by bucket.
@@ -191,7 +177,7 @@ fn report(part: &SweepPart, looked: &[Looked], rest: usize) {
     tracing::info!(sweep, %account, %region, part = number, requeues, buckets, changed, failed, rest, "swept");
 }
 
-/// What is left of a part: the names from the first on that is not done.
+/// Returns the rest of a part: the names from the first one on that is not done.
 fn remainder(part: SweepPart, rest: &BTreeSet<BucketName>) -> Option<SweepPart> {
     let range = NameRange { from: Some(rest.first()?.clone()), before: part.range.before.clone() };
     let buckets = part.buckets.iter().filter(|name| rest.contains(name)).cloned().collect();

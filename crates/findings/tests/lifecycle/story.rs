@@ -312,10 +312,11 @@ fn what_security_hub_holds_otherwise_is_repaired_and_reported_to_nobody() {
     let found = held(&story);
     assert_eq!(found.import, ["encrypted-with-cmk", "key-usable", "tls-only"].map(str::to_owned).into());
     assert_eq!((&found.resolve, &found.reopen), (&vec![id("encrypted-with-kms")], &Vec::new()));
-    story.item.controls.get_mut("key-usable").unwrap().published = None;
     let seen = story.see(Tags::new(), cmk(KeyState::Disabled), 2);
-    let plan = story.plan(&seen, &[], &["encrypted-with-cmk", "tls-only"].map(str::to_owned).into(), 2);
-    expect(&plan, &[("encrypted-with-cmk", "unchanged"), ("tls-only", "gone")]);
+    let plan = story.carry_out(&seen, &[], &found.import, 2);
+    expect(&plan, &[("encrypted-with-cmk", "unchanged"), ("key-usable", "unchanged"), ("tls-only", "gone")]);
+    assert_eq!(held(&story).import, BTreeSet::new());
+    assert_eq!(story.get("key-usable").first_observed_at, at(1));
 }
 
 /// RESOLVED that we set and that took effect late is reopened; RESOLVED that a person set is not.
