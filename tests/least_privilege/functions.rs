@@ -95,7 +95,8 @@ impl SweepAccount {
         let restricted = self.place.findings(&self.restricted).await.remove("key-serves-one-class");
         self.place.findings(&self.missed).await.len() == 3
             && restricted.as_ref().and_then(progress).as_deref() == Some("PASSED RESOLVED")
-            && has_logged(&sandbox().hub().await, "cmkwatch-sweep-account", since, "requestId")
+            // By itself: on-change does what the sweep fails to do.
+            && has_logged(&sandbox().hub().await, "cmkwatch-sweep-account", since, r#"\"message\":\"evaluated\""#)
     }
 }
 

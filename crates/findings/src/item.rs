@@ -136,8 +136,8 @@ impl Summary {
 }
 
 impl ControlState {
-    /// The verdict that a new one is reported against, so that whoever has heard of any that Security Hub may have received learns
-    /// whether the control passes now.
+    /// Returns the verdict that the transition is measured from: one that Security Hub may have received and that differs in
+    /// passing, or else the published one. So whoever has heard of any of them learns whether the control passes now.
     pub(crate) fn known(&self) -> Option<&Summary> {
         let is_bad = |verdict: Option<&Summary>| verdict.is_some_and(|verdict| !verdict.passed());
         let now = is_bad(self.observed.as_ref());

@@ -190,7 +190,7 @@ impl<'a> Look<'a> {
         Next { state: Some(state), finding }
     }
 
-    /// A finding that passes is imported if the settings say so, or if there is one that must be told of it.
+    /// Returns true unless the finding passes, the settings leave such findings out, and none exists.
     fn is_wanted(&self, now: &Finding, before: Option<&ControlState>) -> bool {
         let exists = before.is_some_and(|before| before.observed.is_some() || before.published.is_some());
         self.terms.settings.import_passed || now.compliance != Compliance::Passed || exists
@@ -252,7 +252,7 @@ impl<'a> Look<'a> {
         neighbours
     }
 
-    /// Adds what Security Hub must receive of a control: whatever was planned since the last version that it has.
+    /// Adds the import of a control, if one was planned after the published version.
     fn publish(&self, slug: &str, next: Next, plan: &mut Plan) {
         let Next { state: Some(state), finding } = next else { return };
         if state.planned <= self.before.published {
@@ -286,14 +286,14 @@ impl<'a> Look<'a> {
         finding.created_at = state.created_at.unwrap_or(state.updated_at);
         finding.first_observed_at = state.first_observed_at;
         finding.updated_at = state.updated_at;
-        let told = [
+        let history = [
             (fields::TRANSITION, Some(transition.to_string())),
             (fields::TRANSITION_AT, Some(state.updated_at.to_string())),
             (fields::STATUS_BEFORE, known.map(|known| known.status.as_str().to_owned())),
             (fields::SEVERITY_BEFORE, known.map(|known| known.severity.to_string())),
             (fields::WORST_SEVERITY, state.worst.map(|worst| worst.to_string())),
         ];
-        finding.product_fields.extend(told.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+        finding.product_fields.extend(history.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
         let slug = finding.slug().to_owned();
         if let Some(api_call) = ApiCall::of(self.api_calls(state, transition), &slug) {
             api_call.describe(&mut finding.product_fields);
@@ -324,8 +324,8 @@ impl<'a> Look<'a> {
         let why = format!("it is stored in the Security Hub of {} now", self.terms.hub.place);
         finding.place = old.clone();
         finding.record_state = RecordState::Archived;
-        let told = [(fields::GONE_BECAUSE, why), (fields::TRANSITION, Transition::Moved.to_string())];
-        finding.product_fields.extend(told.map(|(key, value)| (key.to_owned(), value)));
+        let history = [(fields::GONE_BECAUSE, why), (fields::TRANSITION, Transition::Moved.to_string())];
+        finding.product_fields.extend(history.map(|(key, value)| (key.to_owned(), value)));
         finding
     }
 }

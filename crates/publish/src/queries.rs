@@ -1,8 +1,8 @@
 //! The findings that Security Hub holds, and since when it is on.
 //!
 //! By [GetFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html), 100 findings at a time. Its
-//! answers may be old, so they decide nothing that changed: they tell what a customer did with a finding, what an item that is
-//! new or lost must adopt, and, once they are sure to be up to date, what must be repaired.
+//! answers may be old, so they never decide what changed. They show a customer's edits, fill items that are new or lost and,
+//! once they are current, show what to repair.
 
 use crate::{PublishError, SecurityHub, asff};
 use aws_sdk_securityhub::types::{

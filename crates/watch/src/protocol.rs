@@ -1,4 +1,4 @@
-//! The steps of an evaluation, so ordered that the last state decides whatever else is under way.
+//! Orders the steps of an evaluation so that the last state wins over concurrent evaluations.
 //!
 //! Evaluations of one bucket overlap, and may die at any step. A commit takes place only over the version that was read before
 //! AWS was, so the order of versions is the order in which AWS was read. An evaluation that has nothing to change ends without
@@ -52,9 +52,7 @@ pub(crate) struct Refusal {
 
 /// A newer deployment has evaluated the bucket within the last hour, and this one must not commit over that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "deployment {by} has evaluated it at {at}; this is the older deployment {own}, which leaves it to the newer one"
-)]
+#[error("deployment {own} is older than {by}, which committed at {at}")]
 pub struct Superseded {
     by: u64,
     at: Timestamp,

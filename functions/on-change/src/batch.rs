@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::time::{Instant, timeout_at};
 use watch::{Superseded, Watch};
 
-/// Kept back of the time of a run, to ask in for what it did not come to.
+/// Time reserved for requeuing what a run did not reach.
 const TO_GO_ON: Duration = Duration::from_secs(5);
 
 /// How many buckets are evaluated at once.
