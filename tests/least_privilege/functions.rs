@@ -8,12 +8,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// True where a function has written that much into its log since some moment.
-pub(crate) fn has_logged(hub: &Place, function: &str, since: SystemTime, words: &str) -> bool {
+/// True where one line that a function has logged since some moment has all these words.
+pub(crate) fn has_logged(hub: &Place, function: &str, since: SystemTime, words: &[&str]) -> bool {
     let since = since.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis().to_string();
     let group = format!("/aws/lambda/{function}");
     let arguments = ["filter-log-events", "--log-group-name", &group, "--start-time", &since, "--output", "json"];
-    hub.aws("logs", &arguments).contains(words)
+    let logged: Value = serde_json::from_str(&hub.aws("logs", &arguments)).unwrap();
+    let lines = logged["events"].as_array().unwrap().iter().filter_map(|event| event["message"].as_str());
+    lines.into_iter().any(|line| words.iter().all(|word| line.contains(word)))
 }
 
 /// A change of a bucket, one of the key of another, and one of the alias by which a third names its key.
@@ -54,7 +56,7 @@ impl OnChange {
             }
         }
         self.place.findings(&self.fresh).await.len() == 3
-            && has_logged(&sandbox().hub().await, "cmkwatch-on-change", since, "evaluated")
+            && has_logged(&sandbox().hub().await, "cmkwatch-on-change", since, &["evaluated"])
     }
 }
 
@@ -95,8 +97,8 @@ impl SweepAccount {
         let restricted = self.place.findings(&self.restricted).await.remove("key-serves-one-class");
         self.place.findings(&self.missed).await.len() == 3
             && restricted.as_ref().and_then(progress).as_deref() == Some("PASSED RESOLVED")
-            // By itself: on-change does what the sweep fails to do.
-            && has_logged(&sandbox().hub().await, "cmkwatch-sweep-account", since, r#"\"message\":\"evaluated\""#)
+            // By the sweep itself: on-change does what the sweep fails to do.
+            && has_logged(&sandbox().hub().await, "cmkwatch-sweep-account", since, &[r#""evaluated""#, &self.restricted])
     }
 }
 
@@ -134,7 +136,7 @@ impl Alert {
         if self.alerts.take().await.iter().any(is_it) {
             self.told.store(true, Ordering::Relaxed);
         }
-        self.told.load(Ordering::Relaxed) && has_logged(&sandbox().hub().await, "cmkwatch-alert", since, "told")
+        self.told.load(Ordering::Relaxed) && has_logged(&sandbox().hub().await, "cmkwatch-alert", since, &["told"])
     }
 }
 
@@ -148,10 +150,10 @@ pub(crate) async fn plan(hub: &Place, since: SystemTime) -> Result<(), String> {
     if told.get("accounts").and_then(Value::as_u64) < Some(4) {
         return Err(format!("no sweep was begun: {told}"));
     }
-    if !has_logged(hub, function, since, "sweep begun") {
+    if !has_logged(hub, function, since, &["sweep begun"]) {
         return Err("nothing was logged".into());
     }
-    if has_logged(hub, function, since, "not known whether the sweep before has finished") {
+    if has_logged(hub, function, since, &["not known whether the sweep before has finished"]) {
         return Err("it is not known whether the sweep before has finished".into());
     }
     let fails =

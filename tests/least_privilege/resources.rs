@@ -276,7 +276,7 @@ impl Told {
                 self.alerts.take_all().await.iter().any(|envelope| envelope.message.contains(&self.mark))
             }
             Story::Planned | Story::Logged => {
-                has_logged(&self.hub, "cmkwatch-sweep-planner", self.since, "sweep begun")
+                has_logged(&self.hub, "cmkwatch-sweep-planner", self.since, &["sweep begun"])
             }
         }
     }
