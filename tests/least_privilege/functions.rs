@@ -64,7 +64,7 @@ impl OnChange {
 pub(crate) struct SweepAccount {
     place: Place,
     missed: String,
-    /// Its class depends on who else uses its key.
+    /// A bucket of the class whose keys must not serve other classes.
     restricted: String,
     fails: bool,
 }

@@ -1,5 +1,5 @@
 //! The whole organization in a local AWS: the sweep, the table of states, events of keys, accounts that cannot be read, and
-//! what people are told. One thing after another, since each test has the organization for itself.
+//! what people are told. The tests run one after another, because they share one organization.
 #![allow(
     clippy::disallowed_methods,
     clippy::indexing_slicing,

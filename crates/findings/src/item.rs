@@ -61,8 +61,8 @@ pub struct BucketOfKey {
 }
 
 impl BucketOfKey {
-    /// Whether the verdict of this bucket may change because one of another class started or stopped to use the key. `class` is
-    /// that class; `None` if it could not be read.
+    /// True if the verdict of this bucket may change because another bucket started or stopped using the key. `class` is the data
+    /// class of that other bucket; `None` if it could not be read.
     #[must_use]
     pub fn is_concerned(&self, class: Option<&str>) -> bool {
         let depends = self.level.is_none_or(|level| level >= Level::Enforced);

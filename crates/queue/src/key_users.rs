@@ -13,7 +13,7 @@ pub struct ReevaluateKeyUsers {
     pub subject: KeySubject,
     /// The bucket after which the list goes on; `None` at its beginning.
     pub after: Option<BucketId>,
-    /// The bucket that started or stopped to use the key, if only those matter whose verdict depends on it; `None` if the
+    /// The bucket that started or stopped using the key, if only those matter whose verdict depends on it; `None` if the
     /// key itself changed.
     pub because_of: Option<OtherUser>,
 }

@@ -234,7 +234,7 @@ impl World for BucketWorld<'_> {
         let mut held = self.watch.findings_held(&self.hub.security_hub, &prefix).await?;
         let home = self.watch.home_hub().await;
         if held.is_empty() && self.hub.security_hub.place() != home.place() {
-            // They may have been stored in the hub until now, while Security Hub was off.
+            // While Security Hub was off here, the findings may have been imported into the home region's.
             held = self.watch.findings_held(&home, &prefix).await?;
         }
         let adopted = Item::adopt(&held, &self.hub.stored_in, self.now());

@@ -127,7 +127,7 @@ async fn publish(world: &impl World, mut plan: Plan, terms: &Terms<'_>) -> anyho
     }
     let transitions = plan.transitions();
     let Plan { item, changed, import, mut reopen, mut resolve, .. } = plan;
-    // What passes by a version that was committed meanwhile must not be opened.
+    // Do not set a finding to NEW if a version committed meanwhile says that it passes.
     if !reopen.is_empty() && !is_latest(world, &item).await? {
         reopen.clear();
     }
