@@ -38,6 +38,7 @@ def _arguments():
         "--folder", type=pathlib.Path, default=ROOT / "target" / "local-aws", help="for its log and files"
     )
     parser.add_argument("--settle-delay", type=int, default=2, help="seconds that a change waits before it is judged")
+    parser.add_argument("--timeout", type=int, default=10, help="seconds that other runs have, and until they come again")
     parser.add_argument(
         "--sweep-timeout", type=int, default=10, help="seconds that a run of the sweep has, and until it comes again"
     )
@@ -100,7 +101,7 @@ def _start(arguments, port):
     from . import deploy, disorder, lag
 
     print(f"starting a local AWS at http://127.0.0.1:{port} and deploying cmkwatch into it", flush=True)
-    parameters = deploy.parameters(arguments.settle_delay, arguments.sweep_timeout, arguments.second_look)
+    parameters = deploy.parameters(arguments)
     outputs = deploy.deploy(ROOT, arguments.folder, parameters, arguments.settings)
     deploy.wait_until_handled(outputs)
     late = arguments.security_hub_lag

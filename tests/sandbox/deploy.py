@@ -37,21 +37,21 @@ def client(service, account, region=organization.HOME):
     )
 
 
-def parameters(settle_delay, sweep_timeout, second_look):
+def parameters(arguments):
     """The parameters of infra/template.yaml that differ here from the defaults, so that tests need not wait long."""
     return {
         "OrganizationId": organization.ID,
         "Architecture": "x86_64",
-        "SettleDelaySeconds": settle_delay,
-        "SecondLookSeconds": second_look,
+        "SettleDelaySeconds": arguments.settle_delay,
+        "SecondLookSeconds": arguments.second_look,
         "Generation": int(time.time()),
         # A message that fails goes to the dead-letter queue within a minute instead of half an hour.
-        "TimeoutSeconds": 10,
-        "RetryAfterSeconds": 10,
-        "SweepTimeoutSeconds": sweep_timeout,
-        "SweepRetryAfterSeconds": sweep_timeout,
+        "TimeoutSeconds": arguments.timeout,
+        "RetryAfterSeconds": arguments.timeout,
+        "SweepTimeoutSeconds": arguments.sweep_timeout,
+        "SweepRetryAfterSeconds": arguments.sweep_timeout,
         "AlertWindowSeconds": _ALERT_WINDOW,
-        "AlertRetryAfterSeconds": 10 + _ALERT_WINDOW,
+        "AlertRetryAfterSeconds": arguments.timeout + _ALERT_WINDOW,
     }
 
 

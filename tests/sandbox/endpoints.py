@@ -4,11 +4,16 @@
 `GET /_sandbox/workers`     the running processes of functions: [{function, pid, busy}]
 `PUT /_sandbox/faults`      [{account, region, action, code, status, times}]: the next `times` calls of roles, or all for
                             -1, get this error; it replaces the faults that were there
+`PUT /_sandbox/kills`       [{function, action, nth, when}]: at the nth call of an action by a function, in any account,
+                            its busy processes are killed, `before` the call takes effect or `after` it did
+`GET /_sandbox/kills`       those that have not killed yet
 `GET /_sandbox/denied`      what was refused to roles, and to services of AWS that acted in their own name:
                             [{principal, account, action, resource, count}]
 `PUT /_sandbox/denied`      null forgets it
 `PUT /_sandbox/schedule`    {name}: the schedule fires now; answers {invoked}
 `PUT /_sandbox/delete-key`  {key}: the key is gone, as if its waiting period had passed
+`PUT /_sandbox/delete-finding`
+                            {id}: the finding is lost
 `PUT /_sandbox/lag`         {get_findings, home_region, batch_update_findings, settings, index}: seconds from now on;
                             what is not named stays as it is; answers all
 `PUT /_sandbox/disorder`    {seed, drop, duplicate, shuffle}: what becomes of CloudTrail's events from now on: how many of
@@ -20,21 +25,25 @@ import json
 from ministack.core import lambda_runtime
 
 from . import authority, cloudtrail, disorder, lag, schedules
+from .securityhub import findings
 
 
 class Endpoints:
     """Around everything else."""
 
-    def __init__(self, app, calls, faults):
-        self.app, self.calls, self.faults = app, calls, faults
+    def __init__(self, app, calls, faults, kills):
+        self.app, self.calls, self.faults, self.kills = app, calls, faults, kills
         self.handlers = {
             ("GET", "/_sandbox/calls"): lambda _asked: self.calls.counts,
             ("GET", "/_sandbox/workers"): lambda _asked: workers(),
             ("PUT", "/_sandbox/faults"): self.faults.put,
+            ("GET", "/_sandbox/kills"): self.kills.get,
+            ("PUT", "/_sandbox/kills"): self.kills.put,
             ("GET", "/_sandbox/denied"): lambda _asked: authority.denied(),
             ("PUT", "/_sandbox/denied"): authority.forget,
             ("PUT", "/_sandbox/schedule"): schedules.fire,
             ("PUT", "/_sandbox/delete-key"): lambda asked: cloudtrail.delete_key(asked["key"]),
+            ("PUT", "/_sandbox/delete-finding"): findings.delete,
             ("PUT", "/_sandbox/lag"): lag.put,
             ("PUT", "/_sandbox/disorder"): disorder.put_disorder,
         }

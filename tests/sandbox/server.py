@@ -49,13 +49,14 @@ def load():
     """MiniStack's application with the additions; call `prepare` first."""
     from ministack import app as ministack
 
-    from . import authority, calls, cloudtrail, endpoints, faults
+    from . import authority, calls, cloudtrail, endpoints, faults, kills
 
     for name in _ADDITIONS:
         importlib.import_module(f".{name}", __package__).install()
     faulty = faults.Faults(authority.Denials(ministack.app))
     counting = calls.Calls(cloudtrail.CloudTrail(faulty))
-    return endpoints.Endpoints(counting, counting, faulty)
+    killing = kills.Kills(counting, endpoints.workers)
+    return endpoints.Endpoints(killing, counting, faulty, killing)
 
 
 async def serve(app, port, stop: asyncio.Event):

@@ -70,6 +70,13 @@ class SecurityHub(Late):
         self.resolve()
         self.assertEqual((self.seen(), self.seen(self.home)), (["PASSED RESOLVED"], ["PASSED RESOLVED"]))
 
+    def test_a_lost_finding_shows_nowhere_and_can_be_imported_again(self):
+        self.put(0, "FAILED")
+        ask("PUT", "delete-finding", {"id": self.id})
+        self.assertEqual((self.seen(), self.seen(self.home)), ([], []))
+        self.put(0, "FAILED")
+        self.assertEqual((self.seen(), self.seen(self.home)), (["FAILED NEW"], ["FAILED NEW"]))
+
     def test_it_tells_since_when_it_is_on(self):
         first = self.hub.describe_hub()["SubscribedAt"]
         self.assertEqual(self.hub.describe_hub()["SubscribedAt"], first)

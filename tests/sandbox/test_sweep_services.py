@@ -1,8 +1,9 @@
-"""What a sweep asks of AWS beside what a change does: the rules of accounts.py, buckets.py, tags.py, cloudtrail.py and
-faults.py, each with its test, over HTTP and with the credentials of a role."""
+"""What a sweep asks of AWS beside what a change does: the rules of accounts.py, buckets.py, tags.py, cloudtrail.py,
+faults.py and kills.py, each with its test, over HTTP and with the credentials of a role."""
 
 import json
 import unittest
+import urllib.error
 import uuid
 
 from sandbox import deploy, organization
@@ -293,3 +294,38 @@ class Records(unittest.TestCase):
 
 if __name__ == "__main__":
     unittest.main()
+
+
+class Kills(AsRole):
+    """Here no function runs that could be killed: what is left is which call goes without an answer."""
+
+    def setUp(self):
+        self.addCleanup(ask, "PUT", "kills", [])
+        self.kms = self.role(MEMBER, "kms:ListKeys").client("kms")
+
+    def unanswered(self):
+        with self.assertRaises(self.kms.exceptions.ClientError) as caught:
+            self.kms.list_keys()
+        self.assertEqual(caught.exception.response["ResponseMetadata"]["HTTPStatusCode"], 500)
+
+    def test_the_nth_call_of_a_session_is_the_last_and_took_effect_or_not(self):
+        counted = f"{MEMBER}/{HOME}/kms:ListKeys"
+        for when, calls in (("before", 2), ("after", 3)):
+            with self.subTest(when):
+                before = ask("GET", "calls").get(counted, 0)
+                ask("PUT", "kills", [{"function": "test", "action": "kms:ListKeys", "nth": 2, "when": when}])
+                self.kms.list_keys()
+                self.assertEqual(len(ask("GET", "kills")), 1)
+                self.unanswered()
+                self.assertEqual(ask("GET", "kills"), [])
+                self.kms.list_keys()
+                self.assertEqual(ask("GET", "calls")[counted], before + calls)
+
+    def test_another_session_is_not_struck(self):
+        ask("PUT", "kills", [{"function": "cmkwatch-alert", "action": "kms:ListKeys", "nth": 1, "when": "before"}])
+        self.kms.list_keys()
+
+    def test_what_is_no_kill_is_refused(self):
+        for wrong in ({}, {"function": "x", "action": "kms:ListKeys", "nth": 0, "when": "after"}):
+            with self.assertRaises(urllib.error.HTTPError):
+                ask("PUT", "kills", [wrong])

@@ -88,6 +88,19 @@ pub struct Fault {
     pub times: i32,
 }
 
+/// A call at which all busy processes of a function die.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Kill {
+    /// The function.
+    pub function: &'static str,
+    /// The IAM action of the call.
+    pub action: &'static str,
+    /// Which of these calls, from 1 on.
+    pub nth: u32,
+    /// `before` the call takes effect, or `after` it did.
+    pub when: &'static str,
+}
+
 /// The sandbox of this run of the tests: started by the first test that asks, stopped with the process, since it watches
 /// the pipe that is its standard input.
 ///
@@ -180,6 +193,22 @@ impl Sandbox {
     /// Lets calls fail from now on, and those that were to fail before no more.
     pub fn fail(&self, faults: &[Fault]) {
         self.put("faults", &faults);
+    }
+
+    /// Deletes a finding from the Security Hub that holds it, as nobody can in AWS: it was lost.
+    pub fn delete_finding(&self, id: &str) {
+        self.put("delete-finding", &BTreeMap::from([("id", id)]));
+    }
+
+    /// Lets functions die at chosen calls, and nowhere else.
+    pub fn kill(&self, kills: &[Kill]) {
+        self.put("kills", &kills);
+    }
+
+    /// How many of the chosen calls were not made yet.
+    #[must_use]
+    pub fn kills_left(&self) -> usize {
+        self.asked::<Vec<serde_json::Value>>("kills").len()
     }
 
     /// Deletes a key as if its waiting period were over.

@@ -47,6 +47,12 @@ class _View:
         heapq.heappush(self.coming, (moment, next(self.number), finding))
         self._catch_up()
 
+    def drop(self, finding_id):
+        """Shows a finding no more."""
+        self._catch_up()
+        if self.by_id.pop(finding_id, None):
+            self.ids.remove(finding_id)
+
     def _catch_up(self):
         while self.coming and self.coming[0][0] <= time.monotonic():
             _, _, finding = heapq.heappop(self.coming)
@@ -80,6 +86,17 @@ class _Shelf:
         """Shows an edit that took effect `waited` seconds after it was asked for."""
         self.own.put(finding, max(0, lag.of("get_findings") - waited))
         self.home.put(finding, max(0, lag.of("home_region") - waited))
+
+
+def delete(asked):
+    """A finding is lost, from wherever it is: some imports succeed and never show, users say.
+
+    https://github.com/aws/aws-sdk-net/issues/1703
+    """
+    for shelf in _FINDINGS.values():
+        shelf.by_id.pop(asked["id"], None)
+        shelf.own.drop(asked["id"])
+        shelf.home.drop(asked["id"])
 
 
 class Hub:
