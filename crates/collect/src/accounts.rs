@@ -26,6 +26,7 @@ pub struct Accounts {
     own: SdkConfig,
     home: Place,
     role: String,
+    session: String,
     known: Mutex<HashMap<AccountId, SdkConfig>>,
     clients: Mutex<HashMap<Place, Clients>>,
 }
@@ -40,10 +41,10 @@ pub(crate) struct Clients {
 
 impl Accounts {
     /// `own` is the configuration of the function itself, `home` where it runs, and `role` the name of the role that it may
-    /// assume in each account.
+    /// assume in each account. `session` names its sessions there: CloudTrail shows it with each call.
     #[must_use]
-    pub fn new(own: SdkConfig, home: Place, role: String) -> Self {
-        Self { own, home, role, known: Mutex::default(), clients: Mutex::default() }
+    pub fn new(own: SdkConfig, home: Place, role: String, session: String) -> Self {
+        Self { own, home, role, session, known: Mutex::default(), clients: Mutex::default() }
     }
 
     /// Where cmkwatch itself runs.
@@ -71,7 +72,7 @@ impl Accounts {
 
     async fn enter(&self, account: &AccountId) -> SdkConfig {
         let role = format!("arn:{}:iam::{account}:role/{}", self.home.region.partition(), self.role);
-        let provider = AssumeRoleProvider::builder(role).session_name("cmkwatch").configure(&self.own).build().await;
+        let provider = AssumeRoleProvider::builder(role).session_name(&self.session).configure(&self.own).build().await;
         self.own
             .clone()
             .into_builder()

@@ -31,6 +31,9 @@ use watch::{Deployment, Watch};
 /// Kept back of the time that a run has, to answer in.
 const TO_ANSWER: Duration = Duration::from_secs(2);
 
+/// By how much the clocks of two runs may differ.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(2);
+
 /// Logs and metrics. Call it first.
 ///
 /// # Errors
@@ -66,7 +69,8 @@ pub fn watch(own: &SdkConfig) -> anyhow::Result<Watch> {
     let settings = settings()?;
     let account = variable("CMKWATCH_ACCOUNT")?.parse().context("CMKWATCH_ACCOUNT is wrong")?;
     let region = variable("AWS_REGION")?.parse().context("AWS_REGION is wrong")?;
-    let accounts = Accounts::new(own.clone(), Place { account, region }, variable("CMKWATCH_MEMBER_ROLE")?);
+    let (role, session) = (variable("CMKWATCH_MEMBER_ROLE")?, variable("AWS_LAMBDA_FUNCTION_NAME")?);
+    let accounts = Accounts::new(own.clone(), Place { account, region }, role, session);
     let state = State::new(own, variable("CMKWATCH_STATE_TABLE")?);
     let deployment = Deployment {
         generation: number("CMKWATCH_GENERATION")?,
@@ -134,6 +138,13 @@ where
 pub fn deadline(context: &Context) -> Instant {
     let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
     Instant::now() + left.saturating_sub(TO_ANSWER)
+}
+
+/// When a run has certainly ended: Lambda stops it at its deadline, and clocks may differ by a moment.
+#[must_use]
+pub fn ends_at(context: &Context) -> Timestamp {
+    let deadline = Timestamp::try_from(context.deadline()).unwrap_or(Timestamp::MAX);
+    deadline.checked_add(CLOCKS_DIFFER).unwrap_or(Timestamp::MAX)
 }
 
 /// A variable of the environment.
