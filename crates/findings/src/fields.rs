@@ -16,6 +16,9 @@ pub const OWNER_ACCOUNT: &str = "cmkwatch/owner-account";
 pub const OWNER_REGION: &str = "cmkwatch/owner-region";
 /// What happened to the finding since the import before; alerts are made from it.
 pub const TRANSITION: &str = "cmkwatch/transition";
+/// The version of the state that last changed the finding: milliseconds since 1970, or a little more. A finding that is
+/// imported again without a change keeps it, and an alert is sent once for each version.
+pub const STATE_VERSION: &str = "cmkwatch/state-version";
 /// When that was seen.
 pub const TRANSITION_AT: &str = "cmkwatch/transition-at";
 /// What the finding was before that: PASSED, FAILED or WARNING; absent where there was none that stood.

@@ -4,7 +4,7 @@
 //! ([guidelines](https://docs.aws.amazon.com/securityhub/latest/partnerguide/guidelines-batchimportfindings.html)). An [`Item`] is
 //! that state. The crate `state` stores it; nothing here knows where.
 
-use crate::{ApiCall, Compliance, Finding, RecordState, Workflow, fields, repair::LATEST_EDIT};
+use crate::{ApiCall, Compliance, Finding, RecordState, Transition, Workflow, fields, repair::LATEST_EDIT};
 use controls::{Level, Severity};
 use facts::{KeyUser, Place};
 use jiff::Timestamp;
@@ -110,6 +110,38 @@ pub struct ControlState {
     pub worst: Option<Severity>,
     /// When an import that turns the finding PASSED was last planned: RESOLVED is set after it.
     pub resolved_at: Option<Timestamp>,
+    /// The last change; `None` if it is not known, as an earlier version of cmkwatch committed it.
+    pub change: Option<Change>,
+    /// True if the planned import is a repair: it reports the last change once more, and none of its own.
+    pub is_repair: bool,
+}
+
+/// The last change of a control, as its finding reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The version of the item that changed the control. An alert is sent once for each finding and version.
+    pub version: u64,
+    /// The kind of change.
+    pub transition: Transition,
+    /// The moment just before AWS was read for it.
+    pub at: Timestamp,
+    /// Status and severity before; `None` if there was no active finding.
+    pub before: Option<(Compliance, Severity)>,
+}
+
+impl Change {
+    /// The change that a finding reports; `None` if it reports none, or an earlier version of cmkwatch imported it.
+    fn of(finding: &Finding) -> Option<Self> {
+        let field = |name: &str| finding.product_fields.get(name).map(String::as_str);
+        let transition = finding.transition().filter(|transition| *transition != Transition::Unchanged)?;
+        let before = field(fields::STATUS_BEFORE).and_then(Compliance::of_word);
+        Some(Self {
+            version: field(fields::STATE_VERSION)?.parse().ok()?,
+            transition,
+            at: field(fields::TRANSITION_AT)?.parse().ok()?,
+            before: before.zip(field(fields::SEVERITY_BEFORE).and_then(Severity::of_label)),
+        })
+    }
 }
 
 /// A verdict, as far as it decides whether anything changed.
@@ -164,6 +196,8 @@ impl ControlState {
             planned: 0,
             worst: None,
             resolved_at: None,
+            change: None,
+            is_repair: false,
         }
     }
 }
@@ -222,6 +256,7 @@ impl Item {
         for control in item.controls.values_mut().filter(|control| control.planned > self.published) {
             control.published.clone_from(&control.observed);
             control.doubts.clear();
+            control.is_repair = false;
         }
         item
     }
@@ -250,6 +285,8 @@ fn adopted(finding: &Finding, now: Timestamp) -> ControlState {
         worst: finding.product_fields.get(fields::WORST_SEVERITY).and_then(|word| Severity::of_label(word)),
         // RESOLVED may have been set shortly before: the item that noted it is lost.
         resolved_at: (now.duration_since(finding.updated_at) <= LATEST_EDIT).then_some(finding.updated_at),
+        change: Change::of(finding),
+        is_repair: false,
     }
 }
 

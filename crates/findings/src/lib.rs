@@ -14,15 +14,16 @@ mod item;
 mod plan;
 mod repair;
 mod seen;
+pub mod spread;
 mod text;
 mod transition;
 
 pub use about::{About, place_prefix};
 pub use api_call::ApiCall;
 pub use finding::{Compliance, Finding, Reason, RecordState, Resource, TYPE, Workflow};
-pub use item::{BucketOfKey, ControlState, Item, KeyUse, Neighbours, StoredIn, Summary};
+pub use item::{BucketOfKey, Change, ControlState, Item, KeyUse, Neighbours, StoredIn, Summary};
 pub use plan::{Plan, Terms, plan};
-pub use repair::{Repairs, repairs};
+pub use repair::{Held, Repairs, repairs, worth_comparing};
 pub use seen::{Observation, Seen};
 pub use text::plain;
 pub use transition::Transition;

@@ -1,8 +1,8 @@
 //! The new state, and what Security Hub must receive, given the state before and what was seen.
 
 use crate::{
-    ApiCall, Compliance, ControlState, Finding, Item, Neighbours, RecordState, Seen, StoredIn, Summary, Transition,
-    Workflow, compose, fields, seen::keys_matter,
+    ApiCall, Change, Compliance, ControlState, Finding, Item, Neighbours, RecordState, Seen, StoredIn, Summary,
+    Transition, Workflow, compose, fields, seen::keys_matter, spread,
 };
 use controls::{Settings, Severity};
 use facts::Place;
@@ -23,8 +23,9 @@ pub struct Terms<'a> {
     pub hub: &'a StoredIn,
     /// The API calls that caused the evaluation; empty for the sweep.
     pub api_calls: &'a [ApiCall],
-    /// The controls whose findings Security Hub does not hold as it should.
-    pub repair: &'a BTreeSet<String>,
+    /// The controls whose findings Security Hub does not hold as it should, each with the `UpdatedAt` that it holds: what is
+    /// imported must be newer. 1970 if it holds no finding.
+    pub repair: &'a BTreeMap<String, Timestamp>,
 }
 
 /// The new state, and what Security Hub must receive of it.
@@ -153,7 +154,7 @@ impl<'a> Look<'a> {
     fn slugs(&self) -> impl Iterator<Item = &'a str> {
         let (seen, before) = (self.seen, self.before);
         let is_judged = |slug: &&str| seen.drafts.iter().any(|draft| draft.slug == *slug);
-        let known: BTreeSet<_> = before.controls.keys().chain(self.terms.repair).map(String::as_str).collect();
+        let known: BTreeSet<_> = before.controls.keys().chain(self.terms.repair.keys()).map(String::as_str).collect();
         let others = known.into_iter().filter(move |slug| !is_judged(slug));
         seen.drafts.iter().map(|draft| draft.slug).chain(others)
     }
@@ -164,30 +165,56 @@ impl<'a> Look<'a> {
         let draft = self.seen.drafts.iter().find(|draft| draft.slug == slug);
         let finding = draft.and_then(|draft| draft.finding.clone().ok()).filter(|now| self.is_wanted(now, before));
         let observed = finding.as_ref().map(Summary::of);
-        if before.is_none() && observed.is_none() && !self.terms.repair.contains(slug) {
+        let repair = self.terms.repair.get(slug);
+        if before.is_none() && observed.is_none() && repair.is_none() {
             return Next { state: None, finding };
         }
         let mut state = before.cloned().unwrap_or_else(|| ControlState::new(self.seen.read_at));
         let differs = state.observed != observed;
         let repeats = observed.is_some() && (self.starts_to_move || self.is_due(&state));
-        let again = repeats || self.terms.repair.contains(slug);
-        if differs || again {
+        if differs || repeats || repair.is_some() {
             if state.planned > self.before.published {
                 state.doubt();
             }
             state.worst = worst(state.observed.as_ref(), observed.as_ref(), state.worst);
-            let next = state.updated_at.checked_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
+            let latest = repair.map_or(state.updated_at, |held| state.updated_at.max(*held));
+            let next = latest.checked_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
             state.updated_at = self.seen.read_at.max(next);
             state.planned = self.version;
+            state.is_repair = !differs && (repair.is_some() || state.is_repair);
             // A finding that is repaired may be missing: then it is created again.
-            let is_new = state.published.is_none() || self.moves || self.terms.repair.contains(slug);
+            let is_new = state.published.is_none() || self.moves || repair.is_some();
             state.created_at = state.created_at.filter(|_| !is_new).or(Some(state.updated_at));
             if differs && observed.as_ref().is_some_and(Summary::passed) {
                 state.resolved_at = Some(state.updated_at);
             }
         }
         state.observed = observed;
+        if differs {
+            state.change = Some(self.change(&state));
+        }
         Next { state: Some(state), finding }
+    }
+
+    /// The change from what people may know of a control to what was observed now.
+    fn change(&self, state: &ControlState) -> Change {
+        let known = state.known();
+        let transition = match &state.observed {
+            Some(observed) => Transition::between(known, observed),
+            None => Transition::Gone,
+        };
+        let before = known.map(|known| (known.status, known.severity));
+        Change { version: self.version, transition, at: state.updated_at, before }
+    }
+
+    /// The change that the finding of a control reports: the last one if Security Hub may not have received it yet, or must
+    /// receive it again; otherwise none, as the finding is only refreshed or moved.
+    fn reported(&self, state: &ControlState) -> Change {
+        let is_due = |change: &&Change| change.version > self.before.published || state.is_repair;
+        match state.change.as_ref().filter(is_due) {
+            Some(change) => change.clone(),
+            None => Change { version: state.change.as_ref().map_or(0, |change| change.version), ..self.change(state) },
+        }
     }
 
     /// Returns true unless the finding passes, the settings leave such findings out, and none exists.
@@ -199,10 +226,10 @@ impl<'a> Look<'a> {
     /// An import is due again if the finding must be refreshed, or if its last import was planned and never confirmed: its event
     /// would be too late to be taken for that of an import.
     fn is_due(&self, state: &ControlState) -> bool {
-        let days = i64::from(self.terms.settings.refresh_after_days);
-        let age = self.seen.read_at.duration_since(state.updated_at);
-        let is_old = state.published.is_some() && age >= SignedDuration::from_hours(24 * days);
-        is_old || (state.planned > self.before.published && age >= LATEST_IMPORT)
+        let (days, read_at) = (self.terms.settings.refresh_after_days, self.seen.read_at);
+        let age = read_at.duration_since(state.updated_at);
+        (state.published.is_some() && spread::is_due(&self.seen.about.id_prefix(), days, state.updated_at, read_at))
+            || (state.planned > self.before.published && age >= LATEST_IMPORT)
     }
 
     /// The whole item; the one before if nothing differs.
@@ -261,61 +288,63 @@ impl<'a> Look<'a> {
         let before = self.before.controls.get(slug);
         // A version was committed and not marked as published: Security Hub may have it or not.
         let in_doubt = before.is_some_and(|before| before.planned > self.before.published);
-        let known = state.known();
+        let (known, reported) = (state.known(), self.reported(&state));
         let Some(mut finding) = finding else {
-            plan.import.extend(self.archived(slug, &state));
+            plan.import.extend(self.archived(slug, &state, &reported));
             return;
         };
-        let transition = Transition::between(known, &Summary::of(&finding));
-        self.complete(&mut finding, &state, transition, known);
+        self.complete(&mut finding, &state, &reported);
         if self.moves {
             let old = plan.moved_from.as_ref().filter(|_| state.published.is_some());
             plan.import.extend(old.map(|old| self.moved(finding.clone(), old)));
         } else if finding.compliance == Compliance::Passed {
-            let open = in_doubt || known.is_none_or(|known| !known.passed());
+            let open = in_doubt || state.is_repair || known.is_none_or(|known| !known.passed());
             plan.resolve.extend((before.is_some() && open).then(|| finding.id.clone()));
         } else {
             let closed = in_doubt || known.is_some_and(|known| !known.passed());
-            plan.reopen.extend((closed && transition.is_news()).then(|| finding.id.clone()));
+            let is_news = reported.transition.is_news() && !state.is_repair;
+            plan.reopen.extend((closed && is_news).then(|| finding.id.clone()));
         }
         plan.import.push(finding);
     }
 
     /// Fills in what a finding keeps from earlier ones, and what happened to it.
-    fn complete(&self, finding: &mut Finding, state: &ControlState, transition: Transition, known: Option<&Summary>) {
+    fn complete(&self, finding: &mut Finding, state: &ControlState, reported: &Change) {
         finding.created_at = state.created_at.unwrap_or(state.updated_at);
         finding.first_observed_at = state.first_observed_at;
         finding.updated_at = state.updated_at;
         let history = [
-            (fields::TRANSITION, Some(transition.to_string())),
-            (fields::TRANSITION_AT, Some(state.updated_at.to_string())),
-            (fields::STATUS_BEFORE, known.map(|known| known.status.as_str().to_owned())),
-            (fields::SEVERITY_BEFORE, known.map(|known| known.severity.to_string())),
+            (fields::TRANSITION, Some(reported.transition.to_string())),
+            (fields::STATE_VERSION, Some(reported.version).filter(|version| *version > 0).map(|it| it.to_string())),
+            (fields::TRANSITION_AT, Some(reported.at.to_string())),
+            (fields::STATUS_BEFORE, reported.before.map(|(status, _)| status.as_str().to_owned())),
+            (fields::SEVERITY_BEFORE, reported.before.map(|(_, severity)| severity.to_string())),
             (fields::WORST_SEVERITY, state.worst.map(|worst| worst.to_string())),
         ];
         finding.product_fields.extend(history.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
         let slug = finding.slug().to_owned();
-        if let Some(api_call) = ApiCall::of(self.api_calls(state, transition), &slug) {
+        if let Some(api_call) = ApiCall::of(self.api_calls(reported), &slug) {
             api_call.describe(&mut finding.product_fields);
         }
     }
 
     /// The calls behind this evaluation if it changed the control, or else those behind the last change.
-    fn api_calls(&self, state: &ControlState, transition: Transition) -> &[ApiCall] {
-        let is_changed = state.planned == self.version && transition != Transition::Unchanged;
+    fn api_calls(&self, reported: &Change) -> &[ApiCall] {
+        let is_changed = reported.version == self.version && reported.transition != Transition::Unchanged;
         if is_changed { self.terms.api_calls } else { &self.before.api_calls }
     }
 
     /// The archived finding of a control that has none any more; `None` if Security Hub has none either.
-    fn archived(&self, slug: &str, state: &ControlState) -> Option<Finding> {
+    fn archived(&self, slug: &str, state: &ControlState, reported: &Change) -> Option<Finding> {
         let any = Summary { status: Compliance::Passed, severity: Severity::Informational, fingerprint: String::new() };
         let received = state.published.as_ref().or(state.doubts.iter().flatten().next());
-        let known = received.or(self.terms.repair.contains(slug).then_some(&any))?;
+        let known = received.or(self.terms.repair.contains_key(slug).then_some(&any))?;
         let stored_in = self.before.stored_in.as_ref().unwrap_or(self.terms.hub);
         let why = self.seen.why_none(slug);
         let mut finding =
             compose::archived(&self.seen.about, slug, &stored_in.place, &self.before.key_use, known, &why);
-        self.complete(&mut finding, state, Transition::Gone, Some(known));
+        let before = reported.before.or(Some((known.status, known.severity)));
+        self.complete(&mut finding, state, &Change { before, ..reported.clone() });
         Some(finding)
     }
 

@@ -12,7 +12,7 @@ use aws_sdk_securityhub::types::{
 };
 use controls::Severity;
 use facts::Place;
-use findings::{About, Compliance, Finding, Reason, RecordState, Resource, TYPE, Workflow, fields};
+use findings::{About, Compliance, Finding, Held, Reason, RecordState, Resource, Summary, TYPE, Workflow, fields};
 use jiff::Timestamp;
 use std::collections::HashMap;
 
@@ -110,6 +110,25 @@ pub(crate) fn to_workflow(workflow: Workflow) -> WorkflowStatus {
 pub(crate) fn from_asff(asff: AwsSecurityFinding, place: &Place) -> Result<Finding, PublishError> {
     let id = asff.id.clone().unwrap_or_default();
     read(asff, place).map_err(|what| PublishError::NotOurs { id, what })
+}
+
+/// What is compared of a finding; `None` if it has no id. Whoever may import findings in its account may have written it.
+pub(crate) fn held(asff: AwsSecurityFinding) -> Option<Held> {
+    let summary = || {
+        let compliance = asff.compliance.as_ref()?;
+        let fields = asff.product_fields.as_ref()?;
+        Some(Summary {
+            status: status(compliance.status.as_ref()).ok()?,
+            severity: severity(asff.finding_provider_fields.as_ref()).ok()?,
+            fingerprint: fields.get(fields::DIGEST).cloned().unwrap_or_default(),
+        })
+    };
+    Some(Held {
+        summary: summary(),
+        workflow: from_workflow(asff.workflow.as_ref().and_then(|workflow| workflow.status.clone())).ok(),
+        updated_at: moment(asff.updated_at.as_deref()).unwrap_or(Timestamp::UNIX_EPOCH),
+        id: asff.id?,
+    })
 }
 
 fn read(asff: AwsSecurityFinding, place: &Place) -> Result<Finding, &'static str> {

@@ -1,6 +1,6 @@
 //! What the functions ask of one another, and the queues it goes through.
 //!
-//! [`Revisit`] asks on-change to evaluate a bucket, and [`ReevaluateKeyUsers`] to evaluate the buckets that use a key. [`Task`]
+//! [`Revisit`] asks on-change to evaluate buckets, and [`ReevaluateKeyUsers`] to evaluate the buckets that use a key. [`Task`]
 //! asks sweep-account to sweep an account, or some buckets of one. Names in a message are checked like those of any other
 //! text from outside.
 
@@ -12,6 +12,6 @@ mod task;
 
 pub use error::QueueError;
 pub use key_users::{OtherUser, ReevaluateKeyUsers};
-pub use revisit::Revisit;
+pub use revisit::{Purpose, Revisit, Visit};
 pub use sender::{Message, Queue};
 pub use task::{SweepPart, Task};

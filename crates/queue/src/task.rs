@@ -36,7 +36,10 @@ pub struct SweepPart {
     pub range: NameRange,
     /// True if no sweep has adopted yet what Security Hub holds for the account.
     pub is_new: bool,
-    /// The buckets that existed when the account was listed, and, of a new account, those that Security Hub has findings of.
+    /// True if what Security Hub holds is to be compared with the state.
+    pub audit: bool,
+    /// The buckets that existed when the account was listed, and, for a new account or an audit, those that Security Hub has
+    /// findings of.
     pub buckets: Vec<BucketName>,
 }
 
@@ -57,6 +60,8 @@ enum Written {
         from: Option<String>,
         before: Option<String>,
         is_new: bool,
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        audit: bool,
         buckets: Vec<String>,
     },
     Buckets(EarlierPart),
@@ -95,7 +100,7 @@ impl Task {
             // As an earlier version wrote a part, which was another one: the account is swept once more.
             Written::Buckets(EarlierPart { sweep, account }) => Self::Account { sweep, account: account.parse()? },
             Written::Account { sweep, account } => Self::Account { sweep, account: account.parse()? },
-            Written::Part { sweep, part, requeues, failed, account, region, from, before, is_new, buckets } => {
+            Written::Part { sweep, part, requeues, failed, account, region, from, before, is_new, audit, buckets } => {
                 Self::Buckets(SweepPart {
                     sweep,
                     part,
@@ -107,6 +112,7 @@ impl Task {
                         before: before.map(|name| name.parse()).transpose()?,
                     },
                     is_new,
+                    audit,
                     buckets: buckets.iter().map(|name| name.parse()).collect::<Result<_, _>>()?,
                 })
             }
@@ -116,7 +122,7 @@ impl Task {
     fn written(&self) -> Written {
         match self {
             Self::Account { sweep, account } => Written::Account { sweep: sweep.clone(), account: account.to_string() },
-            Self::Buckets(SweepPart { sweep, part, requeues, failed, place, range, is_new, buckets }) => {
+            Self::Buckets(SweepPart { sweep, part, requeues, failed, place, range, is_new, audit, buckets }) => {
                 Written::Part {
                     sweep: sweep.clone(),
                     part: *part,
@@ -127,6 +133,7 @@ impl Task {
                     from: range.from.as_ref().map(ToString::to_string),
                     before: range.before.as_ref().map(ToString::to_string),
                     is_new: *is_new,
+                    audit: *audit,
                     buckets: buckets.iter().map(ToString::to_string).collect(),
                 }
             }
@@ -149,6 +156,7 @@ mod tests {
             place,
             range: NameRange { from: Some("acme-51".parse().unwrap()), before: None },
             is_new: true,
+            audit: true,
             buckets: vec!["acme-51".parse().unwrap()],
         };
         let account = Task::Account { sweep: part.sweep.clone(), account: part.place.account.clone() };

@@ -9,7 +9,7 @@
 //! | `aws/123456789012/us-east-1` | `bucket/acme-data` | a bucket |
 //! | `aws/123456789012/us-east-1` | `place` | whether the account can be watched there |
 //! | `aws/123456789012` | `region/us-east-1` | that the account has or had buckets there |
-//! | `aws/123456789012` | `adopted` | that a sweep has adopted what Security Hub holds for the account |
+//! | `aws/123456789012` | `audited` | when a sweep last compared what Security Hub holds for the account with the state |
 
 mod error;
 mod key_index;
@@ -19,4 +19,4 @@ mod table;
 pub use error::StateError;
 pub use key_index::KeyIndex;
 pub use row::Row;
-pub use table::State;
+pub use table::{AccountState, State};

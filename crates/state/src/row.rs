@@ -2,7 +2,7 @@
 
 use controls::{Level, Severity};
 use facts::Place;
-use findings::{ApiCall, Compliance, ControlState, Item, KeyUse, Neighbours, StoredIn, Summary};
+use findings::{ApiCall, Change, Compliance, ControlState, Item, KeyUse, Neighbours, StoredIn, Summary, Transition};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -104,6 +104,19 @@ struct WrittenControl {
     worst: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     resolved: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    change: Option<WrittenChange>,
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    repair: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WrittenChange {
+    version: u64,
+    transition: String,
+    at: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    before: Option<(String, String)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -205,6 +218,8 @@ impl WrittenControl {
             planned: state.planned,
             worst: state.worst.map(|worst| worst.to_string()),
             resolved: state.resolved_at.map(|moment| moment.to_string()),
+            change: state.change.as_ref().map(WrittenChange::of),
+            repair: state.is_repair,
         }
     }
 
@@ -223,7 +238,24 @@ impl WrittenControl {
             planned: self.planned,
             worst: self.worst.as_deref().map(severity).transpose()?,
             resolved_at: self.resolved.as_deref().map(moment).transpose()?,
+            change: self.change.map(WrittenChange::read).transpose()?,
+            is_repair: self.repair,
         })
+    }
+}
+
+impl WrittenChange {
+    fn of(Change { version, transition, at, before }: &Change) -> Self {
+        let before = before.map(|(status, severity)| (status.as_str().to_owned(), severity.to_string()));
+        Self { version: *version, transition: transition.to_string(), at: at.to_string(), before }
+    }
+
+    fn read(self) -> Result<Change, String> {
+        let transition = Transition::of_word(&self.transition);
+        let transition = transition.ok_or_else(|| format!("`{}` is no transition", self.transition))?;
+        let before = |(status, label): (String, String)| Ok::<_, String>((self::status(&status)?, severity(&label)?));
+        let before = self.before.map(before).transpose()?;
+        Ok(Change { version: self.version, transition, at: moment(&self.at)?, before })
     }
 }
 
@@ -233,13 +265,16 @@ impl WrittenSummary {
     }
 
     fn read(self) -> Result<Summary, String> {
-        let status = Compliance::of_word(&self.status).ok_or_else(|| format!("`{}` is no status", self.status))?;
-        Ok(Summary { status, severity: severity(&self.severity)?, fingerprint: self.print })
+        Ok(Summary { status: status(&self.status)?, severity: severity(&self.severity)?, fingerprint: self.print })
     }
 }
 
 fn moment(text: &str) -> Result<Timestamp, String> {
     text.parse().map_err(|error| format!("`{text}` is no time: {error}"))
+}
+
+fn status(text: &str) -> Result<Compliance, String> {
+    Compliance::of_word(text).ok_or_else(|| format!("`{text}` is no status"))
 }
 
 fn severity(text: &str) -> Result<Severity, String> {
@@ -274,6 +309,13 @@ pub(crate) mod tests {
         let optional = || proptest::option::of(time());
         (summary(), summary(), optional(), time(), time(), 0_u64..1 << 50, optional()).prop_map(
             |(observed, published, created_at, first_observed_at, updated_at, planned, resolved_at)| ControlState {
+                change: published.as_ref().map(|published| Change {
+                    version: planned,
+                    transition: Transition::Worsened,
+                    at: updated_at,
+                    before: observed.as_ref().map(|_| (published.status, published.severity)),
+                }),
+                is_repair: published.is_some(),
                 worst: observed.as_ref().map(|observed| observed.severity),
                 doubts: if published.is_some() { Vec::new() } else { vec![observed.clone(), None] },
                 observed,

@@ -9,13 +9,24 @@ use aws_sdk_dynamodb::{
 };
 use facts::{AccountId, BucketId, BucketName, NameRange, Place, Region};
 use findings::{About, Item};
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The attributes of a row.
 type Attributes = HashMap<String, AttributeValue>;
 
-/// The sort key of the row that says that an account was adopted.
-const ADOPTED: &str = "adopted";
+/// The sort key of the row that says when an account was last audited.
+const AUDITED: &str = "audited";
+
+/// What the table says of an account as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountState {
+    /// The regions in which it has or had buckets.
+    pub regions: BTreeSet<Region>,
+    /// When a sweep last compared all that Security Hub holds for it with the state; the first of them adopted it. `None` if no
+    /// sweep has.
+    pub audited_at: Option<Timestamp>,
+}
 
 /// The table of an organization's state.
 #[derive(Debug, Clone)]
@@ -126,25 +137,25 @@ impl State {
         request.send().await.map(drop).map_err(|error| self.failed("dynamodb:PutItem", error))
     }
 
-    /// Notes that a sweep has adopted all that Security Hub holds for an account. `home` is a region of the same partition. 1
-    /// call.
+    /// Notes that a sweep has adopted, or compared with the state, all that Security Hub holds for an account. `home` is a region
+    /// of the same partition. 1 call.
     ///
     /// # Errors
     /// Returns an error if the call fails.
-    pub async fn note_adopted(&self, account: &AccountId, home: &Region) -> Result<(), StateError> {
+    pub async fn note_audited(&self, account: &AccountId, home: &Region, at: Timestamp) -> Result<(), StateError> {
         let request = self.client.put_item().table_name(&self.table);
         let request = request
             .item("place", AttributeValue::S(partition_of_account(account, home)))
-            .item("item", AttributeValue::S(ADOPTED.to_owned()));
+            .item("item", AttributeValue::S(AUDITED.to_owned()))
+            .item("audited_at", AttributeValue::S(at.to_string()));
         request.send().await.map(drop).map_err(|error| self.failed("dynamodb:PutItem", error))
     }
 
-    /// Returns the regions in which an account has or had buckets, and whether a sweep has adopted what Security Hub holds for it.
-    /// `home` is a region of the same partition. 1 call.
+    /// Returns what the table says of an account as a whole. `home` is a region of the same partition. 1 call.
     ///
     /// # Errors
     /// Returns an error if the call fails.
-    pub async fn regions(&self, account: &AccountId, home: &Region) -> Result<(BTreeSet<Region>, bool), StateError> {
+    pub async fn account(&self, account: &AccountId, home: &Region) -> Result<AccountState, StateError> {
         // No account has so many regions that they take more than one page.
         let query = self.client.query().table_name(&self.table).consistent_read(true);
         let query = query
@@ -153,10 +164,16 @@ impl State {
             .expression_attribute_values(":place", AttributeValue::S(partition_of_account(account, home)));
         let page = query.send().await.map_err(|error| self.failed("dynamodb:Query", error))?;
         let rows = page.items.unwrap_or_default();
-        let names: Vec<_> = rows.iter().filter_map(|row| row.get("item")?.as_s().ok()).collect();
-        let region = |name: &&String| name.strip_prefix("region/")?.parse().ok();
-        let is_adopted = names.iter().any(|name| *name == ADOPTED);
-        Ok((names.iter().filter_map(region).collect(), is_adopted))
+        let text = |row: &Attributes, name: &str| row.get(name).and_then(|value| value.as_s().ok().cloned());
+        let mut account = AccountState::default();
+        for row in &rows {
+            let Some(name) = text(row, "item") else { continue };
+            account.regions.extend(name.strip_prefix("region/").and_then(|region| region.parse().ok()));
+            if name == AUDITED {
+                account.audited_at = text(row, "audited_at").and_then(|moment| moment.parse().ok());
+            }
+        }
+        Ok(account)
     }
 
     pub(crate) fn failed(
@@ -345,15 +362,17 @@ mod tests {
 
     #[tokio::test]
     async fn the_regions_of_an_account_are_rows_of_their_own() {
-        let row = |name: &str| [("item".to_owned(), AttributeValue::S(name.into()))].into();
-        let rows = vec![row("adopted"), row("region/eu-west-1")];
+        let text = |name: &str, value: &str| (name.to_owned(), AttributeValue::S(value.into()));
+        let audited = Attributes::from([text("item", "audited"), text("audited_at", "2026-11-01T00:00:00Z")]);
+        let rows = vec![audited, [text("item", "region/eu-west-1")].into()];
         let rule = mock!(Client::query)
             .match_requests(|request| {
                 request.expression_attribute_values().unwrap()[":place"] == AttributeValue::S("aws/123456789012".into())
             })
             .then_output(move || QueryOutput::builder().set_items(Some(rows.clone())).build());
         let place = bucket("acme").place();
-        let regions = state(&[&rule]).regions(&place.account, &place.region).await.unwrap();
-        assert_eq!(regions, ([place.region].into(), true));
+        let account = state(&[&rule]).account(&place.account, &place.region).await.unwrap();
+        let audited_at = Some("2026-11-01T00:00:00Z".parse().unwrap());
+        assert_eq!(account, AccountState { regions: [place.region].into(), audited_at });
     }
 }

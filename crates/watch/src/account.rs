@@ -72,10 +72,6 @@ impl Watch {
 }
 
 impl World for AccountWorld<'_> {
-    fn about(&self) -> &About {
-        &self.about
-    }
-
     fn now(&self) -> Timestamp {
         self.watch.now()
     }
@@ -86,7 +82,9 @@ impl World for AccountWorld<'_> {
             Some(Row::Item(item)) => return Ok(*item),
             row => row,
         };
-        let adopted = Item::adopt(&self.held().await?, &self.home.stored_in, self.now());
+        // By the id: the prefix of an account is that of its buckets, too.
+        let held = self.watch.findings_held(&self.home.security_hub, &self.seen.ids()).await?;
+        let adopted = Item::adopt(&held, &self.home.stored_in, self.now());
         Ok(match row {
             Some(Row::Unreadable { version, why }) => self.watch.rebuilt(&self.about, adopted, version, &why),
             _ => adopted,
@@ -99,11 +97,6 @@ impl World for AccountWorld<'_> {
 
     async fn commit(&self, item: &Item, over: u64) -> anyhow::Result<bool> {
         Ok(self.watch.state.commit(&self.about, item, over).await?)
-    }
-
-    async fn held(&self) -> anyhow::Result<Vec<Finding>> {
-        // By the id: the prefix of an account is that of its buckets, too.
-        self.watch.findings_held(&self.home.security_hub, &self.seen.ids()).await
     }
 
     async fn workflows(&self, of: &Place) -> anyhow::Result<BTreeMap<String, Workflow>> {

@@ -1,8 +1,8 @@
 //! One bucket: where its state, its settings and its findings are.
 
 use crate::{
-    Hub, Shared, Watch,
-    protocol::{self, Reconciled, Refusal, World},
+    Hub, Hubs, Shared, Watch,
+    protocol::{self, Next, Reconciled, Refusal, World},
 };
 use anyhow::Context as _;
 use collect::{Beforehand, CollectError, Collected};
@@ -12,14 +12,7 @@ use findings::{About, ApiCall, Compliance, Finding, Item, Neighbours, Observatio
 use jiff::Timestamp;
 use queue::{OtherUser, ReevaluateKeyUsers};
 use state::Row;
-use std::collections::{BTreeMap, BTreeSet};
-
-/// The evaluation that an event caused, or the one that follows some time later.
-#[derive(Debug, Clone, Copy)]
-enum Look {
-    First,
-    Second,
-}
+use std::collections::BTreeMap;
 
 /// A bucket of a sweep, as far as it is known from reading many.
 #[derive(Debug)]
@@ -30,8 +23,17 @@ pub struct Swept {
     pub tags: Option<Tags>,
 }
 
+/// What a sweep found of a bucket.
+#[derive(Debug)]
+pub enum Sweeping {
+    /// Nothing differs from the state.
+    Settled(Item),
+    /// Something differed, and was published.
+    Reconciled(Reconciled),
+}
+
 /// A bucket, as an evaluation reaches it.
-struct BucketWorld<'a> {
+pub(crate) struct BucketWorld<'a> {
     watch: &'a Watch,
     id: &'a BucketId,
     about: About,
@@ -42,37 +44,51 @@ struct BucketWorld<'a> {
 }
 
 impl Watch {
-    /// Evaluates a bucket because of some API calls. 8 calls if the key is of the bucket's account and nothing changed: the
-    /// item, DescribeHub and 6 reads of S3 and KMS. If something did, S3 and KMS are read once more, and up to 7 calls commit and
+    /// Evaluates a bucket because of some API calls. 7 calls if the key is of the bucket's account and nothing changed: the item and
+    /// 6 reads of S3 and KMS; and DescribeHub once for each place of the run. If something did, S3 and KMS are read once more, and up to 7 calls commit and
     /// publish it.
     ///
     /// # Errors
     /// Returns an error if a call fails or Security Hub refuses a finding. The next evaluation does what is missing.
-    pub async fn reconcile(&self, bucket: &BucketId, api_calls: &[ApiCall]) -> anyhow::Result<Reconciled> {
-        self.reconcile_as(Look::First, bucket, api_calls).await
-    }
-
-    /// Evaluates a bucket again, some time after an event, and repairs what Security Hub holds otherwise than it should. Other
-    /// events may have come meanwhile. 1 call more than [`Watch::reconcile`].
-    ///
-    /// # Errors
-    /// See [`Watch::reconcile`].
-    pub async fn look_again(&self, bucket: &BucketId, api_calls: &[ApiCall]) -> anyhow::Result<Reconciled> {
-        self.reconcile_as(Look::Second, bucket, api_calls).await
-    }
-
-    async fn reconcile_as(&self, look: Look, bucket: &BucketId, api_calls: &[ApiCall]) -> anyhow::Result<Reconciled> {
-        match self.reconcile_here(look, bucket, api_calls).await {
+    pub async fn reconcile(&self, hubs: &Hubs, bucket: &BucketId, api_calls: &[ApiCall]) -> anyhow::Result<Reconciled> {
+        match self.reconcile_here(hubs, bucket, api_calls).await {
             Err(error) => match other_region(&error) {
-                Some(region) => self.reconcile_in_other_region(look, region.parse()?, bucket, api_calls).await,
+                Some(region) => self.reconcile_in_other_region(hubs, region.parse()?, bucket, api_calls).await,
                 None => Err(error),
             },
             reconciled => reconciled,
         }
     }
 
-    /// Evaluates a bucket of a sweep. At first it is only compared, with what is known of many, which takes 2 calls; `None` if
-    /// nothing differs.
+    /// Evaluates a bucket again, some time after an event, and says what must follow: usually [`Watch::compare`]. Other events may
+    /// have come meanwhile. As many calls as [`Watch::reconcile`].
+    ///
+    /// # Errors
+    /// See [`Watch::reconcile`].
+    pub async fn look_again(
+        &self,
+        hubs: &Hubs,
+        bucket: &BucketId,
+        api_calls: &[ApiCall],
+    ) -> anyhow::Result<(Reconciled, Next)> {
+        let hub = self.open_hub(hubs, &bucket.place()).await?;
+        let (world, terms) = (self.world(bucket, &hub, api_calls), self.terms(&hub, api_calls));
+        match protocol::second_look(&world, &terms, self.second_look).await {
+            Ok((reconciled, next)) => {
+                count(&reconciled.item);
+                Ok((reconciled, next))
+            }
+            Err(error) if other_region(&error).is_some() => {
+                let reconciled = self.reconcile(hubs, bucket, api_calls).await?;
+                let next = if reconciled.changed { Next::LookAgain } else { Next::Nothing };
+                Ok((reconciled, next))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Evaluates a bucket of a sweep. At first it is only compared, with what is known of many, which takes 2 calls; if nothing
+    /// differs, that is all.
     ///
     /// # Errors
     /// See [`Watch::reconcile`].
@@ -82,31 +98,35 @@ impl Watch {
         hub: &Hub,
         swept: Swept,
         shared: &Shared,
-    ) -> anyhow::Result<Option<Reconciled>> {
+    ) -> anyhow::Result<Sweeping> {
         let Swept { item, tags } = swept;
         let world = self.world(bucket, hub, &[]);
         let terms = self.terms(hub, &[]);
         let seen = match world.look(shared.beforehand(tags), Some(shared)).await {
-            Err(error) if other_region(&error).is_some() => return self.reconcile(bucket, &[]).await.map(Some),
+            Err(error) if other_region(&error).is_some() => {
+                return self.reconcile(&Hubs::default(), bucket, &[]).await.map(Sweeping::Reconciled);
+            }
             seen => seen?,
         };
         if plan(&item, &seen, &terms, self.now()).is_settled() {
             count(&item);
-            return Ok(None);
+            return Ok(Sweeping::Settled(item));
         }
         // Keys and tags were read for many buckets and may be old: all is read again before anything is committed.
         let reconciled = protocol::evaluate(&world, &terms, Some(item)).await?;
         count(&reconciled.item);
-        Ok(Some(reconciled))
+        Ok(Sweeping::Reconciled(reconciled))
     }
 
-    async fn reconcile_here(&self, look: Look, bucket: &BucketId, api_calls: &[ApiCall]) -> anyhow::Result<Reconciled> {
-        let hub = self.open_hub(&bucket.place()).await?;
+    async fn reconcile_here(
+        &self,
+        hubs: &Hubs,
+        bucket: &BucketId,
+        api_calls: &[ApiCall],
+    ) -> anyhow::Result<Reconciled> {
+        let hub = self.open_hub(hubs, &bucket.place()).await?;
         let (world, terms) = (self.world(bucket, &hub, api_calls), self.terms(&hub, api_calls));
-        let reconciled = match look {
-            Look::First => protocol::evaluate(&world, &terms, None).await?,
-            Look::Second => protocol::second_look(&world, &terms, self.second_look).await?,
-        };
+        let reconciled = protocol::evaluate(&world, &terms, None).await?;
         count(&reconciled.item);
         Ok(reconciled)
     }
@@ -115,13 +135,13 @@ impl Watch {
     /// the call. The findings of the region that was thought are about a bucket that does not exist.
     async fn reconcile_in_other_region(
         &self,
-        look: Look,
+        hubs: &Hubs,
         region: Region,
         bucket: &BucketId,
         api_calls: &[ApiCall],
     ) -> anyhow::Result<Reconciled> {
         let there = BucketId::new(bucket.account().clone(), region, bucket.name().clone())?;
-        let reconciled = self.reconcile_here(look, &there, api_calls).await;
+        let reconciled = self.reconcile_here(hubs, &there, api_calls).await;
         let hub = self.hub_of(&bucket.place()).await?;
         let world = BucketWorld { is_elsewhere: true, ..self.world(bucket, &hub, api_calls) };
         // This is done even if the bucket could not be evaluated where it is, and the first error is kept.
@@ -134,7 +154,7 @@ impl Watch {
         }
     }
 
-    fn world<'a>(&'a self, id: &'a BucketId, hub: &'a Hub, api_calls: &'a [ApiCall]) -> BucketWorld<'a> {
+    pub(crate) fn world<'a>(&'a self, id: &'a BucketId, hub: &'a Hub, api_calls: &'a [ApiCall]) -> BucketWorld<'a> {
         BucketWorld { watch: self, id, about: About::Bucket(id.clone()), hub, api_calls, is_elsewhere: false }
     }
 
@@ -217,10 +237,6 @@ impl BucketWorld<'_> {
 }
 
 impl World for BucketWorld<'_> {
-    fn about(&self) -> &About {
-        &self.about
-    }
-
     fn now(&self) -> Timestamp {
         self.watch.now()
     }
@@ -253,10 +269,6 @@ impl World for BucketWorld<'_> {
             self.watch.note_region(&self.id.place()).await?;
         }
         Ok(self.watch.state.commit(&self.about, item, over).await?)
-    }
-
-    async fn held(&self) -> anyhow::Result<Vec<Finding>> {
-        self.watch.findings_held(&self.hub.security_hub, &[self.about.id_prefix()]).await
     }
 
     async fn workflows(&self, of: &Place) -> anyhow::Result<BTreeMap<String, Workflow>> {
@@ -319,7 +331,7 @@ fn count(item: &Item) {
 }
 
 /// Nothing to repair.
-pub(crate) static NOTHING: BTreeSet<String> = BTreeSet::new();
+static NOTHING: BTreeMap<String, Timestamp> = BTreeMap::new();
 
 impl Watch {
     pub(crate) fn terms<'a>(&'a self, hub: &'a Hub, api_calls: &'a [ApiCall]) -> Terms<'a> {

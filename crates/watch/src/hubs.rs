@@ -5,7 +5,11 @@ use anyhow::Context as _;
 use facts::{Account, Fact, Place};
 use findings::{Finding, StoredIn};
 use publish::{Closed, PublishError, SecurityHub};
-use std::sync::{Arc, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::OnceCell;
 
 /// How many are kept; past it all are forgotten, and with them how far they were throttled.
 const KEPT: usize = 1024;
@@ -19,6 +23,16 @@ pub struct Hub {
     pub stored_in: StoredIn,
     /// Whether Security Hub is enabled in the place itself.
     pub enabled: Fact<bool>,
+}
+
+/// The Security Hubs of the places that one run evaluates: each is asked once whether it is on.
+#[derive(Debug, Default)]
+pub struct Hubs(Mutex<BTreeMap<Place, Arc<OnceCell<Hub>>>>);
+
+impl Hubs {
+    fn of(&self, place: &Place) -> Arc<OnceCell<Hub>> {
+        Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(place.clone()).or_default())
+    }
 }
 
 impl Watch {
@@ -67,8 +81,15 @@ impl Watch {
         }
     }
 
-    /// As [`Watch::hub_of`]; publishes that Security Hub is off, if it is.
-    pub(crate) async fn open_hub(&self, place: &Place) -> anyhow::Result<Hub> {
+    /// As [`Watch::hub_of`], once for a run; publishes that Security Hub is off, if it is.
+    ///
+    /// # Errors
+    /// See [`Watch::hub_of`] and [`Watch::reconcile_account`].
+    pub async fn open_hub(&self, hubs: &Hubs, place: &Place) -> anyhow::Result<Hub> {
+        hubs.of(place).get_or_try_init(|| Box::pin(self.ask_hub(place))).await.cloned()
+    }
+
+    async fn ask_hub(&self, place: &Place) -> anyhow::Result<Hub> {
         let read_at = self.now();
         let hub = self.hub_of(place).await?;
         if hub.enabled != Fact::Known(true) {

@@ -3,14 +3,14 @@
 use crate::Watch;
 use facts::BucketId;
 use findings::{ApiCall, BucketOfKey};
-use queue::{QueueError, ReevaluateKeyUsers, Revisit};
+use queue::{Purpose, ReevaluateKeyUsers, Revisit, Visit};
 use tokio::time::Instant;
 
 /// After how many seconds a message comes again that a newer deployment should have.
 const UNTIL_NEWER: u16 = 60;
 
 impl Watch {
-    /// Asks that buckets be evaluated, at once. 1 call for each 10.
+    /// Asks that buckets be evaluated, at once. 1 message for each 20 buckets of a place, 1 call for each 10 messages.
     ///
     /// # Errors
     /// Returns an error if the queue does not answer.
@@ -19,32 +19,49 @@ impl Watch {
         buckets: impl IntoIterator<Item = BucketId>,
         api_calls: &[ApiCall],
     ) -> anyhow::Result<()> {
-        let ask = |bucket| Revisit { bucket, api_calls: api_calls.to_vec(), second_look: false }.after(0);
-        let messages = buckets.into_iter().map(ask).collect::<Result<Vec<_>, QueueError>>()?;
-        Ok(self.changes.send(&messages).await?)
+        let visit = |bucket| Visit { bucket, api_calls: api_calls.to_vec(), since: None };
+        self.send(Purpose::Evaluate, buckets.into_iter().map(visit), 0).await
     }
 
-    /// Asks for a second look at a bucket, after the delay of the deployment. `api_calls` caused the first one. 1 call.
+    /// Asks for second looks at buckets, after the delay of the deployment. Those of a place come together: 1 message for each 20,
+    /// 1 call for each 10 messages.
     ///
     /// # Errors
     /// Returns an error if the queue does not answer.
-    pub async fn ask_second_look(&self, bucket: &BucketId, api_calls: &[ApiCall]) -> anyhow::Result<()> {
+    pub async fn ask_second_looks(&self, visits: impl IntoIterator<Item = Visit>) -> anyhow::Result<()> {
         let seconds = u16::try_from(self.second_look.as_secs()).unwrap_or(u16::MAX);
-        let look = Revisit { bucket: bucket.clone(), api_calls: api_calls.to_vec(), second_look: true };
-        Ok(self.changes.send(&[look.after(seconds)?]).await?)
+        self.send(Purpose::SecondLook, visits, seconds).await
     }
 
     /// Asks that a bucket be evaluated later, as now a newer deployment does so. 1 call.
     ///
     /// # Errors
     /// Returns an error if the queue does not answer.
-    pub async fn postpone(&self, bucket: &BucketId, api_calls: &[ApiCall], second_look: bool) -> anyhow::Result<()> {
-        let later = Revisit { bucket: bucket.clone(), api_calls: api_calls.to_vec(), second_look };
-        Ok(self.changes.send(&[later.after(UNTIL_NEWER)?]).await?)
+    pub async fn postpone(&self, purpose: Purpose, visit: Visit) -> anyhow::Result<()> {
+        self.send(purpose, [visit], UNTIL_NEWER).await
+    }
+
+    /// Asks that a bucket be evaluated in a message of its own. 1 call.
+    ///
+    /// # Errors
+    /// Returns an error if the queue does not answer.
+    pub async fn ask_alone(&self, purpose: Purpose, visit: Visit) -> anyhow::Result<()> {
+        self.send(purpose, [visit], 0).await
+    }
+
+    async fn send(
+        &self,
+        purpose: Purpose,
+        visits: impl IntoIterator<Item = Visit>,
+        seconds: u16,
+    ) -> anyhow::Result<()> {
+        let revisits = Revisit::of(purpose, visits);
+        let messages = revisits.iter().map(|revisit| revisit.after(seconds)).collect::<Result<Vec<_>, _>>()?;
+        Ok(self.changes.send(&messages).await?)
     }
 
     /// Asks that the buckets which use a key, or name it by an alias, be evaluated; returns how many. What it does not reach by
-    /// `until` it asks for in a further message. 1 call for some thousand buckets, and 1 for each 10 that are evaluated.
+    /// `until` it asks for in a further message. 1 call for some thousand buckets, and 1 for each 200 that are evaluated.
     ///
     /// # Errors
     /// Returns an error if the table or the queue does not answer.

@@ -8,6 +8,7 @@
 
 mod account;
 mod bucket;
+mod compare;
 mod hubs;
 mod key_users;
 #[cfg(test)]
@@ -15,9 +16,10 @@ mod model;
 mod protocol;
 mod sharing;
 
-pub use bucket::Swept;
-pub use hubs::Hub;
-pub use protocol::{Reconciled, Superseded};
+pub use bucket::{Sweeping, Swept};
+pub use compare::{Compared, Depth};
+pub use hubs::{Hub, Hubs};
+pub use protocol::{Next, Reconciled, Superseded};
 pub use sharing::Shared;
 
 use collect::Accounts;

@@ -7,21 +7,22 @@
 //! any of that takes. At rest Security Hub, the state and the truth must agree, and whoever has read all transitions must know
 //! what is so.
 
-use crate::protocol::{self, Refusal, World};
+use crate::protocol::{self, Next, Refusal, World};
 use controls::{Settings, judge};
 use facts::{
     Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager, KeyState, KeyUser, Place,
     ResolvedKey, Rotation, Tags, Unreadable, UsedKey,
 };
 use findings::{
-    About, Compliance, Finding, Item, Neighbours, Observation, RecordState, Seen, StoredIn, Terms, Workflow, fields,
+    About, Compliance, Finding, Held, Item, Neighbours, Observation, RecordState, Seen, StoredIn, Terms, Workflow,
+    fields, repairs,
 };
 use futures_util::task::noop_waker_ref;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     future::Future,
     pin::Pin,
     rc::Rc,
@@ -175,13 +176,28 @@ impl Model {
     fn new(outside: &Rc<RefCell<Outside>>, number: usize) -> Self {
         Self { outside: Rc::clone(outside), number, about: About::Bucket(bucket_id(number)) }
     }
+
+    /// The findings that Security Hub shows.
+    fn visible(&self) -> Vec<Finding> {
+        let visible = &self.outside.borrow().visible;
+        visible.values().filter(|finding| finding.about == self.about).cloned().collect()
+    }
+
+    /// A second look, and the comparison that follows; returns true if another look must follow.
+    async fn look_again(&self, terms: &Terms<'_>) -> anyhow::Result<bool> {
+        let (reconciled, next) = protocol::second_look(self, terms, DELAY).await?;
+        if next == Next::Compare {
+            Step::default().await;
+            let active = self.visible().into_iter().filter(|finding| finding.record_state == RecordState::Active);
+            let held: Vec<_> = active.map(|finding| Held::of(&finding)).collect();
+            let found = repairs(&reconciled.item, &self.about, &held, None);
+            protocol::repair(self, terms, reconciled.item, &found).await?;
+        }
+        Ok(next == Next::LookAgain)
+    }
 }
 
 impl World for Model {
-    fn about(&self) -> &About {
-        &self.about
-    }
-
     fn now(&self) -> Timestamp {
         self.outside.borrow_mut().tick()
     }
@@ -215,15 +231,9 @@ impl World for Model {
         Ok(fits)
     }
 
-    async fn held(&self) -> anyhow::Result<Vec<Finding>> {
-        Step::default().await;
-        let visible = &self.outside.borrow().visible;
-        Ok(visible.values().filter(|finding| finding.about == self.about).cloned().collect())
-    }
-
     async fn workflows(&self, _: &Place) -> anyhow::Result<BTreeMap<String, Workflow>> {
-        let held = self.held().await?;
-        Ok(held.into_iter().map(|finding| (finding.id, finding.workflow)).collect())
+        Step::default().await;
+        Ok(self.visible().into_iter().map(|finding| (finding.id, finding.workflow)).collect())
     }
 
     /// One by one, so that a run can die in the middle.
@@ -318,7 +328,7 @@ type Running = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
 fn handle(outside: &Rc<RefCell<Outside>>, message: Message) -> Running {
     let outside = Rc::clone(outside);
     Box::pin(async move {
-        let (hub, nothing) = (stored_in(), BTreeSet::new());
+        let (hub, nothing) = (stored_in(), BTreeMap::new());
         let terms = Terms { settings: settings(), generation: 1, hub: &hub, api_calls: &[], repair: &nothing };
         match message {
             Message::Evaluate(number) => {
@@ -329,9 +339,9 @@ fn handle(outside: &Rc<RefCell<Outside>>, message: Message) -> Running {
                 outside.queue.extend(looks_again.then_some(Message::SecondLook(number)));
             }
             Message::SecondLook(number) => {
-                let reconciled = protocol::second_look(&Model::new(&outside, number), &terms, DELAY).await?;
+                let looks_again = Model::new(&outside, number).look_again(&terms).await?;
                 Step::default().await;
-                if reconciled.changed {
+                if looks_again {
                     outside.borrow_mut().queue.push(Message::SecondLook(number));
                 }
             }
@@ -632,7 +642,7 @@ fn concurrent_evaluations_end_with_the_last_state() {
 
 #[test]
 fn a_newer_deployment_is_not_overwritten_for_an_hour() {
-    let (hub, nothing) = (stored_in(), BTreeSet::new());
+    let (hub, nothing) = (stored_in(), BTreeMap::new());
     let run = |outside: &Rc<RefCell<Outside>>, generation| {
         let terms = Terms { settings: settings(), generation, hub: &hub, api_calls: &[], repair: &nothing };
         let (model, mut context) = (Model::new(outside, 0), Context::from_waker(noop_waker_ref()));

@@ -5,11 +5,11 @@
 //! a commit and has no place in that order, so each that commits looks once more before it publishes. The model in
 //! `model.rs` holds these steps to every order in which they can be taken.
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use facts::Place;
-use findings::{About, Finding, Item, Plan, Repairs, Seen, Terms, Workflow, plan, repairs};
+use findings::{Finding, Item, Plan, Repairs, Seen, Terms, Workflow, plan};
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// How often an evaluation starts again before its message fails and comes back.
 const MOST_TRIES: usize = 5;
@@ -19,8 +19,6 @@ const SUPERSEDED_FOR: SignedDuration = SignedDuration::from_hours(1);
 
 /// The outside, as the evaluation of one bucket or of one account reaches it.
 pub(crate) trait World {
-    /// Which bucket or account.
-    fn about(&self) -> &About;
     /// The time.
     fn now(&self) -> Timestamp;
     /// Reads the item; one that is new or lost is rebuilt from what Security Hub holds.
@@ -29,8 +27,6 @@ pub(crate) trait World {
     async fn see(&self) -> anyhow::Result<Seen>;
     /// Writes the item over a version; false if somebody else has written meanwhile.
     async fn commit(&self, item: &Item, over: u64) -> anyhow::Result<bool>;
-    /// Reads the findings that Security Hub holds.
-    async fn held(&self) -> anyhow::Result<Vec<Finding>>;
     /// Reads the workflow statuses that a Security Hub holds, by the id of the finding.
     async fn workflows(&self, of: &Place) -> anyhow::Result<BTreeMap<String, Workflow>>;
     /// Imports findings into one Security Hub; returns those that it refuses.
@@ -66,6 +62,8 @@ pub struct Reconciled {
     pub transitions: Vec<String>,
     /// True if AWS differed from the state.
     pub changed: bool,
+    /// The version that was published before.
+    pub since: u64,
     /// The state, which is committed and published.
     pub item: Item,
 }
@@ -80,7 +78,7 @@ pub(crate) async fn evaluate(world: &impl World, terms: &Terms<'_>, known: Optio
         Some(item) => item,
         None => world.read().await?,
     };
-    let mut seen = None;
+    let (mut seen, since) = (None, item.published);
     for _ in 0..MOST_TRIES {
         refuse_if_superseded(&item, terms, world.now())?;
         let now = match seen.take() {
@@ -89,7 +87,7 @@ pub(crate) async fn evaluate(world: &impl World, terms: &Terms<'_>, known: Optio
         };
         let plan = plan(&item, &now, terms, world.now());
         if plan.is_settled() {
-            return Ok(Reconciled { transitions: Vec::new(), changed: false, item: plan.item });
+            return Ok(Reconciled { transitions: Vec::new(), changed: false, since, item: plan.item });
         }
         if plan.changed && !world.commit(&plan.item, item.version).await? {
             item = world.read().await?;
@@ -102,13 +100,15 @@ pub(crate) async fn evaluate(world: &impl World, terms: &Terms<'_>, known: Optio
             seen = Some(again);
             continue;
         }
-        return publish(world, plan, terms).await;
+        let changed = plan.changed;
+        let (transitions, item) = publish(world, plan, terms).await?;
+        return Ok(Reconciled { transitions, changed, since, item });
     }
     bail!("the bucket was different at each of {MOST_TRIES} looks")
 }
 
 fn differs(committed: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> bool {
-    let terms = Terms { repair: &BTreeSet::new(), ..*terms };
+    let terms = Terms { repair: &BTreeMap::new(), ..*terms };
     plan(committed, seen, &terms, now).changed
 }
 
@@ -120,13 +120,13 @@ fn refuse_if_superseded(item: &Item, terms: &Terms<'_>, now: Timestamp) -> Resul
     }
 }
 
-/// Publishes what was committed, and marks it as published.
-async fn publish(world: &impl World, mut plan: Plan, terms: &Terms<'_>) -> anyhow::Result<Reconciled> {
+/// Publishes what was committed, and marks it as published. Returns the transitions and the item.
+async fn publish(world: &impl World, mut plan: Plan, terms: &Terms<'_>) -> anyhow::Result<(Vec<String>, Item)> {
     if let Some(place) = plan.asks_workflows_of().cloned() {
         plan.heed(&world.workflows(&place).await?);
     }
     let transitions = plan.transitions();
-    let Plan { item, changed, import, mut reopen, mut resolve, .. } = plan;
+    let Plan { item, import, mut reopen, mut resolve, .. } = plan;
     // Do not set a finding to NEW if a version committed meanwhile says that it passes.
     if !reopen.is_empty() && !is_latest(world, &item).await? {
         reopen.clear();
@@ -153,7 +153,7 @@ async fn publish(world: &impl World, mut plan: Plan, terms: &Terms<'_>) -> anyho
         return Err(why);
     }
     let item = mark(world, item, &reopen, &resolve).await?;
-    Ok(Reconciled { transitions, changed, item })
+    Ok((transitions, item))
 }
 
 async fn is_latest(world: &impl World, item: &Item) -> anyhow::Result<bool> {
@@ -198,9 +198,18 @@ async fn import_to(world: &impl World, place: &Place, findings: &[Finding]) -> a
     world.import(place, findings).await
 }
 
-/// Evaluates again some time after an event, as AWS may have answered with old settings. If that changes nothing, compares what
-/// Security Hub holds with the state, and repairs what differs: its answers are up to date by now. A repair is no change, and
-/// is reported to nobody.
+/// What is left to do after a second look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: the bucket was never evaluated, or another look is coming.
+    Nothing,
+    /// Security Hub may not show the latest version yet: another look must come.
+    LookAgain,
+    /// What Security Hub holds must be compared with the state.
+    Compare,
+}
+
+/// Evaluates again some time after an event, as AWS may have answered with old settings. Says what must follow.
 ///
 /// An item that was committed less than `delay` ago is not compared: Security Hub may not show that yet. An evaluation that an
 /// event caused looks again, too; one of the sweep does not, so this one has to come again.
@@ -211,24 +220,35 @@ pub(crate) async fn second_look(
     world: &impl World,
     terms: &Terms<'_>,
     delay: SignedDuration,
-) -> anyhow::Result<Reconciled> {
+) -> anyhow::Result<(Reconciled, Next)> {
     let reconciled = evaluate(world, terms, None).await?;
     let is_recent = world.now().duration_since(reconciled.item.read_at) < delay;
-    if is_recent && reconciled.item.api_calls.is_empty() {
-        return Ok(Reconciled { changed: true, ..reconciled });
-    }
-    if is_recent || reconciled.changed || reconciled.item.version == 0 {
-        return Ok(reconciled);
-    }
-    let item = reconciled.item;
-    let held = world.held().await.context("what Security Hub holds is not known")?;
-    let Repairs { import, reopen, resolve } = repairs(&item, world.about(), &held, &terms.hub.place);
-    repair_workflows(world, &item, &reopen, &resolve).await?;
-    let repaired = match import.is_empty() {
-        true => Reconciled { item, ..reconciled },
-        false => evaluate(world, &Terms { repair: &import, ..*terms }, Some(item)).await?,
+    let is_of_sweep = reconciled.item.api_calls.is_empty();
+    let next = match () {
+        () if reconciled.changed || (is_recent && is_of_sweep) => Next::LookAgain,
+        () if is_recent || reconciled.item.version == 0 => Next::Nothing,
+        () => Next::Compare,
     };
-    Ok(Reconciled { changed: false, ..repaired })
+    Ok((reconciled, next))
+}
+
+/// Repairs what Security Hub holds otherwise than the item says. A repair is no change: it keeps what the finding reports, and
+/// nobody is alerted.
+///
+/// # Errors
+/// See [`evaluate`].
+pub(crate) async fn repair(
+    world: &impl World,
+    terms: &Terms<'_>,
+    item: Item,
+    repairs: &Repairs,
+) -> anyhow::Result<Item> {
+    let Repairs { import, reopen, resolve } = repairs;
+    repair_workflows(world, &item, reopen, resolve).await?;
+    match import.is_empty() {
+        true => Ok(item),
+        false => Ok(evaluate(world, &Terms { repair: import, ..*terms }, Some(item)).await?.item),
+    }
 }
 
 /// Sets workflow statuses that are wrong, as long as nobody commits meanwhile.

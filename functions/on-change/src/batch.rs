@@ -1,21 +1,19 @@
 //! A batch of messages: what each is about, each subject once, and which messages failed.
 
-use crate::{Change, KeyChange, Message, parse};
-use anyhow::anyhow;
+use crate::{
+    KeyChange, Message,
+    evaluation::{Evaluated, in_time},
+    parse,
+};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use collect::CollectError;
 use controls::Settings;
-use facts::{Account, AccountId, BucketId, Fact, Place, Unreadable};
+use facts::BucketId;
 use findings::ApiCall;
 use futures_util::{StreamExt, stream};
-use jiff::Timestamp;
-use queue::ReevaluateKeyUsers;
-use std::{collections::BTreeMap, time::Duration};
-use tokio::time::{Instant, timeout_at};
-use watch::{Superseded, Watch};
-
-/// Time reserved for requeuing what a run did not reach.
-const TO_GO_ON: Duration = Duration::from_secs(5);
+use queue::{Purpose, ReevaluateKeyUsers, Revisit, Visit};
+use std::collections::BTreeMap;
+use tokio::time::Instant;
+use watch::{Hubs, Watch};
 
 /// How many buckets are evaluated at once.
 const AT_ONCE: usize = 8;
@@ -23,18 +21,29 @@ const AT_ONCE: usize = 8;
 /// The function: what it needs, made once.
 #[derive(Debug)]
 pub struct OnChange {
-    watch: Watch,
+    pub(crate) watch: Watch,
+}
+
+/// A message of the batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Receipt {
+    /// Its id.
+    id: String,
+    /// True if it names this one subject only, so that it may come again as a whole.
+    is_alone: bool,
 }
 
 /// The messages about one subject.
 #[derive(Debug, Default)]
-struct Group {
-    api_calls: Vec<ApiCall>,
+pub(crate) struct Group {
+    pub(crate) api_calls: Vec<ApiCall>,
     /// True if one of them reports an API call.
-    is_event: bool,
+    pub(crate) is_event: bool,
     /// True if one of them asks for a second look.
-    second_look: bool,
-    messages: Vec<String>,
+    pub(crate) second_look: bool,
+    /// The earliest version that was published before the evaluations which the second looks follow.
+    pub(crate) since: Option<u64>,
+    receipts: Vec<Receipt>,
 }
 
 /// What a batch is about.
@@ -54,19 +63,27 @@ impl OnChange {
     }
 
     /// Evaluates every bucket that the batch names, asks that those which use a key it names be evaluated, and returns which
-    /// messages are to come again. What is not done at `deadline` comes again too, so that a slow bucket does not take the
-    /// others with it.
+    /// messages are to come again. What is not done in three quarters of the time until `deadline` comes again too, so that a
+    /// slow bucket does not take the others with it.
     pub async fn handle(&self, batch: SqsEvent, deadline: Instant) -> SqsBatchResponse {
         let received = batch.records.len();
         let Sorted { buckets, keys, mut failed, dropped } = sort(batch.records, self.watch.settings());
         let (of_buckets, of_keys) = (buckets.len(), keys.len());
-        let asked = stream::iter(keys).map(|(users, group)| self.attend_key(users, group, deadline));
-        let judged = stream::iter(buckets).map(|(bucket, group)| self.attend(bucket, group, deadline));
-        let (asked, judged) = tokio::join!(
+        // A quarter of the time is left for what follows the evaluations, and for requeuing what was not reached.
+        let (now, hubs) = (Instant::now(), Hubs::default());
+        let until = now + deadline.saturating_duration_since(now) * 3 / 4;
+        let asked = stream::iter(keys).map(|(users, group)| self.attend_key(users, group, until, deadline));
+        let evaluated = stream::iter(buckets).map(|(bucket, group)| self.attend(&hubs, bucket, group, until));
+        let (asked, evaluated) = tokio::join!(
             asked.buffer_unordered(AT_ONCE).collect::<Vec<_>>(),
-            judged.buffer_unordered(AT_ONCE).collect::<Vec<_>>()
+            evaluated.buffer_unordered(AT_ONCE).collect::<Vec<_>>()
         );
-        failed.extend(asked.into_iter().chain(judged).flatten());
+        failed.extend(asked.into_iter().flatten());
+        for (bucket, group) in self.follow_up(&hubs, evaluated, deadline).await {
+            failed.extend(self.give_back(bucket, group, deadline).await);
+        }
+        failed.sort();
+        failed.dedup();
         metrics::counter!("EventsHandled").increment((received - failed.len()) as u64);
         metrics::counter!("Failures").increment(failed.len() as u64);
         tracing::info!(received, buckets = of_buckets, keys = of_keys, dropped, failed = failed.len(), "batch done");
@@ -75,69 +92,57 @@ impl OnChange {
         response
     }
 
-    /// Evaluates one bucket; returns the messages that failed with it.
-    async fn attend(&self, bucket: BucketId, group: Group, deadline: Instant) -> Vec<String> {
-        let latest = ApiCall::latest(&group.api_calls);
-        let event = latest.and_then(|api_call| api_call.event_id.as_deref()).unwrap_or_default();
-        let (account, region, name) = (bucket.account(), bucket.region(), bucket.name());
-        let second_look = group.second_look;
-        match in_time(deadline, self.evaluate(&bucket, &group)).await {
-            Ok(changed) => {
-                // A second look that finds nothing says nothing of how long the change took.
-                record_age(latest.filter(|_| group.is_event || !changed.is_empty()), self.watch.now());
-                let changed = changed.join(" ");
-                tracing::info!(%account, %region, bucket = %name, event, second_look, changed, "evaluated");
-                Vec::new()
+    /// Does what follows the evaluations: asks for second looks, and compares the buckets of those that were due. Returns the
+    /// buckets that failed.
+    async fn follow_up(&self, hubs: &Hubs, evaluated: Vec<Evaluated>, deadline: Instant) -> Vec<(BucketId, Group)> {
+        let (mut failed, mut looks, mut compared) = (Vec::new(), Vec::new(), Vec::new());
+        for evaluated in evaluated {
+            match evaluated {
+                Evaluated::Done => {}
+                Evaluated::Failed(bucket, group) => failed.push((bucket, group)),
+                Evaluated::LookAgain(bucket, group) => looks.push((bucket, group)),
+                Evaluated::Compare(compare, group) => compared.push((compare, group)),
             }
+        }
+        failed.extend(self.ask_second_looks(looks, deadline).await);
+        failed.extend(self.compare(hubs, compared, deadline).await);
+        failed
+    }
+
+    /// Returns the messages that must come again because a bucket failed. A message that names other buckets, too, does not: the
+    /// bucket gets a message of its own.
+    async fn give_back(&self, bucket: BucketId, group: Group, deadline: Instant) -> Vec<String> {
+        let (alone, together): (Vec<_>, Vec<_>) = group.receipts.iter().partition(|receipt| receipt.is_alone);
+        let ids = |receipts: Vec<&Receipt>| receipts.into_iter().map(|receipt| receipt.id.clone()).collect::<Vec<_>>();
+        if !alone.is_empty() || together.is_empty() {
+            return ids(group.receipts.iter().collect());
+        }
+        let purpose = if group.second_look { Purpose::SecondLook } else { Purpose::Evaluate };
+        let visit = Visit { bucket, api_calls: group.api_calls.clone(), since: group.since };
+        match in_time(deadline, self.watch.ask_alone(purpose, visit)).await {
+            Ok(()) => Vec::new(),
             Err(error) => {
-                let error = format!("{error:#}");
-                tracing::error!(%account, %region, bucket = %name, event, second_look, error, "not evaluated");
-                group.messages
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "a bucket got no message of its own: all of its message fail"
+                );
+                ids(together)
             }
         }
-    }
-
-    /// Evaluates a bucket, and asks for the second look that follows an event, or a change that only the second look has found.
-    async fn evaluate(&self, bucket: &BucketId, group: &Group) -> anyhow::Result<Vec<String>> {
-        let read_at = self.watch.now();
-        let reconciled = match group.second_look {
-            true => self.watch.look_again(bucket, &group.api_calls).await,
-            false => self.watch.reconcile(bucket, &group.api_calls).await,
-        };
-        let reconciled = match reconciled {
-            Err(error) if is_refused_role(&error) => return self.report_refused_role(bucket.account()).await,
-            Err(error) if self.watch.reconcile_refusal(&error, &bucket.place(), read_at).await? => {
-                return Ok(vec!["account-readable".to_owned()]);
-            }
-            Err(error) if error.downcast_ref::<Superseded>().is_some() => {
-                tracing::warn!(bucket = %bucket, error = format!("{error:#}"), "evaluation postponed");
-                self.watch.postpone(bucket, &group.api_calls, group.second_look).await?;
-                return Ok(vec!["postponed".to_owned()]);
-            }
-            reconciled => reconciled?,
-        };
-        if group.is_event || (group.second_look && reconciled.changed) {
-            self.watch.ask_second_look(bucket, &group.api_calls).await?;
-        }
-        Ok(reconciled.transitions)
-    }
-
-    /// Without the role nothing of the bucket can be known, now or when the message comes again; that is what is published. The
-    /// sweep reads the bucket once there is a role.
-    async fn report_refused_role(&self, account: &AccountId) -> anyhow::Result<Vec<String>> {
-        let (subject, read_at) = (format!("the role in account {account}"), self.watch.now());
-        let why = Unreadable { permission: "sts:AssumeRole", subject, code: "AccessDenied".to_owned() };
-        let place = Place { account: account.clone(), region: self.watch.accounts().home().region.clone() };
-        let account = Account { place, read_at, buckets: Fact::Unreadable(why), security_hub: Fact::Known(true) };
-        Ok(self.watch.reconcile_account(&account).await?.into_iter().collect())
     }
 
     /// Has the users of one key or alias evaluated; returns the messages that failed with it.
-    async fn attend_key(&self, users: ReevaluateKeyUsers, group: Group, deadline: Instant) -> Vec<String> {
+    async fn attend_key(
+        &self,
+        users: ReevaluateKeyUsers,
+        group: Group,
+        until: Instant,
+        deadline: Instant,
+    ) -> Vec<String> {
         let latest = ApiCall::latest(&group.api_calls);
         let event = latest.and_then(|api_call| api_call.event_id.as_deref()).unwrap_or_default();
         let call = latest.map(|api_call| api_call.event_name.as_str()).unwrap_or_default();
-        let (key, until) = (users.subject.as_str(), deadline.checked_sub(TO_GO_ON).unwrap_or(deadline));
+        let key = users.subject.as_str();
         match in_time(deadline, self.watch.revisit_users(&users, &group.api_calls, until)).await {
             Ok(buckets) => {
                 tracing::info!(key, event, call, buckets, "the buckets that use the key will be evaluated");
@@ -145,25 +150,9 @@ impl OnChange {
             }
             Err(error) => {
                 tracing::error!(key, event, call, error = format!("{error:#}"), "the users of the key are not known");
-                group.messages
+                group.receipts.into_iter().map(|receipt| receipt.id).collect()
             }
         }
-    }
-}
-
-async fn in_time<T>(deadline: Instant, done: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    timeout_at(deadline, done).await.unwrap_or_else(|_| Err(anyhow!("there was not time enough")))
-}
-
-fn is_refused_role(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<CollectError>().is_some_and(CollectError::is_refused_role)
-}
-
-/// `EventAge`, in seconds.
-fn record_age(api_call: Option<&ApiCall>, now: Timestamp) {
-    let happened = api_call.and_then(|api_call| api_call.event_time.as_ref()?.parse::<Timestamp>().ok());
-    if let Some(happened) = happened {
-        metrics::histogram!("EventAge").record(now.duration_since(happened).as_secs_f64());
     }
 }
 
@@ -174,14 +163,11 @@ fn sort(records: Vec<SqsMessage>, settings: &Settings) -> Sorted {
         // Without an id the response names "", by which Lambda takes the whole batch as failed: nothing is lost.
         let id = record.message_id.unwrap_or_default();
         match parse(record.body.as_deref().unwrap_or_default()) {
-            Ok(Message::Bucket(Change { bucket, .. })) if settings.excludes(bucket.account()) => sorted.dropped += 1,
-            Ok(Message::Bucket(Change { bucket, api_calls, second_look })) => {
-                let is_event = !second_look && !api_calls.is_empty();
-                let group = add(&mut sorted.buckets, bucket, api_calls, id);
-                group.is_event |= is_event;
-                group.second_look |= second_look;
+            Ok(Message::Buckets(revisit)) => sorted.add_buckets(revisit, &id, settings),
+            Ok(Message::Key(change)) => {
+                let KeyChange { users, api_calls } = *change;
+                add(&mut sorted.keys, users, api_calls, Receipt { id, is_alone: true });
             }
-            Ok(Message::Key(KeyChange { users, api_calls })) => drop(add(&mut sorted.keys, users, api_calls, id)),
             Ok(Message::NoneOfOurs) => sorted.dropped += 1,
             Err(error) => {
                 let error = anyhow::Error::from(error);
@@ -193,10 +179,31 @@ fn sort(records: Vec<SqsMessage>, settings: &Settings) -> Sorted {
     sorted
 }
 
+impl Sorted {
+    fn add_buckets(&mut self, Revisit { purpose, visits }: Revisit, id: &str, settings: &Settings) {
+        let is_alone = visits.len() == 1;
+        let (watched, excluded): (Vec<_>, Vec<_>) =
+            visits.into_iter().partition(|visit| !settings.excludes(visit.bucket.account()));
+        self.dropped += usize::from(!excluded.is_empty());
+        for Visit { bucket, api_calls, since } in watched {
+            let second_look = purpose == Purpose::SecondLook;
+            let is_event = !second_look && !api_calls.is_empty();
+            let group = add(&mut self.buckets, bucket, api_calls, Receipt { id: id.to_owned(), is_alone });
+            group.is_event |= is_event;
+            if second_look {
+                // A message of an earlier version does not say it: then everything has changed since.
+                let since = since.unwrap_or_default();
+                group.since = Some(group.since.map_or(since, |known| known.min(since)));
+                group.second_look = true;
+            }
+        }
+    }
+}
+
 /// Adds a message to those of its subject; of each call the latest is kept.
-fn add<S: Ord>(groups: &mut BTreeMap<S, Group>, subject: S, api_calls: Vec<ApiCall>, message: String) -> &mut Group {
+fn add<S: Ord>(groups: &mut BTreeMap<S, Group>, subject: S, api_calls: Vec<ApiCall>, receipt: Receipt) -> &mut Group {
     let group = groups.entry(subject).or_default();
-    group.messages.push(message);
+    group.receipts.push(receipt);
     for api_call in api_calls {
         match group.api_calls.iter_mut().find(|known| known.event_name == api_call.event_name) {
             None => group.api_calls.push(api_call),
@@ -246,7 +253,7 @@ mod tests {
             let acme = buckets.iter().find(|(bucket, _)| bucket.name().as_str() == "acme").unwrap().1;
             let last = ApiCall::latest(&acme.api_calls).unwrap();
             assert_eq!(
-                (acme.messages.len(), acme.api_calls.len(), last.event_name.as_str()),
+                (acme.receipts.len(), acme.api_calls.len(), last.event_name.as_str()),
                 (3, 3, "PutBucketEncryption")
             );
             records.reverse();
@@ -262,6 +269,27 @@ mod tests {
         ];
         let Sorted { buckets, failed, dropped, .. } = sort(records, &settings(""));
         assert_eq!((buckets.len(), failed, dropped), (1, vec!["bad".to_owned()], 1));
+    }
+
+    #[test]
+    fn second_looks_of_one_bucket_are_one_since_the_earliest_version() {
+        let look = |id: &str, since: u64, buckets: &[&str]| {
+            let buckets: Vec<_> = buckets.iter().map(|name| json!({"bucket": name, "since": since})).collect();
+            let detail = json!({
+                "account": "111111111111", "region": "us-east-1", "second_look": true, "buckets": buckets,
+            });
+            message(
+                id,
+                &json!({"source": "cmkwatch", "detail-type": "Buckets To Be Evaluated", "detail": detail}).to_string(),
+            )
+        };
+        let records = vec![look("1", 9, &["acme", "other"]), look("2", 5, &["acme"])];
+        let Sorted { buckets, .. } = sort(records, &settings(""));
+        let groups: Vec<_> = buckets.into_values().collect();
+        assert_eq!(groups.iter().map(|group| group.since).collect::<Vec<_>>(), [Some(5), Some(9)]);
+        let alone = |group: &Group| group.receipts.iter().map(|receipt| receipt.is_alone).collect::<Vec<_>>();
+        assert_eq!([alone(&groups[0]), alone(&groups[1])], [vec![false, true], vec![false]]);
+        assert!(groups.iter().all(|group| group.second_look && !group.is_event));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //!
 //! Follows [logging S3 API calls](https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-s3-info.html).
 
-use crate::message::{Change, EventError, api_call, text};
+use crate::message::{EventError, api_call, text};
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use facts::{AccountId, BucketId, BucketName, Region};
+use queue::Visit;
 use serde_json::Value;
 
 /// The calls that can change how a bucket is judged. TagResource and UntagResource take the place of the tagging calls once
@@ -22,14 +23,14 @@ pub const BUCKET_CALLS: [&str; 10] = [
     "UntagResource",
 ];
 
-/// The change that a call of [`BUCKET_CALLS`] made; none where it tagged something else than a bucket.
-pub(crate) fn change(call: &'static str, event: &EventBridgeEvent) -> Result<Option<Change>, EventError> {
+/// The bucket that a call of [`BUCKET_CALLS`] changed; `None` if it tagged something else than a bucket.
+pub(crate) fn visit(call: &'static str, event: &EventBridgeEvent) -> Result<Option<Visit>, EventError> {
     let place = Place::of(event);
     if matches!(call, "TagResource" | "UntagResource") && place.names_another_resource {
         return Ok(None);
     }
     let api_calls = vec![api_call(call, &event.detail)];
-    Ok(Some(Change { bucket: place.bucket(call)?, api_calls, second_look: false }))
+    Ok(Some(Visit { bucket: place.bucket(call)?, api_calls, since: None }))
 }
 
 /// The account, the region and the bucket, as the record writes them.

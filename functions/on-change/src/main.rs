@@ -1,5 +1,8 @@
 //! Wiring: logging, settings, clients, and the handler for each batch.
 
+// The futures of clients of the SDK, one within another, are nested more deeply than the compiler looks by itself.
+#![recursion_limit = "256"]
+
 use aws_lambda_events::event::sqs::SqsEvent;
 use lambda_runtime::{Context, Error};
 use on_change::OnChange;

@@ -7,31 +7,20 @@
 
 use crate::{BUCKET_CALLS, KEY_CALLS, KeyChange, bucket_event, key_event};
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
-use facts::{BucketId, Malformed};
+use facts::Malformed;
 use findings::ApiCall;
-use queue::{QueueError, ReevaluateKeyUsers, Revisit};
+use queue::{Purpose, QueueError, ReevaluateKeyUsers, Revisit};
 use serde_json::Value;
 
-/// What a message turned out to be.
+/// The content of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
-    /// A bucket changed, or is to be evaluated.
-    Bucket(Change),
+    /// A bucket changed, or some buckets are to be evaluated.
+    Buckets(Revisit),
     /// A key or an alias changed, or has another user.
-    Key(KeyChange),
+    Key(Box<KeyChange>),
     /// An event that cannot change how a bucket is judged: of another service, of another call, or of one that failed.
     NoneOfOurs,
-}
-
-/// A bucket to be evaluated.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// The bucket.
-    pub bucket: BucketId,
-    /// The calls that changed it, or its key; empty if the sweep asks for it.
-    pub api_calls: Vec<ApiCall>,
-    /// True for a second look.
-    pub second_look: bool,
 }
 
 /// Why a message cannot be understood.
@@ -72,10 +61,11 @@ pub fn parse(body: &str) -> Result<Message, EventError> {
         return Ok(asked);
     }
     if let Some(call) = call_of(&event, "aws.s3", "s3.amazonaws.com", &BUCKET_CALLS) {
-        return Ok(bucket_event::change(call, &event)?.map_or(Message::NoneOfOurs, Message::Bucket));
+        let evaluate = |visit| Message::Buckets(Revisit { purpose: Purpose::Evaluate, visits: vec![visit] });
+        return Ok(bucket_event::visit(call, &event)?.map_or(Message::NoneOfOurs, evaluate));
     }
     match call_of(&event, "aws.kms", "kms.amazonaws.com", &KEY_CALLS) {
-        Some(call) => key_event::change(call, &event).map(Message::Key),
+        Some(call) => key_event::change(call, &event).map(|change| Message::Key(Box::new(change))),
         None => Ok(Message::NoneOfOurs),
     }
 }
@@ -83,11 +73,11 @@ pub fn parse(body: &str) -> Result<Message, EventError> {
 /// What cmkwatch asks of itself.
 fn asked(event: &EventBridgeEvent) -> Result<Option<Message>, QueueError> {
     let (source, kind, detail) = (event.source.as_str(), event.detail_type.as_str(), &event.detail);
-    if let Some(Revisit { bucket, api_calls, second_look }) = Revisit::read(source, kind, detail)? {
-        return Ok(Some(Message::Bucket(Change { bucket, api_calls, second_look })));
+    if let Some(revisit) = Revisit::read(source, kind, detail)? {
+        return Ok(Some(Message::Buckets(revisit)));
     }
     let users = ReevaluateKeyUsers::read(source, kind, detail)?;
-    Ok(users.map(|(users, api_calls)| Message::Key(KeyChange { users, api_calls })))
+    Ok(users.map(|(users, api_calls)| Message::Key(Box::new(KeyChange { users, api_calls }))))
 }
 
 /// How CloudTrail's records come: of calls, and of what a service does by itself.

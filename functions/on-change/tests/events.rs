@@ -7,8 +7,9 @@
 )]
 
 use facts::KeySubject;
-use on_change::{BUCKET_CALLS, Change, EventError, KEY_CALLS, Message, parse};
+use on_change::{BUCKET_CALLS, EventError, KEY_CALLS, Message, parse};
 use proptest::prelude::*;
+use queue::{Purpose, Revisit, Visit};
 use serde_json::{Value, json};
 
 /// An event with a record; what every one of our events has is filled in.
@@ -27,9 +28,9 @@ fn event(call: &str, record: Value) -> Value {
     })
 }
 
-fn change(event: &Value) -> Change {
+fn change(event: &Value) -> Visit {
     match parse(&event.to_string()).unwrap() {
-        Message::Bucket(change) => change,
+        Message::Buckets(Revisit { purpose: Purpose::Evaluate, visits }) => visits.into_iter().next().unwrap(),
         other => panic!("{event}: {other:?}"),
     }
 }
@@ -231,13 +232,14 @@ fn an_event_of_kms_without_a_key_is_an_error_and_one_that_changes_none_is_droppe
 }
 
 #[test]
-fn a_bucket_that_is_to_be_judged_anew_is_one() {
+fn buckets_that_are_to_be_evaluated_are_read() {
     let body = json!({
-        "source": "cmkwatch", "detail-type": "Bucket To Be Judged",
-        "detail": { "account": "111111111111", "region": "us-east-1", "bucket": "acme" },
+        "source": "cmkwatch", "detail-type": "Buckets To Be Evaluated",
+        "detail": { "account": "111111111111", "region": "us-east-1", "buckets": [{"bucket": "acme"}, {"bucket": "other"}] },
     });
-    let Message::Bucket(change) = parse(&body.to_string()).unwrap() else { panic!() };
-    assert_eq!((change.bucket.to_string().as_str(), change.api_calls), ("111111111111/us-east-1/acme", Vec::new()));
+    let Message::Buckets(revisit) = parse(&body.to_string()).unwrap() else { panic!() };
+    let buckets: Vec<_> = revisit.visits.iter().map(|visit| visit.bucket.to_string()).collect();
+    assert_eq!(buckets, ["111111111111/us-east-1/acme", "111111111111/us-east-1/other"]);
     let broken = body.to_string().replace("us-east-1", "x");
     assert!(matches!(parse(&broken), Err(EventError::NoRequest(_))));
 }
@@ -321,8 +323,8 @@ proptest! {
     fn no_record_makes_the_parser_panic(record in any_json(), field in "requestParameters|resources|userIdentity|errorCode|awsRegion") {
         let mut event = event("PutBucketEncryption", json!({ "requestParameters": { "bucketName": "acme" } }));
         event["detail"][field] = record;
-        if let Ok(Message::Bucket(change)) = parse(&event.to_string()) {
-            prop_assert_eq!(change.bucket.account().as_str().len(), 12);
+        if let Ok(Message::Buckets(revisit)) = parse(&event.to_string()) {
+            prop_assert_eq!(revisit.visits[0].bucket.account().as_str().len(), 12);
         }
     }
 

@@ -7,9 +7,10 @@ use crate::{
 };
 use collect::{Listed, Listing};
 use facts::{Account, AccountId, BucketName, Fact, Place, Region, Unreadable};
-use findings::{About, place_prefix};
+use findings::{About, place_prefix, spread};
 use jiff::Timestamp;
 use queue::SweepPart;
+use state::AccountState;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many buckets a part has at most.
@@ -27,7 +28,7 @@ impl SweepAccount {
         }
         let read_at = self.watch.now();
         let home = self.watch.accounts().home().region.clone();
-        let (known, is_adopted) = self.watch.state().regions(account, &home).await?;
+        let AccountState { regions: known, audited_at } = self.watch.state().account(account, &home).await?;
         let mut buckets = match self.list(account).await? {
             Fact::Known(buckets) => buckets,
             Fact::Unreadable(why) => return self.report_unreadable(account, why, known, read_at).await,
@@ -35,14 +36,19 @@ impl SweepAccount {
         for region in known.iter().chain([&home]) {
             buckets.entry(region.clone()).or_default();
         }
-        let is_new = !is_adopted;
+        let is_new = audited_at.is_none();
+        let every_days = self.watch.settings().audit_every_days;
+        let audit = audited_at.is_some_and(|last| spread::is_due(account.as_str(), every_days, last, read_at));
         if is_new {
+            self.add_regions(account, &mut buckets).await?;
+        }
+        if is_new || audit {
             self.add_held(account, &mut buckets).await?;
         }
         let regions: Vec<_> = buckets.keys().filter(|region| !known.contains(region)).cloned().collect();
         let count: usize = buckets.values().map(Vec::len).sum();
-        let parts = parts(sweep, account, buckets, is_new);
-        tracing::info!(sweep, %account, buckets = count, parts = parts.len(), is_new, "listed");
+        let parts = parts(buckets, &Sweep { sweep, account, is_new, audit });
+        tracing::info!(sweep, %account, buckets = count, parts = parts.len(), is_new, audit, "listed");
         if count > A_PART {
             self.requeue(parts).await?
         } else {
@@ -51,20 +57,26 @@ impl SweepAccount {
         for region in regions {
             self.watch.state().note_region(&Place { account: account.clone(), region }).await?;
         }
-        // Written last, so that a run that is repeated still treats the account as new.
-        if is_new {
-            self.watch.state().note_adopted(account, &home).await?;
+        // Written last, so that a run that is repeated does the same. What was requeued is audited all the same.
+        if is_new || audit {
+            self.watch.state().note_audited(account, &home, read_at).await?;
         }
         Ok(())
     }
 
-    /// Adds the regions and the buckets of which Security Hub has findings, though the account may not have them any more: in an
-    /// account without state nothing else knows of them.
-    async fn add_held(&self, account: &AccountId, buckets: &mut Buckets) -> anyhow::Result<()> {
-        let home = self.watch.home_hub().await;
-        for region in home.regions_of(account).await? {
+    /// Adds the regions in which Security Hub has findings, though the account may have no buckets there any more: in an account
+    /// without state nothing else knows of them. 1 call for each 100 findings.
+    async fn add_regions(&self, account: &AccountId, buckets: &mut Buckets) -> anyhow::Result<()> {
+        for region in self.watch.home_hub().await.regions_of(account).await? {
             buckets.entry(region).or_default();
         }
+        Ok(())
+    }
+
+    /// Adds the buckets of which Security Hub has active findings: neither S3 nor the state may know of them any more. 1 call for
+    /// each region, and 1 for each 100 findings.
+    async fn add_held(&self, account: &AccountId, buckets: &mut Buckets) -> anyhow::Result<()> {
+        let home = self.watch.home_hub().await;
         for (region, names) in buckets {
             let place = Place { account: account.clone(), region: region.clone() };
             let hub = self.watch.hub_of(&place).await?;
@@ -131,8 +143,16 @@ impl SweepAccount {
     }
 }
 
+/// The sweep of an account, as far as all its parts have it in common.
+struct Sweep<'a> {
+    sweep: &'a str,
+    account: &'a AccountId,
+    is_new: bool,
+    audit: bool,
+}
+
 /// The parts of an account, numbered in the order of their regions.
-fn parts(sweep: &str, account: &AccountId, buckets: Buckets, is_new: bool) -> Vec<SweepPart> {
+fn parts(buckets: Buckets, &Sweep { sweep, account, is_new, audit }: &Sweep<'_>) -> Vec<SweepPart> {
     let parts = buckets
         .into_iter()
         .flat_map(|(region, buckets)| partition(buckets, A_PART).into_iter().map(move |part| (region.clone(), part)));
@@ -144,6 +164,7 @@ fn parts(sweep: &str, account: &AccountId, buckets: Buckets, is_new: bool) -> Ve
         place: Place { account: account.clone(), region },
         range,
         is_new,
+        audit,
         buckets,
     };
     (0..).zip(parts).map(part).collect()

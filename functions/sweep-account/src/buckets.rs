@@ -10,14 +10,17 @@ use queue::SweepPart;
 use state::Row;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    iter,
+    iter, mem,
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::time::timeout_at;
-use watch::{Hub, Reconciled, Shared, Swept};
+use watch::{Compared, Depth, Hub, Shared, Sweeping, Swept};
 
 /// How many buckets are looked at at once.
 const AT_ONCE: usize = 8;
+
+/// After how many buckets an audit compares them with what Security Hub holds: their states are kept in memory until then.
+const AUDITED_AT_ONCE: usize = 100;
 
 /// What became of some buckets.
 #[derive(Debug, Default)]
@@ -35,6 +38,8 @@ struct Known {
     items: Mutex<BTreeMap<BucketName, Item>>,
     tags: Option<HashMap<String, Tags>>,
     shared: Arc<Shared>,
+    /// The buckets whose settings and state agree, to be compared with what Security Hub holds; `None` if this is no audit.
+    settled: Option<Mutex<Vec<Compared>>>,
 }
 
 /// What came of one bucket.
@@ -55,16 +60,34 @@ impl SweepAccount {
         self.report_readable(&part, &hub, read_at, time).await?;
         let (known, candidates) =
             timeout_at(time.end, self.known(&part, hub)).await.context("there was not time enough")??;
-        let mut left = candidates.into_iter();
-        let begun = iter::from_fn(|| if time.is_left() { left.next() } else { None });
-        let looked = stream::iter(begun).map(|name| Box::pin(self.attend(&part.place, name, &known, time)));
-        let looked: Vec<_> = looked.buffer_unordered(AT_ONCE).collect().await;
+        let (mut left, mut looked) = (candidates.into_iter(), Vec::new());
+        loop {
+            let begun = iter::from_fn(|| if time.is_left() { left.next() } else { None }).take(AUDITED_AT_ONCE);
+            let some = stream::iter(begun).map(|name| Box::pin(self.attend(&part.place, name, &known, time)));
+            let some: Vec<_> = some.buffer_unordered(AT_ONCE).collect().await;
+            if some.is_empty() {
+                break;
+            }
+            looked.extend(some);
+            timeout_at(time.end, self.audit(&known)).await.context("there was not time enough for the audit")??;
+        }
         let rest: BTreeSet<_> = late(&looked).cloned().chain(left).collect();
         report(&part, &looked, rest.len());
         // What a whole run does not even begin with, or end with, will not be done by the next.
         let in_vain = !rest.is_empty() && late(&looked).count() == looked.len();
         anyhow::ensure!(!in_vain, "there was not time enough for a single bucket");
         Ok(done(part, &looked, &rest))
+    }
+
+    /// Compares what Security Hub holds of the buckets that were looked at with the state, and repairs what differs. 1 call for
+    /// each 20 buckets or 100 findings.
+    async fn audit(&self, known: &Known) -> anyhow::Result<()> {
+        let Some(settled) = &known.settled else { return Ok(()) };
+        let buckets = mem::take(&mut *settled.lock().unwrap_or_else(PoisonError::into_inner));
+        for (bucket, repaired) in self.watch.compare(&known.hub, buckets, Depth::All).await {
+            repaired.with_context(|| format!("bucket {bucket} was not audited"))?;
+        }
+        Ok(())
     }
 
     /// Publishes whether the account can be watched here; once for all parts of a place.
@@ -83,7 +106,9 @@ impl SweepAccount {
     async fn known(&self, part: &SweepPart, hub: Hub) -> anyhow::Result<(Known, BTreeSet<BucketName>)> {
         let rows = self.watch.state().buckets(&part.place, &part.range).await?;
         let mut candidates: BTreeSet<_> = part.buckets.iter().cloned().collect();
-        let is_over = |row: &Row| matches!(row, Row::Item(item) if item.gone && item.published == item.version);
+        // An audit looks at the findings of deleted buckets, too.
+        let is_over =
+            |row: &Row| matches!(row, Row::Item(item) if !part.audit && item.gone && item.published == item.version);
         candidates.extend(rows.iter().filter(|(_, row)| !is_over(row)).map(|(name, _)| name.clone()));
         let item = |(name, row)| match row {
             Row::Item(item) => Some((name, *item)),
@@ -98,7 +123,8 @@ impl SweepAccount {
         items.extend(adopted.into_iter().map(|(bucket, item)| (bucket.name().clone(), item)));
         let tags = self.tags(&part.place, &part.buckets).await;
         let shared = self.shared(&part.sweep, &part.place);
-        Ok((Known { hub, items: Mutex::new(items), tags, shared }, candidates))
+        let settled = part.audit.then(Mutex::default);
+        Ok((Known { hub, items: Mutex::new(items), tags, shared, settled }, candidates))
     }
 
     /// The tags of many buckets; `None` if they must be read bucket by bucket.
@@ -124,8 +150,16 @@ impl SweepAccount {
         let Ok(looked) = timeout_at(time.end, self.look(place, &name, known)).await else { return Looked::Late(name) };
         let (account, region) = (&place.account, &place.region);
         match looked {
-            Ok(None) => Looked::Settled,
-            Ok(Some(reconciled)) => {
+            Ok(Sweeping::Settled(item)) => {
+                if let (Some(settled), true) = (&known.settled, self.watch.is_comparable(&item))
+                    && let Ok(bucket) = bucket_id(place, &name)
+                {
+                    let compared = Compared { bucket, item, since: 0 };
+                    settled.lock().unwrap_or_else(PoisonError::into_inner).push(compared);
+                }
+                Looked::Settled
+            }
+            Ok(Sweeping::Reconciled(reconciled)) => {
                 let changed = reconciled.transitions.join(" ");
                 tracing::info!(%account, %region, bucket = %name, changed, "evaluated");
                 Looked::Reconciled
@@ -138,8 +172,8 @@ impl SweepAccount {
         }
     }
 
-    /// Looks at a bucket; `None` if nothing differs.
-    async fn look(&self, place: &Place, name: &BucketName, known: &Known) -> anyhow::Result<Option<Reconciled>> {
+    /// Looks at a bucket.
+    async fn look(&self, place: &Place, name: &BucketName, known: &Known) -> anyhow::Result<Sweeping> {
         let bucket = &bucket_id(place, name)?;
         let item = known.items.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         let tags = known.tags.as_ref().map(|tags| tags.get(&bucket.arn()).cloned().unwrap_or_default());

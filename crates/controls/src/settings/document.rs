@@ -89,11 +89,12 @@ struct KeyPolicy {
 struct Findings {
     passed: bool,
     refresh_after_days: Spanned<u8>,
+    audit_every_days: Spanned<u8>,
 }
 
 impl Default for Findings {
     fn default() -> Self {
-        Self { passed: true, refresh_after_days: Spanned::new(0..0, 30) }
+        Self { passed: true, refresh_after_days: Spanned::new(0..0, 30), audit_every_days: Spanned::new(0..0, 7) }
     }
 }
 
@@ -123,6 +124,10 @@ impl Document {
             let message = "refresh-after-days is 1 to 89, as Security Hub drops what is not updated for 90 days";
             return Err((days.span(), message.into()));
         }
+        let audit_every_days = findings.audit_every_days;
+        if !(1..=89).contains(audit_every_days.get_ref()) {
+            return Err((audit_every_days.span(), "audit-every-days is 1 to 89".into()));
+        }
         let settled =
             |(name, table): (ClassName, ClassTable)| Ok((name.clone(), table.settle(name, log_buckets, &key_policy)?));
         let classes: BTreeMap<_, _> = class.into_iter().map(settled).collect::<Result<_, Mistake>>()?;
@@ -140,6 +145,7 @@ impl Document {
             exemptions: exempt.into_iter().map(Exempt::settle).collect::<Result<_, _>>()?,
             import_passed: findings.passed,
             refresh_after_days: days.into_inner(),
+            audit_every_days: audit_every_days.into_inner(),
             alerts: alerts.settle()?,
         })
     }
@@ -250,7 +256,9 @@ until = 2027-06-30
         assert_eq!(settings.default.level, Level::Cmk);
         assert_eq!(settings.classes.len(), 3);
         assert!(settings.import_passed);
-        assert_eq!(settings.refresh_after_days, 7);
+        assert_eq!((settings.refresh_after_days, settings.audit_every_days), (7, 7));
+        let monthly: Settings = GOOD.replace("[alerts]", "audit-every-days = 28\n[alerts]").parse().unwrap();
+        assert_eq!(monthly.audit_every_days, 28);
         assert_eq!((settings.alerts.minimum_severity, settings.alerts.digest_over), (Severity::High, 5));
         let [exemption] = &settings.exemptions[..] else { panic!() };
         assert_eq!(
@@ -280,6 +288,7 @@ until = 2027-06-30
             ("default = \"confidential\"", "default = 3", 4, ["default", "invalid type"]),
             ("refresh-after-days = 7", "refresh-after-days = 90", 19, ["refresh-after-days", "1 to 89"]),
             ("refresh-after-days = 7", "refresh-after-days = -1", 19, ["refresh-after-days", "invalid value"]),
+            ("refresh-after-days = 7", "audit-every-days = 0", 19, ["audit-every-days", "1 to 89"]),
             ("\"data-classification\"", "\"\"", 3, ["tag", "1 to 128"]),
             ("[class.public]", "[class.\"<b>\"]", 5, ["class", "<b>"]),
             ("[findings]", "[finding]", 18, ["finding", "unknown field"]),

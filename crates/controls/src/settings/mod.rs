@@ -30,8 +30,10 @@ pub struct Settings {
     pub exemptions: Vec<Exemption>,
     /// Whether buckets that pass get findings too.
     pub import_passed: bool,
-    /// After how many days a finding that did not change is imported again, 1 to 89.
+    /// In how many days a finding that does not change is imported again once, 1 to 89.
     pub refresh_after_days: u8,
+    /// In how many days an account is audited once, 1 to 89.
+    pub audit_every_days: u8,
     /// What is worth a message.
     pub alerts: Alerts,
 }

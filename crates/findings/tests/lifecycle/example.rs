@@ -6,11 +6,11 @@ use facts::{
     Rotation, Tags, Unreadable, UsedKey,
 };
 use findings::{
-    About, ApiCall, Compliance, Finding, Item, Observation, Plan, RecordState, Seen, StoredIn, Terms, Workflow, fields,
-    plan,
+    About, ApiCall, Compliance, Finding, Held, Item, Observation, Plan, RecordState, Seen, StoredIn, Terms, Workflow,
+    fields, plan,
 };
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 pub(crate) const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/1234";
 const KEY_POLICY: &str = r#"{"Statement": {"Effect": "Allow", "Principal": {"AWS": "111111111111"}, "Action": "kms:*",
@@ -112,6 +112,12 @@ impl Default for Story {
 }
 
 impl Story {
+    /// The active findings, as they are compared with the state.
+    pub(crate) fn held(&self) -> Vec<Held> {
+        let here = self.findings.iter().filter(|finding| finding.place == self.hub.place);
+        here.filter(|finding| finding.record_state == RecordState::Active).map(Held::of).collect()
+    }
+
     /// Evaluates the bucket as it is, and carries out what follows.
     pub(crate) fn observe(&mut self, encryption: Fact<DefaultEncryption>, minute: i64) -> Plan {
         self.observe_tagged(Tags::new(), encryption, minute)
@@ -119,7 +125,7 @@ impl Story {
 
     pub(crate) fn observe_tagged(&mut self, tags: Tags, encryption: Fact<DefaultEncryption>, minute: i64) -> Plan {
         let seen = self.see(tags, encryption, minute);
-        self.carry_out(&seen, &[api_call()], &BTreeSet::new(), minute)
+        self.carry_out(&seen, &[api_call()], &BTreeMap::new(), minute)
     }
 
     pub(crate) fn see(&self, tags: Tags, encryption: Fact<DefaultEncryption>, minute: i64) -> Seen {
@@ -129,7 +135,13 @@ impl Story {
         Seen::bucket(&Observation { bucket: &bucket, judgement: &judgement, hub: &self.hub.place })
     }
 
-    pub(crate) fn plan(&self, seen: &Seen, api_calls: &[ApiCall], repair: &BTreeSet<String>, minute: i64) -> Plan {
+    pub(crate) fn plan(
+        &self,
+        seen: &Seen,
+        api_calls: &[ApiCall],
+        repair: &BTreeMap<String, Timestamp>,
+        minute: i64,
+    ) -> Plan {
         let settings = self.settings.parse().unwrap();
         let terms = Terms { settings: &settings, generation: 1, hub: &self.hub, api_calls, repair };
         let mut plan = plan(&self.item, seen, &terms, at(minute));
@@ -143,7 +155,7 @@ impl Story {
         &mut self,
         seen: &Seen,
         api_calls: &[ApiCall],
-        repair: &BTreeSet<String>,
+        repair: &BTreeMap<String, Timestamp>,
         minute: i64,
     ) -> Plan {
         let plan = self.plan(seen, api_calls, repair, minute);

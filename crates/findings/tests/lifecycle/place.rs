@@ -4,7 +4,7 @@ use crate::example::{SETTINGS, Story, at, bucket_id, cmk, own, sse_s3};
 use controls::{Settings, judge_account};
 use facts::{Account, Fact, KeyState, Place};
 use findings::{Compliance, Finding, Item, Plan, RecordState, Seen, StoredIn, Terms, Workflow, fields, plan};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 fn hub() -> StoredIn {
     let place = Place { account: "999999999999".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
@@ -63,7 +63,7 @@ fn findings_of_the_hub_move_when_security_hub_is_switched_on() {
 fn a_move_that_was_interrupted_is_completed() {
     let mut story = in_hub();
     story.hub = own();
-    let moved = story.plan(&story.see([].into(), sse_s3(), 1), &[], &BTreeSet::new(), 1);
+    let moved = story.plan(&story.see([].into(), sse_s3(), 1), &[], &BTreeMap::new(), 1);
     for done in 0..moved.import.len() {
         let mut story = story.clone();
         let part = moved.import[..done].to_vec();
@@ -92,7 +92,7 @@ fn a_move_that_was_committed_goes_on_with_what_changed_meanwhile() {
     let mut story = in_hub();
     story.findings[0].workflow = Workflow::Suppressed;
     story.hub = own();
-    let moved = story.plan(&story.see([].into(), sse_s3(), 1), &[], &BTreeSet::new(), 1);
+    let moved = story.plan(&story.see([].into(), sse_s3(), 1), &[], &BTreeMap::new(), 1);
     story.item = moved.item;
     story.observe(cmk(KeyState::Enabled), 2);
     let active: Vec<_> = story.findings.iter().filter(|f| f.record_state == RecordState::Active).collect();
@@ -150,7 +150,7 @@ fn an_account_has_one_finding_in_the_hub() {
             buckets: Fact::Known(()),
             security_hub: Fact::Known(enabled),
         };
-        let (hub, nothing) = (hub(), BTreeSet::new());
+        let (hub, nothing) = (hub(), BTreeMap::new());
         let terms = Terms { settings: &settings, generation: 1, hub: &hub, api_calls: &[], repair: &nothing };
         let seen = Seen::account(&account, &judge_account(&account), &hub.place);
         let plan = plan(&item, &seen, &terms, at(minute));

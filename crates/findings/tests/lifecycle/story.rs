@@ -6,9 +6,9 @@ use findings::{
     About, Compliance, Finding, Item, KeyUse, Neighbours, Plan, RecordState, Repairs, Resource, Seen, Workflow, fields,
     repairs,
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// The transitions of a plan, by control.
 fn transitions(plan: &Plan) -> Vec<(String, String)> {
@@ -50,14 +50,22 @@ fn a_drift_opens_and_a_fix_resolves() {
 }
 
 #[test]
-fn what_did_not_change_is_not_told_until_the_refresh_is_due() {
+fn what_did_not_change_is_not_imported_until_the_refresh_is_due() {
     let mut story = Story::default();
     story.observe(sse_s3(), 0);
     assert!(story.observe(sse_s3(), 1).is_settled());
-    assert!(story.observe(sse_s3(), 30 * 24 * 60 - 1).is_settled());
-    let refresh = story.observe(sse_s3(), 30 * 24 * 60);
-    expect(&refresh, &[("encrypted-with-kms", "unchanged"), ("encrypted-with-cmk", "unchanged")]);
-    assert_eq!(story.get("encrypted-with-kms").product_fields[fields::EVENT_ID], "b1c2");
+    let version = story.get("encrypted-with-kms").product_fields[fields::STATE_VERSION].clone();
+    let mut refreshed = Vec::new();
+    for day in 1..=65 {
+        let plan = story.observe(sse_s3(), day * 24 * 60);
+        if !plan.is_settled() || !plan.import.is_empty() {
+            expect(&plan, &[("encrypted-with-kms", "unchanged"), ("encrypted-with-cmk", "unchanged")]);
+            refreshed.push(day);
+        }
+    }
+    assert!(refreshed.len() >= 2 && refreshed[0] <= 30 && refreshed[1] - refreshed[0] == 30, "{refreshed:?}");
+    let kept = &story.get("encrypted-with-kms").product_fields;
+    assert_eq!((kept[fields::EVENT_ID].as_str(), &kept[fields::STATE_VERSION]), ("b1c2", &version));
 }
 
 #[test]
@@ -114,7 +122,7 @@ fn a_deleted_bucket_is_archived_once_and_can_come_back() {
     let mut story = Story::default();
     story.observe(cmk(KeyState::Enabled), 0);
     let gone = |minute| Seen::gone(&bucket_id(), at(minute));
-    let archived = story.carry_out(&gone(1), &[api_call()], &BTreeSet::new(), 1);
+    let archived = story.carry_out(&gone(1), &[api_call()], &BTreeMap::new(), 1);
     expect(&archived, &[("encrypted-with-cmk", "gone"), ("encrypted-with-kms", "gone"), ("key-usable", "gone")]);
     assert!(story.findings.iter().all(|finding| finding.record_state == RecordState::Archived));
     assert!(story.item.gone && story.item.key_use == KeyUse::default());
@@ -123,7 +131,7 @@ fn a_deleted_bucket_is_archived_once_and_can_come_back() {
         assert_eq!((finding.compliance, finding.first_observed_at), (Compliance::Passed, at(0)));
         assert_eq!(finding.resources.len(), 2, "the bucket and the key that it had");
     }
-    assert!(story.carry_out(&gone(2), &[], &BTreeSet::new(), 2).is_settled());
+    assert!(story.carry_out(&gone(2), &[], &BTreeMap::new(), 2).is_settled());
 
     let back = story.observe(cmk(KeyState::Enabled), 3);
     assert_eq!(transitions(&back)[0].1, "first-seen");
@@ -135,7 +143,7 @@ fn a_deleted_bucket_is_archived_once_and_can_come_back() {
 #[test]
 fn a_bucket_that_was_never_there_is_nothing_to_store() {
     let mut story = Story::default();
-    assert!(story.carry_out(&Seen::gone(&bucket_id(), at(0)), &[], &BTreeSet::new(), 0).is_settled());
+    assert!(story.carry_out(&Seen::gone(&bucket_id(), at(0)), &[], &BTreeMap::new(), 0).is_settled());
     assert_eq!(story.item, Item::unknown());
 }
 
@@ -155,7 +163,7 @@ fn a_finding_of_a_control_that_was_withdrawn_is_archived() {
     story.observe(sse_s3(), 0);
     let state = story.item.controls.remove("encrypted-with-kms").unwrap();
     story.item.controls.insert("a-control-of-old".to_owned(), state);
-    let plan = story.plan(&story.see(Tags::new(), sse_s3(), 1), &[], &BTreeSet::new(), 1);
+    let plan = story.plan(&story.see(Tags::new(), sse_s3(), 1), &[], &BTreeMap::new(), 1);
     let old = plan.import.iter().find(|finding| finding.id.ends_with("/a-control-of-old")).unwrap();
     assert_eq!(old.record_state, RecordState::Archived);
 }
@@ -176,7 +184,7 @@ fn a_version_that_was_not_published_is_published_by_the_next_run() {
     let seen = story.see(Tags::new(), cmk(KeyState::Enabled), 1);
     for imported in [false, true] {
         let mut story = story.clone();
-        let plan = story.plan(&seen, &[api_call()], &BTreeSet::new(), 1);
+        let plan = story.plan(&seen, &[api_call()], &BTreeMap::new(), 1);
         story.item = plan.item.clone();
         if imported {
             story.apply(&Plan { resolve: Vec::new(), ..plan });
@@ -194,7 +202,7 @@ fn a_version_that_was_not_published_is_published_by_the_next_run() {
 fn what_may_have_been_published_is_taken_back_and_reported() {
     let mut story = Story::default();
     story.observe(cmk(KeyState::Enabled), 0);
-    let failed = story.plan(&story.see(Tags::new(), cmk(KeyState::Disabled), 1), &[], &BTreeSet::new(), 1);
+    let failed = story.plan(&story.see(Tags::new(), cmk(KeyState::Disabled), 1), &[], &BTreeMap::new(), 1);
     story.item = failed.item.clone();
     story.apply(&failed);
     assert_eq!(story.get("key-usable").compliance, Compliance::Failed);
@@ -210,7 +218,7 @@ fn what_may_have_been_published_is_taken_back_and_reported() {
 #[test]
 fn a_failure_that_may_have_been_reported_is_reported_as_resolved() {
     let mut story = Story::default();
-    let failed = story.plan(&story.see(Tags::new(), sse_s3(), 0), &[], &BTreeSet::new(), 0);
+    let failed = story.plan(&story.see(Tags::new(), sse_s3(), 0), &[], &BTreeMap::new(), 0);
     story.item = failed.item;
     let plan = story.observe(cmk(KeyState::Enabled), 1);
     expect(
@@ -226,7 +234,7 @@ fn versions_follow_the_clock_and_never_go_back() {
     story.observe(sse_s3(), 0);
     let first = story.item.version;
     assert_eq!(first, u64::try_from(at(0).as_millisecond()).unwrap());
-    let back = story.plan(&story.see(Tags::new(), cmk(KeyState::Enabled), 0), &[], &BTreeSet::new(), -60);
+    let back = story.plan(&story.see(Tags::new(), cmk(KeyState::Enabled), 0), &[], &BTreeMap::new(), -60);
     assert_eq!(back.item.version, first + 1);
     let updated = back.import.iter().find(|finding| finding.slug() == "encrypted-with-kms").unwrap().updated_at;
     assert_eq!(updated, at(0) + SignedDuration::from_secs(1), "Security Hub ignores what is not newer");
@@ -268,7 +276,8 @@ fn an_adopted_finding_that_passes_and_was_not_resolved_is_resolved() {
         .for_each(|f| f.workflow = Workflow::New);
     story.item = Item::adopt(&story.findings, &story.hub, at(60));
     let plan = story.observe(cmk(KeyState::Enabled), 2);
-    expect(&plan, &[("encrypted-with-kms", "unchanged")]);
+    // People are alerted once it is RESOLVED, so nobody was.
+    expect(&plan, &[("encrypted-with-kms", "resolved")]);
     assert_eq!(story.get("encrypted-with-kms").workflow, Workflow::Resolved);
 }
 
@@ -298,24 +307,30 @@ fn what_security_hub_holds_otherwise_is_repaired_and_reported_to_nobody() {
     story.observe(cmk(KeyState::Disabled), 1);
     let about = About::Bucket(bucket_id());
     let id = |slug: &str| about.id(slug);
-    let held = |story: &Story| repairs(&story.item, &about, &story.findings, &story.hub.place);
+    let held = |story: &Story| repairs(&story.item, &about, &story.held(), None);
     assert_eq!(held(&story), Repairs::default());
 
     let change = |story: &mut Story, slug: &str, change: fn(&mut Finding)| {
         story.findings.iter_mut().filter(|finding| finding.id == id(slug)).for_each(change);
     };
+    let opened = story.get("key-usable").product_fields[fields::STATE_VERSION].clone();
     change(&mut story, "encrypted-with-kms", |finding| finding.workflow = Workflow::New);
     let unknown = Finding { id: id("tls-only"), ..story.get("encrypted-with-kms").clone() };
     story.findings.push(unknown);
     change(&mut story, "encrypted-with-cmk", |finding| finding.compliance = Compliance::Failed);
     story.findings.retain(|finding| finding.id != id("key-usable"));
     let found = held(&story);
-    assert_eq!(found.import, ["encrypted-with-cmk", "key-usable", "tls-only"].map(str::to_owned).into());
+    let imported_at = |slug: &str| (slug.to_owned(), story.get(slug).updated_at);
+    let missing = ("key-usable".to_owned(), Timestamp::UNIX_EPOCH);
+    assert_eq!(found.import, [imported_at("encrypted-with-cmk"), missing, imported_at("tls-only")].into());
     assert_eq!((&found.resolve, &found.reopen), (&vec![id("encrypted-with-kms")], &Vec::new()));
     let seen = story.see(Tags::new(), cmk(KeyState::Disabled), 2);
     let plan = story.carry_out(&seen, &[], &found.import, 2);
-    expect(&plan, &[("encrypted-with-cmk", "unchanged"), ("key-usable", "unchanged"), ("tls-only", "gone")]);
-    assert_eq!(held(&story).import, BTreeSet::new());
+    // They report what they reported before.
+    expect(&plan, &[("encrypted-with-cmk", "resolved"), ("key-usable", "opened"), ("tls-only", "gone")]);
+    let reported = |finding: &Finding| finding.product_fields[fields::STATE_VERSION].clone();
+    assert_eq!(reported(story.get("key-usable")), opened);
+    assert_eq!(held(&story).import, BTreeMap::new());
     assert_eq!(story.get("key-usable").first_observed_at, at(1));
 }
 
@@ -328,7 +343,7 @@ fn a_failure_that_our_own_edit_hides_is_reopened_and_one_that_a_person_closed_is
         story.observe(cmk(KeyState::Enabled), 1);
         story.observe(cmk(KeyState::Disabled), 1 + minutes);
         story.findings.iter_mut().for_each(|finding| finding.workflow = Workflow::Resolved);
-        let found = repairs(&story.item, &About::Bucket(bucket_id()), &story.findings, &story.hub.place);
+        let found = repairs(&story.item, &About::Bucket(bucket_id()), &story.held(), None);
         assert_eq!(found.reopen.len(), reopened, "{minutes}");
     }
 }

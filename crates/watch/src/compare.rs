@@ -1,0 +1,102 @@
+//! What Security Hub holds of many buckets, compared with the state, and repaired.
+
+use crate::{Hub, Watch, protocol};
+use anyhow::{Context as _, anyhow};
+use facts::BucketId;
+use findings::{About, Held, Item, Repairs, repairs, worth_comparing};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// For how many buckets one call of [GetFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html)
+/// asks: the most values of one attribute.
+const AT_ONCE: usize = 20;
+
+/// A bucket to be compared.
+#[derive(Debug, Clone)]
+pub struct Compared {
+    /// The bucket.
+    pub bucket: BucketId,
+    /// The state, which was published.
+    pub item: Item,
+    /// The version that was published before the evaluation which the second look follows.
+    pub since: u64,
+}
+
+/// How much is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// As much as one call returns for 20 buckets: for second looks, of which one event may cause hundreds.
+    OneCall,
+    /// All findings: for the audit.
+    All,
+}
+
+impl Watch {
+    /// True if a state was published, and long enough ago for Security Hub to show it.
+    #[must_use]
+    pub fn is_comparable(&self, item: &Item) -> bool {
+        item.version > 0 && self.now().duration_since(item.read_at) >= self.second_look
+    }
+
+    /// Compares what Security Hub holds of some buckets of one place with their state, and repairs what differs. 1 call for each
+    /// 20 buckets, or for each 100 findings if all are compared; up to 10 for each bucket that is repaired. Returns the number of
+    /// repaired findings for each bucket, in the order in which they were given.
+    pub async fn compare(
+        &self,
+        hub: &Hub,
+        buckets: Vec<Compared>,
+        depth: Depth,
+    ) -> Vec<(BucketId, anyhow::Result<usize>)> {
+        let mut compared = Vec::new();
+        let mut left = buckets.into_iter();
+        loop {
+            let some: Vec<_> = left.by_ref().take(AT_ONCE).collect();
+            if some.is_empty() {
+                return compared;
+            }
+            let only = match depth {
+                Depth::OneCall => worth_comparing(&some.iter().map(|it| (&it.item, it.since)).collect::<Vec<_>>()),
+                Depth::All => None,
+            };
+            let prefixes: Vec<_> = some.iter().map(|it| About::Bucket(it.bucket.clone()).id_prefix()).collect();
+            match hub.security_hub.active(&prefixes, only.as_ref()).await {
+                Ok(held) => {
+                    for Compared { bucket, item, .. } in some {
+                        let repaired = self.repair(hub, &bucket, item, &held, only.as_ref()).await;
+                        compared.push((bucket, repaired));
+                    }
+                }
+                Err(error) => {
+                    let error = Arc::new(error);
+                    let failed = |_| anyhow!(Arc::clone(&error)).context("what Security Hub holds is not known");
+                    compared.extend(some.into_iter().map(|it| (it.bucket, Err(failed(())))));
+                }
+            }
+        }
+    }
+
+    async fn repair(
+        &self,
+        hub: &Hub,
+        bucket: &BucketId,
+        item: Item,
+        held: &[Held],
+        only: Option<&BTreeSet<String>>,
+    ) -> anyhow::Result<usize> {
+        let about = About::Bucket(bucket.clone());
+        let (prefix, version) = (about.id_prefix(), item.version);
+        let held: Vec<_> = held.iter().filter(|held| held.id.starts_with(&prefix)).cloned().collect();
+        let found = repairs(&item, &about, &held, only);
+        if found == Repairs::default() {
+            return Ok(0);
+        }
+        let (world, terms) = (self.world(bucket, hub, &[]), self.terms(hub, &[]));
+        protocol::repair(&world, &terms, item, &found).await.context("Security Hub was not repaired")?;
+        metrics::counter!("FindingsRepaired").increment(found.count() as u64);
+        let Repairs { import, reopen, resolve } = &found;
+        let imported: Vec<_> = import.keys().map(String::as_str).collect();
+        let (account, region, name) = (bucket.account(), bucket.region(), bucket.name());
+        let (imported, reopened, resolved) = (imported.join(" "), reopen.join(" "), resolve.join(" "));
+        tracing::warn!(%account, %region, bucket = %name, version, imported, reopened, resolved, "Security Hub repaired");
+        Ok(found.count())
+    }
+}

@@ -1,0 +1,196 @@
+//! One bucket of a batch, evaluated, and what follows: a second look, or the comparison with Security Hub.
+
+use crate::{OnChange, batch::Group};
+use anyhow::anyhow;
+use collect::CollectError;
+use facts::{Account, AccountId, BucketId, Fact, Place, Unreadable};
+use findings::ApiCall;
+use jiff::Timestamp;
+use queue::{Purpose, Visit};
+use std::collections::BTreeMap;
+use tokio::time::{Instant, timeout_at};
+use watch::{Compared, Depth, Hubs, Next, Superseded};
+
+/// What became of a bucket, and what must follow.
+pub(crate) enum Evaluated {
+    /// Nothing must follow.
+    Done,
+    /// It could not be evaluated.
+    Failed(BucketId, Group),
+    /// A second look must follow.
+    LookAgain(BucketId, Group),
+    /// It must be compared with what Security Hub holds.
+    Compare(Box<Compared>, Group),
+}
+
+/// What must follow an evaluation.
+enum Follow {
+    Nothing,
+    /// With the version that was published before.
+    LookAgain(u64),
+    Compare(Box<Compared>),
+}
+
+impl OnChange {
+    /// Evaluates one bucket.
+    pub(crate) async fn attend(&self, hubs: &Hubs, bucket: BucketId, mut group: Group, until: Instant) -> Evaluated {
+        let latest = ApiCall::latest(&group.api_calls);
+        let event = latest.and_then(|api_call| api_call.event_id.as_deref()).unwrap_or_default();
+        let (account, region, name) = (bucket.account(), bucket.region(), bucket.name());
+        let second_look = group.second_look;
+        match in_time(until, self.evaluate(hubs, &bucket, &group)).await {
+            Ok((changed, follow)) => {
+                // A second look that finds nothing says nothing of how long the change took.
+                record_age(latest.filter(|_| group.is_event || !changed.is_empty()), self.watch.now());
+                let changed = changed.join(" ");
+                tracing::info!(%account, %region, bucket = %name, event, second_look, changed, "evaluated");
+                match follow {
+                    Follow::Nothing => Evaluated::Done,
+                    Follow::Compare(compared) => Evaluated::Compare(compared, group),
+                    Follow::LookAgain(since) => {
+                        group.since = Some(group.since.map_or(since, |known| known.min(since)));
+                        Evaluated::LookAgain(bucket, group)
+                    }
+                }
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(%account, %region, bucket = %name, event, second_look, error, "not evaluated");
+                Evaluated::Failed(bucket, group)
+            }
+        }
+    }
+
+    /// Evaluates a bucket; returns the transitions, and what must follow.
+    async fn evaluate(&self, hubs: &Hubs, bucket: &BucketId, group: &Group) -> anyhow::Result<(Vec<String>, Follow)> {
+        let read_at = self.watch.now();
+        let evaluated = match group.second_look {
+            true => self.watch.look_again(hubs, bucket, &group.api_calls).await,
+            // A second look follows whatever an event has caused, and nothing else.
+            false => {
+                let reconciled = self.watch.reconcile(hubs, bucket, &group.api_calls).await;
+                reconciled.map(|reconciled| (reconciled, Next::Nothing))
+            }
+        };
+        let (reconciled, next) = match evaluated {
+            Err(error) if is_refused_role(&error) => {
+                return Ok((self.report_refused_role(bucket.account()).await?, Follow::Nothing));
+            }
+            Err(error) if self.watch.reconcile_refusal(&error, &bucket.place(), read_at).await? => {
+                return Ok((vec!["account-readable".to_owned()], Follow::Nothing));
+            }
+            Err(error) if error.downcast_ref::<Superseded>().is_some() => {
+                tracing::warn!(bucket = %bucket, error = format!("{error:#}"), "evaluation postponed");
+                let purpose = if group.second_look { Purpose::SecondLook } else { Purpose::Evaluate };
+                self.watch.postpone(purpose, visit(bucket.clone(), group)).await?;
+                return Ok((vec!["postponed".to_owned()], Follow::Nothing));
+            }
+            evaluated => evaluated?,
+        };
+        let since = group.since.map_or(reconciled.since, |known| known.min(reconciled.since));
+        let follow = match next {
+            _ if group.is_event => Follow::LookAgain(since),
+            Next::LookAgain => Follow::LookAgain(since),
+            Next::Nothing => Follow::Nothing,
+            Next::Compare => {
+                let bucket = bucket.clone();
+                Follow::Compare(Box::new(Compared { bucket, item: reconciled.item, since }))
+            }
+        };
+        Ok((reconciled.transitions, follow))
+    }
+
+    /// Without the role nothing of the bucket can be known, now or when the message comes again; that is what is published. The
+    /// sweep reads the bucket once there is a role.
+    async fn report_refused_role(&self, account: &AccountId) -> anyhow::Result<Vec<String>> {
+        let (subject, read_at) = (format!("the role in account {account}"), self.watch.now());
+        let why = Unreadable { permission: "sts:AssumeRole", subject, code: "AccessDenied".to_owned() };
+        let place = Place { account: account.clone(), region: self.watch.accounts().home().region.clone() };
+        let account = Account { place, read_at, buckets: Fact::Unreadable(why), security_hub: Fact::Known(true) };
+        Ok(self.watch.reconcile_account(&account).await?.into_iter().collect())
+    }
+
+    /// Asks for second looks at buckets; returns all of them if that fails.
+    pub(crate) async fn ask_second_looks(
+        &self,
+        looks: Vec<(BucketId, Group)>,
+        deadline: Instant,
+    ) -> Vec<(BucketId, Group)> {
+        if looks.is_empty() {
+            return Vec::new();
+        }
+        let visits: Vec<_> = looks.iter().map(|(bucket, group)| visit(bucket.clone(), group)).collect();
+        match in_time(deadline, self.watch.ask_second_looks(visits)).await {
+            Ok(()) => Vec::new(),
+            Err(error) => {
+                let (buckets, error) = (looks.len(), format!("{error:#}"));
+                tracing::error!(buckets, error, "second looks were not asked for: their messages come again");
+                looks
+            }
+        }
+    }
+
+    /// Compares the buckets of each place with what Security Hub holds; returns those that failed.
+    pub(crate) async fn compare(
+        &self,
+        hubs: &Hubs,
+        compared: Vec<(Box<Compared>, Group)>,
+        deadline: Instant,
+    ) -> Vec<(BucketId, Group)> {
+        let mut by_place = BTreeMap::<Place, Vec<Compared>>::new();
+        let mut groups = BTreeMap::new();
+        for (compared, group) in compared {
+            groups.insert(compared.bucket.clone(), group);
+            by_place.entry(compared.bucket.place()).or_default().push(*compared);
+        }
+        let mut failed = Vec::new();
+        for (place, buckets) in by_place {
+            let all: Vec<_> = buckets.iter().map(|compared| compared.bucket.clone()).collect();
+            let Err(error) = in_time(deadline, self.compare_place(hubs, &place, buckets, &mut groups)).await else {
+                continue;
+            };
+            tracing::error!(%place, error = format!("{error:#}"), "Security Hub was not compared with the state");
+            failed.extend(all.into_iter().filter_map(|bucket| groups.remove_entry(&bucket)));
+        }
+        failed
+    }
+
+    /// Compares the buckets of a place. Those that are done are taken out of `groups`.
+    async fn compare_place(
+        &self,
+        hubs: &Hubs,
+        place: &Place,
+        buckets: Vec<Compared>,
+        groups: &mut BTreeMap<BucketId, Group>,
+    ) -> anyhow::Result<()> {
+        let hub = self.watch.open_hub(hubs, place).await?;
+        let mut first = None;
+        for (bucket, repaired) in self.watch.compare(&hub, buckets, Depth::OneCall).await {
+            match repaired {
+                Ok(_) => drop(groups.remove(&bucket)),
+                Err(error) => first = first.or(Some(error)),
+            }
+        }
+        first.map_or(Ok(()), Err)
+    }
+}
+
+fn visit(bucket: BucketId, group: &Group) -> Visit {
+    Visit { bucket, api_calls: group.api_calls.clone(), since: group.since }
+}
+
+pub(crate) async fn in_time<T>(deadline: Instant, done: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    timeout_at(deadline, done).await.unwrap_or_else(|_| Err(anyhow!("there was not time enough")))
+}
+
+fn is_refused_role(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<CollectError>().is_some_and(CollectError::is_refused_role)
+}
+
+/// `EventAge`, in seconds.
+fn record_age(api_call: Option<&ApiCall>, now: Timestamp) {
+    let happened = api_call.and_then(|api_call| api_call.event_time.as_ref()?.parse::<Timestamp>().ok());
+    if let Some(happened) = happened {
+        metrics::histogram!("EventAge").record(now.duration_since(happened).as_secs_f64());
+    }
+}
