@@ -15,13 +15,14 @@ use std::{
 };
 
 /// Who may depend on whom. `collect` and `publish` meet in `watch` only, which is all that entry points share.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("iam-policy", &[]),
     ("facts", &["iam-policy"]),
     ("controls", &["facts", "iam-policy"]),
     ("findings", &["controls", "facts"]),
     ("alerts", &["controls", "facts", "findings"]),
     ("calls", &["facts"]),
+    ("claims", &["alerts", "calls", "controls"]),
     ("collect", &["calls", "facts"]),
     ("publish", &["calls", "controls", "facts", "findings"]),
     ("queue", &["calls", "facts", "findings"]),
@@ -32,7 +33,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("on-change", &["collect", "controls", "facts", "findings", "queue", "startup", "watch"]),
     ("sweep-planner", &["collect", "controls", "facts", "queue", "startup"]),
     ("sweep-account", &["collect", "facts", "findings", "queue", "startup", "state", "watch"]),
-    ("alert", &["alerts", "calls", "controls", "facts", "startup"]),
+    ("alert", &["alerts", "calls", "claims", "controls", "facts", "startup"]),
     ("cmkwatch-tests", &["controls", "facts", "iam-policy", "on-change"]),
 ];
 

@@ -1,9 +1,11 @@
-//! What of a batch is worth a message.
+//! Which events of a batch are worth a message.
 
-use crate::{News, news::Key};
+use crate::{
+    News, Told,
+    silence::{Silence, Silent},
+};
 use controls::Alerts;
 use findings::{Compliance, Transition};
-use jiff::Timestamp;
 use std::{cmp::Reverse, collections::BTreeMap};
 
 /// An event, as it was received.
@@ -26,82 +28,136 @@ pub struct Chosen<R> {
     pub receipts: Vec<R>,
 }
 
-/// What became of a batch.
+/// A finding that changed and is as it was before: worth a message only if people were told of what was in between.
+#[derive(Debug, Clone)]
+pub struct Cancelled<R> {
+    /// The message, if there has to be one.
+    pub chosen: Chosen<R>,
+    /// The version of the first change.
+    pub first: u64,
+}
+
+/// A finding that is archived, as its bucket or its control does not concern anybody any more. If people were told of the finding,
+/// this has to be known: it may open again.
+#[derive(Debug, Clone)]
+pub struct Gone<R> {
+    /// The id of the finding.
+    pub finding: String,
+    /// The version of the state that archived it.
+    pub version: u64,
+    /// By what it was received: if it cannot be recorded, all of them must come again.
+    pub receipts: Vec<R>,
+}
+
+/// What becomes of a batch.
 #[derive(Debug)]
 pub struct Choice<R> {
     /// What is worth a message: the worst first, and what is resolved last.
     pub chosen: Vec<Chosen<R>>,
-    /// Findings of which nobody needs to hear, as they were at a moment; nor of what they were before.
-    pub quiet: Vec<(Key, Timestamp)>,
-    /// How many events were of somebody's edit.
-    pub edits: usize,
+    /// Findings that are as they were before the batch.
+    pub cancelled: Vec<Cancelled<R>>,
+    /// Findings that are archived.
+    pub gone: Vec<Gone<R>>,
+    /// Findings whose change is minor, but whose state people must know: worth a message if they know another.
+    pub minor: Vec<Chosen<R>>,
+    /// The events that do not become a message, each with its reason; without those of `cancelled` and `minor`, which are not
+    /// decided yet.
+    pub silent: Vec<Silent>,
 }
 
-/// Chooses what of a batch is worth a message: of each finding what the batch ends with, unless it surely began with the same.
-/// What is an edit, not bad enough, or `decided` already, as the finding was then or later, is not.
-pub fn choose<R>(received: Vec<Received<R>>, alerts: &Alerts, decided: impl Fn(&Key, Timestamp) -> bool) -> Choice<R> {
-    let (mut stories, mut choice) = (BTreeMap::<Key, Vec<Received<R>>>::new(), Choice::none());
+/// Chooses what of a batch is worth a message: of each finding what the batch ends with, unless it began with the same. An edit,
+/// and what is not severe enough, is not.
+#[must_use]
+pub fn choose<R>(received: Vec<Received<R>>, alerts: &Alerts) -> Choice<R> {
+    let mut stories = BTreeMap::<String, Vec<Received<R>>>::new();
+    let mut choice =
+        Choice { chosen: Vec::new(), cancelled: Vec::new(), gone: Vec::new(), minor: Vec::new(), silent: Vec::new() };
     for event in received {
-        let key = event.news.key();
-        if decided(&key, event.news.updated_at) {
-            continue;
-        }
         if event.news.is_edit() {
-            choice.edits += 1;
+            choice.silent.push(silent(&event.news, Silence::Edit));
         } else {
-            stories.entry(key).or_default().push(event);
+            stories.entry(event.news.id.clone()).or_default().push(event);
         }
     }
-    for (key, mut story) in stories {
+    for mut story in stories.into_values() {
         // An import and what follows it at once may be sent in the same second; what people are to hear of is the last.
         story.sort_by_key(|event| (event.news.updated_at, event.news.concerns_people(), event.news.sent_at));
-        let end = story.last().map(|event| event.news.updated_at);
-        match end_of(story) {
-            End::Told(chosen) if chosen.news.weight() >= alerts.minimum_severity => choice.chosen.push(*chosen),
-            End::Told(_) | End::Quiet => choice.quiet.extend(end.map(|end| (key, end))),
-            End::Open => {}
-        }
+        choice.add(story, alerts);
     }
     let order = |news: &News| (news.transition == Transition::Resolved, Reverse(news.weight()));
     choice.chosen.sort_by_key(|chosen| order(&chosen.news));
     choice
 }
 
+fn silent(news: &News, reason: Silence) -> Silent {
+    Silent { finding: news.id.clone(), transition: news.transition, reason }
+}
+
 impl<R> Choice<R> {
-    fn none() -> Self {
-        Self { chosen: Vec::new(), quiet: Vec::new(), edits: 0 }
+    /// Adds what all that was said of one finding comes to.
+    fn add(&mut self, story: Vec<Received<R>>, alerts: &Alerts) {
+        let reason = match end_of(&story) {
+            None => return,
+            Some(End::Told(news)) if news.weight() >= alerts.minimum_severity => {
+                return self.chosen.push(Chosen { news: *news, receipts: receipts(story) });
+            }
+            Some(End::Cancelled(news, first)) if news.weight() >= alerts.minimum_severity => {
+                let chosen = Chosen { news: *news, receipts: receipts(story) };
+                return self.cancelled.push(Cancelled { chosen, first });
+            }
+            Some(End::Told(_) | End::Cancelled(..)) => Silence::BelowMinimum,
+            Some(End::Minor(news)) if Told::of(&news) == Told::Closed || news.severity >= alerts.minimum_severity => {
+                return self.minor.push(Chosen { news: *news, receipts: receipts(story) });
+            }
+            Some(End::Minor(_)) => Silence::Minor,
+            Some(End::Silent(reason)) => reason,
+        };
+        let count = story.len();
+        let reasons = (1..=count).map(|number| if number == count { reason } else { Silence::LaterEvent });
+        self.silent.extend(story.iter().zip(reasons).map(|(event, reason)| silent(&event.news, reason)));
+        if let Some(last) = story.last().filter(|_| reason == Silence::Gone) {
+            let (finding, version) = (last.news.id.clone(), last.news.state_version);
+            self.gone.push(Gone { finding, version, receipts: receipts(story) });
+        }
     }
+}
+
+fn receipts<R>(story: Vec<Received<R>>) -> Vec<R> {
+    story.into_iter().map(|event| event.receipt).collect()
 }
 
 /// What all that was said of one finding comes to.
-enum End<R> {
+enum End {
     /// People are to be told.
-    Told(Box<Chosen<R>>),
-    /// Nobody needs to hear of it.
-    Quiet,
-    /// Nothing yet: what matters was said before, or comes later.
-    Open,
+    Told(Box<News>),
+    /// It is as it was before the change of this version.
+    Cancelled(Box<News>, u64),
+    /// The change is minor, and its finding shows a state that people must know.
+    Minor(Box<News>),
+    /// Nobody needs to hear of it, or not yet.
+    Silent(Silence),
 }
 
-/// Tells the end of a story, which is in the order of the observations. That it is over is told once it is closed; what
-/// became a little less or other than it was when it opened is told as that which opened.
-fn end_of<R>(story: Vec<Received<R>>) -> End<R> {
-    let opened = story.iter().rfind(|event| event.news.concerns_people()).map(|event| event.news.clone());
-    let is_new = story.first().is_some_and(|first| first.is_first && first.news.is_fresh());
-    let (receipts, mut said): (Vec<_>, Vec<_>) = story.into_iter().map(|event| (event.receipt, event.news)).unzip();
-    let Some(last) = said.pop() else { return End::Open };
+/// Tells the end of a story, which is in the order of the observations. That it is over is told once it is closed; what became a
+/// little less or other than it was when it opened is told as that which opened.
+fn end_of<R>(story: &[Received<R>]) -> Option<End> {
+    let opened = story.iter().rfind(|event| event.news.concerns_people()).map(|event| &event.news);
+    let first = story.first()?;
+    let last = story.last()?.news.clone();
     let news = match (last.transition, opened) {
-        (Transition::Gone, _) => return End::Quiet,
-        (_, None) => return End::Open,
+        (Transition::Gone, _) => return Some(End::Silent(Silence::Gone)),
+        (_, None) if last.may_correct() => return Some(End::Minor(Box::new(last))),
+        (_, None) => return Some(End::Silent(last.silence().unwrap_or(Silence::Unchanged))),
         (Transition::Resolved, _) => last,
         (_, Some(_)) if last.concerns_people() => last,
-        (_, Some(opened)) => as_opened(last, &opened),
+        (_, Some(opened)) => as_opened(last, opened),
     };
-    // Surely nobody was told: each event comes for the first time, and the first is of its import.
-    if said.first().is_some_and(|first| is_new && first.updated_at != news.updated_at && is_as_before(first, &news)) {
-        return End::Quiet;
+    // Each event comes for the first time, and the first is of its import: people were not told by these.
+    let is_new = first.is_first && first.news.is_fresh() && first.news.state_version != news.state_version;
+    if is_new && is_as_before(&first.news, &news) {
+        return Some(End::Cancelled(Box::new(news), first.news.state_version));
     }
-    if news.concerns_people() { End::Told(Box::new(Chosen { news, receipts })) } else { End::Open }
+    Some(news.silence().map_or_else(|| End::Told(Box::new(news.clone())), End::Silent))
 }
 
 /// What a finding is now, as what it was opened as a moment ago.
@@ -122,10 +178,10 @@ fn is_as_before(first: &News, last: &News) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::example;
+    use crate::{Decision, Known, decide, example};
     use controls::Severity;
     use findings::Workflow;
-    use jiff::SignedDuration;
+    use jiff::{SignedDuration, Timestamp};
     use proptest::prelude::*;
 
     const ALERTS: Alerts = Alerts { minimum_severity: Severity::Medium, digest_over: 5 };
@@ -136,6 +192,11 @@ mod tests {
         let is_over = transition == Transition::Resolved;
         News {
             transition,
+            status: match transition {
+                Transition::Resolved | Transition::FirstSeen => Compliance::Passed,
+                Transition::Unreadable => Compliance::Warning,
+                _ => Compliance::Failed,
+            },
             before,
             severity_before: before.map(|_| Severity::High),
             severity: if is_over { Severity::Informational } else { Severity::High },
@@ -143,6 +204,7 @@ mod tests {
             workflow_before: before.map(|_| Workflow::New),
             workflow: if is_over { Workflow::Resolved } else { Workflow::New },
             updated_at,
+            state_version: u64::try_from(updated_at.as_millisecond()).unwrap(),
             sent_at: updated_at + SignedDuration::from_secs(1),
             ..example::news()
         }
@@ -154,7 +216,7 @@ mod tests {
     }
 
     fn choice(news: Vec<News>) -> Choice<usize> {
-        choose(first_time(news), &ALERTS, |_, _| false)
+        choose(first_time(news), &ALERTS)
     }
 
     /// What is told, with the number of receipts.
@@ -238,11 +300,11 @@ mod tests {
         ] {
             let choice = choice(news);
             assert_eq!(choice.chosen.len(), expected, "{name}");
-            assert!(choice.quiet.is_empty(), "{name}: what closes it must not be taken for known");
+            assert!(choice.cancelled.is_empty(), "{name}: what closes it must not be taken for known");
         }
         let opened = said(-9, Transition::Opened, None);
         let both = choice(vec![opened, pending]);
-        assert_eq!((both.chosen.len(), both.quiet.len()), (0, 1), "nobody was told that it opened");
+        assert_eq!((both.chosen.len(), both.cancelled.len()), (0, 1), "nobody was told that it opened");
     }
 
     #[test]
@@ -268,18 +330,40 @@ mod tests {
             ("NOTIFIED by hand", notified, (0, 0)),
         ] {
             let choice = choice(vec![news]);
-            assert_eq!((choice.chosen.len(), choice.edits), expected, "{name}");
+            let edits = choice.silent.iter().filter(|silent| silent.reason == Silence::Edit).count();
+            assert_eq!((choice.chosen.len(), edits), expected, "{name}");
         }
     }
 
     #[test]
-    fn what_was_decided_is_not_chosen_nor_what_was_before() {
-        let news = said(0, Transition::Opened, None);
-        let known = |second: i64| {
-            let known = news.updated_at + SignedDuration::from_secs(second);
-            choose(first_time(vec![news.clone()]), &ALERTS, |key, at| *key == news.key() && at <= known).chosen.len()
-        };
-        assert_eq!([known(-1), known(0), known(1)], [1, 0, 0]);
+    fn each_event_that_becomes_no_message_has_a_reason() {
+        use Compliance::{Failed, Passed};
+        use Silence::{BelowMinimum, Gone, LaterEvent, Minor, Moved, NotClosed, TakenUp, Unchanged};
+        let low = News { severity: Severity::Low, ..said(0, Transition::Opened, None) };
+        let notified = News { workflow: Workflow::Notified, ..said(0, Transition::Opened, None) };
+        let pending = News { workflow: Workflow::New, ..said(0, Transition::Resolved, Some(Failed)) };
+        let late = said(0, Transition::Opened, None);
+        let edit = News { sent_at: late.sent_at + SignedDuration::from_hours(72), ..late };
+        for (news, expected) in [
+            (vec![low], vec![BelowMinimum]),
+            (vec![notified], vec![TakenUp]),
+            (vec![pending], vec![NotClosed]),
+            (vec![edit], vec![Silence::Edit]),
+            // It is decided once it is known whether people know another state.
+            (vec![said(0, Transition::Changed, Some(Failed))], vec![]),
+            (vec![News { severity: Severity::Low, ..said(0, Transition::Changed, Some(Failed)) }], vec![Minor]),
+            (vec![News { workflow: Workflow::Notified, ..said(0, Transition::Changed, Some(Failed)) }], vec![Minor]),
+            (vec![said(0, Transition::FirstSeen, None)], vec![Minor]),
+            (vec![said(0, Transition::Moved, Some(Failed))], vec![Moved]),
+            (vec![said(0, Transition::Unchanged, Some(Failed))], vec![Unchanged]),
+            (vec![said(0, Transition::Opened, None), said(9, Transition::Gone, Some(Failed))], vec![LaterEvent, Gone]),
+            // It is decided once it is known whether people were told of the first.
+            (vec![said(0, Transition::Opened, Some(Passed)), said(9, Transition::Resolved, Some(Failed))], vec![]),
+            (vec![said(0, Transition::Opened, None), said(9, Transition::Changed, Some(Failed))], vec![]),
+        ] {
+            let silent = choice(news.clone()).silent;
+            assert_eq!(silent.iter().map(|silent| silent.reason).collect::<Vec<_>>(), expected, "{news:?}");
+        }
     }
 
     #[test]
@@ -289,13 +373,13 @@ mod tests {
         for (least, expected) in [(Severity::High, (1, 0)), (Severity::Critical, (0, 1))] {
             let alerts = Alerts { minimum_severity: least, ..ALERTS };
             for news in [&opened, &resolved] {
-                let choice = choose(first_time(vec![news.clone()]), &alerts, |_, _| false);
-                assert_eq!((choice.chosen.len(), choice.quiet.len()), expected, "{news:?}");
+                let choice = choose(first_time(vec![news.clone()]), &alerts);
+                assert_eq!((choice.chosen.len(), choice.silent.len()), expected, "{news:?}");
             }
         }
         let was_critical = News { worst: Some(Severity::Critical), ..resolved };
         let alerts = Alerts { minimum_severity: Severity::Critical, ..ALERTS };
-        assert_eq!(choose(first_time(vec![was_critical]), &alerts, |_, _| false).chosen.len(), 1);
+        assert_eq!(choose(first_time(vec![was_critical]), &alerts).chosen.len(), 1);
     }
 
     #[test]
@@ -309,16 +393,6 @@ mod tests {
         ])
         .chosen;
         assert_eq!(chosen.iter().map(|chosen| chosen.news.id.as_str()).collect::<Vec<_>>(), ["c", "b", "a"]);
-    }
-
-    #[test]
-    fn one_accounts_finding_says_nothing_of_anothers() {
-        let opened = said(0, Transition::Opened, None);
-        let forged = said(9, Transition::Resolved, Some(Compliance::Failed));
-        let product = "arn:aws:securityhub:us-east-1:300000000003:product/300000000003/default".to_owned();
-        let forged = News { product, ..forged };
-        let told = told_of(&choice(vec![opened, forged]));
-        assert!(told.contains(&(Transition::Opened, 1)), "{told:?}");
     }
 
     /// What was so before, and step by step what was said.
@@ -364,14 +438,14 @@ mod tests {
             let mut received = first_time(story);
             let length = received.len();
             received.rotate_left(usize::try_from(seed % length as u64).unwrap());
-            let chosen = choose(received, &ALERTS, |_, _| false).chosen;
+            let chosen = choose(received, &ALERTS).chosen;
             let learned = chosen.first().map_or(before, |chosen| state(&chosen.news));
             prop_assert_eq!(learned, after);
             prop_assert_eq!(chosen.len(), usize::from(before != after));
         }
 
-        /// However the events are cut into batches, wherever each is handled, and whatever comes a second time: what people know
-        /// in the end is what is so.
+        /// However the events are cut into batches, and whatever comes a second time: what people know in the end is what is so,
+        /// and no message says what they know.
         #[test]
         fn batches_and_repeats_lose_nothing(
             story in any_story(),
@@ -392,9 +466,23 @@ mod tests {
                 }
                 batches.last_mut().unwrap().push(event);
             }
+            let mut row = None;
             for batch in batches {
-                for chosen in choose(batch, &ALERTS, |_, _| false).chosen {
-                    knows = state(&chosen.news);
+                let choice = choose(batch, &ALERTS);
+                for chosen in choice.chosen {
+                    let news = chosen.news;
+                    let decision = decide(row.as_ref(), &news, "", news.sent_at);
+                    let is_repeated = row.is_some() && knows == state(&news);
+                    prop_assert!(decision != Decision::Alert || !is_repeated, "{:?} again", news.transition);
+                    if decision == Decision::Alert {
+                        knows = state(&news);
+                        row = Some(Known { version: news.state_version, told: Some(Told::of(&news)), claim: None });
+                    }
+                }
+                for Cancelled { chosen, first } in choice.cancelled {
+                    prop_assert!(row.as_ref().is_none_or(|row: &Known| row.version < first), "told of in an earlier batch");
+                    let told = Some(Told::of(&chosen.news));
+                    row = Some(Known { version: chosen.news.state_version, told, claim: None });
                 }
             }
             prop_assert_eq!(knows, after);

@@ -6,7 +6,10 @@
 //! give them any id and any words, so a finding counts only where its importer may speak of what it is about, and what a
 //! control says of itself is taken from the control.
 
-use crate::news::{Changed, Evidence, News};
+use crate::{
+    news::{Changed, Evidence, News},
+    silence::{Silence, Silent},
+};
 use controls::{Control, Severity};
 use facts::AccountId;
 use findings::{About, Compliance, Transition, Workflow, fields};
@@ -53,6 +56,7 @@ struct Asff {
     aws_account_name: Option<String>,
     updated_at: String,
     severity: Label,
+    compliance: Status,
     workflow: Status,
     note: Option<Note>,
     remediation: Option<Remediation>,
@@ -129,39 +133,56 @@ impl Customers {
     }
 }
 
-/// Reads an event, in the account `hub`; none of a finding that is gone with its control, which this version does not know.
+/// An event about a finding of ours.
+#[derive(Debug, Clone)]
+pub enum Parsed {
+    /// It may be worth a message.
+    News(Box<News>),
+    /// It is about a finding whose control this version does not have, so there is nothing to say.
+    Silent(Silent),
+}
+
+/// Reads an event, in the account `hub`.
 ///
 /// # Errors
-/// What is no such event, and a finding that is none of ours.
-pub fn parse(body: &str, hub: &AccountId) -> Result<Option<News>, EventError> {
+/// Returns an error if it is no such event, or the finding is none of ours.
+pub fn parse(body: &str, hub: &AccountId) -> Result<Parsed, EventError> {
     let event: Event = serde_json::from_str(body).map_err(EventError::Form)?;
     let [finding] = <[Asff; 1]>::try_from(event.detail.findings).map_err(|all| EventError::Number(all.len()))?;
     let id = finding.id.clone();
     read(finding, &event.time, hub).map_err(|what| EventError::NotOurs { id: findings::plain(&id, 512), what })
 }
 
-fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<Option<News>, &'static str> {
+fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<Parsed, &'static str> {
     let about = About::of_id(&finding.id).ok_or("the id is of no bucket and of no account")?;
     let importer = importer(&finding, &about, hub)?;
     let field = |name: &str| finding.product_fields.get(name);
     let word = |name: &str| field(name).map(String::as_str).unwrap_or_default();
     let transition = Transition::of_word(word(fields::TRANSITION)).ok_or("no transition")?;
     let control = match (control_of(&finding.id), transition) {
-        (None, Transition::Gone) => return Ok(None),
+        (None, Transition::Gone) => {
+            return Ok(Parsed::Silent(Silent { finding: finding.id, transition, reason: Silence::ControlRemoved }));
+        }
         (control, _) => control.ok_or("the id names no control")?,
     };
     let is_owners = about.place().account == importer;
     let remedy = finding.remediation.unwrap_or_default().recommendation.text;
-    Ok(Some(News {
+    let updated_at = moment(&finding.updated_at).ok_or("UpdatedAt is no time")?;
+    Ok(Parsed::News(Box::new(News {
+        state_version: match field(fields::STATE_VERSION) {
+            Some(version) => version.parse().map_err(|_| "the state version is no number")?,
+            None => u64::try_from(updated_at.as_millisecond()).unwrap_or_default(),
+        },
         control,
         transition,
         severity: Severity::of_label(&finding.severity.label).ok_or("an unknown severity")?,
+        status: Compliance::of_word(&finding.compliance.status).ok_or("an unknown compliance status")?,
         before: Compliance::of_word(word(fields::STATUS_BEFORE)),
         severity_before: Severity::of_label(word(fields::SEVERITY_BEFORE)),
         worst: Severity::of_label(word(fields::WORST_SEVERITY)),
         workflow_before: Workflow::of_word(word(fields::WORKFLOW_BEFORE)),
         workflow: Workflow::of_word(&finding.workflow.status).ok_or("an unknown workflow status")?,
-        updated_at: moment(&finding.updated_at).ok_or("UpdatedAt is no time")?,
+        updated_at,
         noted_at: finding.note.and_then(|note| moment(&note.updated_at?)),
         is_touched: finding.customers.are_there(&finding.severity),
         sent_at: moment(sent_at).ok_or("the event's time is none")?,
@@ -176,9 +197,8 @@ fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<Option<News>, &
         exemption_ended: field(fields::EXEMPTION_ENDED).cloned(),
         statement: controls::parts_of_remedy(&remedy).1.map(str::to_owned),
         id: finding.id,
-        product: finding.product_arn,
         about,
-    }))
+    })))
 }
 
 fn control_of(id: &str) -> Option<&'static Control> {
@@ -215,7 +235,10 @@ mod tests {
     use serde_json::{Value, json};
 
     fn parse(event: &Value) -> Result<News, EventError> {
-        super::parse(&event.to_string(), &example::hub()).map(Option::unwrap)
+        super::parse(&event.to_string(), &example::hub()).map(|parsed| match parsed {
+            Parsed::News(news) => *news,
+            Parsed::Silent(silent) => panic!("{silent:?}"),
+        })
     }
 
     #[test]
@@ -228,6 +251,15 @@ mod tests {
         assert_eq!(news.evidence[0].value, "aws/s3 (AWS-managed)");
         assert_eq!(news.changed.unwrap().call, "PutBucketEncryption");
         assert_eq!((news.before, news.noted_at, news.is_touched), (None, None, false));
+        assert_eq!(news.state_version, 1_795_579_217_123);
+    }
+
+    #[test]
+    fn the_version_of_an_import_by_an_earlier_program_is_its_time() {
+        let mut event = example::event();
+        let fields = event["detail"]["findings"][0]["ProductFields"].as_object_mut().unwrap();
+        fields.remove("cmkwatch/state-version").unwrap();
+        assert_eq!(parse(&event).unwrap().state_version, 1_795_579_217_123);
     }
 
     #[test]
@@ -283,6 +315,11 @@ mod tests {
                 "not of the account's own product",
             ),
             ("ProductFields", json!({"cmkwatch/transition": "exploded"}), "no transition"),
+            (
+                "ProductFields",
+                json!({"cmkwatch/transition": "opened", "cmkwatch/state-version": "latest"}),
+                "the state version is no number",
+            ),
         ] {
             let mut event = example::event();
             event["detail"]["findings"][0][name] = value;
@@ -292,12 +329,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_with_its_control_is_no_news() {
+    fn what_is_gone_with_its_control_is_silent() {
         let mut event = example::event();
         let finding = &mut event["detail"]["findings"][0];
         finding["Id"] = "cmkwatch/aws/200000000002/eu-west-1/acme/of-old".into();
         finding["ProductFields"]["cmkwatch/transition"] = "gone".into();
-        assert!(super::parse(&event.to_string(), &example::hub()).unwrap().is_none());
+        let Parsed::Silent(silent) = super::parse(&event.to_string(), &example::hub()).unwrap() else { panic!() };
+        assert_eq!((silent.reason, silent.transition), (Silence::ControlRemoved, Transition::Gone));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the tests share.
 
-use crate::{News, parse};
+use crate::{News, Parsed, parse};
 use facts::AccountId;
 use serde_json::{Value, json};
 
@@ -42,6 +42,7 @@ pub(crate) fn event() -> Value {
                 "cmkwatch/class": "confidential",
                 "cmkwatch/level-required": "cmk",
                 "cmkwatch/transition": "opened",
+                "cmkwatch/state-version": "1795579217123",
                 "cmkwatch/transition-at": "2026-11-25T04:00:17.123Z",
                 "cmkwatch/event-name": "PutBucketEncryption",
                 "cmkwatch/event-time": "2026-11-25T03:59:41Z",
@@ -59,5 +60,13 @@ pub(crate) fn hub() -> AccountId {
 
 /// The same, read.
 pub(crate) fn news() -> News {
-    parse(&event().to_string(), &hub()).unwrap().unwrap()
+    read(&event())
+}
+
+/// Reads an event.
+pub(crate) fn read(event: &Value) -> News {
+    match parse(&event.to_string(), &hub()).unwrap() {
+        Parsed::News(news) => *news,
+        Parsed::Silent(silent) => panic!("{silent:?}"),
+    }
 }

@@ -1,5 +1,6 @@
 //! What an event of Security Hub says of one finding.
 
+use crate::silence::Silence;
 use controls::{Control, Severity};
 use facts::Place;
 use findings::{About, Compliance, Transition, Workflow};
@@ -17,24 +18,24 @@ const NO_IMPORT: SignedDuration = SignedDuration::from_hours(24);
 /// The same of a note, which tells itself when it was written: no person has read the finding by then.
 const EARLIEST_NOTE: SignedDuration = SignedDuration::from_mins(2);
 
-/// Which finding: its id, and the product that it is of, which is that of an account in a region.
-pub type Key = (String, String);
-
 /// What an event says of one finding. Its texts are as they came.
 #[derive(Debug, Clone)]
 pub struct News {
     /// The finding's id.
     pub id: String,
-    /// The ARN of the product that it is of: that of the owner of what it is about, or of the hub.
-    pub product: String,
     /// What it is about.
     pub about: About,
     /// What must hold.
     pub control: &'static Control,
     /// What happened to it.
     pub transition: Transition,
+    /// The version of the state that last changed the finding. An earlier version of cmkwatch does not name it: then it is the
+    /// time at which what it is about was read.
+    pub state_version: u64,
     /// How bad it is, as Security Hub shows it: the customer may have changed it.
     pub severity: Severity,
+    /// Its status now.
+    pub status: Compliance,
     /// What it was before, where there was one.
     pub before: Option<Compliance>,
     /// How bad it was before.
@@ -90,12 +91,6 @@ pub struct Changed {
 }
 
 impl News {
-    /// Which finding it is: one that is moved to another Security Hub keeps its id.
-    #[must_use]
-    pub fn key(&self) -> Key {
-        (self.id.clone(), self.product.clone())
-    }
-
     /// Where what it is about lies.
     #[must_use]
     pub fn place(&self) -> Place {
@@ -132,6 +127,19 @@ impl News {
         self.sent_at.duration_since(self.updated_at)
     }
 
+    /// The reason why nobody needs to hear of the event, however bad it is; `None` if people do.
+    pub(crate) fn silence(&self) -> Option<Silence> {
+        match self.transition {
+            _ if self.concerns_people() => None,
+            Transition::Opened | Transition::Worsened | Transition::Unreadable => Some(Silence::TakenUp),
+            Transition::Resolved => Some(Silence::NotClosed),
+            Transition::Eased | Transition::Changed | Transition::FirstSeen => Some(Silence::Minor),
+            Transition::Gone => Some(Silence::Gone),
+            Transition::Moved => Some(Silence::Moved),
+            Transition::Unchanged => Some(Silence::Unchanged),
+        }
+    }
+
     /// True where people want to hear of it, however bad it is: of what needs somebody who has not yet looked at it, and of
     /// what is over, once it is [closed](Self::is_closed).
     pub(crate) fn concerns_people(&self) -> bool {
@@ -145,6 +153,17 @@ impl News {
             | Transition::Moved
             | Transition::Unchanged => false,
         }
+    }
+
+    /// True if people who know something else of the finding want to hear of its state, although the change alone is minor: another
+    /// change, which they wanted to hear of, may have come just before and never have been the latest when they could be told.
+    pub(crate) fn may_correct(&self) -> bool {
+        let is_minor = matches!(self.transition, Transition::Changed | Transition::Eased);
+        let is_shown = match self.status {
+            Compliance::Passed => self.is_closed(),
+            Compliance::Failed | Compliance::Warning => self.workflow == Workflow::New,
+        };
+        is_minor && is_shown
     }
 
     /// What passes is set RESOLVED right after its import, which is an event of its own, and the one that is told; unless it was

@@ -159,6 +159,7 @@ fn context(news: &News) -> BTreeMap<String, String> {
         ("finding", Some(plain(&news.id, 512))),
         ("severity", Some(news.weight().to_string())),
         ("transition", Some(news.transition.to_string())),
+        ("state-version", Some(news.state_version.to_string())),
         ("control", Some(news.control.slug.to_owned())),
         ("account", Some(place.account.to_string())),
         ("region", Some(place.region.to_string())),
@@ -293,7 +294,7 @@ mod tests {
         let bucket = Some("arn:aws:s3:::acme-invoices".into());
         let remedy = control("tls-only").remedy(&controls::Subject { bucket, ..controls::Subject::default() });
         finding["Remediation"]["Recommendation"]["Text"] = remedy.into();
-        let notification = notification(&crate::parse(&event.to_string(), &example::hub()).unwrap().unwrap());
+        let notification = notification(&example::read(&event));
         let description = notification["content"]["description"].as_str().unwrap();
         let (_, statement) = description.split_once("*Statement* \n```").unwrap();
         let statement: Value = serde_json::from_str(statement.trim_end_matches("```")).unwrap();

@@ -1,10 +1,14 @@
-//! A batch of events: what is told of them, and which messages failed.
+//! A batch of events: which become messages, why the others do not, and which must come again.
 
-use crate::{Names, Topic, told::Told};
-use alerts::{Chosen, Message, Received, choose, parse};
+use crate::{Names, Topic};
+use alerts::{
+    Cancelled, Choice, Chosen, Claim, Gone, Known, Message, Parsed, Received, Silent, choose, correction, parse,
+};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use claims::{Claimed, Claims};
 use controls::Alerts;
 use facts::{AccountId, Region};
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
@@ -17,54 +21,164 @@ const BETWEEN: Duration = Duration::from_millis(200);
 /// How long an alert waits for the names of accounts.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The function: what it needs, made once, and what it told just now.
+/// How many findings are claimed at once.
+const AT_ONCE: usize = 16;
+
+/// The function: what it needs, made once.
 #[derive(Debug)]
 pub struct Alert {
     topic: Topic,
     names: Names,
+    claims: Claims,
     alerts: Alerts,
     hub: AccountId,
     home: Region,
-    told: Told,
+}
+
+/// A finding whose message this run must send.
+struct Won {
+    chosen: Chosen<String>,
+    claimed: Known,
+}
+
+/// The events of a batch that are done with, so far.
+#[derive(Default)]
+struct Done {
+    /// The messages that must come again.
+    failed: Vec<String>,
+    /// The events that become no message.
+    silent: Vec<Silent>,
+}
+
+impl Done {
+    /// Takes what became of claims; returns the messages that this run must send.
+    fn take(&mut self, claimed: Vec<(Chosen<String>, Result<Claimed, String>)>) -> Vec<Won> {
+        let mut won = Vec::new();
+        for (chosen, claimed) in claimed {
+            let finding = &chosen.news.id;
+            match claimed {
+                Ok(Claimed::Won(claimed)) => won.push(Won { chosen, claimed }),
+                Ok(Claimed::Silent(reason)) => {
+                    let (finding, transition) = (finding.clone(), chosen.news.transition);
+                    let silent = Silent { finding, transition, reason };
+                    self.silent.extend(vec![silent; chosen.receipts.len()]);
+                }
+                Ok(Claimed::Wait) => {
+                    tracing::warn!(
+                        finding,
+                        "another run is sending a message about the finding: the event comes again"
+                    );
+                    self.failed.extend(chosen.receipts);
+                }
+                Err(error) => {
+                    tracing::error!(finding, error, "the message was not claimed: its events come again");
+                    self.failed.extend(chosen.receipts);
+                }
+            }
+        }
+        won
+    }
 }
 
 impl Alert {
-    /// A function that tells `topic`, in the account `hub` and the `home` region of Security Hub.
+    /// A function that publishes to `topic`, in the account `hub` and the `home` region of Security Hub.
     #[must_use]
-    pub fn new(topic: Topic, names: Names, alerts: Alerts, hub: AccountId, home: Region) -> Self {
-        Self { topic, names, alerts, hub, home, told: Told::default() }
+    pub fn new(topic: Topic, names: Names, claims: Claims, alerts: Alerts, hub: AccountId, home: Region) -> Self {
+        Self { topic, names, claims, alerts, hub, home }
     }
 
-    /// Tells what of the batch is worth it, and says which messages are to come again. What is not published at `deadline`
-    /// comes again too.
-    pub async fn handle(&self, batch: SqsEvent, now: Timestamp, deadline: Instant) -> SqsBatchResponse {
+    /// Sends messages about what of the batch is worth one, and returns which events must come again. What is not published at
+    /// `deadline` comes again, too. `run` is this invocation, by which it claims messages.
+    pub async fn handle(&self, batch: SqsEvent, run: &Claim, now: Timestamp, deadline: Instant) -> SqsBatchResponse {
         let received = batch.records.len();
-        self.told.forget_before(now);
-        let (understood, mut failed) = self.sort(batch.records);
-        let mut choice = choose(understood, &self.alerts, |key, at| self.told.has(key, at));
-        choice.quiet.iter().for_each(|(key, at)| self.told.remember(key, *at, now));
-        self.name(&mut choice.chosen, deadline).await;
-        let (findings, edits) = (choice.chosen.len(), choice.edits);
-        let messages = self.messages(choice.chosen);
+        let mut done = Done::default();
+        let understood = self.sort(batch.records, &mut done);
+        let Choice { chosen, cancelled, gone, minor, silent } = choose(understood, &self.alerts);
+        done.silent.extend(silent);
+        self.close(gone, &mut done, now, deadline).await;
+        let mut claimed = self.claim(chosen, cancelled, run, now, deadline).await;
+        claimed.extend(self.correct(minor, run, now, deadline).await);
+        let mut won = done.take(claimed);
+        self.name(&mut won, deadline).await;
+        let findings = won.len();
+        let messages = self.messages(won);
         let sent = messages.len();
         let mut pace = interval(BETWEEN);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for (message, chosen) in messages {
+        for (message, won) in messages {
             pace.tick().await;
-            failed.extend(self.publish(message, chosen, now, deadline).await);
+            done.failed.extend(self.publish(message, won, now, deadline).await);
         }
+        let Done { failed, silent } = done;
+        report(&silent);
         metrics::counter!("FindingsAlerted").increment(findings as u64);
-        metrics::counter!("EditsIgnored").increment(edits as u64);
         metrics::counter!("Failures").increment(failed.len() as u64);
-        tracing::info!(received, findings, edits, messages = sent, failed = failed.len(), "batch done");
+        let (silent, failures) = (silent.len(), failed.len());
+        tracing::info!(received, findings, messages = sent, silent, failed = failures, "batch done");
         let mut response = SqsBatchResponse::default();
         failed.into_iter().for_each(|message| response.add_failure(message));
         response
     }
 
-    /// Adds the names of the accounts that the events did not tell.
-    async fn name(&self, chosen: &mut [Chosen<String>], deadline: Instant) {
-        let unnamed = chosen.iter_mut().map(|chosen| &mut chosen.news).filter(|news| news.account_name.is_none());
+    /// Records which findings are archived.
+    async fn close(&self, gone: Vec<Gone<String>>, done: &mut Done, now: Timestamp, deadline: Instant) {
+        let closing = stream::iter(gone).map(async |gone| {
+            let closed = timeout_at(deadline, self.claims.close(&gone, now)).await;
+            (gone, in_words(closed))
+        });
+        for (gone, closed) in closing.buffered(AT_ONCE).collect::<Vec<_>>().await {
+            if let Err(error) = closed {
+                tracing::error!(finding = gone.finding, error, "it was not recorded that the finding is archived");
+                done.failed.extend(gone.receipts);
+            }
+        }
+    }
+
+    /// Claims the messages, in the order in which they were chosen, and those that turn out to be needed.
+    async fn claim(
+        &self,
+        chosen: Vec<Chosen<String>>,
+        cancelled: Vec<Cancelled<String>>,
+        run: &Claim,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Vec<(Chosen<String>, Result<Claimed, String>)> {
+        let claiming = stream::iter(chosen).map(async |chosen| {
+            let claimed = timeout_at(deadline, self.claims.claim(&chosen.news, run, now)).await;
+            (chosen, in_words(claimed))
+        });
+        let cancelling = stream::iter(cancelled).map(async |cancelled| {
+            let claimed = timeout_at(deadline, self.claims.cancel(&cancelled, run, now)).await;
+            (cancelled.chosen, in_words(claimed))
+        });
+        let mut claimed: Vec<_> = claiming.buffered(AT_ONCE).collect().await;
+        claimed.extend(cancelling.buffered(AT_ONCE).collect::<Vec<_>>().await);
+        claimed
+    }
+
+    /// Claims the messages about findings whose change is minor, if people know another state of them.
+    async fn correct(
+        &self,
+        minor: Vec<Chosen<String>>,
+        run: &Claim,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Vec<(Chosen<String>, Result<Claimed, String>)> {
+        let correcting = stream::iter(minor).map(async |Chosen { news, receipts }| {
+            match in_words(timeout_at(deadline, self.claims.correct(&news, run, now)).await) {
+                Ok((claimed @ Claimed::Won(_), told)) => {
+                    (Chosen { news: correction(&news, told), receipts }, Ok(claimed))
+                }
+                Ok((claimed, _)) => (Chosen { news, receipts }, Ok(claimed)),
+                Err(error) => (Chosen { news, receipts }, Err(error)),
+            }
+        });
+        correcting.buffered(AT_ONCE).collect().await
+    }
+
+    /// Adds the names of accounts that the events do not have.
+    async fn name(&self, won: &mut [Won], deadline: Instant) {
+        let unnamed = won.iter_mut().map(|won| &mut won.chosen.news).filter(|news| news.account_name.is_none());
         let unnamed: Vec<_> = unnamed.collect();
         let accounts: BTreeSet<_> = unnamed.iter().map(|news| news.place().account).collect();
         let until = deadline.min(Instant::now() + PATIENCE);
@@ -73,59 +187,82 @@ impl Alert {
     }
 
     /// One for each finding, or one for all.
-    fn messages(&self, chosen: Vec<Chosen<String>>) -> Vec<(Message, Vec<Chosen<String>>)> {
-        if chosen.len() > self.alerts.digest_over {
-            let news: Vec<_> = chosen.iter().map(|chosen| &chosen.news).collect();
-            return vec![(Message::digest(&news, &self.home), chosen)];
+    fn messages(&self, won: Vec<Won>) -> Vec<(Message, Vec<Won>)> {
+        if won.len() > self.alerts.digest_over {
+            let news: Vec<_> = won.iter().map(|won| &won.chosen.news).collect();
+            return vec![(Message::digest(&news, &self.home), won)];
         }
-        chosen.into_iter().map(|chosen| (Message::about(&chosen.news, &self.home), vec![chosen])).collect()
+        won.into_iter().map(|won| (Message::about(&won.chosen.news, &self.home), vec![won])).collect()
     }
 
-    /// Publishes one message; what was received for it, where that fails.
-    async fn publish(
-        &self,
-        message: Message,
-        told: Vec<Chosen<String>>,
-        now: Timestamp,
-        deadline: Instant,
-    ) -> Vec<String> {
-        let published = timeout_at(deadline, self.topic.publish(&message)).await;
-        let published = match published {
-            Ok(published) => published.map_err(anyhow::Error::from),
-            Err(_) => Err(anyhow::anyhow!("there was not time enough")),
-        };
+    /// Publishes one message and records that; returns its events if publishing fails.
+    async fn publish(&self, message: Message, won: Vec<Won>, now: Timestamp, deadline: Instant) -> Vec<String> {
+        let published = in_words(timeout_at(deadline, self.topic.publish(&message)).await);
+        let is_published = published.is_ok();
+        let recording = stream::iter(&won).map(async |Won { chosen, claimed }| {
+            let finding = &chosen.news.id;
+            let recorded = match is_published {
+                true => self.claims.record(finding, claimed, now).await,
+                false => self.claims.release(finding, claimed, now).await,
+            };
+            // If it was not recorded, the claim lapses. The event is not asked for again: that would repeat the message.
+            recorded.err().map(|error| (finding, format!("{:#}", anyhow::Error::from(error))))
+        });
+        let recorded = timeout_at(deadline, recording.buffer_unordered(AT_ONCE).collect::<Vec<_>>()).await;
+        for (finding, error) in recorded.into_iter().flatten().flatten() {
+            tracing::error!(finding, error, is_published, "it was not recorded whether the message was sent");
+        }
+        let (subject, findings) = (&message.subject, won.len());
         match published {
             Ok(()) => {
                 metrics::counter!("AlertsSent").increment(1);
-                told.iter().for_each(|chosen| self.told.remember(&chosen.news.key(), chosen.news.updated_at, now));
-                tracing::info!(subject = message.subject, findings = told.len(), "told");
+                tracing::info!(subject, findings, "message sent");
                 Vec::new()
             }
             Err(error) => {
-                tracing::error!(subject = message.subject, error = format!("{error:#}"), "not told");
-                told.into_iter().flat_map(|chosen| chosen.receipts).collect()
+                tracing::error!(subject, error, "message not sent: its events come again");
+                won.into_iter().flat_map(|won| won.chosen.receipts).collect()
             }
         }
     }
 
-    /// What the messages say, and which of them cannot be understood.
-    fn sort(&self, records: Vec<SqsMessage>) -> (Vec<Received<String>>, Vec<String>) {
-        let (mut understood, mut failed) = (Vec::new(), Vec::new());
+    /// Reads the events. One that is not understood must come again, and ends as a dead letter.
+    fn sort(&self, records: Vec<SqsMessage>, done: &mut Done) -> Vec<Received<String>> {
+        let mut understood = Vec::new();
         for record in records {
             let is_first = is_first(&record);
             // Without an id the response names "", by which Lambda takes the whole batch as failed: nothing is lost.
             let receipt = record.message_id.unwrap_or_default();
             match parse(record.body.as_deref().unwrap_or_default(), &self.hub) {
-                Ok(Some(news)) => understood.push(Received { receipt, is_first, news }),
-                Ok(None) => tracing::info!(message_id = receipt, "gone with a control that is no more"),
+                Ok(Parsed::News(news)) => understood.push(Received { receipt, is_first, news: *news }),
+                Ok(Parsed::Silent(silent)) => done.silent.push(silent),
                 Err(error) => {
                     let error = anyhow::Error::from(error);
                     tracing::error!(message_id = receipt, error = format!("{error:#}"), "message not understood");
-                    failed.push(receipt);
+                    done.failed.push(receipt);
                 }
             }
         }
-        (understood, failed)
+        understood
+    }
+}
+
+/// Logs and counts why events become no message.
+fn report(silent: &[Silent]) {
+    for Silent { finding, transition, reason } in silent {
+        metrics::counter!("FindingsNotAlerted", "Reason" => reason.as_str()).increment(1);
+        tracing::info!(finding, %transition, %reason, "finding not alerted");
+    }
+}
+
+/// What a call returned in time, or why it did not, in words.
+fn in_words<T, E>(result: Result<Result<T, E>, tokio::time::error::Elapsed>) -> Result<T, String>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    match result {
+        Ok(result) => result.map_err(|error| format!("{:#}", anyhow::Error::from(error))),
+        Err(_) => Err("there was not time enough".to_owned()),
     }
 }
 
@@ -137,15 +274,30 @@ fn is_first(record: &SqsMessage) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_sdk_dynamodb::{
+        Client as Dynamo,
+        operation::put_item::{PutItemError, PutItemOutput},
+        types::{AttributeValue, error::ConditionalCheckFailedException},
+    };
     use aws_sdk_organizations::{Client as Organizations, operation::describe_account::DescribeAccountOutput};
     use aws_sdk_sns::{
         Client,
         operation::publish::{PublishError, PublishOutput},
         types::error::InternalErrorException,
     };
-    use aws_smithy_mocks::{RuleMode, mock, mock_client};
+    use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
     use controls::Severity;
     use serde_json::json;
+    use std::{
+        collections::{BTreeMap, HashMap},
+        sync::{
+            Mutex,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
+
+    /// The number of the next run.
+    static RUN: AtomicUsize = AtomicUsize::new(0);
 
     const ALERTS: Alerts = Alerts { minimum_severity: Severity::Medium, digest_over: 2 };
 
@@ -154,7 +306,7 @@ mod tests {
             "Id": format!("cmkwatch/aws/200000000002/us-east-1/acme-{bucket}/tls-only"),
             "ProductArn": "arn:aws:securityhub:us-east-1:200000000002:product/200000000002/default",
             "AwsAccountId": "200000000002", "UpdatedAt": "2026-11-25T04:00:00Z",
-            "Severity": {"Label": "MEDIUM"}, "Workflow": {"Status": "NEW"},
+            "Severity": {"Label": "MEDIUM"}, "Workflow": {"Status": "NEW"}, "Compliance": {"Status": "FAILED"},
             "ProductFields": {"cmkwatch/transition": "opened"},
         });
         json!({"time": sent_at, "detail": {"findings": [finding]}}).to_string()
@@ -173,7 +325,8 @@ mod tests {
 
     async fn failures(function: &Alert, bodies: Vec<String>) -> Vec<String> {
         let (now, deadline) = ("2026-11-25T04:01:00Z".parse().unwrap(), Instant::now() + Duration::from_secs(60));
-        let response = function.handle(batch(bodies), now, deadline).await;
+        let run = Claim { owner: RUN.fetch_add(1, Ordering::Relaxed).to_string(), lapses_at: now };
+        let response = function.handle(batch(bodies), &run, now, deadline).await;
         response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
     }
 
@@ -181,7 +334,35 @@ mod tests {
         let named = mock!(Organizations::describe_account).then_output(|| DescribeAccountOutput::builder().build());
         let names = Names::for_test(mock_client!(aws_sdk_organizations, RuleMode::MatchAny, [&named]));
         let (hub, home) = ("100000000001".parse().unwrap(), "us-east-1".parse().unwrap());
-        Alert::new(Topic::for_test(client), names, ALERTS, hub, home)
+        Alert::new(Topic::for_test(client), names, Claims::with_client(table()), ALERTS, hub, home)
+    }
+
+    /// A table that holds to the conditions that it is written on.
+    fn table() -> Dynamo {
+        let rows = Mutex::new(BTreeMap::<String, HashMap<String, AttributeValue>>::new());
+        let put = mock!(Dynamo::put_item).then_compute_response(move |request| {
+            let (item, mut rows) = (request.item().unwrap(), rows.lock().unwrap());
+            let key = item["finding"].as_s().unwrap();
+            let found = rows.get(key);
+            let value = |name: &str| request.expression_attribute_values().and_then(|values| values.get(name));
+            let same = |name: &str, to: &str| found.and_then(|row| row.get(name)) == value(to);
+            let number = |value: &AttributeValue| value.as_n().unwrap().parse::<u64>().unwrap();
+            let holds = match request.condition_expression().unwrap() {
+                condition if condition.starts_with("attribute_not_exists") => found.is_none(),
+                "#version < :version" => found.is_some_and(|row| number(&row["version"]) < number(&item["version"])),
+                condition if condition.ends_with("attribute_not_exists(#owner)") => {
+                    same("version", ":over") && found.is_some_and(|row| !row.contains_key("owner"))
+                }
+                _ => same("version", ":over") && same("owner", ":owner"),
+            };
+            if holds {
+                rows.insert(key.clone(), item.clone());
+                return MockResponse::Output(PutItemOutput::builder().build());
+            }
+            let failed = ConditionalCheckFailedException::builder().set_item(found.cloned()).build();
+            MockResponse::Error(PutItemError::ConditionalCheckFailedException(failed))
+        });
+        mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&put])
     }
 
     fn opened(buckets: std::ops::Range<usize>) -> Vec<String> {
@@ -205,14 +386,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_nobody_needs_to_hear_of_is_not_told_by_an_edit_either() {
+    async fn an_event_that_another_run_is_telling_of_comes_again() {
         let rule = mock!(Client::publish).sequence().output(|| PublishOutput::builder().build()).repeatedly().build();
         let function = function(mock_client!(aws_sdk_sns, RuleMode::Sequential, [&rule]));
-        let said = |label: &str| event(0, "2026-11-25T04:00:30Z").replace("MEDIUM", label);
-        for label in ["LOW", "CRITICAL"] {
-            assert!(failures(&function, vec![said(label)]).await.is_empty());
-        }
+        let now: Timestamp = "2026-11-25T04:01:00Z".parse().unwrap();
+        let other = Claim { owner: "other".into(), lapses_at: now + jiff::SignedDuration::from_secs(60) };
+        let Ok(Parsed::News(news)) = parse(&event(0, "2026-11-25T04:00:02Z"), &function.hub) else { panic!() };
+        assert!(matches!(function.claims.claim(&news, &other, now).await, Ok(Claimed::Won(_))));
+        assert_eq!(failures(&function, opened(0..1)).await, ["0"]);
         assert_eq!(rule.num_calls(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_finding_that_is_gone_can_open_again() {
+        let rule = mock!(Client::publish).sequence().output(|| PublishOutput::builder().build()).repeatedly().build();
+        let function = function(mock_client!(aws_sdk_sns, RuleMode::Sequential, [&rule]));
+        let at = |second: &str, transition: &str| {
+            let event = event(0, &format!("2026-11-25T04:00:{second}Z")).replace("opened", transition);
+            event.replace("04:00:00Z", &format!("04:00:{second}Z"))
+        };
+        for (event, calls) in
+            [(at("01", "opened"), 1), (at("02", "gone"), 1), (at("03", "opened"), 2), (at("04", "opened"), 2)]
+        {
+            assert!(failures(&function, vec![event.clone()]).await.is_empty());
+            assert_eq!(rule.num_calls(), calls, "{event}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

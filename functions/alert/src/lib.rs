@@ -1,12 +1,12 @@
 //! A batch of findings that changed in, messages to people out.
 //!
-//! What is worth a message is decided by the crate `alerts`. A message is sent for each finding, or one for all where they are
-//! more than the settings allow at once. What was received for a message that could not be sent comes again, and lies in the
-//! dead-letter queue in the end: a message may come twice, and none is lost without an alarm.
+//! The crate `alerts` decides what is worth a message. There is one message for each finding, or one for all if they are more than
+//! the settings allow at once. A run claims each message in a table (`claims`) before it sends it, and records there that it did,
+//! so that no message is sent twice. The events of a message that could not be sent come again, and end in the dead-letter queue:
+//! no message is lost without an alarm. Every event that becomes no message is logged and counted with its reason.
 
 mod batch;
 mod names;
-mod told;
 mod topic;
 
 pub use batch::Alert;

@@ -5,8 +5,10 @@
 #![recursion_limit = "256"]
 
 use alert::{Alert, Names, Topic};
+use alerts::Claim;
 use anyhow::Context as _;
 use aws_lambda_events::event::sqs::SqsEvent;
+use claims::Claims;
 use jiff::Timestamp;
 use lambda_runtime::{Context, Error};
 
@@ -16,7 +18,8 @@ async fn main() -> Result<(), Error> {
     let function =
         function().await.inspect_err(|error| tracing::error!(error = format!("{error:#}"), "cannot start"))?;
     let handle = async |batch: SqsEvent, context: Context| {
-        Ok(function.handle(batch, Timestamp::now(), startup::deadline(&context)).await)
+        let run = Claim { owner: context.request_id.clone(), lapses_at: startup::ends_at(&context) };
+        Ok(function.handle(batch, &run, Timestamp::now(), startup::deadline(&context)).await)
     };
     startup::serve(metrics, handle).await
 }
@@ -24,7 +27,8 @@ async fn main() -> Result<(), Error> {
 async fn function() -> anyhow::Result<Alert> {
     let own = startup::own_config().await;
     let topic = Topic::new(&own, startup::variable("CMKWATCH_TOPIC")?);
+    let claims = Claims::new(&own, startup::variable("CMKWATCH_ALERTED_TABLE")?);
     let hub = startup::variable("CMKWATCH_ACCOUNT")?.parse().context("CMKWATCH_ACCOUNT is wrong")?;
     let home = startup::variable("AWS_REGION")?.parse().context("AWS_REGION is wrong")?;
-    Ok(Alert::new(topic, Names::new(&own), startup::settings()?.alerts, hub, home))
+    Ok(Alert::new(topic, Names::new(&own), claims, startup::settings()?.alerts, hub, home))
 }

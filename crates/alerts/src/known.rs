@@ -1,0 +1,214 @@
+//! What people were last told of a finding, and whether an event tells them more.
+//!
+//! The table that holds it is elsewhere (`claims`); here is only the decision. Whoever is about to send a message claims it
+//! first, so that no other process sends it, too. A claim ends with the run that made it, at a time that it names: if that run
+//! died, another one sends the message.
+
+use crate::{News, silence::Silence};
+use controls::Severity;
+use findings::{Compliance, Transition};
+use jiff::{SignedDuration, Timestamp};
+
+/// How long after a change an import that reports it can still be its first. After that the finding is only repaired.
+const LATEST_REPORT: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// What people know of a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// It passes, or there is none.
+    Closed,
+    /// It fails, with this severity.
+    Open(Severity),
+    /// It cannot be determined.
+    Undetermined,
+}
+
+impl Told {
+    /// What people know once they have been told of an event.
+    #[must_use]
+    pub fn of(news: &News) -> Self {
+        match (news.transition, news.status) {
+            (Transition::Gone, _) | (_, Compliance::Passed) => Self::Closed,
+            (_, Compliance::Warning) => Self::Undetermined,
+            (_, Compliance::Failed) => Self::Open(news.severity),
+        }
+    }
+
+    /// Returns true if whoever knows this learns nothing from the other.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Open(known), Self::Open(now)) => now <= known,
+            (known, now) => known == now,
+        }
+    }
+}
+
+/// The latest decision about a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The version of the state that last changed the finding.
+    pub version: u64,
+    /// What people are told by it; `None` if it is not known.
+    pub told: Option<Told>,
+    /// Who is sending the message; `None` if it was sent, or none is needed.
+    pub claim: Option<Claim>,
+}
+
+/// A run that is sending a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The run, by the id of its request.
+    pub owner: String,
+    /// When the run has ended at the latest.
+    pub lapses_at: Timestamp,
+}
+
+/// The message about a finding whose change alone is none, for people who know something else of it.
+#[must_use]
+pub fn correction(news: &News, known: Option<Told>) -> News {
+    let (before, severity_before) = match known {
+        Some(Told::Open(severity)) => (Compliance::Failed, Some(severity)),
+        Some(Told::Undetermined) => (Compliance::Warning, None),
+        Some(Told::Closed) | None => (Compliance::Passed, None),
+    };
+    let transition = match (Told::of(news), before) {
+        (Told::Closed, _) => Transition::Resolved,
+        (Told::Undetermined, _) => Transition::Unreadable,
+        (Told::Open(_), Compliance::Failed) => Transition::Worsened,
+        (Told::Open(_), _) => Transition::Opened,
+    };
+    News { transition, before: Some(before), severity_before, worst: news.worst.max(severity_before), ..news.clone() }
+}
+
+/// What becomes of an event that is worth a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// The message must be claimed and sent.
+    Alert,
+    /// Another run is sending a message about the finding: the event must come again.
+    Wait,
+    /// There is no message.
+    Silent(Silence),
+}
+
+/// Decides what becomes of an event that is worth a message, given the latest decision about its finding. `owner` is the run
+/// that asks, `now` the time.
+#[must_use]
+pub fn decide(known: Option<&Known>, news: &News, owner: &str, now: Timestamp) -> Decision {
+    if news.sent_at.duration_since(version_time(news.state_version)) > LATEST_REPORT {
+        return Decision::Silent(Silence::OldChange);
+    }
+    let Some(known) = known else { return Decision::Alert };
+    if known.version > news.state_version {
+        return Decision::Silent(Silence::NewerAlerted);
+    }
+    match &known.claim {
+        Some(claim) if claim.owner != owner && now < claim.lapses_at => Decision::Wait,
+        // It died, or its answer was lost: the message may have been sent or not.
+        Some(_) => Decision::Alert,
+        None if known.version == news.state_version => Decision::Silent(Silence::AlreadyAlerted),
+        None if known.told.is_some_and(|told| told.covers(Told::of(news))) => Decision::Silent(Silence::AlreadyKnown),
+        None => Decision::Alert,
+    }
+}
+
+/// The time of a version: they are milliseconds since 1970, or a little more.
+fn version_time(version: u64) -> Timestamp {
+    i64::try_from(version).ok().and_then(|version| Timestamp::from_millisecond(version).ok()).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example;
+
+    const NOW: i64 = 1_764_000_000_000;
+
+    fn news(version: i64, transition: Transition, severity: Severity) -> News {
+        let sent_at = Timestamp::from_millisecond(NOW).unwrap();
+        let status = match transition {
+            Transition::Resolved => Compliance::Passed,
+            Transition::Unreadable => Compliance::Warning,
+            _ => Compliance::Failed,
+        };
+        News {
+            state_version: u64::try_from(version).unwrap(),
+            transition,
+            status,
+            severity,
+            sent_at,
+            ..example::news()
+        }
+    }
+
+    #[test]
+    fn a_change_is_alerted_once_and_only_if_it_says_more() {
+        use Decision::{Alert, Silent, Wait};
+        use Severity::{Critical, High};
+        use Silence::{AlreadyAlerted, AlreadyKnown, NewerAlerted};
+        let now = Timestamp::from_millisecond(NOW).unwrap();
+        let claim = |owner: &str, seconds: i64| {
+            Some(Claim { owner: owner.into(), lapses_at: now + SignedDuration::from_secs(seconds) })
+        };
+        let known = |version: i64, told, claim| Some(Known { version: version.try_into().unwrap(), told, claim });
+        let (open, closed) = (Some(Told::Open(High)), Some(Told::Closed));
+        let opened = |severity| news(NOW, Transition::Opened, severity);
+        for (name, known, news, expected) in [
+            ("nothing is known", None, opened(High), Alert),
+            ("the same event again", known(NOW, open, None), opened(High), Silent(AlreadyAlerted)),
+            ("an older event", known(NOW + 1, closed, None), opened(High), Silent(NewerAlerted)),
+            (
+                "an older event, and the newer is being sent",
+                known(NOW + 1, closed, claim("other", 9)),
+                opened(High),
+                Silent(NewerAlerted),
+            ),
+            ("opened twice", known(NOW - 1, open, None), opened(High), Silent(AlreadyKnown)),
+            ("opened again", known(NOW - 1, closed, None), opened(High), Alert),
+            ("worse", known(NOW - 1, open, None), opened(Critical), Alert),
+            ("undetermined", known(NOW - 1, open, None), news(NOW, Transition::Unreadable, High), Alert),
+            ("resolved", known(NOW - 1, open, None), news(NOW, Transition::Resolved, High), Alert),
+            (
+                "resolved twice",
+                known(NOW - 1, closed, None),
+                news(NOW, Transition::Resolved, High),
+                Silent(AlreadyKnown),
+            ),
+            ("another run sends it", known(NOW, open, claim("other", 9)), opened(High), Wait),
+            ("another run sends the one before", known(NOW - 1, open, claim("other", 9)), opened(High), Wait),
+            ("another run died with it", known(NOW, open, claim("other", 0)), opened(High), Alert),
+            ("another run died with the one before", known(NOW - 1, open, claim("other", -1)), opened(High), Alert),
+            ("its own claim, of which the answer was lost", known(NOW, open, claim("me", 9)), opened(High), Alert),
+            ("the row is damaged", known(NOW - 1, None, None), opened(High), Alert),
+        ] {
+            assert_eq!(decide(known.as_ref(), &news, "me", now), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_minor_change_corrects_what_people_know() {
+        use Severity::{High, Low};
+        let passes = News { status: Compliance::Passed, ..news(NOW, Transition::Changed, Severity::Informational) };
+        let fails = news(NOW, Transition::Changed, High);
+        for (news, known, transition, weight) in [
+            (&passes, Told::Open(High), Transition::Resolved, High),
+            (&passes, Told::Undetermined, Transition::Resolved, Severity::Informational),
+            (&fails, Told::Closed, Transition::Opened, High),
+            (&fails, Told::Open(Low), Transition::Worsened, High),
+        ] {
+            let corrected = correction(news, Some(known));
+            assert_eq!((corrected.transition, corrected.weight()), (transition, weight), "{known:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_that_is_older_than_thirty_days_is_only_repeated() {
+        let days = |days: i64| NOW - days * 24 * 60 * 60 * 1000;
+        for (age, expected) in [(0, Decision::Alert), (30, Decision::Alert), (31, Decision::Silent(Silence::OldChange))]
+        {
+            let news = news(days(age), Transition::Opened, Severity::High);
+            assert_eq!(decide(None, &news, "me", Timestamp::UNIX_EPOCH), expected, "{age}");
+        }
+    }
+}

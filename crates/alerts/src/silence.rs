@@ -1,0 +1,122 @@
+//! Why an event of Security Hub does not become a message.
+
+use findings::Transition;
+use std::fmt;
+
+/// An event that does not become a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Silent {
+    /// The id of the finding.
+    pub finding: String,
+    /// The change that the event reports.
+    pub transition: Transition,
+    /// The reason.
+    pub reason: Silence,
+}
+
+/// The reason why an event of Security Hub does not become a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Silence {
+    /// Somebody edited the finding; nothing changed about the bucket.
+    Edit,
+    /// The finding was imported again without a change: a refresh, or the first import into another Security Hub.
+    Unchanged,
+    /// The change needs nobody: a new finding that passes, a lower severity, or other evidence. The last message is still true.
+    Minor,
+    /// The finding was archived because another Security Hub stores it now.
+    Moved,
+    /// The finding was archived because its bucket was deleted or its control does not apply any more.
+    Gone,
+    /// The finding was archived because this version of cmkwatch does not have its control.
+    ControlRemoved,
+    /// The workflow status is not NEW: somebody has already taken up, resolved or suppressed the finding.
+    TakenUp,
+    /// The finding passes and is not RESOLVED yet; the event of RESOLVED follows, and becomes the message.
+    NotClosed,
+    /// The severity is below `alerts.minimum-severity`.
+    BelowMinimum,
+    /// The finding opened and was resolved, or the other way round, before anybody was alerted.
+    CancelledOut,
+    /// A later event about the same finding arrived at the same time, and that one decided.
+    LaterEvent,
+    /// This change was alerted before: the event was delivered twice, or the finding was repaired.
+    AlreadyAlerted,
+    /// An earlier change was alerted that says the same, or something worse.
+    AlreadyKnown,
+    /// A newer change of the finding has already been decided.
+    NewerAlerted,
+    /// The finding changed more than 30 days before this import, which only repeats it.
+    OldChange,
+}
+
+impl Silence {
+    /// Every reason.
+    pub const ALL: [Self; 15] = [
+        Self::Edit,
+        Self::Unchanged,
+        Self::Minor,
+        Self::Moved,
+        Self::Gone,
+        Self::ControlRemoved,
+        Self::TakenUp,
+        Self::NotClosed,
+        Self::BelowMinimum,
+        Self::CancelledOut,
+        Self::LaterEvent,
+        Self::AlreadyAlerted,
+        Self::AlreadyKnown,
+        Self::NewerAlerted,
+        Self::OldChange,
+    ];
+
+    /// The word in logs, and the value of the dimension `Reason` of the metric `FindingsNotAlerted`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Edit => "edit",
+            Self::Unchanged => "unchanged",
+            Self::Minor => "minor",
+            Self::Moved => "moved",
+            Self::Gone => "gone",
+            Self::ControlRemoved => "control-removed",
+            Self::TakenUp => "taken-up",
+            Self::NotClosed => "not-closed-yet",
+            Self::BelowMinimum => "below-minimum-severity",
+            Self::CancelledOut => "cancelled-out",
+            Self::LaterEvent => "later-event",
+            Self::AlreadyAlerted => "already-alerted",
+            Self::AlreadyKnown => "already-known",
+            Self::NewerAlerted => "newer-alerted",
+            Self::OldChange => "old-change",
+        }
+    }
+}
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// A reason that is missing in the list, or written like another, would not be counted or documented.
+    #[test]
+    fn every_reason_is_listed_once_with_a_word_of_its_own() {
+        assert_eq!(Silence::ALL.map(Silence::as_str).iter().collect::<BTreeSet<_>>().len(), Silence::ALL.len());
+        assert!(Silence::ALL.is_sorted(), "in the order of the type");
+        assert_eq!(Silence::ALL.last().map(|last| *last as usize), Some(Silence::ALL.len() - 1));
+    }
+
+    #[test]
+    fn the_readme_explains_every_reason() {
+        let readme = include_str!("../../../README.md");
+        let (_, section) = readme.split_once("Why was there no alert?").expect("the README has that section");
+        for reason in Silence::ALL {
+            assert!(section.contains(&format!("| `{reason}` |")), "{reason}");
+        }
+    }
+}

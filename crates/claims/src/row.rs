@@ -1,0 +1,90 @@
+//! A decision as attributes of a row.
+
+use alerts::{Claim, Known, Told};
+use aws_sdk_dynamodb::types::AttributeValue;
+use controls::Severity;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::HashMap;
+
+/// How long a row stays after its last decision: longer than a change can be alerted, which is 30 days.
+const KEPT: SignedDuration = SignedDuration::from_hours(35 * 24);
+
+/// The attributes of a row.
+pub(crate) type Attributes = HashMap<String, AttributeValue>;
+
+/// Writes a row. `now` is the time.
+pub(crate) fn write(finding: &str, known: &Known, now: Timestamp) -> Attributes {
+    let expires_at = now.checked_add(KEPT).unwrap_or(Timestamp::MAX).as_second();
+    let mut row = Attributes::from([
+        ("finding".to_owned(), AttributeValue::S(finding.to_owned())),
+        ("version".to_owned(), AttributeValue::N(known.version.to_string())),
+        ("expires_at".to_owned(), AttributeValue::N(expires_at.to_string())),
+    ]);
+    let told = known.told.map(|told| ("told".to_owned(), AttributeValue::S(word(told))));
+    row.extend(told);
+    if let Some(Claim { owner, lapses_at }) = &known.claim {
+        row.insert("owner".to_owned(), AttributeValue::S(owner.clone()));
+        row.insert("lapses_at".to_owned(), AttributeValue::S(lapses_at.to_string()));
+    }
+    row
+}
+
+/// Reads a row. What is damaged counts as not known, so that a message is rather sent twice than lost.
+pub(crate) fn read(row: &Attributes) -> Known {
+    let text = |name: &str| row.get(name).and_then(|value| value.as_s().ok());
+    let version = row.get("version").and_then(|value| value.as_n().ok()?.parse().ok());
+    let claim = text("owner").map(|owner| {
+        let lapses_at = text("lapses_at").and_then(|moment| moment.parse().ok());
+        Claim { owner: owner.clone(), lapses_at: lapses_at.unwrap_or(Timestamp::UNIX_EPOCH) }
+    });
+    Known { version: version.unwrap_or_default(), told: text("told").and_then(|word| told(word)), claim }
+}
+
+/// The words of what people may know so that they learn nothing from this.
+pub(crate) fn words_that_cover(now: Option<Told>) -> Vec<String> {
+    let open = Severity::ALL.into_iter().map(Told::Open);
+    let all = open.chain([Told::Closed, Told::Undetermined]);
+    all.filter(|told| now.is_some_and(|now| told.covers(now))).map(word).collect()
+}
+
+fn word(told: Told) -> String {
+    match told {
+        Told::Closed => "closed".to_owned(),
+        Told::Open(severity) => format!("open {severity}"),
+        Told::Undetermined => "undetermined".to_owned(),
+    }
+}
+
+fn told(word: &str) -> Option<Told> {
+    match word {
+        "closed" => Some(Told::Closed),
+        "undetermined" => Some(Told::Undetermined),
+        word => Severity::of_label(word.strip_prefix("open ")?).map(Told::Open),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let now: Timestamp = "2026-11-01T00:00:00Z".parse().unwrap();
+        for told in [Some(Told::Closed), Some(Told::Open(Severity::Critical)), Some(Told::Undetermined), None] {
+            for claim in [None, Some(Claim { owner: "run".into(), lapses_at: now })] {
+                let known = Known { version: 7, told, claim };
+                let row = write("cmkwatch/x", &known, now);
+                assert_eq!(read(&row), known);
+                assert_eq!(row["expires_at"], AttributeValue::N("1796515200".into()), "35 days later");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_is_not_known() {
+        let text = |name: &str, value: &str| (name.to_owned(), AttributeValue::S(value.to_owned()));
+        let row = Attributes::from([text("version", "x"), text("told", "open WIDE"), text("owner", "run")]);
+        let claim = Some(Claim { owner: "run".into(), lapses_at: Timestamp::UNIX_EPOCH });
+        assert_eq!(read(&row), Known { version: 0, told: None, claim });
+    }
+}

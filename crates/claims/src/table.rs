@@ -1,0 +1,428 @@
+//! The table: a message is claimed, and recorded once it is sent.
+
+use crate::row::{self, Attributes};
+use alerts::{Cancelled, Claim, Decision, Gone, Known, News, Silence, Told, decide};
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::{
+    Client, config,
+    error::BoxError,
+    operation::put_item::PutItemError,
+    types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
+};
+use jiff::Timestamp;
+
+/// How often a row that others write meanwhile is decided anew before its event must come again.
+const MOST_TRIES: usize = 5;
+
+/// A call to the table that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("dynamodb:PutItem on table {table} failed")]
+pub struct ClaimsError {
+    table: String,
+    source: BoxError,
+}
+
+/// What became of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimed {
+    /// This run must send the message, and record that it did.
+    Won(Known),
+    /// Another run is sending a message about the finding: the event must come again.
+    Wait,
+    /// There is no message.
+    Silent(Silence),
+}
+
+/// The table.
+#[derive(Debug, Clone)]
+pub struct Claims {
+    client: Client,
+    table: String,
+}
+
+/// The row that a write replaces.
+enum Over<'a> {
+    /// None, or one that is damaged.
+    Nothing,
+    /// This one.
+    Row(&'a Known),
+    /// Any of an older version.
+    Older,
+    /// Any of an older version by which people know something else than what is written.
+    Other,
+}
+
+/// What became of a write.
+enum Written {
+    /// The row was written; with what was there before, if that was asked for.
+    Done(Option<Known>),
+    /// This row was there, which is not the one to be replaced; version 0 if there was none.
+    Found(Known),
+}
+
+impl Claims {
+    /// `own` is the configuration of the function itself, which may write to the table in its own region.
+    #[must_use]
+    pub fn new(own: &SdkConfig, table: String) -> Self {
+        let config = config::Builder::from(own).interceptor(calls::Counter).build();
+        Self { client: Client::from_conf(config), table }
+    }
+
+    /// Makes a table of a client whose calls are mocked.
+    #[must_use]
+    #[doc(hidden)]
+    pub fn with_client(client: Client) -> Self {
+        Self { client, table: "cmkwatch-alerted".to_owned() }
+    }
+
+    /// Claims the message about a finding for a run. 1 call if the finding has no row yet, otherwise 2.
+    ///
+    /// # Errors
+    /// Returns an error if a call fails. The claim may have been made: then the next try of the same run has it.
+    pub async fn claim(&self, news: &News, run: &Claim, now: Timestamp) -> Result<Claimed, ClaimsError> {
+        if let Decision::Silent(reason) = decide(None, news, &run.owner, now) {
+            return Ok(Claimed::Silent(reason));
+        }
+        let told = Some(Told::of(news));
+        let mine = Known { version: news.state_version, told, claim: Some(run.clone()) };
+        let mut found = None::<Known>;
+        for _ in 0..MOST_TRIES {
+            let decision = match &found {
+                None => Decision::Alert,
+                Some(known) => decide(Some(known), news, &run.owner, now),
+            };
+            let over = found.as_ref().map_or(Over::Nothing, Over::Row);
+            let (row, claimed) = match decision {
+                Decision::Alert => (mine.clone(), Claimed::Won(mine.clone())),
+                // An event of a change in between may still come, and must find that this one is known.
+                Decision::Silent(Silence::AlreadyKnown) => {
+                    let told = found.as_ref().and_then(|known| known.told);
+                    let row = Known { version: news.state_version, told, claim: None };
+                    (row, Claimed::Silent(Silence::AlreadyKnown))
+                }
+                Decision::Silent(reason) => return Ok(Claimed::Silent(reason)),
+                Decision::Wait => return Ok(Claimed::Wait),
+            };
+            match self.write(&news.id, &row, over, now).await? {
+                Written::Done(_) => return Ok(claimed),
+                Written::Found(other) => found = Some(other),
+            }
+        }
+        Ok(Claimed::Wait)
+    }
+
+    /// Records that a message which was claimed is sent. 1 call.
+    ///
+    /// # Errors
+    /// Returns an error if the call fails. The claim lapses then, and if the event comes again, so does the message.
+    pub async fn record(&self, finding: &str, claimed: &Known, now: Timestamp) -> Result<(), ClaimsError> {
+        let sent = Known { claim: None, ..claimed.clone() };
+        // If the claim lapsed and somebody else has it, that is theirs to record.
+        self.write(finding, &sent, Over::Row(claimed), now).await.map(drop)
+    }
+
+    /// Gives up a claim whose message could not be sent, so that the event need not wait until it lapses. 1 call.
+    ///
+    /// # Errors
+    /// Returns an error if the call fails.
+    pub async fn release(&self, finding: &str, claimed: &Known, now: Timestamp) -> Result<(), ClaimsError> {
+        let claim = claimed.claim.clone().map(|claim| Claim { lapses_at: now, ..claim });
+        self.write(finding, &Known { claim, ..claimed.clone() }, Over::Row(claimed), now).await.map(drop)
+    }
+
+    /// Decides about a finding that is as it was before: there is no message, and that is recorded, unless people were told of
+    /// the change in between. 1 call if the finding has no row yet, otherwise 2 or 3.
+    ///
+    /// # Errors
+    /// Returns an error if a call fails.
+    pub async fn cancel<R>(
+        &self,
+        cancelled: &Cancelled<R>,
+        run: &Claim,
+        now: Timestamp,
+    ) -> Result<Claimed, ClaimsError> {
+        let Cancelled { chosen, first } = cancelled;
+        let news = &chosen.news;
+        let row = Known { version: news.state_version, told: Some(Told::of(news)), claim: None };
+        let Written::Found(found) = self.write(&news.id, &row, Over::Nothing, now).await? else {
+            return Ok(Claimed::Silent(Silence::CancelledOut));
+        };
+        let is_older = found.version < *first && found.claim.is_none();
+        if is_older && matches!(self.write(&news.id, &row, Over::Row(&found), now).await?, Written::Done(_)) {
+            return Ok(Claimed::Silent(Silence::CancelledOut));
+        }
+        self.claim(news, run, now).await
+    }
+
+    /// Claims the message about a finding whose change is minor, if people know another state of it; with what they know. 1 call,
+    /// or 2 if another run is sending a message about the finding.
+    ///
+    /// # Errors
+    /// Returns an error if a call fails.
+    pub async fn correct(
+        &self,
+        news: &News,
+        run: &Claim,
+        now: Timestamp,
+    ) -> Result<(Claimed, Option<Told>), ClaimsError> {
+        let mine = Known { version: news.state_version, told: Some(Told::of(news)), claim: Some(run.clone()) };
+        match self.write(&news.id, &mine, Over::Other, now).await? {
+            Written::Done(before) => Ok((Claimed::Won(mine), before.and_then(|before| before.told))),
+            Written::Found(found) if found.claim.is_some() => {
+                let claimed = self.claim(news, run, now).await?;
+                Ok((claimed, found.told))
+            }
+            Written::Found(_) => Ok((Claimed::Silent(Silence::Minor), None)),
+        }
+    }
+
+    /// Records that a finding is archived, if people were ever told of it. 1 call.
+    ///
+    /// # Errors
+    /// Returns an error if the call fails.
+    pub async fn close<R>(&self, gone: &Gone<R>, now: Timestamp) -> Result<(), ClaimsError> {
+        let row = Known { version: gone.version, told: Some(Told::Closed), claim: None };
+        self.write(&gone.finding, &row, Over::Older, now).await.map(drop)
+    }
+
+    /// Writes a row. One that is written twice, because the answer to the first attempt was lost, counts as written.
+    async fn write(
+        &self,
+        finding: &str,
+        known: &Known,
+        over: Over<'_>,
+        now: Timestamp,
+    ) -> Result<Written, ClaimsError> {
+        let request = self.client.put_item().table_name(&self.table).set_item(Some(row::write(finding, known, now)));
+        let request = request
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .expression_attribute_names("#version", "version");
+        let number = |version: u64| AttributeValue::N(version.to_string());
+        let request = match over {
+            // An attribute of another type is damaged, and no version of anything.
+            Over::Nothing => request
+                .condition_expression("attribute_not_exists(#version) OR NOT attribute_type(#version, :number)")
+                .expression_attribute_values(":number", AttributeValue::S("N".to_owned())),
+            Over::Older => request
+                .condition_expression("#version < :version")
+                .expression_attribute_values(":version", number(known.version)),
+            Over::Other => {
+                let covering = row::words_that_cover(known.told);
+                let names: Vec<_> = (0..covering.len()).map(|number| format!(":covering{number}")).collect();
+                let condition = format!(
+                    "#version < :version AND attribute_exists(#told) AND NOT #told IN ({}) AND attribute_not_exists(#owner)",
+                    names.join(", ")
+                );
+                let values = names.into_iter().zip(covering.into_iter().map(AttributeValue::S));
+                let request = request
+                    .condition_expression(condition)
+                    .expression_attribute_names("#told", "told")
+                    .expression_attribute_names("#owner", "owner")
+                    .expression_attribute_values(":version", number(known.version))
+                    .return_values(ReturnValue::AllOld);
+                values.fold(request, |request, (name, value)| request.expression_attribute_values(name, value))
+            }
+            Over::Row(Known { version, claim: None, .. }) => request
+                .condition_expression("#version = :over AND attribute_not_exists(#owner)")
+                .expression_attribute_names("#owner", "owner")
+                .expression_attribute_values(":over", number(*version)),
+            Over::Row(Known { version, claim: Some(claim), .. }) => request
+                .condition_expression("#version = :over AND #owner = :owner")
+                .expression_attribute_names("#owner", "owner")
+                .expression_attribute_values(":over", number(*version))
+                .expression_attribute_values(":owner", AttributeValue::S(claim.owner.clone())),
+        };
+        match request.send().await {
+            Ok(written) => Ok(Written::Done(written.attributes.map(|before| row::read(&before)))),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                    let found = row::read(failed.item().unwrap_or(&Attributes::new()));
+                    Ok(if found == *known { Written::Done(None) } else { Written::Found(found) })
+                }
+                _ => Err(ClaimsError { table: self.table.clone(), source: error.into() }),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_dynamodb::{
+        operation::put_item::{PutItemInput, PutItemOutput},
+        types::error::ConditionalCheckFailedException,
+    };
+    use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+    use jiff::SignedDuration;
+
+    const FINDING: &str = "cmkwatch/aws/200000000002/eu-west-1/acme-invoices/encrypted-with-cmk";
+
+    fn now() -> Timestamp {
+        "2026-11-25T04:00:30Z".parse().unwrap()
+    }
+
+    fn run(owner: &str) -> Claim {
+        Claim { owner: owner.to_owned(), lapses_at: now() + SignedDuration::from_secs(60) }
+    }
+
+    fn news(version: u64) -> News {
+        let body = r#"{"time": "2026-11-25T04:00:20Z", "detail": {"findings": [{
+            "Id": "cmkwatch/aws/200000000002/eu-west-1/acme-invoices/encrypted-with-cmk",
+            "ProductArn": "arn:aws:securityhub:eu-west-1:200000000002:product/200000000002/default",
+            "AwsAccountId": "200000000002", "UpdatedAt": "2026-11-25T04:00:17Z", "Severity": {"Label": "HIGH"},
+            "Compliance": {"Status": "FAILED"}, "Workflow": {"Status": "NEW"}, "ProductFields": {"cmkwatch/transition": "opened"}}]}}"#;
+        match alerts::parse(body, &"100000000001".parse().unwrap()).unwrap() {
+            alerts::Parsed::News(news) => News { state_version: VERSION + version, ..*news },
+            alerts::Parsed::Silent(silent) => panic!("{silent:?}"),
+        }
+    }
+
+    const VERSION: u64 = 1_795_579_217_000;
+
+    fn known(version: u64, told: Told, claim: Option<Claim>) -> Known {
+        Known { version: VERSION + version, told: Some(told), claim }
+    }
+
+    fn claims(rules: &[&Rule]) -> Claims {
+        Claims::with_client(mock_client!(aws_sdk_dynamodb, RuleMode::Sequential, rules))
+    }
+
+    /// A write on a condition that begins so, which another row prevents.
+    fn prevented(condition: &'static str, by: &Known) -> Rule {
+        let found = row::write(FINDING, by, now());
+        mock!(Client::put_item).match_requests(move |request| is_on(request, condition)).then_error(move || {
+            let error = ConditionalCheckFailedException::builder().set_item(Some(found.clone())).build();
+            PutItemError::ConditionalCheckFailedException(error)
+        })
+    }
+
+    fn taken(condition: &'static str) -> Rule {
+        mock!(Client::put_item)
+            .match_requests(move |request| is_on(request, condition))
+            .then_output(|| PutItemOutput::builder().build())
+    }
+
+    fn is_on(request: &PutItemInput, condition: &str) -> bool {
+        request.condition_expression().is_some_and(|it| it.starts_with(condition))
+    }
+
+    const NEW: &str = "attribute_not_exists(#version)";
+    const OVER: &str = "#version = :over";
+
+    #[tokio::test]
+    async fn the_first_message_about_a_finding_is_claimed_by_one_call() {
+        let won = claims(&[&taken(NEW)]).claim(&news(5), &run("me"), now()).await.unwrap();
+        assert_eq!(won, Claimed::Won(known(5, Told::Open(controls::Severity::High), Some(run("me")))));
+    }
+
+    #[tokio::test]
+    async fn a_claim_is_decided_by_the_row_that_is_there() {
+        let open = Told::Open(controls::Severity::High);
+        let silent = |reason| Claimed::Silent(reason);
+        for (row, expected) in [
+            (known(5, open, None), silent(Silence::AlreadyAlerted)),
+            (known(6, open, None), silent(Silence::NewerAlerted)),
+            (known(5, open, Some(run("other"))), Claimed::Wait),
+            (known(5, open, Some(run("me"))), Claimed::Won(known(5, open, Some(run("me"))))),
+        ] {
+            let claimed = claims(&[&prevented(NEW, &row)]).claim(&news(5), &run("me"), now()).await.unwrap();
+            assert_eq!(claimed, expected, "{row:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_newer_change_takes_the_row_over_whether_or_not_it_becomes_a_message() {
+        for (told, expected) in [(Told::Closed, "won"), (Told::Open(controls::Severity::High), "silent")] {
+            let rules =
+                [prevented(NEW, &known(4, told, None)), taken("#version = :over AND attribute_not_exists(#owner)")];
+            let claimed = claims(&[&rules[0], &rules[1]]).claim(&news(5), &run("me"), now()).await.unwrap();
+            let is_won = matches!(claimed, Claimed::Won(_));
+            assert_eq!(is_won, expected == "won", "{claimed:?}");
+            assert_eq!(rules[1].num_calls(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_claim_of_a_run_that_died_is_taken_over_once_it_has_lapsed() {
+        let open = Told::Open(controls::Severity::High);
+        let dead = Claim { lapses_at: now(), ..run("other") };
+        let rules = [prevented(NEW, &known(5, open, Some(dead))), taken("#version = :over AND #owner = :owner")];
+        let claimed = claims(&[&rules[0], &rules[1]]).claim(&news(5), &run("me"), now()).await.unwrap();
+        assert!(matches!(claimed, Claimed::Won(_)), "{claimed:?}");
+    }
+
+    #[tokio::test]
+    async fn of_two_runs_that_take_over_one_wins() {
+        let open = Told::Open(controls::Severity::High);
+        let dead = known(5, open, Some(Claim { lapses_at: now(), ..run("dead") }));
+        let rules = [prevented(NEW, &dead), prevented(OVER, &known(5, open, Some(run("other"))))];
+        let claimed = claims(&[&rules[0], &rules[1]]).claim(&news(5), &run("me"), now()).await.unwrap();
+        assert_eq!(claimed, Claimed::Wait);
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_is_recorded_unless_somebody_else_has_the_claim() {
+        let mine = known(5, Told::Closed, Some(run("me")));
+        let rule = taken("#version = :over AND #owner = :owner");
+        claims(&[&rule]).record(FINDING, &mine, now()).await.unwrap();
+        assert_eq!(rule.num_calls(), 1);
+        let other = prevented(OVER, &known(5, Told::Closed, Some(run("other"))));
+        claims(&[&other]).record(FINDING, &mine, now()).await.unwrap();
+        let released = mock!(Client::put_item)
+            .match_requests(|request| {
+                is_on(request, OVER) && request.item().unwrap()["lapses_at"] == AttributeValue::S(now().to_string())
+            })
+            .then_output(|| PutItemOutput::builder().build());
+        claims(&[&released]).release(FINDING, &mine, now()).await.unwrap();
+    }
+
+    fn cancelled() -> Cancelled<()> {
+        Cancelled { chosen: alerts::Chosen { news: news(5), receipts: vec![()] }, first: VERSION + 4 }
+    }
+
+    #[tokio::test]
+    async fn what_cancels_out_is_recorded_unless_people_were_told_of_the_change_in_between() {
+        let cancel = async |rules: &[&Rule]| claims(rules).cancel(&cancelled(), &run("me"), now()).await.unwrap();
+        let silent = Claimed::Silent(Silence::CancelledOut);
+        assert_eq!(cancel(&[&taken(NEW)]).await, silent, "nobody was ever told anything");
+        let before = prevented(NEW, &known(3, Told::Closed, None));
+        assert_eq!(cancel(&[&before, &taken(OVER)]).await, silent, "people were told of what was before");
+        let between = || prevented(NEW, &known(4, Told::Closed, None));
+        let told = cancel(&[&between(), &between(), &taken(OVER)]).await;
+        assert!(matches!(told, Claimed::Won(_)), "people were told of the change in between: {told:?}");
+    }
+
+    #[tokio::test]
+    async fn a_minor_change_is_claimed_if_people_know_another_state() {
+        let correct = async |rules: &[&Rule]| claims(rules).correct(&news(5), &run("me"), now()).await.unwrap();
+        let before = row::write(FINDING, &known(4, Told::Closed, None), now());
+        let other = mock!(Client::put_item)
+            .match_requests(|request| {
+                let values = request.expression_attribute_values().unwrap();
+                let covering: Vec<_> =
+                    (0..2).map(|n| values[&format!(":covering{n}")].as_s().unwrap().as_str()).collect();
+                is_on(request, "#version < :version AND attribute_exists(#told)")
+                    && covering == ["open HIGH", "open CRITICAL"]
+            })
+            .then_output(move || PutItemOutput::builder().set_attributes(Some(before.clone())).build());
+        let (claimed, told) = correct(&[&other]).await;
+        assert!(matches!(claimed, Claimed::Won(_)) && told == Some(Told::Closed), "{claimed:?} {told:?}");
+        let same = prevented("#version < :version", &known(4, Told::Open(controls::Severity::High), None));
+        assert_eq!(correct(&[&same]).await, (Claimed::Silent(Silence::Minor), None));
+        let busy = || known(4, Told::Closed, Some(run("other")));
+        let (claimed, _) = correct(&[&prevented("#version < :version", &busy()), &prevented(NEW, &busy())]).await;
+        assert_eq!(claimed, Claimed::Wait);
+    }
+
+    #[tokio::test]
+    async fn that_a_finding_is_archived_is_recorded_if_it_is_known() {
+        let gone = Gone { finding: FINDING.to_owned(), version: VERSION + 5, receipts: vec![()] };
+        let older = taken("#version < :version");
+        claims(&[&older]).close(&gone, now()).await.unwrap();
+        let none = mock!(Client::put_item).match_requests(|request| is_on(request, "#version <")).then_error(|| {
+            PutItemError::ConditionalCheckFailedException(ConditionalCheckFailedException::builder().build())
+        });
+        claims(&[&none]).close(&gone, now()).await.unwrap();
+        assert_eq!((older.num_calls(), none.num_calls()), (1, 1));
+    }
+}
