@@ -18,6 +18,9 @@ SECONDS_EACH ?= 300
 # Plays changes while Security Hub answers so many seconds late, and events come twice and out of order.
 lag = SANDBOX_ARGUMENTS="--security-hub-lag $(1) --event-duplicate 0.3 --event-shuffle 5 --event-seed 7 \
 	  --settings $(CURDIR)/tests/lag/cmkwatch.toml" cargo test --locked --package cmkwatch-tests --test lag -- --nocapture
+# Kills functions; a message comes again once the run that had it must have ended.
+kill = SANDBOX_ARGUMENTS="--settle-delay 0 --second-look 1 --timeout 8 --sweep-timeout 8 \
+	  --settings $(CURDIR)/tests/lag/cmkwatch.toml" cargo test --locked --package cmkwatch-tests --test kill -- --nocapture
 # What infra/deploy is asked for. It comes to it in the environment, so that no shell looks into the values.
 export ARTIFACTS ORGANIZATION_ID TARGETS REGION REGIONS PARAMETERS REMOVE BUS_ARN HOME_REGION
 deploy: export ARCH := $(ARCH)
@@ -58,11 +61,15 @@ unit-test: $(INSTALLED) ## Run the tests of crates, functions, structure and the
 end-to-end-test: functions ## Run the functions in the local AWS.
 	cargo test --locked --package cmkwatch-tests --test end_to_end
 	cargo test --locked --package cmkwatch-tests --test organization -- --test-threads=1
+	SANDBOX_ARGUMENTS="--settle-delay 0 --timeout 60 --sweep-timeout 60" \
+	  cargo test --locked --package cmkwatch-tests --test key_users -- --nocapture
+	$(kill)
 	$(call lag,15)
 
-test-lag: functions ## Play two minutes of changes of 50 buckets while Security Hub answers 15 and 60 seconds late.
+test-lag: functions ## Play changes of 50 buckets while Security Hub answers 15 and 60 seconds late, and kill functions at random.
 	LAG_SECONDS=120 LAG_BUCKETS=50 $(call lag,15)
 	LAG_SECONDS=120 LAG_BUCKETS=50 $(call lag,60)
+	$(kill) --ignored
 
 least-privilege-test: functions ## Take each permission away, one by one: something must not work any more.
 	SANDBOX_ARGUMENTS="--settle-delay 0 --second-look 1" \

@@ -1,5 +1,5 @@
 //! Security Hub answers late, and events come twice and out of order: in the end the findings are those that the last state
-//! demands, by status and by workflow.
+//! demands, by status and by workflow, and people were told of each change once.
 //!
 //! `make test` runs it with a lag of 15 seconds, `make test-lag` for longer and with 60 seconds, too.
 #![allow(
@@ -11,9 +11,11 @@
     reason = "a test may stop at the first thing that is not as expected, and this one reports what it played"
 )]
 
+mod messages;
 mod stories;
 
-use cmkwatch_tests::{KeySetup, MadeKey, Place, progress, sandbox, state};
+use aws_sdk_securityhub::types::AwsSecurityFinding;
+use cmkwatch_tests::{KeySetup, MadeKey, Place, progress, sandbox, state, verdict};
 use std::{collections::BTreeMap, env, time::Duration};
 
 /// The default encryption of a bucket.
@@ -94,6 +96,17 @@ impl Played {
     async fn said(&self) -> BTreeMap<String, String> {
         let findings = self.place.findings(&self.name).await;
         findings.into_iter().filter_map(|(slug, finding)| Some((slug, progress(&finding)?))).collect()
+    }
+
+    /// The active findings that people are alerted about, by id, each with whether it is open.
+    async fn open(&self) -> BTreeMap<String, bool> {
+        let findings = self.place.findings(&self.name).await.into_values();
+        let is_alerted = |finding: &AwsSecurityFinding| verdict(finding).is_some_and(|it| !it.ends_with(" LOW"));
+        let open = |finding: AwsSecurityFinding| {
+            let is_open = !progress(&finding)?.starts_with("PASSED");
+            Some((finding.id?, is_open))
+        };
+        findings.filter(is_alerted).filter_map(open).collect()
     }
 
     /// The record states of all findings.

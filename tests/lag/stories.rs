@@ -1,7 +1,7 @@
 //! What happens to the buckets while Security Hub answers late.
 
-use crate::{Played, Setting, at_rest, number};
-use cmkwatch_tests::{KeySetup, Place, sandbox};
+use crate::{Played, Setting, at_rest, messages::Told, number};
+use cmkwatch_tests::{Alerts, KeySetup, Place, sandbox};
 use futures_util::future::join_all;
 use std::{
     collections::BTreeMap,
@@ -79,10 +79,27 @@ async fn the_last_state_alone_decides_although_security_hub_answers_late() {
     for bucket in &sharing {
         compare(bucket, bucket.said().await, of_shared_key());
     }
+    let told = told().await;
+    let shared = sharing.iter().chain([&mended, &broken, &returned, &disabled]);
+    let mut untrue = BTreeMap::new();
+    for bucket in flipping.iter().chain(shared) {
+        for (finding, is_open) in bucket.open().await {
+            untrue.extend(told.wrong(&finding, is_open).map(|wrong| (finding, wrong)));
+        }
+    }
     let flips: usize = last.iter().map(|(_, flips)| flips).sum();
     println!("{flips} changes of {buckets} buckets; {} of {} are wrong", wrong.len(), buckets + 7);
+    println!("{} messages; those about {} findings are wrong", told.count(), untrue.len());
     assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(untrue.is_empty(), "{untrue:#?}");
     assert!(deleted.states().await.len() >= 8, "the findings of the deleted bucket are archived, and still there");
+}
+
+/// All messages since the start.
+async fn told() -> Told {
+    let alerts = Alerts::new().await;
+    alerts.wait_until_told(0).await;
+    Told::of(&alerts.take().await)
 }
 
 /// Two buckets of different classes, which will start to use one key at the same moment.

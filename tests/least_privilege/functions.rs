@@ -102,7 +102,7 @@ impl SweepAccount {
     }
 }
 
-/// A finding that people are told of.
+/// A finding that people are alerted about.
 pub(crate) struct Alert {
     alerts: Alerts,
     bucket: String,
@@ -121,7 +121,7 @@ impl Alert {
             "Id": id, "AwsAccountId": sandbox().hub_account,
             "ProductArn": format!("arn:aws:securityhub:us-east-1:{0}:product/{0}/default", sandbox().hub_account),
             "UpdatedAt": "2026-11-25T04:00:00Z", "Severity": {"Label": "CRITICAL"}, "Workflow": {"Status": "NEW"},
-            "ProductFields": {"cmkwatch/transition": "opened"},
+            "Compliance": {"Status": "FAILED"}, "ProductFields": {"cmkwatch/transition": "opened"},
         });
         let event = json!({"time": "2026-11-25T04:00:01Z", "detail": {"findings": [finding]}});
         self.alerts.send(&event.to_string()).await;
@@ -136,7 +136,8 @@ impl Alert {
         if self.alerts.take().await.iter().any(is_it) {
             self.told.store(true, Ordering::Relaxed);
         }
-        self.told.load(Ordering::Relaxed) && has_logged(&sandbox().hub().await, "cmkwatch-alert", since, &["told"])
+        self.told.load(Ordering::Relaxed)
+            && has_logged(&sandbox().hub().await, "cmkwatch-alert", since, &["message sent"])
     }
 }
 

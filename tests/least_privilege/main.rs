@@ -44,12 +44,15 @@ async fn each_grant_is_needed_and_with_all_of_them_nothing_is_refused() {
         found
     };
     let forward = format!("cmkwatch-forward-{}", hub.region);
-    let on_change = [of("cmkwatch-on-change", &hub), of(&forward, &accounts[1])].concat();
+    let functions = OfFunctions {
+        sweep_account: of("cmkwatch-sweep-account", &hub),
+        alert: of("cmkwatch-alert", &hub),
+        on_change: [of("cmkwatch-on-change", &hub), of(&forward, &accounts[1])].concat(),
+    };
     let tried = [
         plans(&hub, of("cmkwatch-sweep-planner", &hub), of("cmkwatch-schedule", &hub)).await,
         members(&accounts, &of).await,
-        sweeps_and_alerts(&accounts, of("cmkwatch-sweep-account", &hub), of("cmkwatch-alert", &hub)).await,
-        changes(&accounts[1], on_change).await,
+        run_functions(&accounts, functions).await,
     ];
     // Whatever role there is, it was among them; what accounts have each of their own, in one of them.
     let tried = tried.concat();
@@ -139,59 +142,65 @@ async fn look_at(accounts: &[Place], buckets: &[Buckets], taken: &[&Grant]) -> V
     said
 }
 
-/// A sweep in one account and an alert at the same time: neither needs the other's role.
-async fn sweeps_and_alerts(accounts: &[Place], sweeps: Vec<Grant>, alerts: Vec<Grant>) -> Vec<Grant> {
-    // No event tells of the account.
-    let swept = &accounts[2];
+/// What the roles of functions are granted that run at the same time: none needs the role of another.
+struct OfFunctions {
+    sweep_account: Vec<Grant>,
+    alert: Vec<Grant>,
+    on_change: Vec<Grant>,
+}
+
+/// A sweep in one account, an alert, and changes in another account.
+async fn run_functions(accounts: &[Place], grants: OfFunctions) -> Vec<Grant> {
+    // No event tells of the account that is swept.
+    let (changed, swept) = (&accounts[1], &accounts[2]);
     switch_events(swept, false);
     let leaves = |grant: &Grant| grant.action == "sqs:SendMessage" && grant.resource.ends_with(":cmkwatch-changes");
-    // The first two rounds are with all grants; the second with what only the last needs.
-    let (last, others): (Vec<_>, Vec<_>) = sweeps.iter().cloned().partition(leaves);
-    let without = [vec![None, None], [others, last].concat().into_iter().map(Some).collect()].concat();
-    for (round, no_sweep) in without.iter().enumerate() {
+    // The first two rounds are with all grants; the second and the last are those in which the sweep leaves a bucket to on-change.
+    let OfFunctions { sweep_account, alert: of_alert, on_change: of_on_change } = grants;
+    let (last, others): (Vec<_>, Vec<_>) = sweep_account.iter().cloned().partition(leaves);
+    let rounds = [others.len(), of_alert.len(), of_on_change.len()].into_iter().max().unwrap_or_default();
+    let mut of_sweep = vec![None, None];
+    of_sweep.extend((0..rounds).map(|number| others.get(number).cloned()));
+    of_sweep.extend(last.into_iter().map(Some));
+    for (round, no_sweep) in of_sweep.iter().enumerate() {
         let fails = round == 1 || no_sweep.as_ref().is_some_and(leaves);
         let (sweep, alert) = (SweepAccount::new(swept, fails), Alert::new(&accounts[0]).await);
+        let on_change = if fails { None } else { Some(OnChange::new(changed).await) };
+        tokio::time::sleep(Duration::from_secs(1)).await;
         sandbox().wait_until_idle(Duration::from_secs(60)).await;
-        let since = begin(&["cmkwatch-sweep-account", "cmkwatch-alert"]).await;
-        let no_alert = round.checked_sub(2).and_then(|number| alerts.get(number));
-        let taken: Vec<_> = no_sweep.iter().chain(no_alert).collect();
+        let since = begin(&["cmkwatch-sweep-account", "cmkwatch-alert", "cmkwatch-on-change"]).await;
+        let no_alert = round.checked_sub(2).and_then(|number| of_alert.get(number));
+        let no_change = round.checked_sub(2).and_then(|number| of_on_change.get(number));
+        let taken: Vec<_> = no_sweep.iter().chain(no_alert).chain(no_change).collect();
         taken.iter().for_each(|grant| grant.take());
-        tokio::join!(sweep.change(), alert.change());
-        let (swept, told) = tokio::join!(
+        let change = async {
+            if let Some(on_change) = &on_change {
+                on_change.change().await;
+            }
+        };
+        tokio::join!(sweep.change(), alert.change(), change);
+        let (swept, told, evaluated) = tokio::join!(
             comes_to_hold(no_sweep.is_some(), async || sweep.is_done(since).await),
-            comes_to_hold(no_alert.is_some(), async || alert.is_done(since).await)
+            comes_to_hold(no_alert.is_some(), async || alert.is_done(since).await),
+            comes_to_hold(no_change.is_some(), async || match &on_change {
+                Some(on_change) => on_change.is_done(since).await,
+                None => no_change.is_none(),
+            })
         );
         check_refusals(&taken);
         taken.iter().for_each(|grant| grant.give_back());
         sandbox().fail(&[]);
-        assert_eq!((swept, told), (no_sweep.is_none(), no_alert.is_none()), "without {taken:?}");
+        let expected = (no_sweep.is_none(), no_alert.is_none(), no_change.is_none());
+        assert_eq!((swept, told, evaluated), expected, "without {taken:?}");
     }
-    assert!(alerts.len() <= sweeps.len(), "an alert's grant was in no round");
     switch_events(swept, true);
-    [sweeps, alerts].concat()
+    [sweep_account, of_alert, of_on_change].concat()
 }
 
 fn switch_events(place: &Place, on: bool) {
     for rule in ["cmkwatch-buckets", "cmkwatch-keys"] {
         place.aws("events", &[if on { "enable-rule" } else { "disable-rule" }, "--name", rule]);
     }
-}
-
-async fn changes(place: &Place, grants: Vec<Grant>) -> Vec<Grant> {
-    for round in 0..=grants.len() {
-        let missing = round.checked_sub(1).map(|number| &grants[number]);
-        let changed = OnChange::new(place).await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        sandbox().wait_until_idle(Duration::from_secs(60)).await;
-        let since = begin(&["cmkwatch-on-change"]).await;
-        missing.iter().for_each(|grant| grant.take());
-        changed.change().await;
-        let done = comes_to_hold(missing.is_some(), async || changed.is_done(since).await).await;
-        check_refusals(missing.as_slice());
-        missing.iter().for_each(|grant| grant.give_back());
-        assert_eq!(done, missing.is_none(), "without {missing:?}");
-    }
-    grants
 }
 
 async fn plans(hub: &Place, planner: Vec<Grant>, schedule: Vec<Grant>) -> Vec<Grant> {

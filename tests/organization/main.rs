@@ -11,6 +11,7 @@
 mod accounts;
 mod alerts;
 mod keys;
+mod repair;
 mod state;
 mod sweep;
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs};
 
 /// Runs on-change with one event of a bucket, beside whatever else runs.
-async fn evaluate(place: &Place, bucket: &str, number: usize) {
+pub(crate) async fn evaluate(place: &Place, bucket: &str, number: usize) {
     let event = json!({
         "source": "aws.s3", "detail-type": "AWS API Call via CloudTrail", "account": place.account,
         "detail": {

@@ -1,0 +1,101 @@
+//! Functions die between any two steps, and what they did comes back: the state, the findings and the messages end as if they had
+//! not died.
+//!
+//! Every step ends with a call to AWS, so a function dies right after a call took effect, or before its first. `make test` does that
+//! at each step, `make test-lag` at 20 random moments.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test may stop at the first thing that is not as expected, and this one reports what it played"
+)]
+
+mod steps;
+
+use cmkwatch_tests::{Alerts, KeySetup, MadeKey, Place, progress, sandbox};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// The default encryption of a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Setting {
+    /// SSE-S3, which fails.
+    Broken,
+    /// A customer-managed key.
+    Fixed,
+}
+
+/// A bucket with a key of its own.
+struct Bucket {
+    place: Place,
+    name: String,
+    key: MadeKey,
+}
+
+/// What is left of a story: the findings by control, and the messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct End {
+    findings: BTreeMap<String, String>,
+    /// `opened encrypted-with-cmk`, and how often.
+    messages: BTreeMap<String, usize>,
+}
+
+impl Bucket {
+    /// `class` is the class that the bucket is tagged with.
+    async fn new(place: &Place, class: &str) -> Self {
+        let name = place.bucket_name("dies");
+        let key = place.create_key(&KeySetup::default(), &name).await;
+        place.create_bucket(&name, Some(class)).await;
+        Self { place: place.clone(), name, key }
+    }
+
+    async fn set(&self, setting: Setting) {
+        match setting {
+            Setting::Broken => self.place.encrypt(&self.name, "AES256", None).await,
+            Setting::Fixed => self.place.encrypt(&self.name, "aws:kms", Some(&self.key.arn)).await,
+        }
+    }
+
+    /// The end of a story, of which these messages were sent.
+    async fn end(&self, messages: &[serde_json::Value]) -> End {
+        let findings = self.place.findings(&self.name).await.into_iter();
+        let findings = findings.filter_map(|(slug, finding)| Some((slug, progress(&finding)?))).collect();
+        let mut counts = BTreeMap::new();
+        for message in messages {
+            let context = &message["metadata"]["additionalContext"];
+            if context["bucket"] == self.name.as_str() {
+                let text = |name: &str| context[name].as_str().unwrap_or_default();
+                *counts.entry(format!("{} {}", text("transition"), text("control"))).or_default() += 1;
+            }
+        }
+        End { findings, messages: counts }
+    }
+}
+
+/// Waits until all evaluations, second looks and messages are done; returns the messages.
+async fn at_rest(alerts: &Alerts) -> Vec<serde_json::Value> {
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    sandbox().wait_until_idle(Duration::from_secs(120)).await;
+    alerts.wait_until_told(0).await;
+    alerts.take().await
+}
+
+/// Waits until every chosen call was made.
+async fn until_killed() {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while sandbox().kills_left() > 0 {
+        assert!(Instant::now() < deadline, "a chosen call was not made within a minute");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Whether a place sends its events to the hub.
+fn switch_events(place: &Place, on: bool) {
+    for rule in ["cmkwatch-buckets", "cmkwatch-keys"] {
+        place.aws("events", &[if on { "enable-rule" } else { "disable-rule" }, "--name", rule]);
+    }
+}

@@ -1,0 +1,40 @@
+//! What people were told of each finding: once of each change, never what they knew, and in the end what is so.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The messages about each finding, by id: the version of the change, and true if the finding was reported as open.
+#[derive(Debug, Default)]
+pub(crate) struct Told(BTreeMap<String, Vec<(u64, bool)>>);
+
+impl Told {
+    pub(crate) fn of(messages: &[Value]) -> Self {
+        let mut told = Self::default();
+        for message in messages {
+            let context = &message["metadata"]["additionalContext"];
+            let text = |name: &str| context[name].as_str().unwrap_or_else(|| panic!("no {name}: {message}"));
+            let version = text("state-version").parse().unwrap();
+            told.0.entry(text("finding").to_owned()).or_default().push((version, text("transition") != "resolved"));
+        }
+        told.0.values_mut().for_each(|messages| messages.sort_unstable());
+        told
+    }
+
+    /// How many messages there were.
+    pub(crate) fn count(&self) -> usize {
+        self.0.values().map(Vec::len).sum()
+    }
+
+    /// What is wrong with the messages about a finding that `is_open` in the end.
+    pub(crate) fn wrong(&self, finding: &str, is_open: bool) -> Option<String> {
+        let messages = self.0.get(finding).map(Vec::as_slice).unwrap_or_default();
+        if messages.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return Some(format!("a change was alerted twice: {messages:?}"));
+        }
+        if messages.windows(2).any(|pair| pair[0].1 == pair[1].1) {
+            return Some(format!("people were told what they knew: {messages:?}"));
+        }
+        let told = messages.last().is_some_and(|(_, is_open)| *is_open);
+        (told != is_open).then(|| format!("people were told last that it is open: {told}, {messages:?}"))
+    }
+}
