@@ -6,8 +6,8 @@ use findings::{ApiCall, BucketOfKey};
 use queue::{Purpose, ReevaluateKeyUsers, Revisit, Visit};
 use tokio::time::Instant;
 
-/// After how many seconds a message comes again that a newer deployment should have.
-const UNTIL_NEWER: u16 = 60;
+/// After how many seconds a message comes again that is put off.
+const A_MINUTE: u16 = 60;
 
 impl Watch {
     /// Asks that buckets be evaluated, at once. 1 message for each 20 buckets of a place, 1 call for each 10 messages.
@@ -33,12 +33,13 @@ impl Watch {
         self.send(Purpose::SecondLook, visits, seconds).await
     }
 
-    /// Asks that a bucket be evaluated later, as now a newer deployment does so. 1 call.
+    /// Asks that buckets be evaluated in a minute: a newer deployment should do so, or there is no time left. 1 message for each
+    /// 20 buckets of a place, 1 call for each 10 messages.
     ///
     /// # Errors
     /// Returns an error if the queue does not answer.
-    pub async fn postpone(&self, purpose: Purpose, visit: Visit) -> anyhow::Result<()> {
-        self.send(purpose, [visit], UNTIL_NEWER).await
+    pub async fn postpone(&self, purpose: Purpose, visits: impl IntoIterator<Item = Visit>) -> anyhow::Result<()> {
+        self.send(purpose, visits, A_MINUTE).await
     }
 
     /// Asks that a bucket be evaluated in a message of its own. 1 call.

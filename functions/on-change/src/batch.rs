@@ -46,6 +46,31 @@ pub(crate) struct Group {
     receipts: Vec<Receipt>,
 }
 
+impl Group {
+    /// What a message must ask for that replaces those of the group.
+    pub(crate) fn purpose(&self) -> Purpose {
+        if self.second_look && !self.is_event { Purpose::SecondLook } else { Purpose::Evaluate }
+    }
+}
+
+/// How long a run may go on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Time {
+    /// No bucket is begun after half of the time: messages may name hundreds, and those that were begun must be done.
+    pub(crate) begin_until: Instant,
+    /// What is not evaluated in three quarters of the time has failed: what follows the evaluations needs the rest.
+    pub(crate) evaluate_until: Instant,
+    pub(crate) end: Instant,
+}
+
+impl Time {
+    fn until(end: Instant) -> Self {
+        let now = Instant::now();
+        let quarter = end.saturating_duration_since(now) / 4;
+        Self { begin_until: now + quarter * 2, evaluate_until: now + quarter * 3, end }
+    }
+}
+
 /// What a batch is about.
 #[derive(Debug, Default)]
 struct Sorted {
@@ -63,17 +88,15 @@ impl OnChange {
     }
 
     /// Evaluates every bucket that the batch names, asks that those which use a key it names be evaluated, and returns which
-    /// messages are to come again. What is not done in three quarters of the time until `deadline` comes again too, so that a
-    /// slow bucket does not take the others with it.
+    /// messages are to come again. What is not done in good time before `deadline` comes again too, so that a slow bucket
+    /// does not take the others with it.
     pub async fn handle(&self, batch: SqsEvent, deadline: Instant) -> SqsBatchResponse {
         let received = batch.records.len();
         let Sorted { buckets, keys, mut failed, dropped } = sort(batch.records, self.watch.settings());
         let (of_buckets, of_keys) = (buckets.len(), keys.len());
-        // A quarter of the time is left for what follows the evaluations, and for requeuing what was not reached.
-        let (now, hubs) = (Instant::now(), Hubs::default());
-        let until = now + deadline.saturating_duration_since(now) * 3 / 4;
-        let asked = stream::iter(keys).map(|(users, group)| self.attend_key(users, group, until, deadline));
-        let evaluated = stream::iter(buckets).map(|(bucket, group)| self.attend(&hubs, bucket, group, until));
+        let (time, hubs) = (Time::until(deadline), Hubs::default());
+        let asked = stream::iter(keys).map(|(users, group)| self.attend_key(users, group, time));
+        let evaluated = stream::iter(buckets).map(|(bucket, group)| self.attend(&hubs, bucket, group, time));
         let (asked, evaluated) = tokio::join!(
             asked.buffer_unordered(AT_ONCE).collect::<Vec<_>>(),
             evaluated.buffer_unordered(AT_ONCE).collect::<Vec<_>>()
@@ -95,55 +118,49 @@ impl OnChange {
     /// Does what follows the evaluations: asks for second looks, and compares the buckets of those that were due. Returns the
     /// buckets that failed.
     async fn follow_up(&self, hubs: &Hubs, evaluated: Vec<Evaluated>, deadline: Instant) -> Vec<(BucketId, Group)> {
-        let (mut failed, mut looks, mut compared) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut failed, mut late, mut looks, mut compared) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for evaluated in evaluated {
             match evaluated {
                 Evaluated::Done => {}
                 Evaluated::Failed(bucket, group) => failed.push((bucket, group)),
+                Evaluated::NotBegun(bucket, group) => late.push((bucket, group)),
                 Evaluated::LookAgain(bucket, group) => looks.push((bucket, group)),
                 Evaluated::Compare(compare, group) => compared.push((compare, group)),
             }
         }
+        failed.extend(self.put_off(late, deadline).await);
         failed.extend(self.ask_second_looks(looks, deadline).await);
         failed.extend(self.compare(hubs, compared, deadline).await);
         failed
     }
 
     /// Returns the messages that must come again because a bucket failed. A message that names other buckets, too, does not: the
-    /// bucket gets a message of its own.
+    /// bucket gets a message of its own, for all that were about it.
     async fn give_back(&self, bucket: BucketId, group: Group, deadline: Instant) -> Vec<String> {
-        let (alone, together): (Vec<_>, Vec<_>) = group.receipts.iter().partition(|receipt| receipt.is_alone);
-        let ids = |receipts: Vec<&Receipt>| receipts.into_iter().map(|receipt| receipt.id.clone()).collect::<Vec<_>>();
-        if !alone.is_empty() || together.is_empty() {
-            return ids(group.receipts.iter().collect());
+        let (is_alone, purpose) = (group.receipts.iter().all(|receipt| receipt.is_alone), group.purpose());
+        let Group { api_calls, since, receipts, .. } = group;
+        let ids = receipts.into_iter().map(|receipt| receipt.id).collect();
+        if is_alone {
+            return ids;
         }
-        let purpose = if group.second_look { Purpose::SecondLook } else { Purpose::Evaluate };
-        let visit = Visit { bucket, api_calls: group.api_calls.clone(), since: group.since };
+        let visit = Visit { bucket, api_calls, since };
         match in_time(deadline, self.watch.ask_alone(purpose, visit)).await {
             Ok(()) => Vec::new(),
             Err(error) => {
-                tracing::error!(
-                    error = format!("{error:#}"),
-                    "a bucket got no message of its own: all of its message fail"
-                );
-                ids(together)
+                let error = format!("{error:#}");
+                tracing::error!(error, "the bucket got no message of its own: its messages come again");
+                ids
             }
         }
     }
 
     /// Has the users of one key or alias evaluated; returns the messages that failed with it.
-    async fn attend_key(
-        &self,
-        users: ReevaluateKeyUsers,
-        group: Group,
-        until: Instant,
-        deadline: Instant,
-    ) -> Vec<String> {
+    async fn attend_key(&self, users: ReevaluateKeyUsers, group: Group, time: Time) -> Vec<String> {
         let latest = ApiCall::latest(&group.api_calls);
         let event = latest.and_then(|api_call| api_call.event_id.as_deref()).unwrap_or_default();
         let call = latest.map(|api_call| api_call.event_name.as_str()).unwrap_or_default();
         let key = users.subject.as_str();
-        match in_time(deadline, self.watch.revisit_users(&users, &group.api_calls, until)).await {
+        match in_time(time.end, self.watch.revisit_users(&users, &group.api_calls, time.evaluate_until)).await {
             Ok(buckets) => {
                 tracing::info!(key, event, call, buckets, "the buckets that use the key will be evaluated");
                 Vec::new()

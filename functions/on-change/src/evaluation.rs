@@ -1,6 +1,9 @@
 //! One bucket of a batch, evaluated, and what follows: a second look, or the comparison with Security Hub.
 
-use crate::{OnChange, batch::Group};
+use crate::{
+    OnChange,
+    batch::{Group, Time},
+};
 use anyhow::anyhow;
 use collect::CollectError;
 use facts::{Account, AccountId, BucketId, Fact, Place, Unreadable};
@@ -17,6 +20,8 @@ pub(crate) enum Evaluated {
     Done,
     /// It could not be evaluated.
     Failed(BucketId, Group),
+    /// There was no time left to begin with it.
+    NotBegun(BucketId, Group),
     /// A second look must follow.
     LookAgain(BucketId, Group),
     /// It must be compared with what Security Hub holds.
@@ -33,12 +38,15 @@ enum Follow {
 
 impl OnChange {
     /// Evaluates one bucket.
-    pub(crate) async fn attend(&self, hubs: &Hubs, bucket: BucketId, mut group: Group, until: Instant) -> Evaluated {
+    pub(crate) async fn attend(&self, hubs: &Hubs, bucket: BucketId, mut group: Group, time: Time) -> Evaluated {
+        if Instant::now() >= time.begin_until {
+            return Evaluated::NotBegun(bucket, group);
+        }
         let latest = ApiCall::latest(&group.api_calls);
         let event = latest.and_then(|api_call| api_call.event_id.as_deref()).unwrap_or_default();
         let (account, region, name) = (bucket.account(), bucket.region(), bucket.name());
         let second_look = group.second_look;
-        match in_time(until, self.evaluate(hubs, &bucket, &group)).await {
+        match in_time(time.evaluate_until, self.evaluate(hubs, &bucket, &group)).await {
             Ok((changed, follow)) => {
                 // A second look that finds nothing says nothing of how long the change took.
                 record_age(latest.filter(|_| group.is_event || !changed.is_empty()), self.watch.now());
@@ -81,8 +89,7 @@ impl OnChange {
             }
             Err(error) if error.downcast_ref::<Superseded>().is_some() => {
                 tracing::warn!(bucket = %bucket, error = format!("{error:#}"), "evaluation postponed");
-                let purpose = if group.second_look { Purpose::SecondLook } else { Purpose::Evaluate };
-                self.watch.postpone(purpose, visit(bucket.clone(), group)).await?;
+                self.watch.postpone(group.purpose(), [visit(bucket.clone(), group)]).await?;
                 return Ok((vec!["postponed".to_owned()], Follow::Nothing));
             }
             evaluated => evaluated?,
@@ -108,6 +115,29 @@ impl OnChange {
         let place = Place { account: account.clone(), region: self.watch.accounts().home().region.clone() };
         let account = Account { place, read_at, buckets: Fact::Unreadable(why), security_hub: Fact::Known(true) };
         Ok(self.watch.reconcile_account(&account).await?.into_iter().collect())
+    }
+
+    /// Puts off buckets that there was no time to begin with, in messages for up to 20; returns those for which that failed.
+    pub(crate) async fn put_off(&self, late: Vec<(BucketId, Group)>, deadline: Instant) -> Vec<(BucketId, Group)> {
+        let mut failed = Vec::new();
+        for purpose in [Purpose::Evaluate, Purpose::SecondLook] {
+            let (some, visits): (Vec<_>, Vec<_>) = late
+                .iter()
+                .filter(|(_, group)| group.purpose() == purpose)
+                .map(|it| (it.0.clone(), visit(it.0.clone(), &it.1)))
+                .unzip();
+            if some.is_empty() {
+                continue;
+            }
+            match in_time(deadline, self.watch.postpone(purpose, visits)).await {
+                Ok(()) => tracing::info!(buckets = some.len(), "buckets put off: no time was left to begin with them"),
+                Err(error) => {
+                    tracing::error!(buckets = some.len(), error = format!("{error:#}"), "buckets were not put off");
+                    failed.extend(some);
+                }
+            }
+        }
+        late.into_iter().filter(|(bucket, _)| failed.contains(bucket)).collect()
     }
 
     /// Asks for second looks at buckets; returns all of them if that fails.
@@ -180,7 +210,7 @@ fn visit(bucket: BucketId, group: &Group) -> Visit {
 }
 
 pub(crate) async fn in_time<T>(deadline: Instant, done: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    timeout_at(deadline, done).await.unwrap_or_else(|_| Err(anyhow!("there was not time enough")))
+    timeout_at(deadline, done).await.unwrap_or_else(|_| Err(anyhow!("time limit reached")))
 }
 
 fn is_refused_role(error: &anyhow::Error) -> bool {
