@@ -13,6 +13,13 @@ use std::{
 /// RESOLVED later than that over a failure, a person has set.
 pub(crate) const LATEST_EDIT: SignedDuration = SignedDuration::from_mins(15);
 
+/// The latest time after RESOLVED was set at which a second look may still run, however often its message comes again. A later
+/// RESOLVED over a failure was set by a person.
+const LATEST_LOOK: SignedDuration = SignedDuration::from_hours(2);
+
+/// By how much `UpdatedAt` must be later than our last import for a finding to be somebody else's, who may have copied ours.
+const OF_ANOTHER: SignedDuration = SignedDuration::from_secs(1);
+
 /// How many findings one call of [GetFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html)
 /// returns at most.
 const PAGE: usize = 100;
@@ -69,9 +76,9 @@ impl Repairs {
 }
 
 /// Compares the active findings that Security Hub holds with the state that was published. `only` are the controls that are
-/// compared; `None` for all.
+/// compared; `None` for all. `now` is the time at which Security Hub was asked.
 #[must_use]
-pub fn repairs(item: &Item, about: &About, held: &[Held], only: Option<&BTreeSet<String>>) -> Repairs {
+pub fn repairs(item: &Item, about: &About, held: &[Held], only: Option<&BTreeSet<String>>, now: Timestamp) -> Repairs {
     let mut repairs = Repairs::default();
     let is_compared = |slug: &str| only.is_none_or(|only| only.contains(slug));
     let unknown = held.iter().filter(|held| !item.controls.contains_key(held.slug()) && is_compared(held.slug()));
@@ -79,12 +86,14 @@ pub fn repairs(item: &Item, about: &About, held: &[Held], only: Option<&BTreeSet
     for (slug, state) in item.controls.iter().filter(|(slug, _)| is_compared(slug)) {
         let id = about.id(slug);
         let active = held.iter().find(|held| held.id == id);
-        if active.and_then(|held| held.summary.as_ref()) != state.published.as_ref() {
+        let is_newer = |held: &Held| held.updated_at.duration_since(state.updated_at) > OF_ANOTHER;
+        let is_same = active.and_then(|held| held.summary.as_ref()) == state.published.as_ref();
+        if !is_same || active.is_some_and(is_newer) {
             repairs.import.insert(slug.clone(), active.map_or(Timestamp::UNIX_EPOCH, |held| held.updated_at));
         } else if let (Some(held), Some(published)) = (active, &state.published) {
             match (published.status, held.workflow) {
                 (Compliance::Passed, Some(Workflow::New | Workflow::Notified)) => repairs.resolve.push(id),
-                (Compliance::Failed | Compliance::Warning, Some(Workflow::Resolved)) if is_ours(state) => {
+                (Compliance::Failed | Compliance::Warning, Some(Workflow::Resolved)) if is_ours(state, now) => {
                     repairs.reopen.push(id);
                 }
                 _ => {}
@@ -95,8 +104,10 @@ pub fn repairs(item: &Item, about: &About, held: &[Held], only: Option<&BTreeSet
 }
 
 /// Returns true if RESOLVED over a failure is an edit of ours that took effect after the failure was imported.
-fn is_ours(state: &ControlState) -> bool {
-    state.resolved_at.is_some_and(|resolved_at| state.updated_at.duration_since(resolved_at) <= LATEST_EDIT)
+fn is_ours(state: &ControlState, now: Timestamp) -> bool {
+    state.resolved_at.is_some_and(|resolved_at| {
+        state.updated_at.duration_since(resolved_at) <= LATEST_EDIT && now.duration_since(resolved_at) <= LATEST_LOOK
+    })
 }
 
 /// Chooses the controls that a second look at some buckets compares, so that one call returns all their findings: `None` if that

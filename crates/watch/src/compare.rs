@@ -85,7 +85,7 @@ impl Watch {
         let about = About::Bucket(bucket.clone());
         let (prefix, version) = (about.id_prefix(), item.version);
         let held: Vec<_> = held.iter().filter(|held| held.id.starts_with(&prefix)).cloned().collect();
-        let found = repairs(&item, &about, &held, only);
+        let found = repairs(&item, &about, &held, only, self.now());
         if found == Repairs::default() {
             return Ok(0);
         }

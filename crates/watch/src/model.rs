@@ -190,7 +190,7 @@ impl Model {
             Step::default().await;
             let active = self.visible().into_iter().filter(|finding| finding.record_state == RecordState::Active);
             let held: Vec<_> = active.map(|finding| Held::of(&finding)).collect();
-            let found = repairs(&reconciled.item, &self.about, &held, None);
+            let found = repairs(&reconciled.item, &self.about, &held, None, self.now());
             protocol::repair(self, terms, reconciled.item, &found).await?;
         }
         Ok(next == Next::LookAgain)

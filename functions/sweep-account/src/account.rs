@@ -7,7 +7,7 @@ use crate::{
 };
 use collect::{Listed, Listing};
 use facts::{Account, AccountId, BucketName, Fact, Place, Region, Unreadable};
-use findings::{About, place_prefix, spread};
+use findings::{About, spread};
 use jiff::Timestamp;
 use queue::SweepPart;
 use state::AccountState;
@@ -43,7 +43,7 @@ impl SweepAccount {
             self.add_regions(account, &mut buckets).await?;
         }
         if is_new || audit {
-            self.add_held(account, &mut buckets).await?;
+            self.add_held(account, &mut buckets, is_new).await?;
         }
         let regions: Vec<_> = buckets.keys().filter(|region| !known.contains(region)).cloned().collect();
         let count: usize = buckets.values().map(Vec::len).sum();
@@ -73,18 +73,15 @@ impl SweepAccount {
         Ok(())
     }
 
-    /// Adds the buckets of which Security Hub has active findings: neither S3 nor the state may know of them any more. 1 call for
-    /// each region, and 1 for each 100 findings.
-    async fn add_held(&self, account: &AccountId, buckets: &mut Buckets) -> anyhow::Result<()> {
-        let home = self.watch.home_hub().await;
+    /// Adds the buckets of which Security Hub has active findings: neither S3 nor the state may know of them any more. A region
+    /// whose Security Hub refuses is left out: its part reports that. 1 call for each region, and 1 for each 100 findings.
+    async fn add_held(&self, account: &AccountId, buckets: &mut Buckets, is_new: bool) -> anyhow::Result<()> {
         for (region, names) in buckets {
             let place = Place { account: account.clone(), region: region.clone() };
-            let hub = self.watch.hub_of(&place).await?;
-            let mut held = hub.security_hub.subjects(place_prefix(&place)).await?;
-            if hub.security_hub.place() != home.place() {
-                held.extend(home.subjects(place_prefix(&place)).await?);
-            }
+            let held = self.watch.subjects_held(&place, is_new).await?;
             names.extend(held.iter().filter_map(About::bucket).map(|bucket| bucket.name().clone()));
+            names.sort();
+            names.dedup();
         }
         Ok(())
     }

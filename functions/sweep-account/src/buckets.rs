@@ -29,6 +29,8 @@ pub(crate) struct Done {
     pub(crate) rest: Option<SweepPart>,
     /// The buckets that could not be evaluated.
     pub(crate) failed: Vec<BucketId>,
+    /// The buckets whose findings could not be compared or repaired.
+    pub(crate) unaudited: Vec<BucketId>,
 }
 
 /// What is known of the buckets before they are looked at.
@@ -60,7 +62,7 @@ impl SweepAccount {
         self.report_readable(&part, &hub, read_at, time).await?;
         let (known, candidates) =
             timeout_at(time.end, self.known(&part, hub)).await.context("there was not time enough")??;
-        let (mut left, mut looked) = (candidates.into_iter(), Vec::new());
+        let (mut left, mut looked, mut unaudited) = (candidates.into_iter(), Vec::new(), Vec::new());
         loop {
             let begun = iter::from_fn(|| if time.is_left() { left.next() } else { None }).take(AUDITED_AT_ONCE);
             let some = stream::iter(begun).map(|name| Box::pin(self.attend(&part.place, name, &known, time)));
@@ -69,25 +71,33 @@ impl SweepAccount {
                 break;
             }
             looked.extend(some);
-            timeout_at(time.end, self.audit(&known)).await.context("there was not time enough for the audit")??;
+            unaudited.extend(self.audit(&known, time).await);
         }
         let rest: BTreeSet<_> = late(&looked).cloned().chain(left).collect();
         report(&part, &looked, rest.len());
         // What a whole run does not even begin with, or end with, will not be done by the next.
         let in_vain = !rest.is_empty() && late(&looked).count() == looked.len();
         anyhow::ensure!(!in_vain, "there was not time enough for a single bucket");
-        Ok(done(part, &looked, &rest))
+        Ok(Done { unaudited, ..done(part, &looked, &rest) })
     }
 
-    /// Compares what Security Hub holds of the buckets that were looked at with the state, and repairs what differs. 1 call for
-    /// each 20 buckets or 100 findings.
-    async fn audit(&self, known: &Known) -> anyhow::Result<()> {
-        let Some(settled) = &known.settled else { return Ok(()) };
+    /// Compares what Security Hub holds of the buckets that were looked at with the state, and repairs what differs; returns the
+    /// buckets for which that failed. 1 call for each 20 buckets or 100 findings.
+    async fn audit(&self, known: &Known, time: Time) -> Vec<BucketId> {
+        let Some(settled) = &known.settled else { return Vec::new() };
         let buckets = mem::take(&mut *settled.lock().unwrap_or_else(PoisonError::into_inner));
-        for (bucket, repaired) in self.watch.compare(&known.hub, buckets, Depth::All).await {
-            repaired.with_context(|| format!("bucket {bucket} was not audited"))?;
-        }
-        Ok(())
+        let all: Vec<_> = buckets.iter().map(|compared| compared.bucket.clone()).collect();
+        let Ok(compared) = timeout_at(time.end, self.watch.compare(&known.hub, buckets, Depth::All)).await else {
+            tracing::error!(buckets = all.len(), "not audited: time limit reached");
+            return all;
+        };
+        let failed = |(bucket, repaired): (BucketId, anyhow::Result<usize>)| {
+            let error = repaired.err()?;
+            metrics::counter!("Failures").increment(1);
+            tracing::error!(%bucket, error = format!("{error:#}"), "not audited");
+            Some(bucket)
+        };
+        compared.into_iter().filter_map(failed).collect()
     }
 
     /// Publishes whether the account can be watched here; once for all parts of a place.
@@ -198,7 +208,7 @@ fn done(part: SweepPart, looked: &[Looked], rest: &BTreeSet<BucketName>) -> Done
         Looked::Failed(name) => bucket_id(&part.place, name).ok(),
         Looked::Settled | Looked::Reconciled | Looked::Late(_) => None,
     });
-    Done { failed: failed.collect(), rest: remainder(part, rest) }
+    Done { failed: failed.collect(), unaudited: Vec::new(), rest: remainder(part, rest) }
 }
 
 fn report(part: &SweepPart, looked: &[Looked], rest: usize) {

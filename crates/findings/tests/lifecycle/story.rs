@@ -307,7 +307,7 @@ fn what_security_hub_holds_otherwise_is_repaired_and_reported_to_nobody() {
     story.observe(cmk(KeyState::Disabled), 1);
     let about = About::Bucket(bucket_id());
     let id = |slug: &str| about.id(slug);
-    let held = |story: &Story| repairs(&story.item, &about, &story.held(), None);
+    let held = |story: &Story| repairs(&story.item, &about, &story.held(), None, at(9));
     assert_eq!(held(&story), Repairs::default());
 
     let change = |story: &mut Story, slug: &str, change: fn(&mut Finding)| {
@@ -337,14 +337,14 @@ fn what_security_hub_holds_otherwise_is_repaired_and_reported_to_nobody() {
 /// RESOLVED that we set and that took effect late is reopened; RESOLVED that a person set is not.
 #[test]
 fn a_failure_that_our_own_edit_hides_is_reopened_and_one_that_a_person_closed_is_not() {
-    for (minutes, reopened) in [(1, 1), (60, 0)] {
+    for (minutes, look, reopened) in [(1, 7, 1), (60, 67, 0), (1, 3 * 60, 0)] {
         let mut story = Story::default();
         story.observe(cmk(KeyState::Disabled), 0);
         story.observe(cmk(KeyState::Enabled), 1);
         story.observe(cmk(KeyState::Disabled), 1 + minutes);
         story.findings.iter_mut().for_each(|finding| finding.workflow = Workflow::Resolved);
-        let found = repairs(&story.item, &About::Bucket(bucket_id()), &story.held(), None);
-        assert_eq!(found.reopen.len(), reopened, "{minutes}");
+        let found = repairs(&story.item, &About::Bucket(bucket_id()), &story.held(), None, at(look));
+        assert_eq!(found.reopen.len(), reopened, "failed after {minutes}, seen after {look}");
     }
 }
 
