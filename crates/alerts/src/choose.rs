@@ -28,15 +28,6 @@ pub struct Chosen<R> {
     pub receipts: Vec<R>,
 }
 
-/// A finding that changed and is as it was before: worth a message only if people were told of what was in between.
-#[derive(Debug, Clone)]
-pub struct Cancelled<R> {
-    /// The message, if there has to be one.
-    pub chosen: Chosen<R>,
-    /// The version of the first change.
-    pub first: u64,
-}
-
 /// A finding that is archived, as its bucket or its control does not concern anybody any more. If people were told of the finding,
 /// this has to be known: it may open again.
 #[derive(Debug, Clone)]
@@ -54,19 +45,19 @@ pub struct Gone<R> {
 pub struct Choice<R> {
     /// What is worth a message: the worst first, and what is resolved last.
     pub chosen: Vec<Chosen<R>>,
-    /// Findings that are as they were before the batch.
-    pub cancelled: Vec<Cancelled<R>>,
+    /// Findings that are as they were before the batch: worth a message only if people know another state.
+    pub cancelled: Vec<Chosen<R>>,
     /// Findings that are archived.
     pub gone: Vec<Gone<R>>,
     /// Findings whose change is minor, but whose state people must know: worth a message if they know another.
     pub minor: Vec<Chosen<R>>,
-    /// The events that do not become a message, each with its reason; without those of `cancelled` and `minor`, which are not
-    /// decided yet.
+    /// The events that do not become a message, each with its reason. The last event about each of the findings above is not
+    /// among them, as it is not decided yet.
     pub silent: Vec<Silent>,
 }
 
-/// Chooses what of a batch is worth a message: of each finding what the batch ends with, unless it began with the same. An edit,
-/// and what is not severe enough, is not.
+/// Selects the findings that need a message. Only the last state of each finding counts, and only if it differs from the state
+/// before the batch. Edits and low severities need none.
 #[must_use]
 pub fn choose<R>(received: Vec<Received<R>>, alerts: &Alerts) -> Choice<R> {
     let mut stories = BTreeMap::<String, Vec<Received<R>>>::new();
@@ -94,52 +85,51 @@ fn silent(news: &News, reason: Silence) -> Silent {
 }
 
 impl<R> Choice<R> {
-    /// Adds what all that was said of one finding comes to.
+    /// Adds the result of all events about one finding, which are in order.
     fn add(&mut self, story: Vec<Received<R>>, alerts: &Alerts) {
-        let reason = match end_of(&story) {
-            None => return,
-            Some(End::Told(news)) if news.weight() >= alerts.minimum_severity => {
-                return self.chosen.push(Chosen { news: *news, receipts: receipts(story) });
+        let Some(((last, earlier), end)) = story.split_last().zip(end_of(&story)) else { return };
+        self.silent.extend(earlier.iter().map(|event| silent(&event.news, Silence::LaterEvent)));
+        let is_severe = |news: &News| news.weight() >= alerts.minimum_severity;
+        let reason = match end {
+            End::Told(news) if is_severe(&news) => return self.chosen.push(chosen(*news, story)),
+            End::Cancelled(news) if is_severe(&news) => return self.cancelled.push(chosen(*news, story)),
+            End::Minor(news) if Told::of(&news) == Told::Closed || is_severe(&news) => {
+                return self.minor.push(chosen(*news, story));
             }
-            Some(End::Cancelled(news, first)) if news.weight() >= alerts.minimum_severity => {
-                let chosen = Chosen { news: *news, receipts: receipts(story) };
-                return self.cancelled.push(Cancelled { chosen, first });
-            }
-            Some(End::Told(_) | End::Cancelled(..)) => Silence::BelowMinimum,
-            Some(End::Minor(news)) if Told::of(&news) == Told::Closed || news.severity >= alerts.minimum_severity => {
-                return self.minor.push(Chosen { news: *news, receipts: receipts(story) });
-            }
-            Some(End::Minor(_)) => Silence::Minor,
-            Some(End::Silent(reason)) => reason,
+            End::Told(_) | End::Cancelled(_) => Silence::BelowMinimum,
+            End::Minor(_) => Silence::Minor,
+            End::Silent(reason) => reason,
         };
-        let count = story.len();
-        let reasons = (1..=count).map(|number| if number == count { reason } else { Silence::LaterEvent });
-        self.silent.extend(story.iter().zip(reasons).map(|(event, reason)| silent(&event.news, reason)));
-        if let Some(last) = story.last().filter(|_| reason == Silence::Gone) {
+        self.silent.push(silent(&last.news, reason));
+        if reason == Silence::Gone {
             let (finding, version) = (last.news.id.clone(), last.news.state_version);
             self.gone.push(Gone { finding, version, receipts: receipts(story) });
         }
     }
 }
 
+fn chosen<R>(news: News, story: Vec<Received<R>>) -> Chosen<R> {
+    Chosen { news, receipts: receipts(story) }
+}
+
 fn receipts<R>(story: Vec<Received<R>>) -> Vec<R> {
     story.into_iter().map(|event| event.receipt).collect()
 }
 
-/// What all that was said of one finding comes to.
+/// The result of all events about one finding.
 enum End {
     /// People are to be told.
     Told(Box<News>),
-    /// It is as it was before the change of this version.
-    Cancelled(Box<News>, u64),
+    /// It is as it was before the first event.
+    Cancelled(Box<News>),
     /// The change is minor, and its finding shows a state that people must know.
     Minor(Box<News>),
     /// Nobody needs to hear of it, or not yet.
     Silent(Silence),
 }
 
-/// Tells the end of a story, which is in the order of the observations. That it is over is told once it is closed; what became a
-/// little less or other than it was when it opened is told as that which opened.
+/// Returns the result of all events about one finding, which are in order. A resolution counts once the finding is RESOLVED. A
+/// finding that only eased or changed after it opened is reported as opened.
 fn end_of<R>(story: &[Received<R>]) -> Option<End> {
     let opened = story.iter().rfind(|event| event.news.concerns_people()).map(|event| &event.news);
     let first = story.first()?;
@@ -152,10 +142,10 @@ fn end_of<R>(story: &[Received<R>]) -> Option<End> {
         (_, Some(_)) if last.concerns_people() => last,
         (_, Some(opened)) => as_opened(last, opened),
     };
-    // Each event comes for the first time, and the first is of its import: people were not told by these.
+    // The first event was never received before and reports an import, so it has not been alerted.
     let is_new = first.is_first && first.news.is_fresh() && first.news.state_version != news.state_version;
     if is_new && is_as_before(&first.news, &news) {
-        return Some(End::Cancelled(Box::new(news), first.news.state_version));
+        return Some(End::Cancelled(Box::new(news)));
     }
     Some(news.silence().map_or_else(|| End::Told(Box::new(news.clone())), End::Silent))
 }
@@ -166,7 +156,7 @@ fn as_opened(now: News, opened: &News) -> News {
     News { transition, before, severity_before, worst: worst.max(now.worst), ..now }
 }
 
-/// True where nobody would have noticed, had all of it not been seen before the last came.
+/// Returns true if the last state equals the state before the first event.
 fn is_as_before(first: &News, last: &News) -> bool {
     match last.transition {
         Transition::Resolved => matches!(first.before, None | Some(Compliance::Passed)),
@@ -357,9 +347,12 @@ mod tests {
             (vec![said(0, Transition::Moved, Some(Failed))], vec![Moved]),
             (vec![said(0, Transition::Unchanged, Some(Failed))], vec![Unchanged]),
             (vec![said(0, Transition::Opened, None), said(9, Transition::Gone, Some(Failed))], vec![LaterEvent, Gone]),
-            // It is decided once it is known whether people were told of the first.
-            (vec![said(0, Transition::Opened, Some(Passed)), said(9, Transition::Resolved, Some(Failed))], vec![]),
-            (vec![said(0, Transition::Opened, None), said(9, Transition::Changed, Some(Failed))], vec![]),
+            // The last event is decided once it is known what people know.
+            (
+                vec![said(0, Transition::Opened, Some(Passed)), said(9, Transition::Resolved, Some(Failed))],
+                vec![LaterEvent],
+            ),
+            (vec![said(0, Transition::Opened, None), said(9, Transition::Changed, Some(Failed))], vec![LaterEvent]),
         ] {
             let silent = choice(news.clone()).silent;
             assert_eq!(silent.iter().map(|silent| silent.reason).collect::<Vec<_>>(), expected, "{news:?}");
@@ -479,10 +472,15 @@ mod tests {
                         row = Some(Known { version: news.state_version, told: Some(Told::of(&news)), claim: None });
                     }
                 }
-                for Cancelled { chosen, first } in choice.cancelled {
-                    prop_assert!(row.as_ref().is_none_or(|row: &Known| row.version < first), "told of in an earlier batch");
-                    let told = Some(Told::of(&chosen.news));
-                    row = Some(Known { version: chosen.news.state_version, told, claim: None });
+                for chosen in choice.cancelled {
+                    let told = Told::of(&chosen.news);
+                    let is_true = row.as_ref().map_or(told == Told::Closed, |row: &Known| {
+                        row.told.is_some_and(|known| known.covers(told))
+                    });
+                    if !is_true {
+                        knows = state(&chosen.news);
+                    }
+                    row = Some(Known { version: chosen.news.state_version, told: Some(told), claim: None });
                 }
             }
             prop_assert_eq!(knows, after);

@@ -13,7 +13,7 @@ use crate::{
 use controls::{Control, Severity};
 use facts::AccountId;
 use findings::{About, Compliance, Transition, Workflow, fields};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -168,11 +168,18 @@ fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<Parsed, &'stati
     let is_owners = about.place().account == importer;
     let remedy = finding.remediation.unwrap_or_default().recommendation.text;
     let updated_at = moment(&finding.updated_at).ok_or("UpdatedAt is no time")?;
+    let sent_at = moment(sent_at).ok_or("the event's time is none")?;
+    let of_time = u64::try_from(updated_at.as_millisecond()).unwrap_or_default();
+    let state_version = match field(fields::STATE_VERSION) {
+        Some(version) => version.parse().map_err(|_| "the state version is no number")?,
+        None => of_time,
+    };
+    // Otherwise every later change of the finding would count as known.
+    if state_version > latest_version(sent_at) {
+        return Err("the state version is later than the event");
+    }
     Ok(Parsed::News(Box::new(News {
-        state_version: match field(fields::STATE_VERSION) {
-            Some(version) => version.parse().map_err(|_| "the state version is no number")?,
-            None => u64::try_from(updated_at.as_millisecond()).unwrap_or_default(),
-        },
+        state_version,
         control,
         transition,
         severity: Severity::of_label(&finding.severity.label).ok_or("an unknown severity")?,
@@ -185,7 +192,7 @@ fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<Parsed, &'stati
         updated_at,
         noted_at: finding.note.and_then(|note| moment(&note.updated_at?)),
         is_touched: finding.customers.are_there(&finding.severity),
-        sent_at: moment(sent_at).ok_or("the event's time is none")?,
+        sent_at,
         account_name: finding.aws_account_name.filter(|_| is_owners),
         class: field(fields::CLASS).cloned().zip(field(fields::LEVEL_REQUIRED).cloned()),
         evidence: field(fields::EVIDENCE).map(|json| evidence(json)).unwrap_or_default(),
@@ -217,6 +224,13 @@ fn importer(finding: &Asff, about: &About, hub: &AccountId) -> Result<AccountId,
         return Err("it is not of the account's own product");
     }
     Ok(importer)
+}
+
+/// The latest version that a finding can have when its event is sent: a version is the time of its commit, in milliseconds, or a
+/// little later.
+fn latest_version(sent_at: Timestamp) -> u64 {
+    let latest = sent_at.checked_add(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MAX);
+    u64::try_from(latest.as_millisecond()).unwrap_or_default()
 }
 
 fn moment(text: &str) -> Option<Timestamp> {
@@ -319,6 +333,11 @@ mod tests {
                 "ProductFields",
                 json!({"cmkwatch/transition": "opened", "cmkwatch/state-version": "latest"}),
                 "the state version is no number",
+            ),
+            (
+                "ProductFields",
+                json!({"cmkwatch/transition": "opened", "cmkwatch/state-version": "18446744073709551615"}),
+                "the state version is later than the event",
             ),
         ] {
             let mut event = example::event();

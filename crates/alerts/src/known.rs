@@ -64,7 +64,7 @@ pub struct Claim {
     pub lapses_at: Timestamp,
 }
 
-/// The message about a finding whose change alone is none, for people who know something else of it.
+/// Rewrites a minor change as a change from the state that was last alerted; `None` if that is not known.
 #[must_use]
 pub fn correction(news: &News, known: Option<Told>) -> News {
     let (before, severity_before) = match known {

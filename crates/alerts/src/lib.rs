@@ -21,7 +21,7 @@ mod silence;
 mod single;
 mod text;
 
-pub use choose::{Cancelled, Choice, Chosen, Gone, Received, choose};
+pub use choose::{Choice, Chosen, Gone, Received, choose};
 pub use event::{EventError, Parsed, parse};
 pub use known::{Claim, Decision, Known, Told, correction, decide};
 pub use message::Message;

@@ -155,8 +155,7 @@ impl News {
         }
     }
 
-    /// True if people who know something else of the finding want to hear of its state, although the change alone is minor: another
-    /// change, which they wanted to hear of, may have come just before and never have been the latest when they could be told.
+    /// Returns true if a minor change can still need a message: an earlier change may have been overtaken before it was alerted.
     pub(crate) fn may_correct(&self) -> bool {
         let is_minor = matches!(self.transition, Transition::Changed | Transition::Eased);
         let is_shown = match self.status {

@@ -1,6 +1,6 @@
 //! The table that holds which alerts were sent, and who is sending them.
 //!
-//! Each finding has one row: the latest change that was decided, and what people know by it. A run that is about to send a message
+//! Each finding that was alerted has one row: the latest change that was decided, and what people know by it. A run that is about to send a message
 //! claims it by a [conditional
 //! write](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/WorkingWithItems.html#WorkingWithItems.ConditionalUpdate),
 //! sends it, and records that it was sent. So two runs, or an event that is delivered twice, do not send it twice. Only if a run

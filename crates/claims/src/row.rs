@@ -40,7 +40,7 @@ pub(crate) fn read(row: &Attributes) -> Known {
     Known { version: version.unwrap_or_default(), told: text("told").and_then(|word| told(word)), claim }
 }
 
-/// The words of what people may know so that they learn nothing from this.
+/// Returns the stored words of every state that makes a message about this one unnecessary.
 pub(crate) fn words_that_cover(now: Option<Told>) -> Vec<String> {
     let open = Severity::ALL.into_iter().map(Told::Open);
     let all = open.chain([Told::Closed, Told::Undetermined]);

@@ -1,9 +1,7 @@
 //! A batch of events: which become messages, why the others do not, and which must come again.
 
 use crate::{Names, Topic};
-use alerts::{
-    Cancelled, Choice, Chosen, Claim, Gone, Known, Message, Parsed, Received, Silent, choose, correction, parse,
-};
+use alerts::{Choice, Chosen, Claim, Gone, Known, Message, Parsed, Received, Silent, choose, correction, parse};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use claims::{Claimed, Claims};
 use controls::Alerts;
@@ -60,8 +58,7 @@ impl Done {
                 Ok(Claimed::Won(claimed)) => won.push(Won { chosen, claimed }),
                 Ok(Claimed::Silent(reason)) => {
                     let (finding, transition) = (finding.clone(), chosen.news.transition);
-                    let silent = Silent { finding, transition, reason };
-                    self.silent.extend(vec![silent; chosen.receipts.len()]);
+                    self.silent.push(Silent { finding, transition, reason });
                 }
                 Ok(Claimed::Wait) => {
                     tracing::warn!(
@@ -105,9 +102,12 @@ impl Alert {
         let sent = messages.len();
         let mut pace = interval(BETWEEN);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // A quarter of the time is left for recording what was sent.
+        let start = Instant::now();
+        let until = start + deadline.saturating_duration_since(start) * 3 / 4;
         for (message, won) in messages {
             pace.tick().await;
-            done.failed.extend(self.publish(message, won, now, deadline).await);
+            done.failed.extend(self.publish(message, won, now, until).await);
         }
         let Done { failed, silent } = done;
         report(&silent);
@@ -138,7 +138,7 @@ impl Alert {
     async fn claim(
         &self,
         chosen: Vec<Chosen<String>>,
-        cancelled: Vec<Cancelled<String>>,
+        cancelled: Vec<Chosen<String>>,
         run: &Claim,
         now: Timestamp,
         deadline: Instant,
@@ -147,9 +147,9 @@ impl Alert {
             let claimed = timeout_at(deadline, self.claims.claim(&chosen.news, run, now)).await;
             (chosen, in_words(claimed))
         });
-        let cancelling = stream::iter(cancelled).map(async |cancelled| {
-            let claimed = timeout_at(deadline, self.claims.cancel(&cancelled, run, now)).await;
-            (cancelled.chosen, in_words(claimed))
+        let cancelling = stream::iter(cancelled).map(async |chosen| {
+            let claimed = timeout_at(deadline, self.claims.cancel(&chosen.news, run, now)).await;
+            (chosen, in_words(claimed))
         });
         let mut claimed: Vec<_> = claiming.buffered(AT_ONCE).collect().await;
         claimed.extend(cancelling.buffered(AT_ONCE).collect::<Vec<_>>().await);
@@ -195,22 +195,24 @@ impl Alert {
         won.into_iter().map(|won| (Message::about(&won.chosen.news, &self.home), vec![won])).collect()
     }
 
-    /// Publishes one message and records that; returns its events if publishing fails.
-    async fn publish(&self, message: Message, won: Vec<Won>, now: Timestamp, deadline: Instant) -> Vec<String> {
-        let published = in_words(timeout_at(deadline, self.topic.publish(&message)).await);
+    /// Publishes one message, if there is time until `until`, and records that; returns its events if publishing fails.
+    async fn publish(&self, message: Message, won: Vec<Won>, now: Timestamp, until: Instant) -> Vec<String> {
+        let published = in_words(timeout_at(until, self.topic.publish(&message)).await);
         let is_published = published.is_ok();
         let recording = stream::iter(&won).map(async |Won { chosen, claimed }| {
             let finding = &chosen.news.id;
-            let recorded = match is_published {
-                true => self.claims.record(finding, claimed, now).await,
-                false => self.claims.release(finding, claimed, now).await,
+            let recorded = if is_published {
+                self.claims.record(finding, claimed, now).await
+            } else {
+                self.claims.release(finding, claimed, now).await
             };
-            // If it was not recorded, the claim lapses. The event is not asked for again: that would repeat the message.
             recorded.err().map(|error| (finding, format!("{:#}", anyhow::Error::from(error))))
         });
-        let recorded = timeout_at(deadline, recording.buffer_unordered(AT_ONCE).collect::<Vec<_>>()).await;
-        for (finding, error) in recorded.into_iter().flatten().flatten() {
-            tracing::error!(finding, error, is_published, "it was not recorded whether the message was sent");
+        for (finding, error) in recording.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten() {
+            // The event of a message that was sent does not come again: that would repeat the message.
+            let what =
+                if is_published { "message sent but not recorded" } else { "claim not released: it lapses by itself" };
+            tracing::error!(finding, error, "{what}");
         }
         let (subject, findings) = (&message.subject, won.len());
         match published {
@@ -262,7 +264,7 @@ where
 {
     match result {
         Ok(result) => result.map_err(|error| format!("{:#}", anyhow::Error::from(error))),
-        Err(_) => Err("there was not time enough".to_owned()),
+        Err(_) => Err("time limit reached".to_owned()),
     }
 }
 
