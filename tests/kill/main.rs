@@ -36,10 +36,12 @@ struct Bucket {
     key: MadeKey,
 }
 
-/// What is left of a story: the findings by control, and the messages.
+/// What is left of a story: the findings and the state by control, and the messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct End {
     findings: BTreeMap<String, String>,
+    /// The status that was observed and the one that was published.
+    state: BTreeMap<String, [String; 2]>,
     /// `opened encrypted-with-cmk`, and how often.
     messages: BTreeMap<String, usize>,
 }
@@ -72,7 +74,24 @@ impl Bucket {
                 *counts.entry(format!("{} {}", text("transition"), text("control"))).or_default() += 1;
             }
         }
-        End { findings, messages: counts }
+        End { findings, state: self.state().await, messages: counts }
+    }
+
+    /// The state of the bucket, all of which must be published.
+    async fn state(&self) -> BTreeMap<String, [String; 2]> {
+        let (place, item) = (format!("aws/{}", self.place).replace(' ', ""), format!("bucket/{}", self.name));
+        let key = serde_json::json!({"place": {"S": place}, "item": {"S": item}}).to_string();
+        let hub = sandbox().hub().await;
+        let row =
+            hub.aws("dynamodb", &["get-item", "--table-name", "cmkwatch-state", "--key", &key, "--output", "json"]);
+        let row: serde_json::Value = serde_json::from_str(&row).unwrap();
+        let row = &row["Item"];
+        assert_eq!(row["published"], row["version"], "{row}");
+        let controls = row["controls"]["M"].as_object().unwrap().iter();
+        let status = |control: &serde_json::Value, of: &str| {
+            control["M"][of]["M"]["status"]["S"].as_str().unwrap_or_default().to_owned()
+        };
+        controls.map(|(slug, it)| (slug.clone(), ["observed", "published"].map(|of| status(it, of)))).collect()
     }
 }
 

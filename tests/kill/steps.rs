@@ -35,7 +35,7 @@ type Round = (Setting, [Option<Kill>; 3]);
 
 /// Breaks the buckets and fixes them, by turns, and kills functions while they handle that: on-change after each step of an
 /// evaluation, sweep-account after each of its own, and alert after each step of a message.
-const ROUNDS: [Round; 12] = [
+const ROUNDS: [Round; 13] = [
     // Without a kill: what all others must end like.
     (Broken, [None, None, None]),
     (Fixed, [None, None, None]),
@@ -68,6 +68,8 @@ const ROUNDS: [Round; 12] = [
     (Broken, [Some(after(ON_CHANGE, WRITE, 2)), Some(after(SWEEP_ACCOUNT, WRITE, 2)), None]),
     // The second look is asked for.
     (Fixed, [Some(after(ON_CHANGE, SEND, 2)), None, None]),
+    // The second look has asked Security Hub for its findings.
+    (Broken, [Some(after(ON_CHANGE, HELD, 1)), None, None]),
 ];
 
 /// A bucket that on-change watches and one that only the sweep sees, and how stories without a kill end.
@@ -105,7 +107,8 @@ impl Play {
         [self.watched.end(&messages).await, self.swept.end(&messages).await]
     }
 
-    /// Holds ends to those without a kill. So many messages may be repeated, as alert may have died between sending and recording.
+    /// Holds ends to those without a kill. `repeated` is the number of messages that may come twice because alert died between
+    /// sending and recording.
     fn check(&mut self, setting: Setting, mut ends: [End; 2], repeated: usize, what: &str) {
         let Some(expected) = self.expected.get(&(setting == Broken)) else {
             assert!(ends.iter().all(|end| end.messages.len() >= 2), "{ends:?}");

@@ -292,10 +292,6 @@ class Records(unittest.TestCase):
                 self.kms.describe_key(KeyId=gone)
 
 
-if __name__ == "__main__":
-    unittest.main()
-
-
 class Kills(AsRole):
     """Here no function runs that could be killed: what is left is which call goes without an answer."""
 
@@ -329,3 +325,7 @@ class Kills(AsRole):
         for wrong in ({}, {"function": "x", "action": "kms:ListKeys", "nth": 0, "when": "after"}):
             with self.assertRaises(urllib.error.HTTPError):
                 ask("PUT", "kills", [wrong])
+
+
+if __name__ == "__main__":
+    unittest.main()
