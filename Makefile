@@ -61,7 +61,7 @@ unit-test: $(INSTALLED) ## Run the tests of crates, functions, structure and the
 end-to-end-test: functions ## Run the functions in the local AWS.
 	cargo test --locked --package cmkwatch-tests --test end_to_end
 	cargo test --locked --package cmkwatch-tests --test organization -- --test-threads=1
-	SANDBOX_ARGUMENTS="--settle-delay 0 --timeout 60 --sweep-timeout 60" \
+	SANDBOX_ARGUMENTS="--settle-delay 0 --timeout 300 --sweep-timeout 300" \
 	  cargo test --locked --package cmkwatch-tests --test key_users -- --nocapture
 	$(kill)
 	$(call lag,15)

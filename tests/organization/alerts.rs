@@ -1,13 +1,16 @@
 //! What people are told: that something drifted and that it is over, once, and nothing else.
 
-use crate::{count, nothing_was_refused, organization, said, settled, switch_events};
+use crate::{count, metric, nothing_was_refused, organization, said, settled, switch_events};
 use aws_sdk_securityhub::types::{
     AwsSecurityFindingIdentifier, NoteUpdate, SeverityLabel, SeverityUpdate, WorkflowStatus, WorkflowUpdate,
 };
-use cmkwatch_tests::{Alerts, Fault, KeySetup, Place, progress, sandbox};
+use cmkwatch_tests::{Alerts, Fault, KeySetup, Place, progress, root, sandbox};
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 /// `opened encrypted-with-cmk`
 fn news(notification: &Value) -> String {
@@ -50,8 +53,13 @@ async fn a_drift_is_told_and_that_it_is_over_and_nothing_in_between() {
     // It fails alone, while the story goes on, and lies with the dead letters when it has ended.
     alerts.send("no event of Security Hub").await;
 
+    let silent = metric("FindingsNotAlerted");
     let (bucket, key) = rolled_out(place).await;
     assert_eq!(words(&alerts, 1).await, Vec::<String>::new(), "a rollout within the settle delay");
+    assert!(metric("FindingsNotAlerted") >= silent + 8.0, "each new finding that passes is counted");
+    let log = fs::read_to_string(root().join("target/local-aws-tests/server.log")).unwrap();
+    let finding = format!("{bucket}/key-usable\",\"transition\":\"first-seen\",\"reason\":\"minor\"");
+    assert!(log.lines().any(|line| line.contains("finding not alerted") && line.contains(&finding)), "and logged");
     assert_eq!(said(place, &bucket, progress).await["encrypted-with-cmk"], "PASSED RESOLVED");
     // Nothing was taken back within the window of the alerts either: it was judged once it had settled.
     let seen = place.findings(&bucket).await["encrypted-with-cmk"].product_fields.clone().unwrap();

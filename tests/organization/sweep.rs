@@ -79,7 +79,9 @@ async fn what_events_missed_the_sweep_finds_and_ends_the_same_however_often_it_i
         forget_findings().await;
         killed += kill_while_sweeping(round).await;
         let disturbed = everything().await;
-        for (id, finding) in undisturbed.iter().filter(|(_, finding)| finding.contains("Active")) {
+        // A suppression by hand, in a test before this one, is lost with the finding.
+        let is_kept = |finding: &str| finding.contains("Active") && !finding.contains("Suppressed");
+        for (id, finding) in undisturbed.iter().filter(|(_, finding)| is_kept(finding)) {
             assert_eq!(disturbed.get(id), Some(finding), "{id}");
         }
         let gone: Vec<_> = disturbed.keys().filter(|id| !undisturbed.contains_key(*id)).collect();

@@ -67,8 +67,8 @@ impl Watch {
                 }
                 Err(error) => {
                     let error = Arc::new(error);
-                    let failed = |_| anyhow!(Arc::clone(&error)).context("what Security Hub holds is not known");
-                    compared.extend(some.into_iter().map(|it| (it.bucket, Err(failed(())))));
+                    let unknown = || anyhow!(Arc::clone(&error)).context("what Security Hub holds is not known");
+                    compared.extend(some.into_iter().map(|it| (it.bucket, Err(unknown()))));
                 }
             }
         }
