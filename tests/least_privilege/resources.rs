@@ -312,7 +312,8 @@ fn opened(hub: &Place, bucket: &str) -> String {
         "Id": format!("cmkwatch/aws/{account}/{region}/{bucket}/tls-only"),
         "ProductArn": format!("arn:aws:securityhub:{region}:{account}:product/{account}/default"),
         "AwsAccountId": account, "UpdatedAt": "2026-11-25T04:00:00Z", "Severity": {"Label": "CRITICAL"},
-        "Workflow": {"Status": "NEW"}, "ProductFields": {"cmkwatch/transition": "opened"},
+        "Workflow": {"Status": "NEW"}, "Compliance": {"Status": "FAILED"},
+        "ProductFields": {"cmkwatch/transition": "opened"},
     });
     json!({"time": "2026-11-25T04:00:01Z", "detail": {"findings": [finding]}}).to_string()
 }

@@ -1,7 +1,7 @@
 //! What cmkwatch's functions share in the hub: the key and the queues, and who may use them; and a finding for them to tell of.
 
 use crate::Place;
-use aws_sdk_securityhub::types::{AwsSecurityFinding, Resource, Severity, SeverityLabel};
+use aws_sdk_securityhub::types::{AwsSecurityFinding, Compliance, ComplianceStatus, Resource, Severity, SeverityLabel};
 use aws_sdk_sqs::types::QueueAttributeName;
 
 impl Place {
@@ -84,6 +84,7 @@ impl Place {
             .title("a title")
             .description("a description")
             .resources(resource)
+            .compliance(Compliance::builder().status(ComplianceStatus::Failed).build())
             .product_fields("cmkwatch/transition", "opened")
             .build();
         let told = self.security_hub().batch_import_findings().findings(finding).send().await.unwrap();
