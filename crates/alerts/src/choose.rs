@@ -40,7 +40,7 @@ pub struct Gone<R> {
     pub receipts: Vec<R>,
 }
 
-/// What becomes of a batch.
+/// The result of a batch.
 #[derive(Debug)]
 pub struct Choice<R> {
     /// What is worth a message: the worst first, and what is resolved last.

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 /// How long after a change an import that reports it can still be its first. After that the finding is only repaired.
 const LATEST_REPORT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// What people know of a finding.
+/// The state of a finding as the last message reported it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
     /// It passes, or there is none.
@@ -24,7 +24,7 @@ pub enum Told {
 }
 
 impl Told {
-    /// What people know once they have been told of an event.
+    /// The state that a message about an event reports.
     #[must_use]
     pub fn of(news: &News) -> Self {
         match (news.transition, news.status) {
@@ -49,9 +49,9 @@ impl Told {
 pub struct Known {
     /// The version of the state that last changed the finding.
     pub version: u64,
-    /// What people are told by it; `None` if it is not known.
+    /// The state that people know by it; `None` if that cannot be read.
     pub told: Option<Told>,
-    /// Who is sending the message; `None` if it was sent, or none is needed.
+    /// The run that is sending the message; `None` if the message was sent, or none is needed.
     pub claim: Option<Claim>,
 }
 
@@ -81,7 +81,7 @@ pub fn correction(news: &News, known: Option<Told>) -> News {
     News { transition, before: Some(before), severity_before, worst: news.worst.max(severity_before), ..news.clone() }
 }
 
-/// What becomes of an event that is worth a message.
+/// The decision about an event that is worth a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// The message must be claimed and sent.

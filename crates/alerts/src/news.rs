@@ -34,7 +34,7 @@ pub struct News {
     pub state_version: u64,
     /// How bad it is, as Security Hub shows it: the customer may have changed it.
     pub severity: Severity,
-    /// Its status now.
+    /// The compliance status of the finding.
     pub status: Compliance,
     /// What it was before, where there was one.
     pub before: Option<Compliance>,

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::{
 };
 use jiff::Timestamp;
 
-/// How often a row that others write meanwhile is decided anew before its event must come again.
+/// The number of tries to claim a row that other runs keep changing. After that the event must come again.
 const MOST_TRIES: usize = 5;
 
 /// A call to the table that failed.
@@ -22,7 +22,7 @@ pub struct ClaimsError {
     source: BoxError,
 }
 
-/// What became of a claim.
+/// The result of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claimed {
     /// This run must send the message, and record that it did.
@@ -52,7 +52,7 @@ enum Over<'a> {
     Other,
 }
 
-/// What became of a write.
+/// The result of a write.
 enum Written {
     /// The row was written; with what was there before, if that was asked for.
     Done(Option<Known>),

@@ -112,7 +112,8 @@ pub(crate) fn from_asff(asff: AwsSecurityFinding, place: &Place) -> Result<Findi
     read(asff, place).map_err(|what| PublishError::NotOurs { id, what })
 }
 
-/// What is compared of a finding; `None` if it has no id. Whoever may import findings in its account may have written it.
+/// Reads the fields of a finding that are compared with the state; `None` if it has no id. Anybody who may import findings in the
+/// account may have written it.
 pub(crate) fn held(asff: AwsSecurityFinding) -> Option<Held> {
     let summary = || {
         let compliance = asff.compliance.as_ref()?;

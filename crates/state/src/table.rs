@@ -18,7 +18,7 @@ type Attributes = HashMap<String, AttributeValue>;
 /// The sort key of the row that says when an account was last audited.
 const AUDITED: &str = "audited";
 
-/// What the table says of an account as a whole.
+/// The state of an account as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccountState {
     /// The regions in which it has or had buckets.

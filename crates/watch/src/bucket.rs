@@ -23,7 +23,7 @@ pub struct Swept {
     pub tags: Option<Tags>,
 }
 
-/// What a sweep found of a bucket.
+/// The result of sweeping a bucket.
 #[derive(Debug)]
 pub enum Sweeping {
     /// Nothing differs from the state.
