@@ -71,14 +71,16 @@ impl CollectError {
     }
 }
 
-/// The codes by which AWS says that the caller may not know, which asking again does not change:
+/// The codes by which AWS says that the caller may not know, or cannot know now, which asking again does not change:
 /// [S3](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html),
 /// [KMS](https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html).
-const REFUSALS: [&str; 9] = [
+const REFUSALS: [&str; 10] = [
     "AccessDenied",
     "AccessDeniedException",
     "AllAccessDisabled",
     "AccountProblem",
+    // A key in a state in which KMS does not tell: its store is disconnected, or its material is missing.
+    "KMSInvalidStateException",
     "MethodNotAllowed",
     "NotSignedUp",
     "OptInRequired",

@@ -109,4 +109,14 @@ mod tests {
         let refused = rotation_of(|| kms_error(400, "AccessDeniedException")).await.unwrap();
         assert_eq!(refused.known().unwrap_err().permission, "kms:GetKeyRotationStatus");
     }
+
+    /// [Key states](https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html): of a key whose material is missing, or whose
+    /// store is disconnected.
+    #[tokio::test]
+    async fn a_state_in_which_kms_does_not_tell_makes_one_fact_unreadable() {
+        let rotation = rotation_of(|| kms_error(400, "KMSInvalidStateException")).await.unwrap();
+        assert_eq!(rotation.known().unwrap_err().code, "KMSInvalidStateException");
+        let policy = policy_of(|| kms_error(400, "KMSInvalidStateException")).await.unwrap();
+        assert_eq!(policy.known().unwrap_err().code, "KMSInvalidStateException");
+    }
 }

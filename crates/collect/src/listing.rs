@@ -1,7 +1,7 @@
 //! Which buckets an account has, and where each lies.
 
 use crate::{Accounts, CollectError, error::Question};
-use aws_sdk_s3::{Client, types::Bucket};
+use aws_sdk_s3::{Client, config::http::HttpResponse, types::Bucket};
 use facts::{AccountId, BucketId, Fact, Place, Region, Unreadable};
 
 /// How many buckets a page of [ListBuckets](https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html) has, of at
@@ -11,8 +11,8 @@ const A_PAGE: i32 = 1000;
 /// A bucket of a list. The name is as S3 tells it; whether it has the form of one is for its reader to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// The region that it lies in.
-    pub region: Region,
+    /// The region that it lies in; `None` if S3 does not tell.
+    pub region: Option<Region>,
     /// Its name.
     pub name: String,
 }
@@ -34,10 +34,10 @@ impl Listing {
     }
 
     /// The next page, which may be empty; none after the last. Unreadable where cmkwatch is refused its role in the account, or
-    /// the list. 1 call.
+    /// the list. 1 call, and 1 for each bucket whose region the list does not give.
     ///
     /// # Errors
-    /// A call that was not answered, a bucket without a region.
+    /// A call that was not answered.
     pub async fn page(&mut self) -> Result<Option<Fact<Vec<Listed>>>, CollectError> {
         if self.begun && self.next.is_none() {
             return Ok(None);
@@ -48,9 +48,16 @@ impl Listing {
         match request.send().await {
             Ok(page) => {
                 self.next = page.continuation_token.filter(|token| !token.is_empty());
-                let listed: Result<_, _> =
-                    page.buckets.unwrap_or_default().into_iter().map(|bucket| self.listed(bucket)).collect();
-                listed.map(|listed| Some(Fact::Known(listed)))
+                let mut listed = Vec::new();
+                for Bucket { name, bucket_region, .. } in page.buckets.unwrap_or_default() {
+                    let Some(name) = name else { continue };
+                    let region = match bucket_region.and_then(|region| region.parse().ok()) {
+                        None => region_of(&self.s3, &name, &self.account).await,
+                        region => region,
+                    };
+                    listed.push(Listed { region, name });
+                }
+                Ok(Some(Fact::Known(listed)))
             }
             Err(error) => match self.question().unanswered(error) {
                 Err(error) if error.is_refused_role() => Ok(Some(Fact::Unreadable(self.refused_role()))),
@@ -67,13 +74,15 @@ impl Listing {
         let subject = format!("the role in account {}", self.account);
         Unreadable { permission: "sts:AssumeRole", subject, code: "AccessDenied".to_owned() }
     }
+}
 
-    fn listed(&self, bucket: Bucket) -> Result<Listed, CollectError> {
-        let (name, region) = (bucket.name, bucket.bucket_region.and_then(|region| region.parse().ok()));
-        match (name, region) {
-            (Some(name), Some(region)) => Ok(Listed { region, name }),
-            _ => Err(self.question().incomplete("the name and the region of each bucket")),
-        }
+/// The region of a bucket, by [HeadBucket](https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html), whose answer names it
+/// in a header, even if it refuses; `None` if it does not.
+async fn region_of(s3: &Client, bucket: &str, owner: &AccountId) -> Option<Region> {
+    let header = |response: &HttpResponse| response.headers().get("x-amz-bucket-region")?.parse().ok();
+    match s3.head_bucket().bucket(bucket).expected_bucket_owner(owner.as_str()).send().await {
+        Ok(answer) => answer.bucket_region?.parse().ok(),
+        Err(error) => error.raw_response().and_then(header),
     }
 }
 
@@ -127,7 +136,7 @@ mod tests {
             .match_requests(|request| request.continuation_token() == Some("more"))
             .then_http_response(|| page("", ""));
         let mut listing = listing(&[&first, &second]);
-        let acme = Listed { region: "eu-west-1".parse().unwrap(), name: "acme".into() };
+        let acme = Listed { region: "eu-west-1".parse().ok(), name: "acme".into() };
         assert_eq!(listing.page().await.unwrap(), Some(Fact::Known(vec![acme])));
         assert_eq!(listing.page().await.unwrap(), Some(Fact::Known(vec![])));
         assert_eq!(listing.page().await.unwrap(), None);
@@ -156,14 +165,39 @@ mod tests {
         assert!(has(&s3, &bucket()).await.is_err());
     }
 
+    /// The role of the members may not list objects, so HeadBucket is refused; the region is in the header all the same.
     #[tokio::test]
-    async fn refused_unanswered_and_incomplete_are_three_things() {
+    async fn a_bucket_whose_region_is_not_listed_is_asked_about_and_holds_up_no_other() {
+        const BUCKETS: &str = "<Bucket><Name>first</Name></Bucket>\
+                               <Bucket><Name>second</Name><BucketRegion>Mars!</BucketRegion></Bucket>\
+                               <Bucket><Name>third</Name><BucketRegion>eu-west-1</BucketRegion></Bucket>";
+        let refused = |region: Option<&'static str>| {
+            move || {
+                let mut response = answer(403, "");
+                if let Some(region) = region {
+                    response.headers_mut().insert("x-amz-bucket-region", region);
+                }
+                response
+            }
+        };
+        let head = |bucket: &'static str, region| {
+            mock!(Client::head_bucket)
+                .match_requests(move |request| request.bucket() == Some(bucket))
+                .then_http_response(refused(region))
+        };
+        let list = mock!(Client::list_buckets).then_http_response(|| page(BUCKETS, ""));
+        let (first, second) = (head("first", Some("ap-south-2")), head("second", None));
+        let Some(Fact::Known(found)) = listing(&[&list, &first, &second]).page().await.unwrap() else { panic!() };
+        let found: Vec<_> = found.iter().map(|bucket| bucket.region.as_ref().map(Region::as_str)).collect();
+        assert_eq!(found, [Some("ap-south-2"), None, Some("eu-west-1")]);
+    }
+
+    #[tokio::test]
+    async fn refused_and_unanswered_are_two_things() {
         let with = |response: fn() -> HttpResponse| mock!(Client::list_buckets).then_http_response(response);
         let refused = listing(&[&with(|| s3_error(403, "AccessDenied"))]).page().await.unwrap();
         assert!(matches!(refused, Some(Fact::Unreadable(_))), "{refused:?}");
         let unanswered = listing(&[&with(|| s3_error(400, "ExpiredToken"))]).page().await;
         assert!(matches!(unanswered, Err(CollectError::Call { .. })), "{unanswered:?}");
-        let incomplete = listing(&[&with(|| page("<Bucket><Name>acme</Name></Bucket>", ""))]).page().await;
-        assert!(matches!(incomplete, Err(CollectError::Incomplete { .. })), "{incomplete:?}");
     }
 }

@@ -95,12 +95,16 @@ impl SweepAccount {
                 Fact::Unreadable(why) => return Ok(Fact::Unreadable(why)),
             };
             for Listed { region, name } in listed {
-                match name.parse() {
-                    Ok(name) => buckets.entry(region).or_default().push(name),
-                    // It holds up no other bucket.
-                    Err(error) => {
+                // A bucket that cannot be asked about holds up no other.
+                match (region, name.parse()) {
+                    (Some(region), Ok(name)) => buckets.entry(region).or_default().push(name),
+                    (None, _) => {
                         metrics::counter!("Failures").increment(1);
-                        tracing::error!(%account, %region, %error, "a bucket that cannot be asked about");
+                        tracing::error!(%account, bucket = name, "bucket not swept: S3 does not tell its region");
+                    }
+                    (Some(region), Err(error)) => {
+                        metrics::counter!("Failures").increment(1);
+                        tracing::error!(%account, %region, %error, "bucket not swept: its name is not understood");
                     }
                 }
             }
