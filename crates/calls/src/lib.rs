@@ -18,14 +18,33 @@ use aws_smithy_runtime_api::{
         runtime_components::RuntimeComponents,
     },
 };
-use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::{config_bag::ConfigBag, retry::RetryConfig, timeout::TimeoutConfig};
 use facts::Place;
+use std::time::Duration;
 
 /// What the retries of a service in one account and region share: AWS
 /// [throttles by account and region](https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html).
 #[must_use]
 pub fn partition(service: &str, Place { account, region }: &Place) -> RetryPartition {
     RetryPartition::custom(format!("{service}/{account}/{region}")).build()
+}
+
+/// How long a call may take that waits for a quota of a few calls a second, its retries included.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Retries for a service that admits a few calls a second from all processes of an account together, as the
+/// [Security Hub](https://docs.aws.amazon.com/securityhub/1.0/APIReference/Welcome.html) of the hub does and
+/// [Organizations](https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html): 12 attempts, up to 10 s
+/// apart.
+#[must_use]
+pub fn patient_retries() -> RetryConfig {
+    RetryConfig::adaptive().with_max_attempts(12).with_max_backoff(Duration::from_secs(10))
+}
+
+/// The timeouts that go with [`patient_retries`]: 2 minutes for a call, and those of `config` for each attempt.
+#[must_use]
+pub fn patient_timeouts(config: Option<&TimeoutConfig>) -> TimeoutConfig {
+    config.map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder).operation_timeout(PATIENCE).build()
 }
 
 /// Counts the attempts of a client: `ApiCalls` and `Throttles`, by service.

@@ -53,6 +53,11 @@ impl Accounts {
         &self.home
     }
 
+    /// The configuration of the function itself.
+    pub(crate) fn own(&self) -> &SdkConfig {
+        &self.own
+    }
+
     /// The configuration for calls within an account and region. Credentials are fetched with the first call, so that is
     /// where an AssumeRole that is refused shows.
     pub async fn config(&self, place: &Place) -> SdkConfig {

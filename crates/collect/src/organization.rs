@@ -1,6 +1,9 @@
 //! Which accounts the organization has.
 
-use crate::{CollectError, error::Question};
+use crate::{
+    Accounts, CollectError,
+    error::{Question, code},
+};
 use aws_config::SdkConfig;
 use aws_sdk_organizations::{Client, types::Account};
 use facts::{AccountId, Fact};
@@ -12,8 +15,41 @@ use facts::{AccountId, Fact};
 /// # Errors
 /// A call that failed or was refused, an account without an id.
 pub async fn active_accounts(own: &SdkConfig) -> Result<Vec<AccountId>, CollectError> {
-    let config = aws_sdk_organizations::config::Builder::from(own).interceptor(calls::Counter).build();
-    list(&Client::from_conf(config)).await
+    list(&client(own)).await
+}
+
+impl Accounts {
+    /// Returns true if an account belongs to the organization, whatever its state, by
+    /// [DescribeAccount](https://docs.aws.amazon.com/organizations/latest/APIReference/API_DescribeAccount.html). 1 call.
+    ///
+    /// # Errors
+    /// Returns an error if the call fails or is refused.
+    pub async fn has(&self, account: &AccountId) -> Result<bool, CollectError> {
+        has(&client(self.own()), account).await
+    }
+}
+
+async fn has(organizations: &Client, account: &AccountId) -> Result<bool, CollectError> {
+    match organizations.describe_account().account_id(account.as_str()).send().await {
+        Ok(_) => Ok(true),
+        Err(error) if code(&error) == Some("AccountNotFoundException") => Ok(false),
+        Err(error) => {
+            let subject = format!("account {account}");
+            let question = Question { permission: "organizations:DescribeAccount", subject };
+            match question.unanswered::<bool, _, _>(error)? {
+                Fact::Unreadable(why) => Err(CollectError::Refused(why)),
+                Fact::Known(known) => Ok(known),
+            }
+        }
+    }
+}
+
+fn client(own: &SdkConfig) -> Client {
+    let config = aws_sdk_organizations::config::Builder::from(own)
+        .retry_config(calls::patient_retries())
+        .timeout_config(calls::patient_timeouts(own.timeout_config()))
+        .interceptor(calls::Counter);
+    Client::from_conf(config.build())
 }
 
 async fn list(organizations: &Client) -> Result<Vec<AccountId>, CollectError> {
@@ -68,6 +104,18 @@ mod tests {
         let last = with(|| answer(200, r#"{"Accounts":[{"Id":"555555555555"}]}"#));
         let found = listed(&[&empty, &first, &last]).await.unwrap();
         assert_eq!(found, ["111111111111", "333333333333", "555555555555"]);
+    }
+
+    #[tokio::test]
+    async fn an_account_is_of_the_organization_or_not() {
+        let account = "111111111111".parse().unwrap();
+        let asked = async |response: fn() -> HttpResponse| {
+            let rule = mock!(Client::describe_account).then_http_response(response);
+            has(&mock_client!(aws_sdk_organizations, RuleMode::MatchAny, [&rule]), &account).await
+        };
+        assert!(asked(|| answer(200, r#"{"Account":{"Id":"111111111111"}}"#)).await.unwrap());
+        assert!(!asked(|| kms_error(400, "AccountNotFoundException")).await.unwrap());
+        assert!(asked(|| kms_error(400, "AccessDeniedException")).await.is_err());
     }
 
     #[tokio::test]

@@ -33,7 +33,6 @@ pub(crate) fn to_asff(finding: &Finding) -> AwsSecurityFinding {
         .product_arn(product_arn(&finding.place))
         .product_name(PRODUCT)
         .company_name(PRODUCT)
-        .region(finding.place.region.as_str())
         .generator_id(&finding.generator_id)
         .aws_account_id(finding.place.account.as_str())
         .title(&finding.title)
@@ -87,7 +86,16 @@ fn product_fields(finding: &Finding) -> HashMap<String, String> {
     let elsewhere = owner != finding.place;
     let named = [(fields::OWNER_ACCOUNT, owner.account.to_string()), (fields::OWNER_REGION, owner.region.to_string())];
     let named = named.into_iter().filter(|_| elsewhere).map(|(key, value)| (key.to_owned(), value));
-    finding.product_fields.clone().into_iter().chain(named).collect()
+    // "NonEmptyString": one blank value would cost the whole finding.
+    let is_full = |(_, value): &(String, String)| !value.trim().is_empty();
+    finding.product_fields.clone().into_iter().filter(is_full).chain(named).collect()
+}
+
+/// The partition of a resource; `None` if the API's
+/// [enum](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_Resource.html) lacks it, as it lacks the European Sovereign Cloud.
+fn partition(place: &Place) -> Option<Partition> {
+    let name = place.region.partition();
+    Partition::values().contains(&name).then(|| Partition::from(name))
 }
 
 /// A key may lie in another region than the bucket, whose own ARN names none.
@@ -96,7 +104,7 @@ fn to_resource(resource: &Resource, place: &Place) -> AsffResource {
     AsffResource::builder()
         .r#type(resource.kind())
         .id(resource.arn())
-        .partition(Partition::from(place.region.partition()))
+        .set_partition(partition(place))
         .region(region.unwrap_or(place.region.as_str()))
         .build()
 }
@@ -205,4 +213,38 @@ fn is_ours((key, _): &(String, String)) -> bool {
 
 fn from_workflow(status: Option<WorkflowStatus>) -> Result<Workflow, &'static str> {
     status.and_then(|status| Workflow::of_word(status.as_str())).ok_or("an unknown workflow status")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::finding;
+
+    #[test]
+    fn a_partition_that_the_api_does_not_know_is_left_out() {
+        for (region, expected) in [
+            ("eu-west-1", Some("aws")),
+            ("cn-north-1", Some("aws-cn")),
+            ("us-gov-west-1", Some("aws-us-gov")),
+            ("eusc-de-east-1", None),
+            ("us-iso-east-1", None),
+        ] {
+            let place = Place { account: "111111111111".parse().unwrap(), region: region.parse().unwrap() };
+            let resource = to_resource(&Resource::Bucket("arn:aws:s3:::acme".into()), &place);
+            assert_eq!(resource.partition.as_ref().map(Partition::as_str), expected, "{region}");
+            assert_eq!(resource.region.as_deref(), Some(region));
+        }
+    }
+
+    /// "Security Hub populates this attribute automatically", and "an empty string" is no value of a field.
+    #[test]
+    fn neither_the_region_of_the_finding_nor_a_blank_field_is_sent() {
+        let mut finding = finding(1);
+        finding
+            .product_fields
+            .extend([(fields::CHANGED_BY.to_owned(), String::new()), ("cmkwatch/x".into(), " ".into())]);
+        let asff = to_asff(&finding);
+        assert_eq!(asff.region, None);
+        assert_eq!(asff.product_fields.unwrap().into_keys().collect::<Vec<_>>(), ["cmkwatch/class"]);
+    }
 }

@@ -32,6 +32,8 @@ impl SecurityHub {
     #[must_use]
     pub fn new(config: &SdkConfig, place: &Place) -> Self {
         let config = config::Builder::from(config)
+            .retry_config(calls::patient_retries())
+            .timeout_config(calls::patient_timeouts(config.timeout_config()))
             .retry_partition(calls::partition("securityhub", place))
             .interceptor(calls::Counter)
             .build();
@@ -138,12 +140,17 @@ mod tests {
     use super::*;
     use crate::example::{bucket, finding};
     use aws_sdk_securityhub::{
+        config::http::HttpResponse,
         operation::{
             batch_import_findings::BatchImportFindingsOutput, batch_update_findings::BatchUpdateFindingsOutput,
+            describe_hub::DescribeHubOutput,
         },
         types::{BatchUpdateFindingsUnprocessedFinding, error::InvalidInputException},
     };
+    use aws_smithy_async::rt::sleep::TokioSleep;
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
 
     fn hub(rules: &[&aws_smithy_mocks::Rule]) -> SecurityHub {
         let client = mock_client!(aws_sdk_securityhub, RuleMode::Sequential, rules);
@@ -166,6 +173,28 @@ mod tests {
 
     fn findings(number: usize) -> Vec<Finding> {
         (0..number).map(finding).collect()
+    }
+
+    /// The quota is one of 3 calls a second for all functions together, so that a call may be throttled many times.
+    #[tokio::test(start_paused = true)]
+    async fn a_call_outlasts_being_throttled_ten_times() {
+        let throttled = mock!(Client::describe_hub)
+            .sequence()
+            .http_response(|| {
+                let body = SdkBody::from("{\"__type\":\"TooManyRequestsException\",\"message\":\"slow down\"}");
+                HttpResponse::new(StatusCode::try_from(429).unwrap(), body)
+            })
+            .times(10)
+            .output(|| DescribeHubOutput::builder().subscribed_at("2026-11-01T00:00:00Z").build())
+            .build();
+        let client = mock_client!(aws_sdk_securityhub, RuleMode::Sequential, [&throttled], |config| {
+            config
+                .retry_config(calls::patient_retries())
+                .timeout_config(calls::patient_timeouts(None))
+                .sleep_impl(TokioSleep::new())
+        });
+        let hub = SecurityHub::with_client(client, &bucket().place());
+        assert_eq!(hub.on_since().await.unwrap(), "2026-11-01T00:00:00Z");
     }
 
     #[tokio::test]
