@@ -30,16 +30,16 @@ fn read(from: impl Read) -> io::Result<String> {
     Ok(text)
 }
 
-/// The class of this name, or the default one, by the settings in a file, or those that cmkwatch comes with.
-pub(crate) fn class(path: Option<&Path>, name: Option<&str>) -> anyhow::Result<Class> {
-    let settings: Settings = match path {
-        None => DEFAULT_SETTINGS.parse().context("the settings that are built in")?,
-        Some(path) => {
-            let file = || format!("`{}`", path.display());
-            let text = File::open(path).and_then(read).with_context(|| format!("cannot read {}", file()))?;
-            text.parse().with_context(|| format!("{} is not understood", file()))?
-        }
-    };
+/// The settings in a file, or those that cmkwatch comes with.
+pub(crate) fn settings(path: Option<&Path>) -> anyhow::Result<Settings> {
+    let Some(path) = path else { return DEFAULT_SETTINGS.parse().context("the settings that are built in") };
+    let file = || format!("`{}`", path.display());
+    let text = File::open(path).and_then(read).with_context(|| format!("cannot read {}", file()))?;
+    text.parse().with_context(|| format!("{} is not understood", file()))
+}
+
+/// The class of this name, or the default one.
+pub(crate) fn class(settings: Settings, name: Option<&str>) -> anyhow::Result<Class> {
     let Some(name) = name else { return Ok(settings.default) };
     let names: Vec<_> = settings.classes.keys().map(|name| name.as_str()).collect();
     match settings.classes.get(name) {

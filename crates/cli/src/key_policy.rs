@@ -5,7 +5,7 @@ use crate::{
     input,
     report::{self, Line, Output},
 };
-use controls::{KeyPolicyVerdict, Subject, Use, judge_key_policy};
+use controls::{KeyPolicyVerdict, OrganizationId, Subject, Use, judge_key_policy};
 use facts::KeyArn;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -24,13 +24,21 @@ pub(crate) struct Arguments {
     /// The class of the buckets that use the key, in place of the default class
     #[arg(long, value_name = "NAME")]
     class: Option<String>,
+    /// The id of the organization that is watched (`o-...`), whose accounts the policy may admit
+    #[arg(long, value_name = "ID")]
+    organization: Option<OrganizationId>,
     /// How the verdicts are written
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let class = input::class(arguments.settings.as_deref(), arguments.class.as_deref())?;
+    let settings = input::settings(arguments.settings.as_deref())?;
+    let settings = match &arguments.organization {
+        Some(organization) => settings.within(organization),
+        None => settings,
+    };
+    let class = input::class(settings, arguments.class.as_deref())?;
     let policy = input::policy(&arguments.file)?;
     let lines = judge_key_policy(&policy, &arguments.key_arn, &class).map(line);
     let subject = Subject { key: Some(arguments.key_arn.clone()), ..Subject::default() }.trusting(&class);

@@ -140,6 +140,18 @@ fn settings_and_class_decide_what_is_required() {
 }
 
 #[test]
+fn a_key_policy_may_admit_the_organization_that_is_watched() {
+    let condition = json!({ "StringEquals": { "aws:PrincipalOrgID": "o-ownorg00000", "kms:ViaService": "s3.us-east-1.amazonaws.com" } });
+    let policy = allow("*", &condition);
+    assert_eq!(key_policy(&[], &policy).status.code(), Some(2));
+    assert_eq!(key_policy(&["--organization", "o-ownorg00000"], &policy).status.code(), Some(0));
+    assert_eq!(key_policy(&["--organization", "o-otherorg000"], &policy).status.code(), Some(2));
+    let wrong = key_policy(&["--organization", "acme"], &policy);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(text(&wrong.stderr).contains("an organization id is o- and"), "{}", text(&wrong.stderr));
+}
+
+#[test]
 fn a_bucket_policy_is_judged_with_the_requests_that_are_not_refused() {
     let policy = json!({ "Version": "2012-10-17", "Statement": {
         "Sid": "Tls", "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::acme/*",

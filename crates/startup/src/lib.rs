@@ -66,7 +66,8 @@ pub fn settings() -> anyhow::Result<Settings> {
 /// # Errors
 /// Returns an error if settings or variables are missing or wrong.
 pub fn watch(own: &SdkConfig) -> anyhow::Result<Watch> {
-    let settings = settings()?;
+    let organization = variable("CMKWATCH_ORGANIZATION")?.parse().map_err(|error: String| anyhow!(error));
+    let settings = settings()?.within(&organization.context("CMKWATCH_ORGANIZATION is wrong")?);
     let account = variable("CMKWATCH_ACCOUNT")?.parse().context("CMKWATCH_ACCOUNT is wrong")?;
     let region = variable("AWS_REGION")?.parse().context("AWS_REGION is wrong")?;
     let (role, session) = (variable("CMKWATCH_MEMBER_ROLE")?, variable("AWS_LAMBDA_FUNCTION_NAME")?);

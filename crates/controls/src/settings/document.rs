@@ -72,6 +72,7 @@ struct ClassTable {
     root_delegation: Option<RootDelegation>,
     trusted_accounts: Option<Vec<Spanned<String>>>,
     trusted_organizations: Option<Vec<OrganizationId>>,
+    trust_own_organization: Option<bool>,
     max_rotation_days: Option<Spanned<u32>>,
 }
 
@@ -81,6 +82,7 @@ struct KeyPolicy {
     root_delegation: RootDelegation,
     trusted_accounts: Vec<Spanned<String>>,
     trusted_organizations: Vec<OrganizationId>,
+    trust_own_organization: Option<bool>,
     max_rotation_days: Option<Spanned<u32>>,
 }
 
@@ -162,6 +164,7 @@ impl ClassTable {
             root_delegation: self.root_delegation.unwrap_or(common.root_delegation),
             trusted_accounts: accounts(trusted)?,
             trusted_organizations: self.trusted_organizations.unwrap_or_else(|| common.trusted_organizations.clone()),
+            trust_own_organization: self.trust_own_organization.or(common.trust_own_organization).unwrap_or(true),
             max_rotation_days: rotation_days(days)?,
         })
     }
@@ -248,6 +251,25 @@ controls = ["encrypted-with-cmk"]
 reason = "public assets, see SEC-142"
 until = 2027-06-30
 "#;
+
+    #[test]
+    fn the_own_organization_is_trusted_unless_the_settings_say_otherwise() {
+        let own: OrganizationId = "o-ownorg00000".parse().unwrap();
+        let trusted = |text: &str| {
+            let settings = text.parse::<Settings>().unwrap().within(&own);
+            let of = |class: &Class| class.trusted_organizations.iter().map(|id| id.as_str().to_owned()).collect();
+            let (restricted, default): (Vec<_>, Vec<_>) = (of(&settings.classes["restricted"]), of(&settings.default));
+            (restricted, default)
+        };
+        let (both, one) = (["o-exampleorg", "o-ownorg00000"].map(str::to_owned), ["o-exampleorg".to_owned()]);
+        assert_eq!(trusted(GOOD), (both.to_vec(), both.to_vec()));
+        let by_class = GOOD.replace("log-buckets = \"check\"", "trust-own-organization = false");
+        assert_eq!(trusted(&by_class), (one.to_vec(), both.to_vec()));
+        let nowhere = GOOD.replace("[key-policy]", "[key-policy]\ntrust-own-organization = false");
+        assert_eq!(trusted(&nowhere), (one.to_vec(), one.to_vec()));
+        let named = GOOD.replace("o-exampleorg", "o-ownorg00000");
+        assert_eq!(trusted(&named).1, ["o-ownorg00000"]);
+    }
 
     #[test]
     fn reads_what_it_is_told() {

@@ -13,7 +13,7 @@ pub use exemption::Exemption;
 use crate::Level;
 use facts::AccountId;
 use serde::{Deserialize, Deserializer, de};
-use std::{borrow::Borrow, collections::BTreeMap, fmt};
+use std::{borrow::Borrow, collections::BTreeMap, fmt, str::FromStr};
 
 /// The settings, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,17 @@ impl Settings {
     pub fn excludes(&self, account: &AccountId) -> bool {
         self.excluded_accounts.contains(account)
     }
+
+    /// The settings as they are within an organization, which key policies may admit unless a class says otherwise.
+    #[must_use]
+    pub fn within(mut self, organization: &OrganizationId) -> Self {
+        for class in self.classes.values_mut().chain([&mut self.default]) {
+            if class.trust_own_organization && !class.trusted_organizations.contains(organization) {
+                class.trusted_organizations.push(organization.clone());
+            }
+        }
+        self
+    }
 }
 
 /// A class of data and what it requires.
@@ -61,6 +72,8 @@ pub struct Class {
     pub trusted_accounts: Vec<AccountId>,
     /// Organizations whose accounts a key policy may admit.
     pub trusted_organizations: Vec<OrganizationId>,
+    /// Whether the organization that is watched is one of them.
+    pub trust_own_organization: bool,
     /// The longest period of rotation in days, 90 to 2560.
     pub max_rotation_days: u32,
 }
@@ -101,19 +114,22 @@ impl OrganizationId {
     }
 }
 
-impl<'de> Deserialize<'de> for OrganizationId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+impl FromStr for OrganizationId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         let has_form = text.strip_prefix("o-").is_some_and(|id| {
             (10..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
         });
-        if has_form {
-            Ok(Self(text))
-        } else {
-            Err(de::Error::custom(format_args!(
-                "an organization id is o- and 10 to 32 lower-case letters and digits, unlike `{text}`"
-            )))
-        }
+        has_form.then(|| Self(text.to_owned())).ok_or_else(|| {
+            format!("an organization id is o- and 10 to 32 lower-case letters and digits, unlike `{text}`")
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for OrganizationId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
