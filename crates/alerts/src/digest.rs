@@ -193,7 +193,7 @@ mod tests {
     fn who_mended_is_not_counted_among_those_who_broke() {
         let mut all = many(3);
         let by = Some("arn:aws:iam::200000000002:user/mender".to_owned());
-        all[2].changed = Some(crate::news::Changed { by, call: "PutBucketEncryption".into(), at: None });
+        all[2].changed = Some(crate::news::Changed { by, call: "PutBucketEncryption".into(), at: None, through: None });
         let (_, notification) = digest(&all);
         let description = notification["content"]["description"].as_str().unwrap();
         assert!(description.contains("*Changed by* `arn:") && !description.contains("mender"), "{description}");
@@ -223,7 +223,7 @@ mod tests {
         for (n, news) in all.iter_mut().enumerate() {
             news.account_name = Some("<".repeat(128));
             let by = Some(format!("arn:aws:sts::200000000002:assumed-role/{}/{n}", "<".repeat(400)));
-            news.changed = Some(crate::news::Changed { by, call: "PutBucketPolicy".into(), at: None });
+            news.changed = Some(crate::news::Changed { by, call: "PutBucketPolicy".into(), at: None, through: None });
         }
         let (message, notification) = digest(&all);
         assert!(notification["content"]["description"].as_str().unwrap().chars().count() <= 8000);

@@ -198,6 +198,7 @@ fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<Parsed, &'stati
         evidence: field(fields::EVIDENCE).map(|json| evidence(json)).unwrap_or_default(),
         changed: field(fields::EVENT_NAME).map(|call| Changed {
             by: field(fields::CHANGED_BY).cloned(),
+            through: field(fields::INVOKED_BY).cloned(),
             call: call.clone(),
             at: field(fields::EVENT_TIME).cloned(),
         }),

@@ -84,6 +84,8 @@ pub struct Evidence {
 pub struct Changed {
     /// The principal that made it.
     pub by: Option<String>,
+    /// The service that made it for the principal, such as CloudFormation.
+    pub through: Option<String>,
     /// The API call.
     pub call: String,
     /// When, as CloudTrail writes it.

@@ -117,6 +117,10 @@ fn changed(news: &News) -> Line {
         Some(by) => line.value(by.as_str()),
         None => line.words("somebody whom CloudTrail does not name"),
     };
+    let line = match &changed.through {
+        Some(through) => line.words(" through ").value(through.as_str()),
+        None => line,
+    };
     match &changed.at {
         Some(at) => line.words(format!(" at {}", plain(at, 40))),
         None => line,
@@ -266,7 +270,12 @@ mod tests {
         news.account_name = Some(bad.into());
         news.class = Some((bad.into(), bad.into()));
         news.evidence = vec![Evidence { fact: bad.into(), value: bad.into(), wanted: bad.into() }];
-        news.changed = Some(crate::news::Changed { by: Some(bad.into()), call: bad.into(), at: Some(bad.into()) });
+        news.changed = Some(crate::news::Changed {
+            by: Some(bad.into()),
+            call: bad.into(),
+            at: Some(bad.into()),
+            through: Some(bad.into()),
+        });
         news.id = bad.into();
         let message = message(&news, &home());
         let content = serde_json::to_string(&message.notification).unwrap();

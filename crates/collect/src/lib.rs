@@ -12,6 +12,7 @@ mod governance;
 mod key;
 mod keys;
 mod listing;
+mod multi_region;
 mod organization;
 #[cfg(test)]
 mod replay;
@@ -22,5 +23,6 @@ pub use bucket::{Beforehand, Collected, bucket};
 pub use error::CollectError;
 pub use keys::Keys;
 pub use listing::{Listed, Listing};
+pub use multi_region::related_keys;
 pub use organization::active_accounts;
 pub use tags::of_many as tags_of_many;

@@ -85,6 +85,13 @@ impl KeyArn {
         self.0.resource().trim_start_matches("key/")
     }
 
+    /// True for a [multi-Region key](https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html), which has
+    /// the same id in each of its regions: "multi-Region keys have a distinctive key ID that begins with `mrk-`".
+    #[must_use]
+    pub fn is_multi_region(&self) -> bool {
+        self.id().starts_with("mrk-")
+    }
+
     /// The account that the key belongs to.
     #[must_use]
     pub fn account(&self) -> &AccountId {

@@ -13,11 +13,23 @@ pub struct ApiCall {
     pub event_id: Option<String>,
     /// When the call was made, as CloudTrail writes it.
     pub event_time: Option<String>,
-    /// The ARN of the principal, or the service on whose behalf the call was made.
+    /// The ARN of the caller; if CloudTrail gives none, what else names the caller, or the service that acted for itself.
     pub principal: Option<String>,
+    /// The service that made the call for the caller, such as `cloudformation.amazonaws.com`.
+    pub invoked_by: Option<String>,
 }
 
 impl ApiCall {
+    /// Keeps this record of the call or another one. Of two calls that is the later one. Of two records of a call, as there are of one
+    /// that [crosses accounts](https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html),
+    /// it is the one with the ARN of the caller, which only the caller's account receives.
+    pub fn keep_better(&mut self, other: Self) {
+        let has_arn = |call: &Self| call.principal.as_ref().is_some_and(|principal| principal.starts_with("arn:"));
+        if (&self.event_time, has_arn(self)) < (&other.event_time, has_arn(&other)) {
+            *self = other;
+        }
+    }
+
     /// Who changed what a control looks at: the latest whose call does that, or else the latest of all.
     pub(crate) fn of<'a>(api_calls: &'a [Self], slug: &str) -> Option<&'a Self> {
         let control = ALL.into_iter().find(|control| control.slug == slug);
@@ -40,21 +52,21 @@ impl ApiCall {
             event_id: field(fields::EVENT_ID),
             event_time: field(fields::EVENT_TIME),
             principal: field(fields::CHANGED_BY),
+            invoked_by: field(fields::INVOKED_BY),
         })
     }
 
     pub(crate) fn describe(&self, product_fields: &mut BTreeMap<String, String>) {
-        let told = [
+        let named = [
             (fields::EVENT_NAME, Some(&self.event_name)),
             (fields::EVENT_ID, self.event_id.as_ref()),
             (fields::EVENT_TIME, self.event_time.as_ref()),
             (fields::CHANGED_BY, self.principal.as_ref()),
+            (fields::INVOKED_BY, self.invoked_by.as_ref()),
         ];
-        for (key, value) in told {
-            if let Some(value) = value {
-                product_fields.insert(key.to_owned(), plain(value, fields::LONGEST_VALUE));
-            }
-        }
+        let text = |value: &String| Some(plain(value, fields::LONGEST_VALUE)).filter(|text| !text.trim().is_empty());
+        let named = named.into_iter().filter_map(|(key, value)| Some((key.to_owned(), text(value?)?)));
+        product_fields.extend(named);
     }
 }
 
@@ -64,7 +76,32 @@ mod tests {
 
     fn api_call(event_name: &str, second: u32) -> ApiCall {
         let event_time = Some(format!("2026-11-01T00:00:{second:02}Z"));
-        ApiCall { event_name: event_name.to_owned(), event_id: None, event_time, principal: None }
+        ApiCall { event_name: event_name.to_owned(), event_id: None, event_time, principal: None, invoked_by: None }
+    }
+
+    #[test]
+    fn a_blank_name_makes_no_field() {
+        let mut fields = BTreeMap::new();
+        let blank = Some(" ".to_owned());
+        let call = ApiCall { principal: blank.clone(), invoked_by: blank, ..api_call("PutBucketTagging", 1) };
+        call.describe(&mut fields);
+        assert_eq!(fields.keys().collect::<Vec<_>>(), [fields::EVENT_NAME, fields::EVENT_TIME]);
+    }
+
+    #[test]
+    fn of_two_records_of_a_call_the_one_with_the_callers_arn_is_kept() {
+        let by = |second, principal: &str| ApiCall {
+            principal: Some(principal.to_owned()),
+            ..api_call("PutBucketEncryption", second)
+        };
+        let (owners, callers) = (by(1, "AROA:jane of account 222222222222"), by(1, "arn:aws:sts::222222222222:x"));
+        for (mut first, second) in [(owners.clone(), callers.clone()), (callers.clone(), owners)] {
+            first.keep_better(second);
+            assert_eq!(first, callers);
+        }
+        let mut earlier = callers;
+        earlier.keep_better(by(2, "another"));
+        assert_eq!(earlier.principal.as_deref(), Some("another"));
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub const EVENT_ID: &str = "cmkwatch/event-id";
 pub const EVENT_TIME: &str = "cmkwatch/event-time";
 /// The principal that made it.
 pub const CHANGED_BY: &str = "cmkwatch/changed-by";
+/// The service that made the call for the principal, such as `cloudformation.amazonaws.com`.
+pub const INVOKED_BY: &str = "cmkwatch/invoked-by";
 /// The facts that decided, as a JSON list of fact, value and value wanted; where one could not be read, the permission,
 /// the answer, and of what.
 pub const EVIDENCE: &str = "cmkwatch/evidence";

@@ -115,7 +115,13 @@ mod tests {
 
     #[test]
     fn what_is_sent_is_what_is_read() {
-        let api_call = ApiCall { event_name: "DisableKey".into(), event_id: None, event_time: None, principal: None };
+        let api_call = ApiCall {
+            event_name: "DisableKey".into(),
+            event_id: None,
+            event_time: None,
+            principal: None,
+            invoked_by: None,
+        };
         let bucket =
             BucketId::new("123456789012".parse().unwrap(), "us-east-1".parse().unwrap(), "acme".parse().unwrap())
                 .unwrap();

@@ -96,17 +96,19 @@ pub(crate) struct WrittenCall {
     event_id: Option<String>,
     event_time: Option<String>,
     principal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    invoked_by: Option<String>,
 }
 
 impl From<ApiCall> for WrittenCall {
-    fn from(ApiCall { event_name, event_id, event_time, principal }: ApiCall) -> Self {
-        Self { event_name, event_id, event_time, principal }
+    fn from(ApiCall { event_name, event_id, event_time, principal, invoked_by }: ApiCall) -> Self {
+        Self { event_name, event_id, event_time, principal, invoked_by }
     }
 }
 
 impl From<WrittenCall> for ApiCall {
-    fn from(WrittenCall { event_name, event_id, event_time, principal }: WrittenCall) -> Self {
-        Self { event_name, event_id, event_time, principal }
+    fn from(WrittenCall { event_name, event_id, event_time, principal, invoked_by }: WrittenCall) -> Self {
+        Self { event_name, event_id, event_time, principal, invoked_by }
     }
 }
 
@@ -209,6 +211,7 @@ mod tests {
             event_id: Some("1".into()),
             event_time: None,
             principal: Some("arn:aws:iam::123456789012:root".into()),
+            invoked_by: Some("cloudformation.amazonaws.com".into()),
         };
         Visit { bucket, api_calls: vec![api_call], since: Some(7) }
     }

@@ -43,6 +43,8 @@ pub(crate) struct Group {
     pub(crate) second_look: bool,
     /// The earliest version that was published before the evaluations which the second looks follow.
     pub(crate) since: Option<u64>,
+    /// True if one of them changed the replicas of the key, too.
+    has_replicas: bool,
     receipts: Vec<Receipt>,
 }
 
@@ -160,7 +162,13 @@ impl OnChange {
         let event = latest.and_then(|api_call| api_call.event_id.as_deref()).unwrap_or_default();
         let call = latest.map(|api_call| api_call.event_name.as_str()).unwrap_or_default();
         let key = users.subject.as_str();
-        match in_time(time.end, self.watch.revisit_users(&users, &group.api_calls, time.evaluate_until)).await {
+        let asked = async {
+            if group.has_replicas {
+                self.watch.revisit_users_of_related(&users.subject, &group.api_calls).await?;
+            }
+            self.watch.revisit_users(&users, &group.api_calls, time.evaluate_until).await
+        };
+        match in_time(time.end, asked).await {
             Ok(buckets) => {
                 tracing::info!(key, event, call, buckets, "the buckets that use the key will be evaluated");
                 Vec::new()
@@ -182,8 +190,9 @@ fn sort(records: Vec<SqsMessage>, settings: &Settings) -> Sorted {
         match parse(record.body.as_deref().unwrap_or_default()) {
             Ok(Message::Buckets(revisit)) => sorted.add_buckets(revisit, &id, settings),
             Ok(Message::Key(change)) => {
-                let KeyChange { users, api_calls } = *change;
-                add(&mut sorted.keys, users, api_calls, Receipt { id, is_alone: true });
+                let KeyChange { users, api_calls, has_replicas } = *change;
+                let group = add(&mut sorted.keys, users, api_calls, Receipt { id, is_alone: true });
+                group.has_replicas |= has_replicas;
             }
             Ok(Message::NoneOfOurs) => sorted.dropped += 1,
             Err(error) => {
@@ -224,8 +233,7 @@ fn add<S: Ord>(groups: &mut BTreeMap<S, Group>, subject: S, api_calls: Vec<ApiCa
     for api_call in api_calls {
         match group.api_calls.iter_mut().find(|known| known.event_name == api_call.event_name) {
             None => group.api_calls.push(api_call),
-            Some(known) if known.event_time < api_call.event_time => *known = api_call,
-            Some(_) => {}
+            Some(known) => known.keep_better(api_call),
         }
     }
     group

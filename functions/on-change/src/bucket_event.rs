@@ -2,14 +2,16 @@
 //!
 //! Follows [logging S3 API calls](https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-s3-info.html).
 
-use crate::message::{EventError, api_call, text};
-use aws_lambda_events::event::eventbridge::EventBridgeEvent;
+use crate::{message::EventError, record::Record};
 use facts::{AccountId, BucketId, BucketName, Region};
+use percent_encoding::percent_decode_str;
 use queue::Visit;
-use serde_json::Value;
+use std::borrow::Cow;
 
-/// The calls that can change how a bucket is judged. TagResource and UntagResource take the place of the tagging calls once
-/// a bucket [uses ABAC](https://docs.aws.amazon.com/AmazonS3/latest/userguide/buckets-tagging-enable-abac.html).
+/// The calls that can change how a bucket is judged. The console and CloudFormation tag a bucket by TagResource and UntagResource,
+/// and a bucket with
+/// [attribute-based access control](https://docs.aws.amazon.com/AmazonS3/latest/userguide/buckets-tagging-enable-abac.html) can be
+/// tagged by these alone.
 pub const BUCKET_CALLS: [&str; 10] = [
     "CreateBucket",
     "DeleteBucket",
@@ -24,69 +26,81 @@ pub const BUCKET_CALLS: [&str; 10] = [
 ];
 
 /// The bucket that a call of [`BUCKET_CALLS`] changed; `None` if it tagged something else than a bucket.
-pub(crate) fn visit(call: &'static str, event: &EventBridgeEvent) -> Result<Option<Visit>, EventError> {
-    let place = Place::of(event);
-    if matches!(call, "TagResource" | "UntagResource") && place.names_another_resource {
-        return Ok(None);
-    }
-    let api_calls = vec![api_call(call, &event.detail)];
-    Ok(Some(Visit { bucket: place.bucket(call)?, api_calls, since: None }))
+pub(crate) fn visit(call: &'static str, record: Record<'_>) -> Result<Option<Visit>, EventError> {
+    let Some(Named { name, owner }) = named(call, record)? else { return Ok(None) };
+    let lacks = |what| EventError::Lacks { call: call.to_owned(), what };
+    let malformed = |source| EventError::Malformed { call: call.to_owned(), source };
+    // The owner; if the record names none, the account that received it.
+    let account = owner.or_else(|| record.recipient()).ok_or_else(|| lacks("account"))?;
+    let account: AccountId = account.parse().map_err(malformed)?;
+    let region = created_in(record).or_else(|| record.region()).ok_or_else(|| lacks("region"))?;
+    let region: Region = region.parse().map_err(malformed)?;
+    let name: BucketName = name.parse().map_err(malformed)?;
+    let bucket = BucketId::new(account, region, name).map_err(malformed)?;
+    Ok(Some(Visit { bucket, api_calls: vec![record.api_call(call)], since: None }))
 }
 
-/// The account, the region and the bucket, as the record writes them.
-struct Place<'a> {
-    account: Option<&'a str>,
-    region: Option<&'a str>,
-    bucket: Option<&'a str>,
-    names_another_resource: bool,
+/// A bucket as a record names it.
+struct Named<'a> {
+    name: Cow<'a, str>,
+    owner: Option<&'a str>,
 }
 
-impl<'a> Place<'a> {
-    fn of(event: &'a EventBridgeEvent) -> Self {
-        let record = &event.detail;
-        let resources = record.get("resources").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let owned = resources.iter().find(|r| text(r, "/ARN").is_some_and(|arn| bucket_of_arn(arn).is_some()));
-        let tagged = text(record, "/requestParameters/resourceArn");
-        let bucket = text(record, "/requestParameters/bucketName")
-            .or_else(|| tagged.and_then(bucket_of_arn))
-            .or_else(|| owned.and_then(|resource| text(resource, "/ARN")).and_then(bucket_of_arn));
-        Self {
-            // The owner; where the record names none, the account that received it.
-            account: owned
-                .and_then(|resource| text(resource, "/accountId"))
-                .or_else(|| text(record, "/recipientAccountId"))
-                .or(event.account.as_deref()),
-            region: created_in(record).or_else(|| text(record, "/awsRegion")).or(event.region.as_deref()),
-            bucket,
-            names_another_resource: tagged.is_some_and(|arn| bucket_of_arn(arn).is_none()),
-        }
+/// The bucket that a record names; `None` if it is of something else that can be tagged.
+fn named<'a>(call: &'static str, record: Record<'a>) -> Result<Option<Named<'a>>, EventError> {
+    let resource = record.resources().find_map(|resource| Some((bucket_of_arn(resource.arn)?, resource.account)));
+    let owner = resource.and_then(|(_, account)| account);
+    if !matches!(call, "TagResource" | "UntagResource") {
+        // A number is the name as JSON has it, without zeros that it may have had.
+        let parameter = || record.text_or_number("/requestParameters/bucketName");
+        let name = resource.map(|(name, _)| Cow::Borrowed(name)).or_else(parameter);
+        let name = name.ok_or_else(|| EventError::Lacks { call: call.to_owned(), what: "bucket name" })?;
+        return Ok(Some(Named { name, owner }));
     }
-
-    fn bucket(&self, call: &str) -> Result<BucketId, EventError> {
-        let lacks = |what| EventError::Lacks { call: call.to_owned(), what };
-        let malformed = |source| EventError::Malformed { call: call.to_owned(), source };
-        let account: AccountId = self.account.ok_or_else(|| lacks("account"))?.parse().map_err(malformed)?;
-        let region: Region = self.region.ok_or_else(|| lacks("region"))?.parse().map_err(malformed)?;
-        let name: BucketName = self.bucket.ok_or_else(|| lacks("bucket name"))?.parse().map_err(malformed)?;
-        BucketId::new(account, region, name).map_err(malformed)
+    if let Some((name, owner)) = resource {
+        return Ok(Some(Named { name: name.into(), owner }));
+    }
+    let arn = record.text("/requestParameters/resourceArn");
+    let arn = arn.ok_or_else(|| EventError::Lacks { call: call.to_owned(), what: "resource" })?;
+    // Some services write the ARN as it stands in the path of the request.
+    let arn = percent_decode_str(arn).decode_utf8_lossy();
+    match bucket_of_arn(&arn) {
+        Some(name) => Ok(Some(Named { name: name.to_owned().into(), owner: None })),
+        None if is_known(&arn) => Ok(None),
+        None => Err(EventError::UnknownResource { call: call.to_owned(), arn: findings::plain(&arn, 300) }),
     }
 }
 
 /// Where CreateBucket makes the bucket, which need not be the region that it is called in; `EU` is an
 /// [old name](https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucketConfiguration.html) of eu-west-1.
-fn created_in(record: &Value) -> Option<&str> {
-    match text(record, "/requestParameters/CreateBucketConfiguration/LocationConstraint")? {
+fn created_in(record: Record<'_>) -> Option<&str> {
+    match record.text("/requestParameters/CreateBucketConfiguration/LocationConstraint")? {
         "EU" => Some("eu-west-1"),
-        "" => None,
         region => Some(region),
     }
 }
 
-/// The bucket that an ARN names; none where it is of an object or of something else.
+/// The bucket that an ARN names; `None` if it is of an object or of something else.
 fn bucket_of_arn(arn: &str) -> Option<&str> {
     let mut parts = arn.splitn(6, ':');
     let ("arn", _, "s3", "", "") = (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?) else {
         return None;
     };
     parts.next().filter(|name| !name.contains('/'))
+}
+
+/// Returns true if an ARN is of a kind that can be tagged as a bucket can, and is none:
+/// [TagResource](https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_TagResource.html) and the
+/// [resource types of S3](https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html).
+fn is_known(arn: &str) -> bool {
+    let parts: Vec<_> = arn.splitn(6, ':').collect();
+    let ["arn", _, service, _, account, resource] = parts.as_slice() else { return false };
+    let kind = resource.split('/').next().unwrap_or_default();
+    match *service {
+        "s3" if account.is_empty() => resource.contains('/'),
+        "s3" => ["accesspoint", "access-grants", "async-request", "job", "storage-lens", "storage-lens-group"]
+            .contains(&kind),
+        "s3express" | "s3-object-lambda" | "s3-outposts" | "s3files" | "s3tables" | "s3vectors" => true,
+        _ => false,
+    }
 }

@@ -108,8 +108,13 @@ impl OnChange {
     }
 
     /// Without the role nothing of the bucket can be known, now or when the message comes again; that is what is published. The
-    /// sweep reads the bucket once there is a role.
+    /// sweep reads the bucket once there is a role. The bucket of a stranger, to which a call of the organization went, is none of
+    /// ours.
     async fn report_refused_role(&self, account: &AccountId) -> anyhow::Result<Vec<String>> {
+        if !self.watch.accounts().has(account).await? {
+            tracing::info!(%account, "bucket ignored: its account is not in the organization");
+            return Ok(Vec::new());
+        }
         let (subject, read_at) = (format!("the role in account {account}"), self.watch.now());
         let why = Unreadable { permission: "sts:AssumeRole", subject, code: "AccessDenied".to_owned() };
         let place = Place { account: account.clone(), region: self.watch.accounts().home().region.clone() };

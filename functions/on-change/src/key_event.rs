@@ -4,15 +4,15 @@
 //! key is finally deleted is reported as a
 //! [service event](https://docs.aws.amazon.com/kms/latest/developerguide/ct-delete-key.html), without a request.
 
-use crate::message::{EventError, api_call, text};
-use aws_lambda_events::event::eventbridge::EventBridgeEvent;
+use crate::{message::EventError, record::Record};
 use facts::{AliasArn, KeyArn, KeyReference, KeySubject, Malformed, Place};
 use findings::ApiCall;
 use queue::ReevaluateKeyUsers;
-use serde_json::Value;
 
-/// The calls, and the two service events, that can change how the buckets which use a key are judged.
-pub const KEY_CALLS: [&str; 14] = [
+/// The calls, and the two service events, that can change how the buckets which use a key are judged. CreateKey is how the region of
+/// a [replica](https://docs.aws.amazon.com/kms/latest/developerguide/ct-replicate-key.html) reports that the key is there.
+pub const KEY_CALLS: [&str; 15] = [
+    "CreateKey",
     "PutKeyPolicy",
     "ScheduleKeyDeletion",
     "CancelKeyDeletion",
@@ -36,64 +36,65 @@ pub struct KeyChange {
     pub users: ReevaluateKeyUsers,
     /// The calls that changed the key, or made another bucket use it.
     pub api_calls: Vec<ApiCall>,
+    /// True if the call changed the replicas of the key, too.
+    pub has_replicas: bool,
 }
 
-/// The change that a call of [`KEY_CALLS`] made.
-pub(crate) fn change(call: &'static str, event: &EventBridgeEvent) -> Result<KeyChange, EventError> {
-    let record = &event.detail;
+/// The change that a call of [`KEY_CALLS`] made; `None` if no bucket can depend on it.
+pub(crate) fn change(call: &'static str, record: Record<'_>) -> Result<Option<KeyChange>, EventError> {
     let subject = match call {
-        "CreateAlias" | "UpdateAlias" | "DeleteAlias" => alias(call, event).map(KeySubject::Alias),
-        _ => key(call, event).map(KeySubject::Key),
+        "CreateAlias" | "UpdateAlias" | "DeleteAlias" => alias(call, record).map(KeySubject::Alias)?,
+        _ => KeySubject::Key(key(call, record)?),
     };
-    let users = ReevaluateKeyUsers { subject: subject?, after: None, because_of: None };
-    Ok(KeyChange { users, api_calls: vec![api_call(call, record)] })
+    let is_multi_region = matches!(&subject, KeySubject::Key(key) if key.is_multi_region());
+    // Nobody knows the id of another new key in advance.
+    if call == "CreateKey" && !is_multi_region {
+        return Ok(None);
+    }
+    let users = ReevaluateKeyUsers { subject, after: None, because_of: None };
+    let api_calls = vec![record.api_call(call)];
+    let has_replicas = is_multi_region && SHARED_BY_REPLICAS.contains(&call);
+    Ok(Some(KeyChange { users, api_calls, has_replicas }))
 }
+
+/// The calls that are made on the primary of a multi-Region key and
+/// [change its replicas, too](https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html#multi-region-rotate), which have
+/// no event of their own.
+const SHARED_BY_REPLICAS: [&str; 2] = ["EnableKeyRotation", "DisableKeyRotation"];
 
 /// The key: by its ARN among the resources, in the answer (since December 2022), or as the request names it.
-fn key(call: &str, event: &EventBridgeEvent) -> Result<KeyArn, EventError> {
-    let record = &event.detail;
-    let told = resources(record).find(|arn| arn.contains(":key/"));
-    let told =
-        told.or_else(|| text(record, "/responseElements/keyId")).or_else(|| text(record, "/requestParameters/keyId"));
-    match meant(call, told.ok_or_else(|| lacks(call, "key"))?, event)? {
+fn key(call: &str, record: Record<'_>) -> Result<KeyArn, EventError> {
+    let resource = record.resources().map(|resource| resource.arn).find(|arn| arn.contains(":key/"));
+    let name = resource
+        .or_else(|| record.text("/responseElements/keyMetadata/arn"))
+        .or_else(|| record.text("/responseElements/keyId"))
+        .or_else(|| record.text("/requestParameters/keyId"));
+    match meant(call, name.ok_or_else(|| lacks(call, "key"))?, record)? {
         KeyReference::Arn(arn) => Ok(arn),
         _ => Err(lacks(call, "key")),
     }
 }
 
-fn alias(call: &str, event: &EventBridgeEvent) -> Result<AliasArn, EventError> {
-    let record = &event.detail;
-    let told = resources(record).find(|arn| arn.contains(":alias/"));
-    let told = told.or_else(|| text(record, "/requestParameters/aliasName"));
-    match meant(call, told.ok_or_else(|| lacks(call, "alias"))?, event)? {
+fn alias(call: &str, record: Record<'_>) -> Result<AliasArn, EventError> {
+    let resource = record.resources().map(|resource| resource.arn).find(|arn| arn.contains(":alias/"));
+    let name = resource.or_else(|| record.text("/requestParameters/aliasName"));
+    match meant(call, name.ok_or_else(|| lacks(call, "alias"))?, record)? {
         KeyReference::AliasArn(arn) => Ok(arn),
         _ => Err(lacks(call, "alias")),
     }
 }
 
 /// A bare id or name has its meaning in the account and region of the call.
-fn meant(call: &str, name: &str, event: &EventBridgeEvent) -> Result<KeyReference, EventError> {
+fn meant(call: &str, name: &str, record: Record<'_>) -> Result<KeyReference, EventError> {
     let Ok(reference) = name.parse::<KeyReference>();
     if reference.place().is_some() {
         return Ok(reference);
     }
-    let record = &event.detail;
     let malformed = |source: Malformed| EventError::Malformed { call: call.to_owned(), source };
-    let account = text(record, "/recipientAccountId").or(event.account.as_deref());
-    let region = text(record, "/awsRegion").or(event.region.as_deref());
     Ok(reference.within(&Place {
-        account: account.ok_or_else(|| lacks(call, "account"))?.parse().map_err(malformed)?,
-        region: region.ok_or_else(|| lacks(call, "region"))?.parse().map_err(malformed)?,
+        account: record.recipient().ok_or_else(|| lacks(call, "account"))?.parse().map_err(malformed)?,
+        region: record.region().ok_or_else(|| lacks(call, "region"))?.parse().map_err(malformed)?,
     }))
-}
-
-fn resources(record: &Value) -> impl Iterator<Item = &str> {
-    record
-        .get("resources")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|resource| text(resource, "/ARN"))
 }
 
 fn lacks(call: &str, what: &'static str) -> EventError {

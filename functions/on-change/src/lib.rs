@@ -11,6 +11,7 @@ mod bucket_event;
 mod evaluation;
 mod key_event;
 mod message;
+mod record;
 
 pub use batch::OnChange;
 pub use bucket_event::BUCKET_CALLS;

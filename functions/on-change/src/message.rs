@@ -1,16 +1,12 @@
 //! What a message is about.
 //!
-//! A message is an EventBridge event that carries a
-//! [CloudTrail record](https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html), or
-//! asks that a bucket be evaluated. Records differ between services, API versions and years, so everything in one is
-//! optional until it is needed, and what is needed must have the form that AWS gives it: an AssumeRole is built from it.
+//! A message is an EventBridge event that carries a CloudTrail record, or asks that buckets be evaluated. What is needed of a record
+//! must have the form that AWS gives it: an AssumeRole is built from it.
 
-use crate::{BUCKET_CALLS, KEY_CALLS, KeyChange, bucket_event, key_event};
+use crate::{BUCKET_CALLS, KEY_CALLS, KeyChange, bucket_event, key_event, record::Record};
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use facts::Malformed;
-use findings::ApiCall;
 use queue::{Purpose, QueueError, ReevaluateKeyUsers, Revisit};
-use serde_json::Value;
 
 /// The content of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +36,14 @@ pub enum EventError {
         /// What is missing.
         what: &'static str,
     },
+    /// It tags something that is neither a bucket nor of another kind that is known.
+    #[error("the {call} event is about `{arn}`, which is of no kind that this version of cmkwatch knows")]
+    UnknownResource {
+        /// The API call.
+        call: String,
+        /// The ARN.
+        arn: String,
+    },
     /// A name in it does not have the form that AWS gives it.
     #[error("the {call} event is malformed")]
     Malformed {
@@ -60,14 +64,16 @@ pub fn parse(body: &str) -> Result<Message, EventError> {
     if let Some(asked) = asked(&event).map_err(EventError::NoRequest)? {
         return Ok(asked);
     }
-    if let Some(call) = call_of(&event, "aws.s3", "s3.amazonaws.com", &BUCKET_CALLS) {
+    let record = Record(&event);
+    if let Some(call) = call_of(record, "aws.s3", "s3.amazonaws.com", &BUCKET_CALLS) {
         let evaluate = |visit| Message::Buckets(Revisit { purpose: Purpose::Evaluate, visits: vec![visit] });
-        return Ok(bucket_event::visit(call, &event)?.map_or(Message::NoneOfOurs, evaluate));
+        return Ok(bucket_event::visit(call, record)?.map_or(Message::NoneOfOurs, evaluate));
     }
-    match call_of(&event, "aws.kms", "kms.amazonaws.com", &KEY_CALLS) {
-        Some(call) => key_event::change(call, &event).map(|change| Message::Key(Box::new(change))),
-        None => Ok(Message::NoneOfOurs),
+    if let Some(call) = call_of(record, "aws.kms", "kms.amazonaws.com", &KEY_CALLS) {
+        let change = key_event::change(call, record)?;
+        return Ok(change.map_or(Message::NoneOfOurs, |change| Message::Key(Box::new(change))));
     }
+    Ok(Message::NoneOfOurs)
 }
 
 /// What cmkwatch asks of itself.
@@ -77,36 +83,19 @@ fn asked(event: &EventBridgeEvent) -> Result<Option<Message>, QueueError> {
         return Ok(Some(Message::Buckets(revisit)));
     }
     let users = ReevaluateKeyUsers::read(source, kind, detail)?;
-    Ok(users.map(|(users, api_calls)| Message::Key(Box::new(KeyChange { users, api_calls }))))
+    let change = |(users, api_calls)| KeyChange { users, api_calls, has_replicas: false };
+    Ok(users.map(|users| Message::Key(Box::new(change(users)))))
 }
 
 /// How CloudTrail's records come: of calls, and of what a service does by itself.
 pub const KINDS: [&str; 2] = ["AWS API Call via CloudTrail", "AWS Service Event via CloudTrail"];
 
-/// The name of the call, where it is one of those and succeeded.
-fn call_of(event: &EventBridgeEvent, source: &str, service: &str, calls: &[&'static str]) -> Option<&'static str> {
-    let record = &event.detail;
-    let concerns = event.source == source
+/// The name of the call; `None` if it is of another service, is none of `calls`, or failed.
+fn call_of(record: Record<'_>, source: &str, service: &str, calls: &[&'static str]) -> Option<&'static str> {
+    let Record(event) = record;
+    let is_of_service = event.source == source
         && KINDS.contains(&event.detail_type.as_str())
-        && text(record, "/eventSource") == Some(service);
-    let failed = record.get("errorCode").is_some_and(|code| !code.is_null());
-    let name = text(record, "/eventName").filter(|_| concerns && !failed)?;
+        && record.text("/eventSource") == Some(service);
+    let name = record.text("/eventName").filter(|_| is_of_service && !record.failed())?;
     calls.iter().find(|call| **call == name).copied()
-}
-
-/// Who made a call.
-pub(crate) fn api_call(call: &str, record: &Value) -> ApiCall {
-    let owned = |pointer| text(record, pointer).map(str::to_owned);
-    ApiCall {
-        event_name: call.to_owned(),
-        event_id: owned("/eventID"),
-        event_time: owned("/eventTime"),
-        principal: owned("/userIdentity/arn")
-            .or_else(|| owned("/userIdentity/invokedBy"))
-            .or_else(|| owned("/userIdentity/principalId")),
-    }
-}
-
-pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
-    value.pointer(pointer).and_then(Value::as_str)
 }
