@@ -4,7 +4,7 @@
 //! ([guidelines](https://docs.aws.amazon.com/securityhub/latest/partnerguide/guidelines-batchimportfindings.html)). An [`Item`] is
 //! that state. The crate `state` stores it; nothing here knows where.
 
-use crate::{ApiCall, Compliance, Finding, RecordState, Transition, Workflow, fields, repair::LATEST_EDIT};
+use crate::{ApiCall, Compliance, Finding, Reading, RecordState, Transition, Workflow, fields, repair::LATEST_EDIT};
 use controls::{Level, Severity};
 use facts::{KeyUser, Place};
 use jiff::Timestamp;
@@ -34,6 +34,10 @@ pub struct Item {
     pub api_calls: Vec<ApiCall>,
     /// The keys whose other users must still be evaluated again.
     pub neighbours: BTreeSet<Neighbours>,
+    /// What was read of the bucket.
+    pub reading: Reading,
+    /// How many transitions a sweep found, and no event has announced so far.
+    pub unannounced: u32,
     /// The state of each control, by its slug.
     pub controls: BTreeMap<String, ControlState>,
 }
@@ -217,6 +221,8 @@ impl Item {
             key_use: KeyUse::default(),
             api_calls: Vec::new(),
             neighbours: BTreeSet::new(),
+            reading: Reading::default(),
+            unannounced: 0,
             controls: BTreeMap::new(),
         }
     }

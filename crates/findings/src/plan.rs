@@ -21,11 +21,30 @@ pub struct Terms<'a> {
     pub generation: u64,
     /// The Security Hub that the findings are to be stored in.
     pub hub: &'a StoredIn,
+    /// What looks at the bucket.
+    pub looking: Looking,
     /// The API calls that caused the evaluation; empty for the sweep.
     pub api_calls: &'a [ApiCall],
     /// The controls whose findings Security Hub does not hold as it should, each with the `UpdatedAt` that it holds: what is
     /// imported must be newer. 1970 if it holds no finding.
     pub repair: &'a BTreeMap<String, Timestamp>,
+}
+
+/// What looks at a bucket, which decides whether an event has announced the changes that it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looking {
+    /// A message about the bucket, or about its key.
+    Message,
+    /// A sweep. In an account that no sweep has looked at before, all is new and nothing was missed.
+    Sweep {
+        /// True if no sweep has looked at the account before.
+        is_new: bool,
+    },
+    /// A second look. What a sweep found, and no event has announced within the delay, was missed.
+    SecondLook {
+        /// The delay.
+        delay: SignedDuration,
+    },
 }
 
 /// The new state, and what Security Hub must receive of it.
@@ -38,6 +57,8 @@ pub struct Plan {
     pub item: Item,
     /// True if it differs from the state before, and must be committed.
     pub changed: bool,
+    /// How many transitions a sweep has found that no event announced in time.
+    pub missed: u32,
     /// The findings to import: those of the Security Hub that they are to be stored in come first.
     pub import: Vec<Finding>,
     /// The ids of findings to set NEW before they are imported, if they are RESOLVED.
@@ -58,10 +79,12 @@ pub fn plan(before: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> Pl
     let look = Look { before, seen, terms, version, moves, starts_to_move };
     let judged: Vec<_> = look.slugs().map(|slug| (slug, look.judge(slug))).collect();
     let controls = judged.iter().filter_map(|(slug, next)| Some(((*slug).to_owned(), next.state.clone()?))).collect();
-    let item = look.item(controls);
+    let (unannounced, missed) = look.unannounced(&controls);
+    let item = look.item(controls, unannounced);
     let mut plan = Plan {
         changed: item != *before,
         item,
+        missed,
         import: Vec::new(),
         reopen: Vec::new(),
         resolve: Vec::new(),
@@ -232,21 +255,54 @@ impl<'a> Look<'a> {
             || (state.planned > self.before.published && age >= LATEST_IMPORT)
     }
 
-    /// The whole item; the one before if nothing differs.
-    fn item(&self, controls: BTreeMap<String, ControlState>) -> Item {
+    /// How many transitions no event has announced so far, and how many none announced in time.
+    fn unannounced(&self, controls: &BTreeMap<String, ControlState>) -> (u32, u32) {
+        let Self { before, seen, terms, .. } = self;
+        let known = before.unannounced;
+        match terms.looking {
+            Looking::Sweep { is_new: false } => {
+                let is_created = before.version == 0 && before.controls.is_empty() && !seen.gone;
+                let is_of_aws = is_created || before.gone != seen.gone || before.reading.differs(&seen.reading);
+                let found = controls.iter().filter(|(slug, state)| self.differs(slug, state)).count();
+                let found = if is_of_aws { u32::try_from(found).unwrap_or(u32::MAX) } else { 0 };
+                (known.saturating_add(found), 0)
+            }
+            Looking::Sweep { is_new: true } => (known, 0),
+            // An event that tells of a change after the sweep has read the bucket does not announce what the sweep found.
+            Looking::Message | Looking::SecondLook { .. }
+                if terms.api_calls.iter().any(|call| self.announces(call)) =>
+            {
+                (0, 0)
+            }
+            Looking::SecondLook { delay } if seen.read_at.duration_since(before.read_at) >= delay => (0, known),
+            Looking::Message | Looking::SecondLook { .. } => (known, 0),
+        }
+    }
+
+    fn announces(&self, call: &ApiCall) -> bool {
+        let made_at = call.event_time.as_ref().and_then(|time| time.parse::<Timestamp>().ok());
+        made_at.is_none_or(|made_at| made_at <= self.before.read_at)
+    }
+
+    fn differs(&self, slug: &str, state: &ControlState) -> bool {
+        self.before.controls.get(slug).map(|before| &before.observed) != Some(&state.observed)
+    }
+
+    /// The whole item; the one before if nothing differs. A fact that changed without changing a verdict is a difference, too: else
+    /// a later verdict would seem to have changed with it.
+    fn item(&self, controls: BTreeMap<String, ControlState>, unannounced: u32) -> Item {
         let Self { before, seen, terms, .. } = self;
         let is_same = controls == before.controls
             && before.key_use == seen.key_use
             && before.gone == seen.gone
+            && before.unannounced == unannounced
+            && !before.reading.differs(&seen.reading)
             && before.moving_to.as_ref().or(before.stored_in.as_ref()) == Some(terms.hub);
         let is_nothing = before.version == 0 && seen.gone && controls.is_empty();
         if is_nothing || (is_same && before.version > 0) {
             return (*before).clone();
         }
-        let differs = |(slug, state): (&String, &ControlState)| {
-            before.controls.get(slug).map(|before| &before.observed) != Some(&state.observed)
-        };
-        let api_calls = match controls.iter().any(differs) {
+        let api_calls = match controls.iter().any(|(slug, state)| self.differs(slug, state)) {
             true => terms.api_calls.to_vec(),
             false => before.api_calls.clone(),
         };
@@ -261,6 +317,8 @@ impl<'a> Look<'a> {
             key_use: seen.key_use.clone(),
             api_calls,
             neighbours: self.neighbours(),
+            reading: before.reading.updated(&seen.reading),
+            unannounced,
             controls,
         }
     }

@@ -1,6 +1,6 @@
 //! What was seen of a bucket or an account: a draft of a finding for each control.
 
-use crate::{About, Finding, KeyUse, compose};
+use crate::{About, Finding, KeyUse, Reading, compose};
 use controls::{Judgement, Settings, Verdict};
 use facts::{Account, Bucket, BucketId, Fact, Place};
 use jiff::Timestamp;
@@ -14,6 +14,8 @@ pub struct Observation<'a> {
     pub judgement: &'a Judgement,
     /// The place whose Security Hub is to store the findings.
     pub hub: &'a Place,
+    /// The key of the tag that names the class.
+    pub tag: &'a str,
 }
 
 /// The verdicts about a bucket or an account, as drafts of findings.
@@ -27,6 +29,8 @@ pub struct Seen {
     pub key_use: KeyUse,
     /// True if the bucket does not exist.
     pub gone: bool,
+    /// What was read of a bucket.
+    pub(crate) reading: Reading,
     /// One draft for each control.
     pub(crate) drafts: Vec<Draft>,
 }
@@ -42,7 +46,7 @@ impl Seen {
     /// Drafts the findings of a bucket.
     #[must_use]
     pub fn bucket(observation: &Observation<'_>) -> Self {
-        let Observation { bucket, judgement, .. } = observation;
+        let Observation { bucket, judgement, tag, .. } = observation;
         let drafts = judgement
             .verdicts
             .iter()
@@ -54,14 +58,16 @@ impl Seen {
             ..compose::key_use(bucket)
         };
         let about = About::Bucket(bucket.id.clone());
-        Self { about, read_at: bucket.read_at, key_use, gone: false, drafts: drafts.collect() }
+        let reading = Reading::of(bucket, tag);
+        Self { about, read_at: bucket.read_at, key_use, gone: false, reading, drafts: drafts.collect() }
     }
 
     /// Says that S3 knows no such bucket.
     #[must_use]
     pub fn gone(bucket: &BucketId, read_at: Timestamp) -> Self {
         let about = About::Bucket(bucket.clone());
-        Self { about, read_at, key_use: KeyUse::default(), gone: true, drafts: Vec::new() }
+        let (key_use, reading) = (KeyUse::default(), Reading::default());
+        Self { about, read_at, key_use, gone: true, reading, drafts: Vec::new() }
     }
 
     /// Drafts the finding of an account in a region, which is stored in `hub`.
@@ -69,7 +75,8 @@ impl Seen {
     pub fn account(account: &Account, verdict: &Verdict, hub: &Place) -> Self {
         let draft = Draft { slug: verdict.control.slug, finding: compose::compose_account(account, hub, verdict) };
         let about = About::Account(account.place.clone());
-        Self { about, read_at: account.read_at, key_use: KeyUse::default(), gone: false, drafts: vec![draft] }
+        let (key_use, reading) = (KeyUse::default(), Reading::default());
+        Self { about, read_at: account.read_at, key_use, gone: false, reading, drafts: vec![draft] }
     }
 
     /// The ids of the findings of all controls that were judged.

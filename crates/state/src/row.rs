@@ -2,7 +2,9 @@
 
 use controls::{Level, Severity};
 use facts::Place;
-use findings::{ApiCall, Change, Compliance, ControlState, Item, KeyUse, Neighbours, StoredIn, Summary, Transition};
+use findings::{
+    ApiCall, Change, Compliance, ControlState, Item, KeyUse, Neighbours, Reading, StoredIn, Summary, Transition,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -53,6 +55,10 @@ pub(crate) struct Written {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     neighbours: Vec<WrittenNeighbours>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    reading: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "is_zero", default)]
+    unannounced: u32,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     controls: BTreeMap<String, WrittenControl>,
     /// In seconds since 1970, as the
     /// [time to live](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html) has to be; of a deleted bucket
@@ -77,6 +83,8 @@ struct WrittenCall {
     time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     principal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    via: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -126,6 +134,11 @@ struct WrittenSummary {
     print: String,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 impl Written {
     pub(crate) fn of(item: &Item) -> Self {
         let Item { version, published, generation, read_at, stored_in, moving_to, gone, key_use, .. } = item;
@@ -145,6 +158,8 @@ impl Written {
             alias,
             api_calls: item.api_calls.iter().map(WrittenCall::of).collect(),
             neighbours: item.neighbours.iter().map(WrittenNeighbours::of).collect(),
+            reading: item.reading.digests().clone(),
+            unannounced: item.unannounced,
             controls: item.controls.iter().map(|(slug, state)| (slug.clone(), WrittenControl::of(state))).collect(),
             expires_at: gone.then_some(expires_at),
         }
@@ -172,6 +187,8 @@ impl Written {
             },
             api_calls: self.api_calls.into_iter().map(WrittenCall::read).collect(),
             neighbours: self.neighbours.into_iter().map(neighbour).collect(),
+            reading: Reading::stored(self.reading),
+            unannounced: self.unannounced,
             controls: controls.collect::<Result<_, String>>()?,
         })
     }
@@ -190,13 +207,14 @@ impl WrittenStoredIn {
 }
 
 impl WrittenCall {
-    fn of(ApiCall { event_name, event_id, event_time, principal }: &ApiCall) -> Self {
-        let (name, id) = (event_name.clone(), event_id.clone());
-        Self { name, id, time: event_time.clone(), principal: principal.clone() }
+    fn of(ApiCall { event_name, event_id, event_time, principal, invoked_by }: &ApiCall) -> Self {
+        let (name, id, via) = (event_name.clone(), event_id.clone(), invoked_by.clone());
+        Self { name, id, time: event_time.clone(), principal: principal.clone(), via }
     }
 
     fn read(self) -> ApiCall {
-        ApiCall { event_name: self.name, event_id: self.id, event_time: self.time, principal: self.principal }
+        let Self { name, id, time, principal, via } = self;
+        ApiCall { event_name: name, event_id: id, event_time: time, principal, invoked_by: via }
     }
 }
 
@@ -353,8 +371,11 @@ pub(crate) mod tests {
                         event_id: None,
                         event_time: Some("2026-11-01T00:00:00Z".into()),
                         principal: None,
+                        invoked_by: Some("cloudformation.amazonaws.com".into()),
                     })
                     .collect(),
+                reading: Reading::stored([("policy".to_owned(), format!("1{published:x}"))].into()),
+                unannounced: u32::try_from(published % 3).unwrap(),
                 controls,
             },
         )

@@ -8,7 +8,9 @@ use anyhow::Context as _;
 use collect::{Beforehand, CollectError, Collected};
 use controls::judge;
 use facts::{Bucket, BucketId, Fact, KeyArn, KeySubject, KeyUser, Place, Region, ResolvedKey, Tags};
-use findings::{About, ApiCall, Compliance, Finding, Item, Neighbours, Observation, Seen, Terms, Workflow, plan};
+use findings::{
+    About, ApiCall, Compliance, Finding, Item, Looking, Neighbours, Observation, Seen, Terms, Workflow, plan,
+};
 use jiff::Timestamp;
 use queue::{OtherUser, ReevaluateKeyUsers};
 use state::Row;
@@ -21,6 +23,8 @@ pub struct Swept {
     pub item: Item,
     /// The tags, if they could be read.
     pub tags: Option<Tags>,
+    /// True if no sweep has looked at the account before.
+    pub is_new: bool,
 }
 
 /// The result of sweeping a bucket.
@@ -60,8 +64,9 @@ impl Watch {
         }
     }
 
-    /// Evaluates a bucket again, some time after an event, and says what must follow: usually [`Watch::compare`]. Other events may
-    /// have come meanwhile. As many calls as [`Watch::reconcile`].
+    /// Evaluates a bucket again, some time after an event or after a sweep found a change, and says what must follow: usually
+    /// [`Watch::compare`]. Other events may have come meanwhile. If none has announced what the sweep found, counts it as
+    /// `DriftFoundBySweep`. As many calls as [`Watch::reconcile`].
     ///
     /// # Errors
     /// See [`Watch::reconcile`].
@@ -72,10 +77,13 @@ impl Watch {
         api_calls: &[ApiCall],
     ) -> anyhow::Result<(Reconciled, Next)> {
         let hub = self.open_hub(hubs, &bucket.place()).await?;
-        let (world, terms) = (self.world(bucket, &hub, api_calls), self.terms(&hub, api_calls));
+        let world = self.world(bucket, &hub, api_calls);
+        let looking = Looking::SecondLook { delay: self.second_look };
+        let terms = Terms { looking, ..self.terms(&hub, api_calls) };
         match protocol::second_look(&world, &terms, self.second_look).await {
             Ok((reconciled, next)) => {
                 count(&reconciled.item);
+                count_missed(bucket, reconciled.missed);
                 Ok((reconciled, next))
             }
             Err(error) if other_region(&error).is_some() => {
@@ -99,9 +107,9 @@ impl Watch {
         swept: Swept,
         shared: &Shared,
     ) -> anyhow::Result<Sweeping> {
-        let Swept { item, tags } = swept;
+        let Swept { item, tags, is_new } = swept;
         let world = self.world(bucket, hub, &[]);
-        let terms = self.terms(hub, &[]);
+        let terms = Terms { looking: Looking::Sweep { is_new }, ..self.terms(hub, &[]) };
         let seen = match world.look(shared.beforehand(tags), Some(shared)).await {
             Err(error) if other_region(&error).is_some() => {
                 return self.reconcile(&Hubs::default(), bucket, &[]).await.map(Sweeping::Reconciled);
@@ -212,8 +220,8 @@ impl BucketWorld<'_> {
             bucket.key_users = Some(Fact::Known(self.other_users(key, class.name.as_str(), shared).await?));
             judgement = judge(&bucket, &self.watch.settings);
         }
-        let hub = &self.hub.stored_in.place;
-        Ok(Seen::bucket(&Observation { bucket: &bucket, judgement: &judgement, hub }))
+        let (hub, tag) = (&self.hub.stored_in.place, self.watch.settings.tag.as_str());
+        Ok(Seen::bucket(&Observation { bucket: &bucket, judgement: &judgement, hub, tag }))
     }
 
     /// Returns true if the Security Hub that held the findings until now is switched off, and so holds none any more.
@@ -330,6 +338,15 @@ fn count(item: &Item) {
     }
 }
 
+/// `DriftFoundBySweep`: transitions that a sweep found, and that no event announced before the second look.
+fn count_missed(bucket: &BucketId, missed: u32) {
+    if missed > 0 {
+        metrics::counter!("DriftFoundBySweep").increment(missed.into());
+        let (account, region, name) = (bucket.account(), bucket.region(), bucket.name());
+        tracing::warn!(%account, %region, bucket = %name, missed, "changes found by the sweep: no event announced them");
+    }
+}
+
 /// Nothing to repair.
 static NOTHING: BTreeMap<String, Timestamp> = BTreeMap::new();
 
@@ -339,6 +356,7 @@ impl Watch {
             settings: &self.settings,
             generation: self.generation,
             hub: &hub.stored_in,
+            looking: Looking::Message,
             api_calls,
             repair: &NOTHING,
         }

@@ -1,7 +1,7 @@
 //! Asking that buckets be evaluated: those that use a key, and others.
 
 use crate::Watch;
-use facts::BucketId;
+use facts::{BucketId, Fact, KeySubject};
 use findings::{ApiCall, BucketOfKey};
 use queue::{Purpose, ReevaluateKeyUsers, Revisit, Visit};
 use tokio::time::Instant;
@@ -88,6 +88,33 @@ impl Watch {
                 return Ok(count);
             }
         }
+    }
+
+    /// Asks that the buckets be evaluated which use another key of the same multi-Region key: the primary or a replica. 1 call, and 1
+    /// for each 10 keys. If the account of the key gives cmkwatch no role, nothing is asked: the sweep finds what changed.
+    ///
+    /// # Errors
+    /// Returns an error if KMS or the queue does not answer.
+    pub async fn revisit_users_of_related(&self, key: &KeySubject, api_calls: &[ApiCall]) -> anyhow::Result<usize> {
+        let KeySubject::Key(key) = key else { return Ok(0) };
+        let related = match collect::related_keys(&self.accounts, key).await {
+            Ok(Fact::Known(related)) => related,
+            Ok(Fact::Unreadable(why)) => {
+                tracing::warn!(%key, %why, "the other regions of the key are not known");
+                return Ok(0);
+            }
+            Err(error) if error.is_refused_role() => {
+                tracing::warn!(%key, %error, "the other regions of the key are not known");
+                return Ok(0);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let message = |key| {
+            ReevaluateKeyUsers { subject: KeySubject::Key(key), after: None, because_of: None }.message(api_calls)
+        };
+        let messages = related.into_iter().map(message).collect::<Result<Vec<_>, _>>()?;
+        self.changes.send(&messages).await?;
+        Ok(messages.len())
     }
 }
 

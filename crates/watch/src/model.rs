@@ -14,8 +14,8 @@ use facts::{
     ResolvedKey, Rotation, Tags, Unreadable, UsedKey,
 };
 use findings::{
-    About, Compliance, Finding, Held, Item, Neighbours, Observation, RecordState, Seen, StoredIn, Terms, Workflow,
-    fields, repairs,
+    About, Compliance, Finding, Held, Item, Looking, Neighbours, Observation, RecordState, Seen, StoredIn, Terms,
+    Workflow, fields, repairs,
 };
 use futures_util::task::noop_waker_ref;
 use jiff::{SignedDuration, Timestamp};
@@ -296,7 +296,7 @@ fn seen(number: usize, truth: Truth, read_at: Timestamp, index: &[Option<Item>; 
         key_users: Some(Fact::Known(users)),
     };
     let judgement = judge(&bucket, settings());
-    Seen::bucket(&Observation { bucket: &bucket, judgement: &judgement, hub: &place() })
+    Seen::bucket(&Observation { bucket: &bucket, judgement: &judgement, hub: &place(), tag: "data-classification" })
 }
 
 fn shared_key() -> UsedKey {
@@ -329,7 +329,14 @@ fn handle(outside: &Rc<RefCell<Outside>>, message: Message) -> Running {
     let outside = Rc::clone(outside);
     Box::pin(async move {
         let (hub, nothing) = (stored_in(), BTreeMap::new());
-        let terms = Terms { settings: settings(), generation: 1, hub: &hub, api_calls: &[], repair: &nothing };
+        let terms = Terms {
+            settings: settings(),
+            generation: 1,
+            hub: &hub,
+            looking: Looking::Message,
+            api_calls: &[],
+            repair: &nothing,
+        };
         match message {
             Message::Evaluate(number) => {
                 protocol::evaluate(&Model::new(&outside, number), &terms, None).await?;
@@ -644,7 +651,14 @@ fn concurrent_evaluations_end_with_the_last_state() {
 fn a_newer_deployment_is_not_overwritten_for_an_hour() {
     let (hub, nothing) = (stored_in(), BTreeMap::new());
     let run = |outside: &Rc<RefCell<Outside>>, generation| {
-        let terms = Terms { settings: settings(), generation, hub: &hub, api_calls: &[], repair: &nothing };
+        let terms = Terms {
+            settings: settings(),
+            generation,
+            hub: &hub,
+            looking: Looking::Message,
+            api_calls: &[],
+            repair: &nothing,
+        };
         let (model, mut context) = (Model::new(outside, 0), Context::from_waker(noop_waker_ref()));
         let mut running = Box::pin(protocol::evaluate(&model, &terms, None));
         loop {

@@ -64,6 +64,8 @@ pub struct Reconciled {
     pub changed: bool,
     /// The version that was published before.
     pub since: u64,
+    /// How many transitions a sweep has found that no event announced in time.
+    pub missed: u32,
     /// The state, which is committed and published.
     pub item: Item,
 }
@@ -78,7 +80,7 @@ pub(crate) async fn evaluate(world: &impl World, terms: &Terms<'_>, known: Optio
         Some(item) => item,
         None => world.read().await?,
     };
-    let (mut seen, since) = (None, item.published);
+    let (mut seen, mut missed, since) = (None, 0, item.published);
     for _ in 0..MOST_TRIES {
         refuse_if_superseded(&item, terms, world.now())?;
         let now = match seen.take() {
@@ -87,12 +89,13 @@ pub(crate) async fn evaluate(world: &impl World, terms: &Terms<'_>, known: Optio
         };
         let plan = plan(&item, &now, terms, world.now());
         if plan.is_settled() {
-            return Ok(Reconciled { transitions: Vec::new(), changed: false, since, item: plan.item });
+            return Ok(Reconciled { transitions: Vec::new(), changed: false, since, missed, item: plan.item });
         }
         if plan.changed && !world.commit(&plan.item, item.version).await? {
             item = world.read().await?;
             continue;
         }
+        missed += plan.missed;
         let again = world.see().await?;
         if differs(&plan.item, &again, terms, world.now()) {
             // It was read after the commit, so it is the first look of the next try.
@@ -102,7 +105,7 @@ pub(crate) async fn evaluate(world: &impl World, terms: &Terms<'_>, known: Optio
         }
         let changed = plan.changed;
         let (transitions, item) = publish(world, plan, terms).await?;
-        return Ok(Reconciled { transitions, changed, since, item });
+        return Ok(Reconciled { transitions, changed, since, missed, item });
     }
     bail!("the bucket was different at each of {MOST_TRIES} looks")
 }

@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::time::timeout_at;
-use watch::{Compared, Depth, Hub, Shared, Sweeping, Swept};
+use watch::{Compared, Depth, Hub, Reconciled, Shared, Sweeping, Swept};
 
 /// How many buckets are looked at at once.
 const AT_ONCE: usize = 8;
@@ -31,6 +31,8 @@ pub(crate) struct Done {
     pub(crate) failed: Vec<BucketId>,
     /// The buckets whose findings could not be compared or repaired.
     pub(crate) unaudited: Vec<BucketId>,
+    /// The buckets with changes that no event has announced so far.
+    pub(crate) unannounced: Vec<BucketId>,
 }
 
 /// What is known of the buckets before they are looked at.
@@ -42,6 +44,10 @@ struct Known {
     shared: Arc<Shared>,
     /// The buckets whose settings and state agree, to be compared with what Security Hub holds; `None` if this is no audit.
     settled: Option<Mutex<Vec<Compared>>>,
+    /// True if no sweep has looked at the account before.
+    is_new: bool,
+    /// The buckets with changes that no event has announced so far.
+    unannounced: Mutex<Vec<BucketId>>,
 }
 
 /// What came of one bucket.
@@ -78,7 +84,8 @@ impl SweepAccount {
         // What a whole run does not even begin with, or end with, will not be done by the next.
         let in_vain = !rest.is_empty() && late(&looked).count() == looked.len();
         anyhow::ensure!(!in_vain, "there was not time enough for a single bucket");
-        Ok(Done { unaudited, ..done(part, &looked, &rest) })
+        let unannounced = known.unannounced.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Done { unaudited, unannounced, ..done(part, &looked, &rest) })
     }
 
     /// Compares what Security Hub holds of the buckets that were looked at with the state, and repairs what differs; returns the
@@ -134,7 +141,8 @@ impl SweepAccount {
         let tags = self.tags(&part.place, &part.buckets).await;
         let shared = self.shared(&part.sweep, &part.place);
         let settled = part.audit.then(Mutex::default);
-        Ok((Known { hub, items: Mutex::new(items), tags, shared, settled }, candidates))
+        let (items, unannounced) = (Mutex::new(items), Mutex::default());
+        Ok((Known { hub, items, tags, shared, settled, is_new: part.is_new, unannounced }, candidates))
     }
 
     /// The tags of many buckets; `None` if they must be read bucket by bucket.
@@ -188,7 +196,13 @@ impl SweepAccount {
         let item = known.items.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         let tags = known.tags.as_ref().map(|tags| tags.get(&bucket.arn()).cloned().unwrap_or_default());
         let item = item.unwrap_or_else(Item::unknown);
-        self.watch.reconcile_in_sweep(bucket, &known.hub, Swept { item, tags }, &known.shared).await
+        let swept = Swept { item, tags, is_new: known.is_new };
+        let sweeping = self.watch.reconcile_in_sweep(bucket, &known.hub, swept, &known.shared).await?;
+        let (Sweeping::Settled(item) | Sweeping::Reconciled(Reconciled { item, .. })) = &sweeping;
+        if item.unannounced > 0 {
+            known.unannounced.lock().unwrap_or_else(PoisonError::into_inner).push(bucket.clone());
+        }
+        Ok(sweeping)
     }
 }
 
@@ -208,7 +222,7 @@ fn done(part: SweepPart, looked: &[Looked], rest: &BTreeSet<BucketName>) -> Done
         Looked::Failed(name) => bucket_id(&part.place, name).ok(),
         Looked::Settled | Looked::Reconciled | Looked::Late(_) => None,
     });
-    Done { failed: failed.collect(), unaudited: Vec::new(), rest: remainder(part, rest) }
+    Done { failed: failed.collect(), rest: remainder(part, rest), ..Done::default() }
 }
 
 fn report(part: &SweepPart, looked: &[Looked], rest: usize) {

@@ -62,16 +62,17 @@ impl SweepAccount {
     }
 
     /// Sweeps some buckets, and requeues those that it did not reach. on-change tries those that failed, and takes second looks at
-    /// those that could not be audited, so that they hold up no other here. A part that fails as a whole is requeued a few times, behind the other parts of its account, before its
+    /// those that could not be audited, so that they hold up no other here, and at those with changes that no event has announced:
+    /// their events may be late. A part that fails as a whole is requeued a few times, behind the other parts of its account, before its
     /// message comes again and holds them up.
     async fn sweep_part(&self, part: SweepPart, time: Time) -> anyhow::Result<()> {
         let again = SweepPart { failed: part.failed + 1, ..part.clone() };
         match self.sweep_buckets(part, time).await {
-            Ok(Done { rest, failed, unaudited }) => {
+            Ok(Done { rest, failed, unaudited, unannounced }) => {
                 self.requeue(rest).await?;
                 self.watch.revisit(failed, &[]).await?;
                 let look = |bucket| Visit { bucket, api_calls: Vec::new(), since: None };
-                self.watch.ask_second_looks(unaudited.into_iter().map(look)).await
+                self.watch.ask_second_looks(unaudited.into_iter().chain(unannounced).map(look)).await
             }
             Err(error) if self.watch.reconcile_refusal(&error, &again.place, self.watch.now()).await? => Ok(()),
             Err(error) if again.failed <= MOST_FAILURES => {

@@ -6,8 +6,8 @@ use facts::{
     Rotation, Tags, Unreadable, UsedKey,
 };
 use findings::{
-    About, ApiCall, Compliance, Finding, Held, Item, Observation, Plan, RecordState, Seen, StoredIn, Terms, Workflow,
-    fields, plan,
+    About, ApiCall, Compliance, Finding, Held, Item, Looking, Observation, Plan, RecordState, Seen, StoredIn, Terms,
+    Workflow, fields, plan,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -74,6 +74,7 @@ pub(crate) fn api_call() -> ApiCall {
         event_id: Some("b1c2".into()),
         event_time: Some("2026-11-01T00:00:00Z".into()),
         principal: Some("arn:aws:iam::111111111111:user/<jane>".into()),
+        invoked_by: None,
     }
 }
 
@@ -103,11 +104,13 @@ pub(crate) struct Story {
     pub(crate) findings: Vec<Finding>,
     pub(crate) hub: StoredIn,
     pub(crate) settings: String,
+    pub(crate) looking: Looking,
 }
 
 impl Default for Story {
     fn default() -> Self {
-        Self { item: Item::unknown(), findings: Vec::new(), hub: own(), settings: SETTINGS.to_owned() }
+        let (settings, looking) = (SETTINGS.to_owned(), Looking::Message);
+        Self { item: Item::unknown(), findings: Vec::new(), hub: own(), settings, looking }
     }
 }
 
@@ -132,7 +135,7 @@ impl Story {
         let settings: Settings = self.settings.parse().unwrap();
         let bucket = bucket(encryption, tags, minute);
         let judgement = judge(&bucket, &settings);
-        Seen::bucket(&Observation { bucket: &bucket, judgement: &judgement, hub: &self.hub.place })
+        Seen::bucket(&Observation { bucket: &bucket, judgement: &judgement, hub: &self.hub.place, tag: &settings.tag })
     }
 
     pub(crate) fn plan(
@@ -143,7 +146,8 @@ impl Story {
         minute: i64,
     ) -> Plan {
         let settings = self.settings.parse().unwrap();
-        let terms = Terms { settings: &settings, generation: 1, hub: &self.hub, api_calls, repair };
+        let terms =
+            Terms { settings: &settings, generation: 1, hub: &self.hub, looking: self.looking, api_calls, repair };
         let mut plan = plan(&self.item, seen, &terms, at(minute));
         if let Some(place) = plan.asks_workflows_of().cloned() {
             plan.heed(&self.workflows(&place));

@@ -3,7 +3,7 @@
 use crate::example::{SETTINGS, Story, at, bucket_id, cmk, own, sse_s3};
 use controls::{Settings, judge_account};
 use facts::{Account, Fact, KeyState, Place};
-use findings::{Compliance, Finding, Item, Plan, RecordState, Seen, StoredIn, Terms, Workflow, fields, plan};
+use findings::{Compliance, Finding, Item, Looking, Plan, RecordState, Seen, StoredIn, Terms, Workflow, fields, plan};
 use std::collections::BTreeMap;
 
 fn hub() -> StoredIn {
@@ -68,6 +68,7 @@ fn a_move_that_was_interrupted_is_completed() {
         let mut story = story.clone();
         let part = moved.import[..done].to_vec();
         story.apply(&Plan {
+            missed: 0,
             import: part,
             item: moved.item.clone(),
             moved_from: None,
@@ -151,7 +152,14 @@ fn an_account_has_one_finding_in_the_hub() {
             security_hub: Fact::Known(enabled),
         };
         let (hub, nothing) = (hub(), BTreeMap::new());
-        let terms = Terms { settings: &settings, generation: 1, hub: &hub, api_calls: &[], repair: &nothing };
+        let terms = Terms {
+            settings: &settings,
+            generation: 1,
+            hub: &hub,
+            looking: Looking::Message,
+            api_calls: &[],
+            repair: &nothing,
+        };
         let seen = Seen::account(&account, &judge_account(&account), &hub.place);
         let plan = plan(&item, &seen, &terms, at(minute));
         item = plan.item.published();

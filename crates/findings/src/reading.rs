@@ -1,0 +1,156 @@
+//! What was read of a bucket, so that a later look can tell whether AWS has changed since.
+//!
+//! A verdict can change for other reasons: new settings, another version of cmkwatch, an exemption that ended, a bucket of another
+//! class that uses the key. Those are no changes of the bucket, and no event announces them.
+
+use facts::{Bucket, Fact, Governance, Key, ResolvedKey, UsedKey};
+use sha2::{Digest, Sha256};
+use std::{collections::BTreeMap, fmt::Debug};
+
+/// The form of the digests. Raise it if the same fact gets another digest: digests of another form are not compared, so that a new
+/// version of cmkwatch finds no change where there is none.
+const FORM: char = '1';
+
+/// A digest of each fact that could be read, by a name of the fact.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reading(BTreeMap<String, String>);
+
+impl Reading {
+    /// Reads a stored reading, whose digests may be of another form.
+    #[must_use]
+    pub fn stored(digests: BTreeMap<String, String>) -> Self {
+        Self(digests)
+    }
+
+    /// The digests, by a name of the fact.
+    #[must_use]
+    pub fn digests(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+
+    /// The reading of a bucket. `tag` is the key of the tag that names the class; other tags decide nothing.
+    pub(crate) fn of(bucket: &Bucket, tag: &str) -> Self {
+        let mut reading = Self::default();
+        if let Fact::Known(tags) = &bucket.tags {
+            reading.add(&format!("tag {tag}"), &tags.get(tag));
+        }
+        if let Fact::Known(policy) = &bucket.policy {
+            reading.add("policy", policy);
+        }
+        if let Fact::Known(encryption) = &bucket.encryption {
+            let named = encryption.default.key().map(|key| key.reference.to_string());
+            let algorithm = encryption.default.algorithm();
+            reading.add("encryption", &(algorithm, named, encryption.bucket_key, encryption.blocks_sse_c));
+            if let Some(UsedKey { resolved: Fact::Known(key), .. }) = encryption.default.key() {
+                reading.add_key(key);
+            }
+        }
+        reading
+    }
+
+    fn add_key(&mut self, resolved: &ResolvedKey) {
+        let ResolvedKey::Found(key) = resolved else { return self.add("key", resolved) };
+        let Key { arn, manager, state, spec, usage, origin, governance } = &**key;
+        self.add("key", &(arn.as_str(), manager, state, spec, usage, origin));
+        if let Some(Governance { policy: Fact::Known(policy), .. }) = governance {
+            self.add("key policy", policy);
+        }
+        if let Some(Governance { rotation: Fact::Known(rotation), .. }) = governance {
+            self.add("key rotation", rotation);
+        }
+    }
+
+    fn add(&mut self, name: &str, fact: &impl Debug) {
+        let hash = Sha256::digest(format!("{fact:?}"));
+        let digits: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        self.0.insert(name.to_owned(), format!("{FORM}{digits}"));
+    }
+
+    /// Returns true if a fact that both readings have differs.
+    pub(crate) fn differs(&self, later: &Self) -> bool {
+        let is_other = |(name, digest): (&String, &String)| {
+            let before = self.0.get(name).filter(|before| before.starts_with(FORM));
+            before.is_some_and(|before| before != digest)
+        };
+        later.0.iter().any(is_other)
+    }
+
+    /// Returns this reading with the facts of a later one. A fact that could not be read later stays what it was.
+    pub(crate) fn updated(&self, later: &Self) -> Self {
+        Self(self.0.clone().into_iter().chain(later.0.clone()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use facts::{BucketEncryption, BucketId, DefaultEncryption, KeyManager, KeyState, Rotation};
+    use jiff::Timestamp;
+
+    fn reading(facts: &[(&str, &str)]) -> Reading {
+        let mut reading = Reading::default();
+        facts.iter().for_each(|(name, fact)| reading.add(name, fact));
+        reading
+    }
+
+    #[test]
+    fn only_facts_that_both_readings_have_are_compared() {
+        let before = reading(&[("policy", "a"), ("encryption", "b")]);
+        assert!(!before.differs(&before));
+        assert!(!before.differs(&reading(&[("policy", "a")])));
+        assert!(!before.differs(&reading(&[("key", "c")])));
+        assert!(before.differs(&reading(&[("policy", "c"), ("encryption", "b")])));
+        let unread = before.updated(&reading(&[("policy", "c")]));
+        assert!(unread.differs(&before) && !unread.differs(&reading(&[("policy", "c"), ("encryption", "b")])));
+    }
+
+    fn bucket() -> Bucket {
+        let text = r#"{"Version": "2012-10-17", "Statement": {"Sid": "Own", "Effect": "Deny", "Principal": {"AWS": "*"},
+            "NotAction": ["s3:Get*"], "Resource": "*", "Condition": {"StringLike": {"aws:PrincipalArn": ["a*", "b"]}}}}"#;
+        let key = Key {
+            arn: "arn:aws:kms:us-east-1:111111111111:key/1234".parse().unwrap(),
+            manager: KeyManager::Customer,
+            state: KeyState::PendingDeletion(Some(Timestamp::UNIX_EPOCH)),
+            spec: "SYMMETRIC_DEFAULT".into(),
+            usage: "ENCRYPT_DECRYPT".into(),
+            origin: "AWS_KMS".into(),
+            governance: Some(Governance {
+                policy: Fact::Known(text.parse()),
+                rotation: Fact::Known(Rotation::Every(365)),
+            }),
+        };
+        let resolved = Fact::Known(ResolvedKey::Found(Box::new(key)));
+        let default = DefaultEncryption::Kms(UsedKey { reference: "alias/acme".parse().unwrap(), resolved });
+        Bucket {
+            id: BucketId::new("111111111111".parse().unwrap(), "us-east-1".parse().unwrap(), "acme".parse().unwrap())
+                .unwrap(),
+            read_at: Timestamp::UNIX_EPOCH,
+            tags: Fact::Known([("class".to_owned(), "secret".to_owned())].into()),
+            encryption: Fact::Known(BucketEncryption { default, bucket_key: true, blocks_sse_c: false }),
+            policy: Fact::Known(Some(text.parse())),
+            key_users: None,
+        }
+    }
+
+    /// If this fails, the same fact gets another digest than before: raise `FORM`, and write down the new digests.
+    #[test]
+    fn the_same_bucket_has_the_same_digests() {
+        let found: Vec<_> = Reading::of(&bucket(), "class").0.into_iter().collect();
+        let found: Vec<_> = found.iter().map(|(name, digest)| (name.as_str(), digest.as_str())).collect();
+        let expected = [
+            ("encryption", "11660425c26656ba2"),
+            ("key", "18cbe44ac21bec8c0"),
+            ("key policy", "14b20e2336dd46656"),
+            ("key rotation", "11bcd329b9d866fc5"),
+            ("policy", "1b42fee2b7c4d0907"),
+            ("tag class", "13c29e8de7afb564c"),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_digest_of_another_form_is_no_change() {
+        let other = Reading::stored([("policy".to_owned(), "0abc".to_owned())].into());
+        assert!(!other.differs(&reading(&[("policy", "a")])));
+    }
+}

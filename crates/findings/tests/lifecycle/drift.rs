@@ -1,0 +1,111 @@
+//! What a sweep finds, and whether an event announces it.
+
+use crate::example::{Story, api_call, at, cmk, sse_s3};
+use facts::{KeyState, Tags};
+use findings::{ApiCall, Looking, Plan};
+use jiff::SignedDuration;
+use std::collections::BTreeMap;
+
+const SWEEP: Looking = Looking::Sweep { is_new: false };
+const SECOND_LOOK: Looking = Looking::SecondLook { delay: SignedDuration::from_mins(5) };
+
+/// A bucket that a sweep found good, in an account that was new.
+fn known_to_be_good() -> Story {
+    let mut story = Story::default();
+    let seen = story.see(Tags::new(), cmk(KeyState::Enabled), 0);
+    let plan = story.look(Looking::Sweep { is_new: true }, &seen, &[], 0);
+    assert!(plan.changed && plan.missed == 0);
+    assert_eq!(story.item.unannounced, 0);
+    story
+}
+
+impl Story {
+    fn look(&mut self, looking: Looking, seen: &findings::Seen, api_calls: &[ApiCall], minute: i64) -> Plan {
+        self.looking = looking;
+        self.carry_out(seen, api_calls, &BTreeMap::new(), minute)
+    }
+
+    /// Looks at the bucket with SSE-S3.
+    fn drifted(&mut self, looking: Looking, api_calls: &[ApiCall], minute: i64) -> Plan {
+        let seen = self.see(Tags::new(), sse_s3(), minute);
+        self.look(looking, &seen, api_calls, minute)
+    }
+}
+
+/// The API call, made at a minute.
+fn call(minute: i64) -> ApiCall {
+    ApiCall { event_time: Some(at(minute).to_string()), ..api_call() }
+}
+
+#[test]
+fn what_no_event_announces_is_missed_once_the_delay_is_over() {
+    let mut story = known_to_be_good();
+    let found = story.drifted(SWEEP, &[], 60);
+    assert!(found.missed == 0 && !found.import.is_empty());
+    assert_eq!(usize::try_from(story.item.unannounced).unwrap(), found.transitions().len());
+    assert_eq!(story.drifted(SECOND_LOOK, &[], 64).missed, 0);
+    assert_eq!(story.drifted(SECOND_LOOK, &[], 65).missed, found.transitions().len() as u32);
+    assert_eq!(story.drifted(SECOND_LOOK, &[], 70).missed, 0);
+    // Another sweep finds nothing new.
+    story.drifted(SWEEP, &[], 1440);
+    assert_eq!(story.item.unannounced, 0);
+}
+
+#[test]
+fn a_late_event_announces_what_happened_before_the_sweep_and_nothing_else() {
+    let mut story = known_to_be_good();
+    story.drifted(SWEEP, &[], 60);
+    story.drifted(Looking::Message, &[call(61)], 62);
+    assert!(story.item.unannounced > 0, "the event is of a later change");
+    story.drifted(Looking::Message, &[call(59)], 63);
+    assert_eq!(story.item.unannounced, 0);
+    assert_eq!(story.drifted(SECOND_LOOK, &[], 70).missed, 0);
+}
+
+#[test]
+fn a_deleted_bucket_and_one_that_a_sweep_sees_first_are_found_too() {
+    let mut story = known_to_be_good();
+    let gone = findings::Seen::gone(&crate::example::bucket_id(), at(60));
+    story.look(SWEEP, &gone, &[], 60);
+    assert!(story.item.unannounced > 0);
+    let mut new = Story::default();
+    new.drifted(SWEEP, &[], 0);
+    assert!(new.item.unannounced > 0);
+}
+
+#[test]
+fn new_settings_and_exemptions_that_ended_are_no_drift() {
+    for (setting, other) in [
+        ("class.confidential.level = \"cmk\"", "class.confidential.level = \"enforced\""),
+        ("buckets = \"*\"", "buckets = \"none\""),
+        ("until = 9999-12-31", "until = 2026-10-01"),
+    ] {
+        let mut story = known_to_be_good();
+        story.settings = story.settings.replace(setting, other);
+        let seen = story.see(Tags::new(), cmk(KeyState::Enabled), 60);
+        let plan = story.look(SWEEP, &seen, &[], 60);
+        assert!(!plan.import.is_empty(), "{setting}");
+        assert_eq!(story.item.unannounced, 0, "{setting}");
+    }
+}
+
+/// Else a later verdict, which new settings change, would seem to have changed with it.
+#[test]
+fn a_fact_that_changes_no_verdict_is_committed() {
+    let mut story = known_to_be_good();
+    let tagged = Tags::from([("data-classification".to_owned(), "confidential".to_owned())]);
+    let seen = story.see(tagged.clone(), cmk(KeyState::Enabled), 60);
+    let plan = story.look(Looking::Message, &seen, &[call(59)], 60);
+    assert!(plan.changed && plan.import.is_empty());
+    story.settings = story.settings.replace("buckets = \"*\"", "buckets = \"none\"");
+    let seen = story.see(tagged, cmk(KeyState::Enabled), 1440);
+    assert!(!story.look(SWEEP, &seen, &[], 1440).import.is_empty());
+    assert_eq!(story.item.unannounced, 0);
+}
+
+#[test]
+fn a_tag_that_names_no_class_is_no_change() {
+    let mut story = known_to_be_good();
+    let seen = story.see(Tags::from([("team".to_owned(), "blue".to_owned())]), cmk(KeyState::Enabled), 60);
+    assert!(!story.look(SWEEP, &seen, &[], 60).changed);
+}
