@@ -267,11 +267,10 @@ impl Item {
         item
     }
 
-    /// Returns true if the last verdict of a control was that it does not pass.
+    /// Returns whether the last verdict of a control was that it passes; `None` if it does not apply.
     #[must_use]
-    pub fn fails(&self, slug: &str) -> bool {
-        let observed = self.controls.get(slug).and_then(|control| control.observed.as_ref());
-        observed.is_some_and(|observed| !observed.passed())
+    pub fn passes(&self, slug: &str) -> Option<bool> {
+        self.controls.get(slug)?.observed.as_ref().map(Summary::passed)
     }
 }
 

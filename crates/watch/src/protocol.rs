@@ -180,9 +180,11 @@ async fn take_back(world: &impl World, reopened: &[String], resolved: &[String])
         return Ok(());
     }
     let latest = world.read().await?;
-    let fails = |id: &&String| latest.fails(id.rsplit('/').next().unwrap_or_default());
-    let hidden: Vec<_> = resolved.iter().filter(fails).cloned().collect();
-    let open: Vec<_> = reopened.iter().filter(|id| !fails(id)).cloned().collect();
+    let passes = |id: &String| latest.passes(id.rsplit('/').next().unwrap_or_default());
+    let hidden: Vec<_> = resolved.iter().filter(|id| passes(id) == Some(false)).cloned().collect();
+    // A finding that is archived stays as it is: RESOLVED could take effect after it has failed again, and nothing would tell that
+    // from a person's edit.
+    let open: Vec<_> = reopened.iter().filter(|id| passes(id) == Some(true)).cloned().collect();
     set_workflow(world, &hidden, Workflow::New).await?;
     set_workflow(world, &open, Workflow::Resolved).await
 }
