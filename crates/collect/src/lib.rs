@@ -24,5 +24,5 @@ pub use error::CollectError;
 pub use keys::Keys;
 pub use listing::{Listed, Listing};
 pub use multi_region::related_keys;
-pub use organization::active_accounts;
+pub use organization::{Membership, active_accounts};
 pub use tags::of_many as tags_of_many;

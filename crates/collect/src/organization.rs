@@ -18,25 +18,40 @@ pub async fn active_accounts(own: &SdkConfig) -> Result<Vec<AccountId>, CollectE
     list(&client(own)).await
 }
 
+/// Whether an account belongs to the organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Membership {
+    /// It does, and can be used, or will be in a moment.
+    Member,
+    /// It does, and is closed or being closed; in this
+    /// [state](https://docs.aws.amazon.com/organizations/latest/APIReference/API_Account.html).
+    Closed(String),
+    /// It does not.
+    Stranger,
+}
+
 impl Accounts {
-    /// Returns true if an account belongs to the organization, whatever its state, by
+    /// Returns whether an account belongs to the organization, by
     /// [DescribeAccount](https://docs.aws.amazon.com/organizations/latest/APIReference/API_DescribeAccount.html). 1 call.
     ///
     /// # Errors
     /// Returns an error if the call fails or is refused.
-    pub async fn has(&self, account: &AccountId) -> Result<bool, CollectError> {
-        has(&client(self.own()), account).await
+    pub async fn membership(&self, account: &AccountId) -> Result<Membership, CollectError> {
+        membership(&client(self.own()), account).await
     }
 }
 
-async fn has(organizations: &Client, account: &AccountId) -> Result<bool, CollectError> {
+async fn membership(organizations: &Client, account: &AccountId) -> Result<Membership, CollectError> {
     match organizations.describe_account().account_id(account.as_str()).send().await {
-        Ok(_) => Ok(true),
-        Err(error) if code(&error) == Some("AccountNotFoundException") => Ok(false),
+        Ok(answer) => Ok(match answer.account.as_ref().and_then(state) {
+            Some(state) if !["ACTIVE", "PENDING_ACTIVATION"].contains(&state) => Membership::Closed(state.to_owned()),
+            _ => Membership::Member,
+        }),
+        Err(error) if code(&error) == Some("AccountNotFoundException") => Ok(Membership::Stranger),
         Err(error) => {
             let subject = format!("account {account}");
             let question = Question { permission: "organizations:DescribeAccount", subject };
-            match question.unanswered::<bool, _, _>(error)? {
+            match question.unanswered::<Membership, _, _>(error)? {
                 Fact::Unreadable(why) => Err(CollectError::Refused(why)),
                 Fact::Known(known) => Ok(known),
             }
@@ -73,12 +88,16 @@ async fn list(organizations: &Client) -> Result<Vec<AccountId>, CollectError> {
     Ok(found)
 }
 
-/// `State` has taken the place of `Status`, which is told no more since September 2026; an answer that has neither leaves
-/// nobody out.
+/// An account that has no state is not left out.
 fn is_active(account: &Account) -> bool {
-    #[allow(deprecated, reason = "an endpoint that is not up to date tells no State")]
+    state(account).is_none_or(|state| state == "ACTIVE")
+}
+
+/// `State` has taken the place of `Status`, which is not given any more since September 2026.
+fn state(account: &Account) -> Option<&str> {
+    #[allow(deprecated, reason = "an endpoint that is not up to date gives no State")]
     let status = account.status.as_ref().map(|status| status.as_str());
-    account.state.as_ref().map(|state| state.as_str()).or(status).is_none_or(|state| state == "ACTIVE")
+    account.state.as_ref().map(|state| state.as_str()).or(status)
 }
 
 #[cfg(test)]
@@ -107,14 +126,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_account_is_of_the_organization_or_not() {
+    async fn an_account_is_a_member_closed_or_a_stranger() {
         let account = "111111111111".parse().unwrap();
         let asked = async |response: fn() -> HttpResponse| {
             let rule = mock!(Client::describe_account).then_http_response(response);
-            has(&mock_client!(aws_sdk_organizations, RuleMode::MatchAny, [&rule]), &account).await
+            membership(&mock_client!(aws_sdk_organizations, RuleMode::MatchAny, [&rule]), &account).await
         };
-        assert!(asked(|| answer(200, r#"{"Account":{"Id":"111111111111"}}"#)).await.unwrap());
-        assert!(!asked(|| kms_error(400, "AccountNotFoundException")).await.unwrap());
+        for response in [
+            || answer(200, r#"{"Account":{"Id":"111111111111"}}"#),
+            || answer(200, r#"{"Account":{"Id":"111111111111","State":"ACTIVE"}}"#),
+            || answer(200, r#"{"Account":{"Id":"111111111111","State":"PENDING_ACTIVATION"}}"#),
+        ] {
+            assert_eq!(asked(response).await.unwrap(), Membership::Member);
+        }
+        let closed = asked(|| answer(200, r#"{"Account":{"Id":"111111111111","State":"SUSPENDED"}}"#)).await.unwrap();
+        assert_eq!(closed, Membership::Closed("SUSPENDED".to_owned()));
+        let stranger = asked(|| kms_error(400, "AccountNotFoundException")).await.unwrap();
+        assert_eq!(stranger, Membership::Stranger);
         assert!(asked(|| kms_error(400, "AccessDeniedException")).await.is_err());
     }
 

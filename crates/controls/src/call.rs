@@ -9,9 +9,10 @@ pub(crate) const TAGS: &[&str] = &["PutBucketTagging", "DeleteBucketTagging", "T
 /// Which key an alias leads to.
 pub(crate) const ALIAS: &[&str] = &["CreateAlias", "UpdateAlias", "DeleteAlias"];
 /// Whom a key admits.
-pub(crate) const KEY_POLICY: &[&str] = &["PutKeyPolicy"];
+pub(crate) const KEY_POLICY: &[&str] = &["CreateKey", "PutKeyPolicy"];
 /// Whether a key can be used.
 pub(crate) const KEY_STATE: &[&str] = &[
+    "CreateKey",
     "ScheduleKeyDeletion",
     "CancelKeyDeletion",
     "DeleteKey",
@@ -22,4 +23,4 @@ pub(crate) const KEY_STATE: &[&str] = &[
     "DeleteExpiredKeyMaterial",
 ];
 /// Whether a key is rotated.
-pub(crate) const ROTATION: &[&str] = &["EnableKeyRotation", "DisableKeyRotation"];
+pub(crate) const ROTATION: &[&str] = &["CreateKey", "EnableKeyRotation", "DisableKeyRotation"];

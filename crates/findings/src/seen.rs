@@ -29,6 +29,8 @@ pub struct Seen {
     pub key_use: KeyUse,
     /// True if the bucket does not exist.
     pub gone: bool,
+    /// Why there are no findings any more, if it is not that the bucket does not exist.
+    pub(crate) because: Option<String>,
     /// What was read of a bucket.
     pub(crate) reading: Reading,
     /// One draft for each control.
@@ -59,15 +61,24 @@ impl Seen {
         };
         let about = About::Bucket(bucket.id.clone());
         let reading = Reading::of(bucket, tag);
-        Self { about, read_at: bucket.read_at, key_use, gone: false, reading, drafts: drafts.collect() }
+        Self { reading, key_use, gone: false, drafts: drafts.collect(), ..Self::nothing(about, bucket.read_at) }
     }
 
     /// Says that S3 knows no such bucket.
     #[must_use]
     pub fn gone(bucket: &BucketId, read_at: Timestamp) -> Self {
-        let about = About::Bucket(bucket.clone());
+        Self::nothing(About::Bucket(bucket.clone()), read_at)
+    }
+
+    /// Says that a bucket or an account is not watched any more.
+    #[must_use]
+    pub fn retired(about: &About, read_at: Timestamp, because: &str) -> Self {
+        Self { because: Some(because.to_owned()), ..Self::nothing(about.clone(), read_at) }
+    }
+
+    fn nothing(about: About, read_at: Timestamp) -> Self {
         let (key_use, reading) = (KeyUse::default(), Reading::default());
-        Self { about, read_at, key_use, gone: true, reading, drafts: Vec::new() }
+        Self { about, read_at, key_use, gone: true, because: None, reading, drafts: Vec::new() }
     }
 
     /// Drafts the finding of an account in a region, which is stored in `hub`.
@@ -75,8 +86,7 @@ impl Seen {
     pub fn account(account: &Account, verdict: &Verdict, hub: &Place) -> Self {
         let draft = Draft { slug: verdict.control.slug, finding: compose::compose_account(account, hub, verdict) };
         let about = About::Account(account.place.clone());
-        let (key_use, reading) = (KeyUse::default(), Reading::default());
-        Self { about, read_at: account.read_at, key_use, gone: false, reading, drafts: vec![draft] }
+        Self { gone: false, drafts: vec![draft], ..Self::nothing(about, account.read_at) }
     }
 
     /// The ids of the findings of all controls that were judged.
@@ -87,6 +97,9 @@ impl Seen {
 
     /// Why a control of an earlier evaluation has no finding any more.
     pub(crate) fn why_none(&self, slug: &str) -> String {
+        if let Some(because) = &self.because {
+            return because.clone();
+        }
         if self.gone
             && let About::Bucket(bucket) = &self.about
         {

@@ -2,6 +2,7 @@
 
 use crate::{Message, QueueError, sender::Order};
 use facts::{AccountId, BucketName, NameRange, Place};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -14,6 +15,9 @@ pub enum Task {
         sweep: String,
         /// The account.
         account: AccountId,
+        /// When it joined the organization, left it or was closed, if that is the reason: whether it is in the organization is
+        /// asked then, and the role in a new account may be a while in coming.
+        membership_changed_at: Option<Timestamp>,
     },
     /// Some of the buckets of an account in one region.
     Buckets(SweepPart),
@@ -49,6 +53,8 @@ enum Written {
     Account {
         sweep: String,
         account: String,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        membership_changed_at: Option<String>,
     },
     Part {
         sweep: String,
@@ -74,6 +80,12 @@ struct EarlierPart {
 }
 
 impl Task {
+    /// An account that is to be swept as it is day by day.
+    #[must_use]
+    pub fn account(sweep: String, account: AccountId) -> Self {
+        Self::Account { sweep, account, membership_changed_at: None }
+    }
+
     /// Returns the message. Tasks of one account are done one after another, since AWS's limits are by account and region; the
     /// same task that is sent twice within five minutes is done once.
     ///
@@ -84,7 +96,7 @@ impl Task {
         let mut hash = DefaultHasher::new();
         body.hash(&mut hash);
         let (sweep, account) = match self {
-            Self::Account { sweep, account } => (sweep, account),
+            Self::Account { sweep, account, .. } => (sweep, account),
             Self::Buckets(SweepPart { sweep, place: Place { account, .. }, .. }) => (sweep, account),
         };
         let id = format!("{sweep}/{account}/{:016x}", hash.finish());
@@ -98,8 +110,11 @@ impl Task {
     pub fn read(body: &str) -> Result<Self, QueueError> {
         Ok(match serde_json::from_str(body)? {
             // As an earlier version wrote a part, which was another one: the account is swept once more.
-            Written::Buckets(EarlierPart { sweep, account }) => Self::Account { sweep, account: account.parse()? },
-            Written::Account { sweep, account } => Self::Account { sweep, account: account.parse()? },
+            Written::Buckets(EarlierPart { sweep, account }) => Self::account(sweep, account.parse()?),
+            Written::Account { sweep, account, membership_changed_at } => {
+                let membership_changed_at = membership_changed_at.and_then(|moment| moment.parse().ok());
+                Self::Account { sweep, account: account.parse()?, membership_changed_at }
+            }
             Written::Part { sweep, part, requeues, failed, account, region, from, before, is_new, audit, buckets } => {
                 Self::Buckets(SweepPart {
                     sweep,
@@ -121,7 +136,11 @@ impl Task {
 
     fn written(&self) -> Written {
         match self {
-            Self::Account { sweep, account } => Written::Account { sweep: sweep.clone(), account: account.to_string() },
+            Self::Account { sweep, account, membership_changed_at } => Written::Account {
+                sweep: sweep.clone(),
+                account: account.to_string(),
+                membership_changed_at: membership_changed_at.map(|moment| moment.to_string()),
+            },
             Self::Buckets(SweepPart { sweep, part, requeues, failed, place, range, is_new, audit, buckets }) => {
                 Written::Part {
                     sweep: sweep.clone(),
@@ -159,8 +178,15 @@ mod tests {
             audit: true,
             buckets: vec!["acme-51".parse().unwrap()],
         };
-        let account = Task::Account { sweep: part.sweep.clone(), account: part.place.account.clone() };
-        for (task, group) in [(account, "123456789012"), (Task::Buckets(part), "123456789012")] {
+        let account = Task::account(part.sweep.clone(), part.place.account.clone());
+        let joined = Task::Account {
+            sweep: part.sweep.clone(),
+            account: part.place.account.clone(),
+            membership_changed_at: Some(Timestamp::UNIX_EPOCH),
+        };
+        for (task, group) in
+            [(account, "123456789012"), (joined, "123456789012"), (Task::Buckets(part), "123456789012")]
+        {
             let message = task.message().unwrap();
             assert_eq!(Task::read(&message.body).unwrap(), task);
             let order = message.order.unwrap();
@@ -172,7 +198,7 @@ mod tests {
     #[test]
     fn a_part_of_an_earlier_version_is_its_account() {
         let body = r#"{"task":"buckets","sweep":"s","account":"123456789012","region":"eu-west-1","cells":[]}"#;
-        let account = Task::Account { sweep: "s".into(), account: "123456789012".parse().unwrap() };
+        let account = Task::account("s".into(), "123456789012".parse().unwrap());
         assert_eq!(Task::read(body).unwrap(), account);
     }
 

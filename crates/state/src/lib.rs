@@ -10,6 +10,7 @@
 //! | `aws/123456789012/us-east-1` | `place` | whether the account can be watched there |
 //! | `aws/123456789012` | `region/us-east-1` | that the account has or had buckets there |
 //! | `aws/123456789012` | `audited` | when a sweep last compared what Security Hub holds for the account with the state |
+//! | `organization/999999999999` | `accounts` | the accounts that were active when the last sweep began, by the account of the hub |
 
 mod error;
 mod key_index;

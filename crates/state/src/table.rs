@@ -176,6 +176,66 @@ impl State {
         Ok(account)
     }
 
+    /// Removes the item of a bucket or of an account in a region. 1 call.
+    ///
+    /// # Errors
+    /// Returns an error if the call fails.
+    pub async fn remove(&self, about: &About) -> Result<(), StateError> {
+        self.delete(key_of(about)).await
+    }
+
+    /// Removes what the table says of an account as a whole. `home` is a region of the same partition. 1 call for each region, and 1.
+    ///
+    /// # Errors
+    /// Returns an error if a call fails.
+    pub async fn remove_account(
+        &self,
+        account: &AccountId,
+        home: &Region,
+        regions: &BTreeSet<Region>,
+    ) -> Result<(), StateError> {
+        // Without regions nothing would be left to begin with again, so they are removed last.
+        let regions = regions.iter().map(|region| format!("region/{region}"));
+        for item in std::iter::once(AUDITED.to_owned()).chain(regions) {
+            self.delete(key(partition_of_account(account, home), item)).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, key: Attributes) -> Result<(), StateError> {
+        let request = self.client.delete_item().table_name(&self.table).set_key(Some(key));
+        request.send().await.map(drop).map_err(|error| self.failed("dynamodb:DeleteItem", error))
+    }
+
+    /// Returns the active accounts of the organization as they were noted last; `None` if they never were. `hub` is the account that
+    /// cmkwatch runs in. 1 call.
+    ///
+    /// # Errors
+    /// Returns an error if the call fails.
+    pub async fn noted_accounts(&self, hub: &AccountId) -> Result<Option<BTreeSet<AccountId>>, StateError> {
+        let request = self.client.get_item().table_name(&self.table).consistent_read(true);
+        let answer = request.set_key(Some(key_of_organization(hub))).send().await;
+        let row = answer.map_err(|error| self.failed("dynamodb:GetItem", error))?.item;
+        let accounts = row.as_ref().and_then(|row| row.get("accounts")?.as_ss().ok());
+        Ok(accounts.map(|accounts| accounts.iter().filter_map(|account| account.parse().ok()).collect()))
+    }
+
+    /// Notes the active accounts of the organization, up to about 25,000: a row has at most
+    /// [400 KB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html). 1 call.
+    ///
+    /// # Errors
+    /// Returns an error if the call fails.
+    pub async fn note_accounts(&self, hub: &AccountId, accounts: &BTreeSet<AccountId>) -> Result<(), StateError> {
+        // A set cannot be empty.
+        if accounts.is_empty() {
+            return Ok(());
+        }
+        let accounts = accounts.iter().map(ToString::to_string).collect();
+        let request = self.client.put_item().table_name(&self.table).set_item(Some(key_of_organization(hub)));
+        let request = request.item("accounts", AttributeValue::Ss(accounts));
+        request.send().await.map(drop).map_err(|error| self.failed("dynamodb:PutItem", error))
+    }
+
     pub(crate) fn failed(
         &self,
         permission: &'static str,
@@ -214,6 +274,10 @@ pub(crate) fn key_of_bucket(bucket: &BucketId) -> Attributes {
     key(partition(&bucket.place()), format!("bucket/{}", bucket.name()))
 }
 
+fn key_of_organization(hub: &AccountId) -> Attributes {
+    key(format!("organization/{hub}"), "accounts".to_owned())
+}
+
 fn key(place: String, item: String) -> Attributes {
     [("place".to_owned(), AttributeValue::S(place)), ("item".to_owned(), AttributeValue::S(item))].into()
 }
@@ -223,7 +287,9 @@ mod tests {
     use super::*;
     use crate::row;
     use aws_sdk_dynamodb::{
-        operation::{get_item::GetItemOutput, put_item::PutItemOutput, query::QueryOutput},
+        operation::{
+            delete_item::DeleteItemOutput, get_item::GetItemOutput, put_item::PutItemOutput, query::QueryOutput,
+        },
         types::error::ConditionalCheckFailedException,
     };
     use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
@@ -358,6 +424,42 @@ mod tests {
         let [found] = found.as_slice() else { panic!("{found:?}") };
         assert_eq!(found.user.bucket, bucket("acme"));
         assert_eq!((found.user.class.as_deref(), found.level), (Some("secret"), Some(controls::Level::Enforced)));
+    }
+
+    #[tokio::test]
+    async fn the_accounts_of_the_organization_are_one_row() {
+        let hub: AccountId = "999999999999".parse().unwrap();
+        let accounts: BTreeSet<AccountId> = ["111111111111", "222222222222"].map(|id| id.parse().unwrap()).into();
+        let written = mock!(Client::put_item)
+            .match_requests(|request| {
+                let row = request.item().unwrap();
+                row["place"] == AttributeValue::S("organization/999999999999".into())
+                    && row["accounts"].as_ss().unwrap().len() == 2
+            })
+            .then_output(|| PutItemOutput::builder().build());
+        let set = AttributeValue::Ss(vec!["222222222222".into(), "111111111111".into()]);
+        let read =
+            mock!(Client::get_item).then_output(move || GetItemOutput::builder().item("accounts", set.clone()).build());
+        let none = mock!(Client::get_item).then_output(|| GetItemOutput::builder().build());
+        let state = state(&[&written, &read, &none]);
+        state.note_accounts(&hub, &BTreeSet::new()).await.unwrap();
+        state.note_accounts(&hub, &accounts).await.unwrap();
+        assert_eq!(state.noted_accounts(&hub).await.unwrap(), Some(accounts));
+        assert_eq!(state.noted_accounts(&hub).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn an_account_is_removed_with_its_regions_last() {
+        let removed = |item: &'static str| {
+            mock!(Client::delete_item)
+                .match_requests(move |request| request.key().unwrap()["item"] == AttributeValue::S(item.into()))
+                .then_output(|| DeleteItemOutput::builder().build())
+        };
+        let place = bucket("acme").place();
+        let rules = [removed("audited"), removed("region/eu-west-1"), removed("bucket/acme")];
+        let state = state(&rules.iter().collect::<Vec<_>>());
+        state.remove_account(&place.account, &place.region, &[place.region.clone()].into()).await.unwrap();
+        state.remove(&About::Bucket(bucket("acme"))).await.unwrap();
     }
 
     #[tokio::test]

@@ -37,10 +37,18 @@ impl Watch {
             metrics::counter!("AccountsUnreadable").increment(1);
         }
         let home = self.hub_of(self.accounts.home()).await?;
-        let seen = Seen::account(account, &verdict, &home.stored_in.place);
-        let about = About::Account(account.place.clone());
-        let world = AccountWorld { watch: self, about, home: &home, seen: &seen };
-        match protocol::evaluate(&world, &self.terms(&home, &[]), None).await {
+        self.publish_account(&home, &Seen::account(account, &verdict, &home.stored_in.place)).await
+    }
+
+    /// Archives the finding of an account that is not watched any more; `home` is the hub's own Security Hub.
+    pub(crate) async fn retire_account(&self, place: &Place, home: &Hub, because: &str) -> anyhow::Result<()> {
+        let about = About::Account(place.clone());
+        self.publish_account(home, &Seen::retired(&about, self.now(), because)).await.map(drop)
+    }
+
+    async fn publish_account(&self, home: &Hub, seen: &Seen) -> anyhow::Result<Option<String>> {
+        let world = AccountWorld { watch: self, about: seen.about.clone(), home, seen };
+        match protocol::evaluate(&world, &self.terms(home, &[]), None).await {
             Ok(reconciled) => Ok(reconciled.transitions.into_iter().next()),
             Err(error) if error.downcast_ref::<Outdated>().is_some() => Ok(None),
             Err(error) => Err(error),

@@ -43,8 +43,16 @@ pub(crate) struct BucketWorld<'a> {
     about: About,
     hub: &'a Hub,
     api_calls: &'a [ApiCall],
-    /// True if the bucket is known to be in another region.
-    is_elsewhere: bool,
+    /// Why the bucket is not to be read: it is known to be in another region, or its account is not watched any more.
+    unread: Option<Unread>,
+}
+
+/// Why a bucket is not read.
+pub(crate) enum Unread {
+    /// It is known to be in another region.
+    Elsewhere,
+    /// Its account is not watched any more, for this reason.
+    Retired(String),
 }
 
 impl Watch {
@@ -151,7 +159,7 @@ impl Watch {
         let there = BucketId::new(bucket.account().clone(), region, bucket.name().clone())?;
         let reconciled = self.reconcile_here(hubs, &there, api_calls).await;
         let hub = self.hub_of(&bucket.place()).await?;
-        let world = BucketWorld { is_elsewhere: true, ..self.world(bucket, &hub, api_calls) };
+        let world = BucketWorld { unread: Some(Unread::Elsewhere), ..self.world(bucket, &hub, api_calls) };
         // This is done even if the bucket could not be evaluated where it is, and the first error is kept.
         match protocol::evaluate(&world, &self.terms(&hub, api_calls), None).await {
             Ok(_) => reconciled,
@@ -163,7 +171,15 @@ impl Watch {
     }
 
     pub(crate) fn world<'a>(&'a self, id: &'a BucketId, hub: &'a Hub, api_calls: &'a [ApiCall]) -> BucketWorld<'a> {
-        BucketWorld { watch: self, id, about: About::Bucket(id.clone()), hub, api_calls, is_elsewhere: false }
+        BucketWorld { watch: self, id, about: About::Bucket(id.clone()), hub, api_calls, unread: None }
+    }
+
+    /// Archives the findings of a bucket whose account is not watched any more, in `hub`. 3 calls, or some more if Security Hub is
+    /// another one now.
+    pub(crate) async fn retire_bucket(&self, bucket: &BucketId, hub: &Hub, because: &str) -> anyhow::Result<()> {
+        let unread = Some(Unread::Retired(because.to_owned()));
+        let world = BucketWorld { unread, ..self.world(bucket, hub, &[]) };
+        protocol::evaluate(&world, &self.terms(hub, &[]), None).await.map(drop)
     }
 
     /// The items of buckets that have none, as Security Hub holds their findings. `is_new` says that the account has no state yet:
@@ -207,8 +223,10 @@ impl Watch {
 impl BucketWorld<'_> {
     async fn look(&self, beforehand: Beforehand, shared: Option<&Shared>) -> anyhow::Result<Seen> {
         let now = self.watch.now();
-        if self.is_elsewhere {
-            return Ok(Seen::gone(self.id, now));
+        match &self.unread {
+            Some(Unread::Elsewhere) => return Ok(Seen::gone(self.id, now)),
+            Some(Unread::Retired(because)) => return Ok(Seen::retired(&self.about, now, because)),
+            None => {}
         }
         let mut bucket = match collect::bucket(&self.watch.accounts, self.id, now, beforehand).await? {
             Collected::Present(bucket) => bucket,

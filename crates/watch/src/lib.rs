@@ -14,12 +14,14 @@ mod key_users;
 #[cfg(test)]
 mod model;
 mod protocol;
+mod retirement;
 mod sharing;
 
 pub use bucket::{Sweeping, Swept};
 pub use compare::{Compared, Depth};
 pub use hubs::{Hub, Hubs};
 pub use protocol::{Next, Reconciled, Superseded};
+pub use retirement::Retired;
 pub use sharing::Shared;
 
 use collect::Accounts;

@@ -10,7 +10,7 @@ use controls::Settings;
 use facts::BucketId;
 use findings::ApiCall;
 use futures_util::{StreamExt, stream};
-use queue::{Purpose, ReevaluateKeyUsers, Revisit, Visit};
+use queue::{MembershipChange, Purpose, Queue, ReevaluateKeyUsers, Revisit, Task, Visit};
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 use watch::{Hubs, Watch};
@@ -22,6 +22,8 @@ const AT_ONCE: usize = 8;
 #[derive(Debug)]
 pub struct OnChange {
     pub(crate) watch: Watch,
+    /// The queue of sweep-account.
+    sweep: Queue,
 }
 
 /// A message of the batch.
@@ -78,15 +80,16 @@ impl Time {
 struct Sorted {
     buckets: BTreeMap<BucketId, Group>,
     keys: BTreeMap<ReevaluateKeyUsers, Group>,
+    accounts: BTreeMap<MembershipChange, Vec<String>>,
     failed: Vec<String>,
     dropped: usize,
 }
 
 impl OnChange {
-    /// A function that looks through `watch`.
+    /// A function that looks through `watch`, and asks for sweeps of accounts in the queue `sweep`.
     #[must_use]
-    pub fn new(watch: Watch) -> Self {
-        Self { watch }
+    pub fn new(watch: Watch, sweep: Queue) -> Self {
+        Self { watch, sweep }
     }
 
     /// Evaluates every bucket that the batch names, asks that those which use a key it names be evaluated, and returns which
@@ -94,9 +97,10 @@ impl OnChange {
     /// does not take the others with it.
     pub async fn handle(&self, batch: SqsEvent, deadline: Instant) -> SqsBatchResponse {
         let received = batch.records.len();
-        let Sorted { buckets, keys, mut failed, dropped } = sort(batch.records, self.watch.settings());
+        let Sorted { buckets, keys, accounts, mut failed, dropped } = sort(batch.records, self.watch.settings());
         let (of_buckets, of_keys) = (buckets.len(), keys.len());
         let (time, hubs) = (Time::until(deadline), Hubs::default());
+        failed.extend(self.ask_sweeps(accounts, time).await);
         let asked = stream::iter(keys).map(|(users, group)| self.attend_key(users, group, time));
         let evaluated = stream::iter(buckets).map(|(bucket, group)| self.attend(&hubs, bucket, group, time));
         let (asked, evaluated) = tokio::join!(
@@ -115,6 +119,24 @@ impl OnChange {
         let mut response = SqsBatchResponse::default();
         failed.into_iter().for_each(|message| response.add_failure(message));
         response
+    }
+
+    /// Asks that accounts be swept; returns the messages of those for which that failed.
+    async fn ask_sweeps(&self, accounts: BTreeMap<MembershipChange, Vec<String>>, time: Time) -> Vec<String> {
+        let mut failed = Vec::new();
+        for (MembershipChange { account, changed_at }, messages) in accounts {
+            let (sweep, membership_changed_at) = (self.watch.now().to_string(), Some(changed_at));
+            let task = Task::Account { sweep, account: account.clone(), membership_changed_at };
+            let asked = async { Ok(self.sweep.send(&[task.message()?]).await?) };
+            match in_time(time.evaluate_until, asked).await {
+                Ok(()) => tracing::info!(%account, "the account will be swept: it joined, left or was closed"),
+                Err(error) => {
+                    tracing::error!(%account, error = format!("{error:#}"), "the account will not be swept");
+                    failed.extend(messages);
+                }
+            }
+        }
+        failed
     }
 
     /// Does what follows the evaluations: asks for second looks, and compares the buckets of those that were due. Returns the
@@ -194,6 +216,8 @@ fn sort(records: Vec<SqsMessage>, settings: &Settings) -> Sorted {
                 let group = add(&mut sorted.keys, users, api_calls, Receipt { id, is_alone: true });
                 group.has_replicas |= has_replicas;
             }
+            Ok(Message::Account(change)) if settings.excludes(&change.account) => sorted.dropped += 1,
+            Ok(Message::Account(change)) => sorted.accounts.entry(change).or_default().push(id),
             Ok(Message::NoneOfOurs) => sorted.dropped += 1,
             Err(error) => {
                 let error = anyhow::Error::from(error);
@@ -273,7 +297,7 @@ mod tests {
             message("4", &event("other", "CreateBucket", "2026-11-01T00:00:00Z")),
         ];
         for _ in 0..2 {
-            let Sorted { buckets, keys, failed, dropped } = sort(records.clone(), &settings(""));
+            let Sorted { buckets, keys, failed, dropped, .. } = sort(records.clone(), &settings(""));
             assert_eq!((buckets.len(), keys.len(), failed.len(), dropped), (2, 0, 0, 0));
             let acme = buckets.iter().find(|(bucket, _)| bucket.name().as_str() == "acme").unwrap().1;
             let last = ApiCall::latest(&acme.api_calls).unwrap();

@@ -5,7 +5,7 @@ use crate::{
     batch::{Group, Time},
 };
 use anyhow::anyhow;
-use collect::CollectError;
+use collect::{CollectError, Membership};
 use facts::{Account, AccountId, BucketId, Fact, Place, Unreadable};
 use findings::ApiCall;
 use jiff::Timestamp;
@@ -111,8 +111,9 @@ impl OnChange {
     /// sweep reads the bucket once there is a role. The bucket of a stranger, to which a call of the organization went, is none of
     /// ours.
     async fn report_refused_role(&self, account: &AccountId) -> anyhow::Result<Vec<String>> {
-        if !self.watch.accounts().has(account).await? {
-            tracing::info!(%account, "bucket ignored: its account is not in the organization");
+        let membership = self.watch.accounts().membership(account).await?;
+        if membership != Membership::Member {
+            tracing::info!(%account, ?membership, "bucket ignored: its account is not in the organization, or is closed");
             return Ok(Vec::new());
         }
         let (subject, read_at) = (format!("the role in account {account}"), self.watch.now());

@@ -6,6 +6,7 @@
 //! bucket could not be evaluated, fails alone and comes again until the queue moves it to its dead-letter queue. If a message
 //! names several buckets, those that could not be evaluated get a message each.
 
+mod account_event;
 mod batch;
 mod bucket_event;
 mod evaluation;
@@ -13,6 +14,7 @@ mod key_event;
 mod message;
 mod record;
 
+pub use account_event::ACCOUNT_CALLS;
 pub use batch::OnChange;
 pub use bucket_event::BUCKET_CALLS;
 pub use key_event::{KEY_CALLS, KeyChange};

@@ -10,10 +10,14 @@ use on_change::OnChange;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let metrics = startup::observe()?;
-    let watch = startup::watch(&startup::own_config().await);
     let function =
-        OnChange::new(watch.inspect_err(|error| tracing::error!(error = format!("{error:#}"), "cannot start"))?);
+        function().await.inspect_err(|error| tracing::error!(error = format!("{error:#}"), "cannot start"))?;
     let handle =
         async |batch: SqsEvent, context: Context| Ok(function.handle(batch, startup::deadline(&context)).await);
     startup::serve(metrics, handle).await
+}
+
+async fn function() -> anyhow::Result<OnChange> {
+    let own = startup::own_config().await;
+    Ok(OnChange::new(startup::watch(&own)?, startup::queue(&own, "CMKWATCH_SWEEP_QUEUE")?))
 }

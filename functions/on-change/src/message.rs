@@ -3,10 +3,12 @@
 //! A message is an EventBridge event that carries a CloudTrail record, or asks that buckets be evaluated. What is needed of a record
 //! must have the form that AWS gives it: an AssumeRole is built from it.
 
-use crate::{BUCKET_CALLS, KEY_CALLS, KeyChange, bucket_event, key_event, record::Record};
+use crate::{
+    ACCOUNT_CALLS, BUCKET_CALLS, KEY_CALLS, KeyChange, account_event, bucket_event, key_event, record::Record,
+};
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use facts::Malformed;
-use queue::{Purpose, QueueError, ReevaluateKeyUsers, Revisit};
+use queue::{MembershipChange, Purpose, QueueError, ReevaluateKeyUsers, Revisit};
 
 /// The content of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub enum Message {
     Buckets(Revisit),
     /// A key or an alias changed, or has another user.
     Key(Box<KeyChange>),
+    /// An account joined the organization, left it or was closed, and is to be swept.
+    Account(MembershipChange),
     /// An event that cannot change how a bucket is judged: of another service, of another call, or of one that failed.
     NoneOfOurs,
 }
@@ -73,6 +77,9 @@ pub fn parse(body: &str) -> Result<Message, EventError> {
         let change = key_event::change(call, record)?;
         return Ok(change.map_or(Message::NoneOfOurs, |change| Message::Key(Box::new(change))));
     }
+    if let Some(call) = call_of(record, "aws.organizations", "organizations.amazonaws.com", &ACCOUNT_CALLS) {
+        return Ok(account_event::change(call, record)?.map_or(Message::NoneOfOurs, Message::Account));
+    }
     Ok(Message::NoneOfOurs)
 }
 
@@ -81,6 +88,9 @@ fn asked(event: &EventBridgeEvent) -> Result<Option<Message>, QueueError> {
     let (source, kind, detail) = (event.source.as_str(), event.detail_type.as_str(), &event.detail);
     if let Some(revisit) = Revisit::read(source, kind, detail)? {
         return Ok(Some(Message::Buckets(revisit)));
+    }
+    if let Some(change) = MembershipChange::read(source, kind, detail)? {
+        return Ok(Some(Message::Account(change)));
     }
     let users = ReevaluateKeyUsers::read(source, kind, detail)?;
     let change = |(users, api_calls)| KeyChange { users, api_calls, has_replicas: false };

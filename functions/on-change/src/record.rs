@@ -27,6 +27,11 @@ impl<'a> Record<'a> {
         text(&self.0.detail, pointer)
     }
 
+    /// Returns a field of the record.
+    pub(crate) fn value(self, pointer: &str) -> Option<&'a Value> {
+        self.0.detail.pointer(pointer)
+    }
+
     /// Returns a field that holds text, or a number that was text before CloudTrail wrote it as JSON.
     pub(crate) fn text_or_number(self, pointer: &str) -> Option<Cow<'a, str>> {
         match self.0.detail.pointer(pointer)? {

@@ -46,6 +46,7 @@ fn outcome(body: &str) -> Value {
     };
     match parse(body) {
         Ok(Message::NoneOfOurs) => json!({ "ignored": true }),
+        Ok(Message::Account(change)) => json!({ "account": change.account.as_str() }),
         Ok(Message::Buckets(Revisit { purpose: Purpose::Evaluate, visits })) => {
             let [visit] = visits.as_slice() else { panic!("{visits:?}") };
             let (by, through) = calls(&visit.api_calls);

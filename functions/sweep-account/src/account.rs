@@ -5,13 +5,22 @@ use crate::{
     partition::{Part, partition},
     time::Time,
 };
-use collect::{Listed, Listing};
+use anyhow::Context as _;
+use collect::{Listed, Listing, Membership};
 use facts::{Account, AccountId, BucketName, Fact, Place, Region, Unreadable};
 use findings::{About, spread};
-use jiff::Timestamp;
-use queue::SweepPart;
+use jiff::{SignedDuration, Timestamp};
+use queue::{MembershipChange, SweepPart};
 use state::AccountState;
 use std::collections::{BTreeMap, BTreeSet};
+use tokio::time::timeout_at;
+
+/// How long after an account has joined its role may be in coming: [StackSets](https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stacksets-orgs-manage-auto-deployment.html)
+/// make it "automatically", and no page says how soon.
+const ROLE_COMES_WITHIN: SignedDuration = SignedDuration::from_hours(1);
+
+/// After how many seconds a new account is tried again.
+const TRY_AGAIN_AFTER: u16 = 300;
 
 /// How many buckets a part has at most.
 const A_PART: usize = 500;
@@ -20,6 +29,53 @@ const A_PART: usize = 500;
 type Buckets = BTreeMap<Region, Vec<BucketName>>;
 
 impl SweepAccount {
+    /// Sweeps an account that joined the organization a moment ago, left it or was closed: whichever of these is true now. 1 call, and
+    /// those of a sweep.
+    pub(crate) async fn sweep_changed(&self, sweep: &str, change: MembershipChange, time: Time) -> anyhow::Result<()> {
+        let MembershipChange { account, changed_at } = &change;
+        match self.watch.accounts().membership(account).await? {
+            Membership::Stranger => self.retire(account, "left the organization", time).await,
+            Membership::Closed(state) => self.retire(account, &format!("is {state}"), time).await,
+            Membership::Member => {
+                let is_new = self.watch.now().duration_since(*changed_at) < ROLE_COMES_WITHIN;
+                if is_new && matches!(self.list(account).await?, Fact::Unreadable(why) if is_refused_role(&why)) {
+                    tracing::info!(%account, "the role is not there yet: the account is tried again");
+                    return self.watch.sweep_later(&change, TRY_AGAIN_AFTER).await;
+                }
+                self.sweep_account(sweep, account, time).await
+            }
+        }
+    }
+
+    /// Archives the findings of an account that is not watched any more, and removes its state. An account without state is left
+    /// alone.
+    async fn retire(&self, account: &AccountId, why: &str, time: Time) -> anyhow::Result<()> {
+        let home = self.watch.accounts().home().region.clone();
+        let AccountState { regions, audited_at } = self.watch.state().account(account, &home).await?;
+        if regions.is_empty() && audited_at.is_none() {
+            tracing::info!(%account, "nothing is known of the account, which {why}");
+            return Ok(());
+        }
+        let because = format!("account {account} {why}");
+        let has_role = matches!(self.list(account).await?, Fact::Known(_));
+        let (mut archived, mut left_behind) = (0, 0);
+        for region in regions.iter().chain([&home]).collect::<BTreeSet<_>>() {
+            let place = Place { account: account.clone(), region: region.clone() };
+            let retired = timeout_at(time.end, self.watch.retire(&place, has_role, &because));
+            let retired = retired.await.context("there was not time enough")??;
+            archived += retired.archived;
+            left_behind += retired.left_behind;
+        }
+        self.watch.state().remove_account(account, &home, &regions).await?;
+        metrics::counter!("FindingsLeftBehind").increment(left_behind as u64);
+        if left_behind > 0 {
+            tracing::warn!(%account, why, has_role, archived, left_behind, "findings left behind: they expire in 90 days");
+        } else {
+            tracing::info!(%account, why, has_role, archived, "the account is not watched any more");
+        }
+        Ok(())
+    }
+
     /// Lists the buckets of an account and sweeps them, in this run if there are no more than a few hundred.
     pub(crate) async fn sweep_account(&self, sweep: &str, account: &AccountId, time: Time) -> anyhow::Result<()> {
         if self.watch.settings().excludes(account) {
@@ -142,6 +198,10 @@ impl SweepAccount {
         }
         Ok(())
     }
+}
+
+fn is_refused_role(why: &Unreadable) -> bool {
+    why.permission == "sts:AssumeRole"
 }
 
 /// The sweep of an account, as far as all its parts have it in common.

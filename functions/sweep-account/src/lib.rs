@@ -17,7 +17,7 @@ use crate::{buckets::Done, time::Time};
 use anyhow::Context as _;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use facts::Place;
-use queue::{Queue, SweepPart, Task, Visit};
+use queue::{MembershipChange, Queue, SweepPart, Task, Visit};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 use watch::{Shared, Watch};
@@ -56,7 +56,12 @@ impl SweepAccount {
 
     async fn perform(&self, body: &str, time: Time) -> anyhow::Result<()> {
         match Task::read(body).context("message not understood")? {
-            Task::Account { sweep, account } => Box::pin(self.sweep_account(&sweep, &account, time)).await,
+            Task::Account { sweep, account, membership_changed_at: None } => {
+                Box::pin(self.sweep_account(&sweep, &account, time)).await
+            }
+            Task::Account { sweep, account, membership_changed_at: Some(changed_at) } => {
+                Box::pin(self.sweep_changed(&sweep, MembershipChange { account, changed_at }, time)).await
+            }
             Task::Buckets(part) => Box::pin(self.sweep_part(part, time)).await,
         }
     }

@@ -6,6 +6,8 @@ use facts::AccountId;
 use jiff::Timestamp;
 use queue::{Queue, Task};
 use serde::{Deserialize, Serialize};
+use state::State;
+use std::collections::BTreeSet;
 
 /// The function: what it needs, made once.
 #[derive(Debug)]
@@ -16,6 +18,10 @@ pub struct SweepPlanner {
     pub settings: Settings,
     /// The queue of sweep-account.
     pub queue: Queue,
+    /// The table of states, which remembers the accounts of the sweep before.
+    pub state: State,
+    /// The account that cmkwatch runs in.
+    pub hub: AccountId,
 }
 
 /// What is to be swept.
@@ -36,27 +42,38 @@ pub struct Sweep {
     pub accounts: usize,
     /// Those that are not, because the settings exclude them.
     pub excluded: Vec<String>,
+    /// Those that left the organization or were closed since the sweep before.
+    pub departed: Vec<String>,
 }
 
 impl SweepPlanner {
-    /// Asks for each account to be swept. 1 call for each 20 accounts of the organization, 1 for each 10 messages, and 1 where
-    /// all are swept.
+    /// Asks for each account to be swept, and for each that left the organization or was closed to be retired. 1 call for each 20
+    /// accounts of the organization, 1 for each 10 messages, and 3 where all are swept.
     ///
     /// # Errors
-    /// An account id that is none, the organization or the queue that did not answer. Messages that were sent before stand;
+    /// An account id that is none, the organization, the table or the queue that did not answer. Messages that were sent before stand;
     /// a sweep that is begun twice does no harm.
     pub async fn begin(&self, request: Request, now: Timestamp) -> anyhow::Result<Sweep> {
-        let accounts = match request.accounts.is_empty() {
-            true => {
-                self.look_back().await;
-                collect::active_accounts(&self.own).await?
-            }
-            false => request.accounts.iter().map(|account| account.parse()).collect::<Result<_, _>>()?,
-        };
-        let (tasks, sweep) = plan(accounts, &self.settings, now);
+        if !request.accounts.is_empty() {
+            let accounts = request.accounts.iter().map(|account| account.parse()).collect::<Result<_, _>>()?;
+            return self.ask(plan(accounts, None, &self.settings, now)).await;
+        }
+        self.look_back().await;
+        let accounts: BTreeSet<_> = collect::active_accounts(&self.own).await?.into_iter().collect();
+        let before = self.state.noted_accounts(&self.hub).await?;
+        let sweep = self.ask(plan(accounts.clone(), before.as_ref(), &self.settings, now)).await?;
+        // Noted last, so that an account which left is found again if the messages were not sent.
+        if before.as_ref() != Some(&accounts) {
+            self.state.note_accounts(&self.hub, &accounts).await?;
+        }
+        Ok(sweep)
+    }
+
+    async fn ask(&self, (tasks, sweep): (Vec<Task>, Sweep)) -> anyhow::Result<Sweep> {
         let messages = tasks.iter().map(Task::message).collect::<Result<Vec<_>, _>>()?;
         self.queue.send(&messages).await?;
-        tracing::info!(sweep = sweep.sweep, accounts = sweep.accounts, excluded = sweep.excluded.len(), "sweep begun");
+        let (accounts, excluded, departed) = (sweep.accounts, sweep.excluded.len(), sweep.departed.join(" "));
+        tracing::info!(sweep = sweep.sweep, accounts, excluded, departed, "sweep begun");
         Ok(sweep)
     }
 
@@ -77,15 +94,31 @@ impl SweepPlanner {
     }
 }
 
-fn plan(mut accounts: Vec<AccountId>, settings: &Settings, now: Timestamp) -> (Vec<Task>, Sweep) {
-    accounts.sort();
-    accounts.dedup();
+/// The tasks of a sweep. `before` are the accounts of the sweep before; `None` if that is not known or does not matter.
+fn plan(
+    accounts: BTreeSet<AccountId>,
+    before: Option<&BTreeSet<AccountId>>,
+    settings: &Settings,
+    now: Timestamp,
+) -> (Vec<Task>, Sweep) {
     let sweep = now.to_string();
+    let text = |accounts: &[AccountId]| accounts.iter().map(ToString::to_string).collect();
+    let departed: Vec<_> =
+        before.into_iter().flatten().filter(|account| !accounts.contains(*account)).cloned().collect();
     let (excluded, swept): (Vec<_>, Vec<_>) = accounts.into_iter().partition(|account| settings.excludes(account));
-    let excluded = excluded.iter().map(ToString::to_string).collect();
-    let tasks: Vec<_> = swept.into_iter().map(|account| Task::Account { sweep: sweep.clone(), account }).collect();
-    let begun = Sweep { sweep, accounts: tasks.len(), excluded };
-    (tasks, begun)
+    let has_joined = |account: &AccountId| before.is_some_and(|before| !before.contains(account));
+    let task = |account: &AccountId, has_changed: bool| Task::Account {
+        sweep: sweep.clone(),
+        account: account.clone(),
+        membership_changed_at: has_changed.then_some(now),
+    };
+    let tasks: Vec<_> = swept
+        .iter()
+        .map(|account| task(account, has_joined(account)))
+        .chain(departed.iter().map(|account| task(account, true)))
+        .collect();
+    let (accounts, excluded, departed) = (swept.len(), text(&excluded), text(&departed));
+    (tasks, Sweep { sweep: sweep.clone(), accounts, excluded, departed })
 }
 
 #[cfg(test)]
@@ -97,18 +130,37 @@ mod tests {
         let settings = "classification = { tag = \"t\", default = \"a\" }\nclass.a.level = \"cmk\"\n\
                         organization.excluded-accounts = [\"222222222222\"]";
         let accounts = ["333333333333", "111111111111", "222222222222", "333333333333"];
-        let accounts = accounts.map(|account| account.parse().unwrap()).to_vec();
-        let (tasks, sweep) = plan(accounts, &settings.parse().unwrap(), Timestamp::UNIX_EPOCH);
+        let accounts = accounts.map(|account| account.parse().unwrap()).into();
+        let (tasks, sweep) = plan(accounts, None, &settings.parse().unwrap(), Timestamp::UNIX_EPOCH);
         let swept: Vec<_> = tasks
             .iter()
             .map(|task| match task {
-                Task::Account { account, .. } => account.as_str(),
-                Task::Buckets(_) => panic!("{task:?}"),
+                Task::Account { account, membership_changed_at: None, .. } => account.as_str(),
+                Task::Account { .. } | Task::Buckets(_) => panic!("{task:?}"),
             })
             .collect();
         assert_eq!(swept, ["111111111111", "333333333333"]);
-        let sweep_id = "1970-01-01T00:00:00Z".to_owned();
-        assert_eq!(sweep, Sweep { sweep: sweep_id, accounts: 2, excluded: vec!["222222222222".into()] });
+        let (sweep_id, excluded) = ("1970-01-01T00:00:00Z".to_owned(), vec!["222222222222".into()]);
+        assert_eq!(sweep, Sweep { sweep: sweep_id, accounts: 2, excluded, departed: Vec::new() });
+    }
+
+    #[test]
+    fn accounts_that_joined_or_left_since_the_sweep_before_are_found() {
+        let settings = "classification = { tag = \"t\", default = \"a\" }\nclass.a.level = \"cmk\"".parse().unwrap();
+        let accounts = |ids: &[&str]| ids.iter().map(|id| id.parse().unwrap()).collect::<BTreeSet<AccountId>>();
+        let (now, before) = (accounts(&["111111111111", "333333333333"]), accounts(&["111111111111", "222222222222"]));
+        let (tasks, sweep) = plan(now, Some(&before), &settings, Timestamp::UNIX_EPOCH);
+        let changed: Vec<_> = tasks
+            .iter()
+            .map(|task| match task {
+                Task::Account { account, membership_changed_at, .. } => {
+                    (account.as_str(), membership_changed_at.is_some())
+                }
+                Task::Buckets(_) => panic!("{task:?}"),
+            })
+            .collect();
+        assert_eq!(changed, [("111111111111", false), ("333333333333", true), ("222222222222", true)]);
+        assert_eq!((sweep.accounts, sweep.departed), (2, vec!["222222222222".to_owned()]));
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! Wiring: logging, settings, clients, and the handler for each sweep.
 
+// The futures of clients of the SDK, one within another, are nested more deeply than the compiler looks by itself.
+#![recursion_limit = "256"]
 #![allow(clippy::disallowed_methods, reason = "a main is where the time is looked at")]
 
+use anyhow::Context as _;
 use jiff::Timestamp;
 use lambda_runtime::{Context, Error};
+use state::State;
 use sweep_planner::{Request, SweepPlanner};
 
 #[tokio::main(flavor = "current_thread")]
@@ -21,5 +25,7 @@ async fn main() -> Result<(), Error> {
 async fn function() -> anyhow::Result<SweepPlanner> {
     let own = startup::own_config().await;
     let queue = startup::queue(&own, "CMKWATCH_SWEEP_QUEUE")?;
-    Ok(SweepPlanner { own, settings: startup::settings()?, queue })
+    let state = State::new(&own, startup::variable("CMKWATCH_STATE_TABLE")?);
+    let hub = startup::variable("CMKWATCH_ACCOUNT")?.parse().context("CMKWATCH_ACCOUNT is wrong")?;
+    Ok(SweepPlanner { own, settings: startup::settings()?, queue, state, hub })
 }

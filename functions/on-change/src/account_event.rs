@@ -1,0 +1,42 @@
+//! Which account an event of Organizations is about.
+//!
+//! Follows [logging Organizations with CloudTrail](https://docs.aws.amazon.com/organizations/latest/userguide/orgs_cloudtrail-integration.html).
+//! The event only names the account: whether it is in the organization is asked when it is swept.
+
+use crate::{message::EventError, record::Record};
+use facts::AccountId;
+use jiff::Timestamp;
+use queue::MembershipChange;
+use serde_json::Value;
+
+/// The events of an account that joins the organization, leaves it or is closed. All but one are events of the service, which the
+/// management account receives.
+pub const ACCOUNT_CALLS: [&str; 5] = [
+    "AccountJoinedOrganization",
+    "AccountDepartedOrganization",
+    "CreateAccountResult",
+    "CloseAccountResult",
+    "RemoveAccountFromOrganization",
+];
+
+/// The account that an event of [`ACCOUNT_CALLS`] is about; `None` if nothing came of what was begun.
+pub(crate) fn change(call: &'static str, record: Record<'_>) -> Result<Option<MembershipChange>, EventError> {
+    let details = ["/serviceEventDetails", "/requestParameters", "/responseElements"];
+    let details: Vec<_> = details.iter().filter_map(|pointer| record.value(pointer)).collect();
+    if details.iter().find_map(|value| text_of(value, "state")).is_some_and(|state| state != "SUCCEEDED") {
+        return Ok(None);
+    }
+    let account = details.iter().find_map(|value| text_of(value, "accountId"));
+    let account = account.ok_or_else(|| EventError::Lacks { call: call.to_owned(), what: "account" })?;
+    let account: AccountId =
+        account.parse().map_err(|source| EventError::Malformed { call: call.to_owned(), source })?;
+    let changed_at = record.text("/eventTime").and_then(|time| time.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH);
+    Ok(Some(MembershipChange { account, changed_at }))
+}
+
+/// The first text of this name, however deep it is: the events differ in where they have it.
+fn text_of<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+    let fields = value.as_object()?;
+    let here = fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).and_then(|(_, value)| value.as_str());
+    here.or_else(|| fields.values().find_map(|value| text_of(value, name)))
+}
