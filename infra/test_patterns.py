@@ -1,4 +1,4 @@
-"""The event patterns of the templates, matched by moto's EventPattern, which knows neither the templates nor the functions."""
+"""The event patterns of the templates, matched by moto's EventPattern, which nobody wrote for them."""
 
 import json
 import pathlib

@@ -10,7 +10,10 @@
 
 mod accounts;
 mod alerts;
+mod callers;
+mod drift;
 mod keys;
+mod membership;
 mod repair;
 mod state;
 mod sweep;
@@ -70,6 +73,14 @@ pub(crate) async fn switch_events(on: bool) {
 pub(crate) fn count(action: &str) -> u64 {
     let calls = sandbox().all_calls();
     calls.iter().filter(|(call, _)| call.ends_with(&format!("/{action}"))).map(|(_, count)| count).sum()
+}
+
+/// The rows that the table of states has of an account, by their keys.
+pub(crate) async fn state_rows(account: &str) -> Vec<String> {
+    let query = "Items[].join('/', [place.S, item.S])";
+    let scan = ["scan", "--table-name", "cmkwatch-state", "--query", query, "--output", "json"];
+    let rows: Vec<String> = serde_json::from_str(&sandbox().hub().await.aws("dynamodb", &scan)).unwrap();
+    rows.into_iter().filter(|row| row.contains(account)).collect()
 }
 
 /// How often findings were told.

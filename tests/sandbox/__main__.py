@@ -120,6 +120,8 @@ def _start(arguments, port):
         "hub_account": organization.HUB,
         "member_accounts": list(organization.MEMBERS),
         "organization": organization.ID,
+        "joining_account": organization.JOINING,
+        "bus_arn": outputs["BusArn"],
         "home_region": organization.HOME,
         "regions": list(organization.REGIONS),
         "settle_delay_seconds": arguments.settle_delay,

@@ -30,10 +30,10 @@ def _of_the_hub(operation):
 
 
 def _describe_account(request):
-    number = request.get("AccountId", "")
-    if number not in (*organization.ACCOUNTS, organization.SUSPENDED):
+    number, states = request.get("AccountId", ""), organization.states()
+    if number not in states:
         return error_response_json("AccountNotFoundException", "You specified an account that doesn't exist.", 400)
-    return json_response({"Account": _account(number, "SUSPENDED" if number == organization.SUSPENDED else "ACTIVE")})
+    return json_response({"Account": _account(number, states[number])})
 
 
 def arn(number):
@@ -45,7 +45,7 @@ def _list_accounts(request):
     size, token = request.get("MaxResults", 20), request.get("NextToken", "")
     if not 1 <= size <= 20:
         return error_response_json("InvalidInputException", "MaxResults is 1 to 20", 400)
-    listed = [*map(_account, organization.ACCOUNTS), _account(organization.SUSPENDED, "SUSPENDED")]
+    listed = [_account(number, state) for number, state in organization.states().items()]
     # "These operations can occasionally return an empty set of results even when more results are available": here, the
     # first page is always one.
     if not token:
@@ -63,7 +63,7 @@ def name(number):
     return f"account {number[0]}"
 
 
-def _account(number, state="ACTIVE"):
+def _account(number, state):
     """Without Status, which was retired on 9 September 2026.
 
     https://docs.aws.amazon.com/organizations/latest/APIReference/API_Account.html

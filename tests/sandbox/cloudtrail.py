@@ -9,7 +9,7 @@ import contextvars
 import datetime
 import json
 import uuid
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote, unquote
 
 import xmltodict
 from ministack import app as ministack
@@ -31,9 +31,12 @@ _S3_CALLS = {
 }
 _KMS_CALLS = {
     "CancelKeyDeletion", "CreateAlias", "CreateKey", "DeleteAlias", "DeleteImportedKeyMaterial", "DisableKey",
-    "DisableKeyRotation", "EnableKey", "EnableKeyRotation", "ImportKeyMaterial", "PutKeyPolicy", "ScheduleKeyDeletion",
-    "UpdateAlias",
+    "DisableKeyRotation", "EnableKey", "EnableKeyRotation", "ImportKeyMaterial", "PutKeyPolicy", "ReplicateKey",
+    "ScheduleKeyDeletion", "UpdateAlias",
 }  # fmt: skip
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_TagResource.html
+_CONTROL, _TAGS = "/v20180820/", "/v20180820/tags/"
+_CONTROL_CALLS = {"POST": "TagResource", "DELETE": "UntagResource"}
 # The key material and its token are in no record.
 # https://docs.aws.amazon.com/kms/latest/developerguide/ct-importkeymaterial.html
 _KMS_SECRETS = {"encryptedKeyMaterial", "importToken"}
@@ -95,10 +98,16 @@ class Call:
 
     def _bucket(self):
         """The bucket that an S3 request is about, and the key of the object where it is about one."""
-        if "/s3/aws4_request" not in self.headers.get("authorization", ""):
+        if self.path.startswith(_CONTROL):
+            return None, ""
+        # What nobody has signed may be an anonymous call.
+        signed = self.headers.get("authorization")
+        if signed is not None and "/s3/aws4_request" not in signed:
             return None, ""
         hosted = ministack._extract_s3_vhost_bucket(self.host)
         bucket, _, key = (f"{hosted}{self.path}" if hosted else self.path.lstrip("/")).partition("/")
+        if signed is None and buckets.owner_and_region(bucket) == (None, None):
+            return None, ""
         return bucket or None, key
 
     def principal(self):
@@ -117,6 +126,8 @@ class Call:
         """Puts the record on the bus, if there is to be one."""
         if self.kms_call in _KMS_CALLS:
             self._record_kms()
+        elif self.path.startswith(_TAGS) and self.method in _CONTROL_CALLS:
+            self._record_s3_control(_CONTROL_CALLS[self.method])
         elif self.bucket and not self.key:
             sub_resource = next(iter(self.query), "")
             if name := _S3_CALLS.get((self.method, sub_resource if sub_resource != "x-id" else "")):
@@ -136,6 +147,27 @@ class Call:
         if name != "CreateBucket":
             arn = f"arn:aws:s3:::{self.bucket}"
             detail["resources"] = [{"accountId": owner, "type": "AWS::S3::Bucket", "ARN": arn}]
+        error = _xml(self.response).get("Error", {}).get("Code")
+        if self.account in (None, owner or self.account):
+            return self._put("aws.s3", detail, error)
+        # A call from another account has a record in each: the owner's has no ARN of the caller. AWS says so of calls on
+        # objects, and nothing of calls on buckets.
+        # https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
+        shared = {"sharedEventID": str(uuid.uuid4())}
+        self._put("aws.s3", {**detail, **shared, "userIdentity": self._foreign_identity()}, error)
+        mine = {"recipientAccountId": self.account, "eventID": str(uuid.uuid4())}
+        self._put("aws.s3", {**detail, **shared, **mine}, error)
+
+    def _record_s3_control(self, name):
+        """What a record of these looks like is shown nowhere: so it is as hard to read as that of any service.
+
+        Connect and MSK write the ARN as it stands in the path of the request, percent-encoded, and name no resource.
+        """
+        arn = unquote(self.path.removeprefix(_TAGS))
+        owner, region = buckets.owner_and_region(arn.rpartition(":")[2])
+        detail = self._common(name, "s3.amazonaws.com", owner or self.account, region or self.region)
+        encoded = quote(arn, safe="")
+        detail["requestParameters"] = {"resourceArn": encoded, "Host": self.host}
         self._put("aws.s3", detail, _xml(self.response).get("Error", {}).get("Code"))
 
     def _record_kms(self):
@@ -153,6 +185,22 @@ class Call:
         if self.status < 300:
             detail["responseElements"] = _lowered(answer) | ({} if "KeyMetadata" in answer else {"keyId": key})
         self._put("aws.kms", detail, answer.get("__type"))
+        if self.kms_call == "ReplicateKey" and self.status < 300:
+            self._record_replica(answer["ReplicaKeyMetadata"], detail)
+
+    def _record_replica(self, metadata, detail):
+        """In the region of the replica it is a key that is created.
+
+        https://docs.aws.amazon.com/kms/latest/developerguide/ct-replicate-key.html
+        """
+        created = {
+            "eventName": "CreateKey",
+            "eventID": str(uuid.uuid4()),
+            "awsRegion": metadata["Arn"].split(":")[3],
+            "responseElements": {"keyMetadata": _lowered(metadata)},
+            "resources": [_key_resource(self.account, metadata["Arn"])],
+        }
+        self._put("aws.kms", {**detail, **created}, None)
 
     def _arn(self, name):
         if name.startswith("arn:"):
@@ -172,10 +220,18 @@ class Call:
     def _identity(self):
         """https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html"""
         principal = self.principal()
+        if not self.access_key:
+            return {"type": "AWSAccount", "principalId": "", "accountId": "ANONYMOUS_PRINCIPAL"}
         if not isinstance(principal, iam_evaluator.PrincipalInfo):
             return {"type": "Unknown"}
         kind = {"User": "IAMUser"}.get(principal.type, principal.type)
         return {"type": kind, "arn": principal.arn, "accountId": principal.account, "accessKeyId": self.access_key}
+
+    def _foreign_identity(self):
+        """The caller as the account that is called sees it."""
+        principal = self.principal()
+        session = principal.arn.rpartition("/")[2] if isinstance(principal, iam_evaluator.PrincipalInfo) else "caller"
+        return {"type": "AWSAccount", "principalId": f"AROASANDBOX:{session}", "accountId": self.account}
 
     def _put(self, source, detail, error):
         if detail["recipientAccountId"] is None:

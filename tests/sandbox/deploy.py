@@ -65,6 +65,7 @@ def deploy(root, folder, parameters, settings=None):
     for account in organization.ACCOUNTS:
         for region in organization.REGIONS:
             _deploy_member(root, account, region, outputs)
+    _deploy_member(root, organization.MANAGEMENT, organization.HOME, outputs, IsManagementAccount="yes")
     return outputs | ({"SubscriberQueueUrl": _subscribe(outputs["TopicArn"])} if "TopicArn" in outputs else {})
 
 
@@ -147,11 +148,12 @@ def _subscribe(topic):
     return url
 
 
-def _deploy_member(root, account, region, outputs):
+def _deploy_member(root, account, region, outputs, **more):
     parameters = {
         "HubBusArn": outputs["BusArn"],
         "OrganizationId": organization.ID,
         "HomeRegion": organization.HOME,
+        **more,
     }
     formation = client("cloudformation", account, region)
     formation.create_stack(

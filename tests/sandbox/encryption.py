@@ -16,6 +16,7 @@ SEND, RECEIVE = ("kms:GenerateDataKey", "kms:Decrypt"), ("kms:Decrypt",)
 # The key of the encryption context, whose value is the ARN or, of a table, the name: the pages above name them, and
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html#dynamodb-encryption-context
 _CONTEXT = {"sqs": "aws:sqs:arn", "sns": "aws:sns:topicArn", "dynamodb": "aws:dynamodb:tableName"}
+_TELL_NO_SOURCE = ("cloudwatch.amazonaws.com", "events.amazonaws.com")
 # https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
 _STATES = {"Disabled": "Disabled", "PendingDeletion": "InvalidState", "PendingImport": "InvalidState"}
 
@@ -52,6 +53,7 @@ def _refuses_service(reference, arn, service, source_arn, source_account):
 
     It does not come through SQS or SNS on somebody's behalf, which is what kms:ViaService would tell:
     https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
+    That CloudWatch and EventBridge pass on to KMS for what they act is shown nowhere, so here they do not.
     """
     if not reference:
         return None
@@ -60,7 +62,8 @@ def _refuses_service(reference, arn, service, source_arn, source_account):
         if problem := _problem(key):
             return problem
         source = {"aws_SourceArn": source_arn, "aws_SourceAccount": source_account}
-        allowed = all(authority.allows_service(service, use, key["Arn"], **source) for use in SEND)
+        told = {} if service in _TELL_NO_SOURCE else source
+        allowed = all(authority.allows_service(service, use, key["Arn"], **told) for use in SEND)
     return None if allowed else "AccessDenied"
 
 

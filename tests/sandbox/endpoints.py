@@ -14,6 +14,9 @@
 `PUT /_sandbox/delete-key`  {key}: the key is gone, as if its waiting period had passed
 `PUT /_sandbox/delete-finding`
                             {id}: the finding is lost
+`PUT /_sandbox/organization`
+                            {account, change, event}: the account does `join`, `leave` or `close`, without an event if
+                            that is false
 `PUT /_sandbox/lag`         {get_findings, home_region, batch_update_findings, settings, index}: seconds from now on;
                             what is not named stays as it is; answers all
 `PUT /_sandbox/disorder`    {seed, drop, duplicate, shuffle}: what becomes of CloudTrail's events from now on: how many of
@@ -24,7 +27,7 @@ import json
 
 from ministack.core import lambda_runtime
 
-from . import authority, cloudtrail, disorder, lag, schedules
+from . import authority, cloudtrail, disorder, lag, organization, schedules
 from .securityhub import findings
 
 
@@ -44,6 +47,7 @@ class Endpoints:
             ("PUT", "/_sandbox/schedule"): schedules.fire,
             ("PUT", "/_sandbox/delete-key"): lambda asked: cloudtrail.delete_key(asked["key"]),
             ("PUT", "/_sandbox/delete-finding"): findings.delete,
+            ("PUT", "/_sandbox/organization"): organization.change,
             ("PUT", "/_sandbox/lag"): lag.put,
             ("PUT", "/_sandbox/disorder"): disorder.put_disorder,
         }

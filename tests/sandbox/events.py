@@ -91,7 +91,8 @@ def _send_to_bus(target, arn, event, rule):
     """
     bus = arn.resource.removeprefix("event-bus/")
     if why := _refusal(target, arn, bus, rule):
-        return log.warning("%s takes no event of %s: %s", target["Arn"], get_account_id(), why)
+        log.warning("%s takes no event of %s: %s", target["Arn"], get_account_id(), why)
+        return _to_dead_letters(target, event, rule)
     with request_scope(arn.account_id, arn.region):
         eventbridge._ensure_default_bus()
         if bus not in eventbridge._event_buses:

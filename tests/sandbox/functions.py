@@ -7,7 +7,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudwatch_logs, kms, lambda_svc, sqs
 from ministack.services.cloudformation import provisioners
 
-from . import authority, encryption
+from . import authority, encryption, metrics
 
 # What assumes the role of a function:
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html
@@ -106,6 +106,7 @@ def _patch_logs():
         if group and group.get("kmsKeyId") and not _logs_may_use(group["kmsKeyId"], wanted):
             return
         emit(func, *run, **more)
+        metrics.keep(run[1])
 
     lambda_svc._emit_lambda_logs = emit_lambda_logs
 

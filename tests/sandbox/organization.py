@@ -1,17 +1,23 @@
 """The organization that the sandbox plays: one hub account, three members, two regions, and one suspended account.
 
-Its management account is not played: the hub is the delegated administrator, and what is asked of the organization is
-asked there. The suspended account is in the organization's list, and nothing else of it is there.
+Of the management account only the events of accounts that join and leave are played: the hub is the delegated
+administrator, and what is asked of the organization is asked there. The suspended account is in the organization's list,
+and nothing else of it is there. One more account can join.
 """
+
+import datetime
+import uuid
 
 ID = "o-sandbox00000"
 HUB = "100000000001"
 MEMBERS = ("200000000002", "300000000003", "400000000004")
 ACCOUNTS = (HUB, *MEMBERS)
 SUSPENDED = "500000000005"
+JOINING = "600000000006"
 MANAGEMENT = "900000000009"
 HOME = "us-east-1"
 REGIONS = (HOME, "eu-west-1")
+_states = dict.fromkeys(ACCOUNTS, "ACTIVE") | {SUSPENDED: "SUSPENDED"}
 
 
 def of(account):
@@ -19,4 +25,62 @@ def of(account):
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalorgid
     """
-    return ID if account in (*ACCOUNTS, SUSPENDED) else None
+    return ID if account in _states or account == MANAGEMENT else None
+
+
+def states():
+    """The accounts of the organization, each with its state."""
+    return dict(_states)
+
+
+def change(asked):
+    """Lets an account join, leave or be closed, and reports it as Organizations does, in the management account."""
+    from . import disorder
+
+    account, what = asked["account"], asked["change"]
+    name, details = _CHANGES[what](account)
+    record = {
+        "eventVersion": "1.11",
+        "userIdentity": {"accountId": MANAGEMENT, "invokedBy": "organizations.amazonaws.com"},
+        "eventTime": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "eventSource": "organizations.amazonaws.com",
+        "eventName": name,
+        "awsRegion": HOME,
+        "sourceIPAddress": "organizations.amazonaws.com",
+        "userAgent": "organizations.amazonaws.com",
+        "requestParameters": None,
+        "responseElements": None,
+        "eventID": str(uuid.uuid4()),
+        "readOnly": False,
+        "eventType": "AwsServiceEvent",
+        "managementEvent": True,
+        "recipientAccountId": MANAGEMENT,
+        "serviceEventDetails": details,
+        "eventCategory": "Management",
+    }
+    if asked.get("event", True):
+        disorder.put(MANAGEMENT, HOME, "aws.organizations", "AWS Service Event via CloudTrail", record)
+    return states()
+
+
+def _join(account):
+    """These fields, but for the account's, are in the announcement.
+
+    https://aws.amazon.com/about-aws/whats-new/2026/05/aws-organizations-cloudtrail/
+    """
+    _states[account] = "ACTIVE"
+    return "AccountJoinedOrganization", {"accountId": account, "joinedMethod": "Invited"}
+
+
+def _leave(account):
+    del _states[account]
+    return "AccountDepartedOrganization", {"accountId": account, "departedMethod": "Left"}
+
+
+def _close(account):
+    """https://docs.aws.amazon.com/organizations/latest/userguide/orgs_cloudtrail-integration.html"""
+    _states[account] = "SUSPENDED"
+    return "CloseAccountResult", {"closeAccountStatus": {"accountId": account, "state": "SUCCEEDED"}}
+
+
+_CHANGES = {"join": _join, "leave": _leave, "close": _close}

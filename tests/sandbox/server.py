@@ -7,7 +7,7 @@ import os
 import socket
 
 _ADDITIONS = (
-    "access", "accounts", "buckets", "encryption", "events", "formation", "functions", "keys", "lag", "queues",
+    "access", "accounts", "buckets", "encryption", "events", "formation", "functions", "keys", "lag", "metrics", "queues",
     "rotation", "schedules", "securityhub", "tables", "tags", "topics",
 )  # fmt: skip
 

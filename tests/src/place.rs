@@ -93,6 +93,27 @@ impl Place {
         self.s3().put_bucket_tagging().bucket(name).tagging(tagging).send().await.unwrap();
     }
 
+    /// Tags a bucket with a class through S3 Control, as the console and CloudFormation do. The endpoint has the account's id in its
+    /// name, which the SDK would have to look up.
+    pub fn tag_resource(&self, name: &str, class: &str) {
+        let tag = format!("<Tags><Tag><Key>data-classification</Key><Value>{class}</Value></Tag></Tags>");
+        let body = format!(
+            "<TagResourceRequest xmlns=\"http://awss3control.amazonaws.com/doc/2018-08-20/\">{tag}</TagResourceRequest>"
+        );
+        let url = format!("{}/v20180820/tags/arn%3Aaws%3As3%3A%3A%3A{name}", sandbox().endpoint);
+        let credential = format!("{}/20261101/{}/s3/aws4_request", self.account, self.region);
+        let signed = format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=00");
+        let request = ureq::post(url).header("authorization", signed).header("x-amz-account-id", &self.account);
+        request.send(&body).unwrap();
+    }
+
+    /// Tags a bucket with a class without credentials.
+    pub fn tag_anonymously(&self, name: &str, class: &str) {
+        let tag = format!("<Tag><Key>data-classification</Key><Value>{class}</Value></Tag>");
+        let body = format!("<Tagging><TagSet>{tag}</TagSet></Tagging>");
+        ureq::put(format!("{}/{name}?tagging", sandbox().endpoint)).send(&body).unwrap();
+    }
+
     /// Sets a bucket's default encryption, with a bucket key where it can have one and SSE-C blocked.
     pub async fn encrypt(&self, bucket: &str, algorithm: &str, key: Option<&str>) {
         let algorithm = algorithm.to_owned();

@@ -27,6 +27,12 @@ pub struct Sandbox {
     pub home_region: String,
     /// The regions that are watched.
     pub regions: Vec<String>,
+    /// The id of the organization.
+    pub organization: String,
+    /// An account that can join it.
+    pub joining_account: String,
+    /// The bus of the hub.
+    pub bus_arn: String,
     /// How many seconds Security Hub answers late.
     pub security_hub_lag_seconds: u64,
     /// After how many seconds a second look at a bucket comes.
@@ -209,6 +215,11 @@ impl Sandbox {
     #[must_use]
     pub fn kills_left(&self) -> usize {
         self.asked::<Vec<serde_json::Value>>("kills").len()
+    }
+
+    /// Lets an account `join` the organization, `leave` it, or be closed (`close`), which is reported by an event or not.
+    pub fn change_organization(&self, account: &str, change: &str, event: bool) {
+        self.put("organization", &serde_json::json!({ "account": account, "change": change, "event": event }));
     }
 
     /// Deletes a key as if its waiting period were over.

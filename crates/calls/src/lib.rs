@@ -4,7 +4,9 @@
 //! down when it is throttled, and that one account is throttled is no reason to slow down another: each has a
 //! [`partition`] of its own.
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_runtime::retries::classifiers::THROTTLING_ERRORS;
+use aws_sdk_sts::{error::ProvideErrorMetadata, operation::assume_role::AssumeRoleError};
 use aws_smithy_runtime::client::retries::RetryPartition;
 use aws_smithy_runtime_api::{
     box_error::BoxError,
@@ -20,7 +22,7 @@ use aws_smithy_runtime_api::{
 };
 use aws_smithy_types::{config_bag::ConfigBag, retry::RetryConfig, timeout::TimeoutConfig};
 use facts::Place;
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 /// What the retries of a service in one account and region share: AWS
 /// [throttles by account and region](https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html).
@@ -45,6 +47,24 @@ pub fn patient_retries() -> RetryConfig {
 #[must_use]
 pub fn patient_timeouts(config: Option<&TimeoutConfig>) -> TimeoutConfig {
     config.map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder).operation_timeout(PATIENCE).build()
+}
+
+/// Returns true if a call was not made because STS refused the role that it needs: there is none, or it does not trust us.
+#[must_use]
+pub fn is_refused_role(error: &(dyn Error + 'static)) -> bool {
+    find::<CredentialsError>(error).is_some()
+        && find::<AssumeRoleError>(error).and_then(ProvideErrorMetadata::code) == Some("AccessDenied")
+}
+
+/// Returns true if a call was not made because there were no credentials for it.
+#[must_use]
+pub fn has_no_credentials(error: &(dyn Error + 'static)) -> bool {
+    find::<CredentialsError>(error).is_some()
+}
+
+/// An error of this type among the causes of an error.
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    error.downcast_ref().or_else(|| error.source().and_then(find))
 }
 
 /// Counts the attempts of a client: `ApiCalls` and `Throttles`, by service.

@@ -1,8 +1,6 @@
 //! What an answer of AWS means for a fact.
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use facts::{Fact, Unreadable};
 use std::error::Error;
 
@@ -109,9 +107,8 @@ impl Question {
             Some(code) if REFUSALS.contains(&code) => {
                 Ok(Fact::Unreadable(Unreadable { permission, subject, code: code.to_owned() }))
             }
-            _ if find::<CredentialsError>(&error).is_some() => {
-                let refused =
-                    find::<AssumeRoleError>(&error).and_then(ProvideErrorMetadata::code) == Some("AccessDenied");
+            _ if calls::has_no_credentials(&error) => {
+                let refused = calls::is_refused_role(&error);
                 Err(CollectError::Credentials { subject, refused, source: Box::new(error) })
             }
             _ => {
@@ -129,9 +126,4 @@ impl Question {
 /// The error code of the answer, where there was one.
 pub(crate) fn code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option<&str> {
     error.as_service_error().and_then(ProvideErrorMetadata::code)
-}
-
-/// An error of this type among the causes of an error.
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    error.downcast_ref().or_else(|| error.source().and_then(find))
 }

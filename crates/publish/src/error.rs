@@ -47,12 +47,17 @@ pub enum Closed {
     Off,
     /// The role may not use it, by this code.
     Refused(String),
+    /// The role in the account was refused.
+    NoRole,
 }
 
 impl Closed {
-    /// By the code of an error: see
+    /// By the code of an error, if there is one: see
     /// [GetFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html).
-    pub(crate) fn by(code: Option<&str>) -> Option<Self> {
+    pub(crate) fn by(code: Option<&str>, error: &(dyn Error + 'static)) -> Option<Self> {
+        if calls::is_refused_role(error) {
+            return Some(Self::NoRole);
+        }
         match code? {
             // DescribeHub knows the other one, too.
             "InvalidAccessException" | "ResourceNotFoundException" => Some(Self::Off),

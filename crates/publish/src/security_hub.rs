@@ -129,7 +129,7 @@ impl SecurityHub {
         PublishError::Call {
             permission,
             place: self.place.clone(),
-            closed: Closed::by(error.code()),
+            closed: Closed::by(error.code(), &error),
             source: Box::new(error),
         }
     }

@@ -4,6 +4,7 @@ use crate::{
     Hub, Watch,
     protocol::{self, Refusal, World},
 };
+use collect::CollectError;
 use controls::{Outcome, judge_account};
 use facts::{Account, Fact, Place, Unreadable};
 use findings::{About, Finding, Item, Seen, Workflow};
@@ -11,6 +12,13 @@ use jiff::Timestamp;
 use publish::{Closed, PublishError};
 use state::Row;
 use std::collections::BTreeMap;
+
+/// Returns true if an error says that the role in the account was refused.
+#[must_use]
+pub fn is_refused_role(error: &anyhow::Error) -> bool {
+    let by_security_hub = error.downcast_ref::<PublishError>().and_then(PublishError::closed) == Some(&Closed::NoRole);
+    by_security_hub || error.downcast_ref::<CollectError>().is_some_and(CollectError::is_refused_role)
+}
 
 /// An account in a region, as an evaluation reaches it.
 struct AccountWorld<'a> {
@@ -66,14 +74,23 @@ impl Watch {
         place: &Place,
         read_at: Timestamp,
     ) -> anyhow::Result<bool> {
-        let Some(PublishError::Call { permission, place: there, closed: Some(Closed::Refused(code)), .. }) =
-            error.downcast_ref()
+        let Some(PublishError::Call { permission, place: there, closed: Some(closed), .. }) = error.downcast_ref()
         else {
             return Ok(false);
         };
-        let subject = format!("Security Hub of {there}");
-        let security_hub = Fact::Unreadable(Unreadable { permission, subject, code: code.clone() });
-        let account = Account { place: place.clone(), read_at, buckets: Fact::Known(()), security_hub };
+        let (why, buckets) = match closed {
+            Closed::Off => return Ok(false),
+            Closed::Refused(code) => {
+                let subject = format!("Security Hub of {there}");
+                (Unreadable { permission, subject, code: code.clone() }, Fact::Known(()))
+            }
+            Closed::NoRole => {
+                let subject = format!("the role in account {}", there.account);
+                let why = Unreadable { permission: "sts:AssumeRole", subject, code: "AccessDenied".to_owned() };
+                (why.clone(), Fact::Unreadable(why))
+            }
+        };
+        let account = Account { place: place.clone(), read_at, buckets, security_hub: Fact::Unreadable(why) };
         self.reconcile_account(&account).await?;
         Ok(true)
     }

@@ -17,6 +17,7 @@ mod protocol;
 mod retirement;
 mod sharing;
 
+pub use account::is_refused_role;
 pub use bucket::{Sweeping, Swept};
 pub use compare::{Compared, Depth};
 pub use hubs::{Hub, Hubs};

@@ -5,14 +5,14 @@ use crate::{
     batch::{Group, Time},
 };
 use anyhow::anyhow;
-use collect::{CollectError, Membership};
+use collect::Membership;
 use facts::{Account, AccountId, BucketId, Fact, Place, Unreadable};
 use findings::ApiCall;
 use jiff::Timestamp;
 use queue::{Purpose, Visit};
 use std::collections::BTreeMap;
 use tokio::time::{Instant, timeout_at};
-use watch::{Compared, Depth, Hubs, Next, Superseded};
+use watch::{Compared, Depth, Hubs, Next, Superseded, is_refused_role};
 
 /// What became of a bucket, and what must follow.
 pub(crate) enum Evaluated {
@@ -217,10 +217,6 @@ fn visit(bucket: BucketId, group: &Group) -> Visit {
 
 pub(crate) async fn in_time<T>(deadline: Instant, done: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     timeout_at(deadline, done).await.unwrap_or_else(|_| Err(anyhow!("time limit reached")))
-}
-
-fn is_refused_role(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<CollectError>().is_some_and(CollectError::is_refused_role)
 }
 
 /// `EventAge`, in seconds.

@@ -13,6 +13,7 @@ from botocore.validate import ParamValidator
 
 _SHAPE = botocore.session.get_session().get_service_model("securityhub").shape_for("AwsSecurityFinding")
 _VALIDATOR = ParamValidator()
+_PARTITIONS = _SHAPE.members["Resources"].member.members["Partition"].enum
 
 # https://docs.aws.amazon.com/securityhub/latest/userguide/asff-required-attributes.html
 _ALSO_REQUIRED = ("Severity", "Types")
@@ -53,6 +54,9 @@ def _problems(finding):
     for name, longest in _LONGEST.items():
         if name in finding and not (1 <= len(finding[name]) <= longest and finding[name].strip()):
             yield f"{name} has 1 to {longest} characters"
+    # "Security Hub populates this attribute automatically"; that it refuses one is not said.
+    if "Region" in finding:
+        yield "Region is not for a provider to set"
     if finding["SchemaVersion"] != "2018-10-08":
         yield "SchemaVersion is 2018-10-08"
     if not re.fullmatch(r"\d{12}", finding["AwsAccountId"]):
@@ -69,9 +73,14 @@ def _problems(finding):
 
 
 def _problems_of_parts(finding):
+    if any(resource.get("Partition", "aws") not in _PARTITIONS for resource in finding["Resources"]):
+        yield f"Partition is one of {', '.join(_PARTITIONS)}"
     if not 1 <= len(finding["Resources"]) <= 32:
         yield "there are 1 to 32 Resources"
     fields = finding.get("ProductFields", {})
+    # "NonEmptyString", whose pattern wants a character that is not blank.
+    if any(not text.strip() for pair in fields.items() for text in pair):
+        yield "ProductFields has no blank keys and values"
     if len(fields) > 50 or any(len(key) > 128 or len(value) > 2048 for key, value in fields.items()):
         yield "ProductFields has at most 50 pairs, of 128 and 2048 characters"
     if any(key.startswith("aws/") for key in fields):

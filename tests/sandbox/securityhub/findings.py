@@ -125,7 +125,7 @@ class Hub:
         no update changes; after a place, from there on. Its own; as administrator its members' too; and in the home
         region those of all linked regions. https://docs.aws.amazon.com/securityhub/latest/userguide/finding-aggregation.html"""
         query = filters.Query(wanted or {})
-        accounts = organization.ACCOUNTS if self.account == organization.HUB else (self.account,)
+        accounts = organization.states() if self.account == organization.HUB else (self.account,)
         regions = organization.REGIONS if self.region == organization.HOME else (self.region,)
         places = [(account, region) for account in accounts for region in regions if query.may_be_in(account, region)]
         return heapq.merge(*(_find_in(place, query, after, place[1] == self.region) for place in places))

@@ -1,0 +1,96 @@
+//! Accounts that join the organization, leave it, or are closed.
+
+use crate::{count, metric, nothing_was_refused, organization, said, settled, state_rows};
+use cmkwatch_tests::{Place, sandbox, state, verdict};
+use std::{fs, time::Duration};
+
+/// What StackSets and the central configuration of Security Hub make in an account that joins.
+async fn prepare(account: &str) -> Vec<Place> {
+    let template = fs::read_to_string(cmkwatch_tests::root().join("infra/member.yaml")).unwrap();
+    let mut places = Vec::new();
+    for region in &sandbox().regions {
+        let place = sandbox().place(account, region).await;
+        place.aws("securityhub", &["enable-security-hub"]);
+        let parameter = |name: &str, value: &str| format!("ParameterKey={name},ParameterValue={value}");
+        let parameters = [
+            parameter("HubBusArn", &sandbox().bus_arn),
+            parameter("OrganizationId", &sandbox().organization),
+            parameter("HomeRegion", &sandbox().home_region),
+        ];
+        let mut arguments = vec!["create-stack", "--stack-name", "cmkwatch-member", "--template-body", &template];
+        arguments.extend(["--capabilities", "CAPABILITY_NAMED_IAM", "--parameters"]);
+        arguments.extend(parameters.iter().map(String::as_str));
+        place.aws("cloudformation", &arguments);
+        places.push(place);
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    places
+}
+
+async fn archived(place: &Place, bucket: &str) -> bool {
+    let states = said(place, bucket, state).await;
+    !states.is_empty() && states.values().all(|state| state == "ARCHIVED")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_joins_is_judged_at_once_and_one_that_leaves_has_no_active_finding() {
+    let _one = organization().await;
+    let account = sandbox().joining_account.as_str();
+    let places = prepare(account).await;
+    let bucket = places[1].bucket_name("joins");
+    places[1].create_bucket(&bucket, None).await;
+    settled().await;
+    assert!(said(&places[1], &bucket, verdict).await.is_empty(), "its account is not in the organization");
+
+    // Without a sweep of the organization.
+    sandbox().change_organization(account, "join", true);
+    settled().await;
+    assert_eq!(said(&places[1], &bucket, verdict).await.len(), 3);
+    assert!(!state_rows(account).await.is_empty());
+
+    sandbox().change_organization(account, "leave", true);
+    settled().await;
+    assert!(archived(&places[1], &bucket).await);
+    assert_eq!(state_rows(account).await, Vec::<String>::new());
+
+    // Nobody says that it is back: the sweep finds it, and that it is closed, and its role is gone by then.
+    sandbox().change_organization(account, "join", false);
+    sandbox().sweep(&[]).await;
+    assert!(!archived(&places[1], &bucket).await);
+    let (left_behind, asked) = (metric("FindingsLeftBehind"), count("organizations:DescribeAccount"));
+    places[0].aws("cloudformation", &["delete-stack", "--stack-name", "cmkwatch-member"]);
+    sandbox().restart(&["cmkwatch-sweep-account", "cmkwatch-on-change"]);
+    sandbox().change_organization(account, "close", false);
+    sandbox().sweep(&[]).await;
+    settled().await;
+    assert!(!archived(&places[1], &bucket).await, "there is no way into the account");
+    assert!(metric("FindingsLeftBehind") >= left_behind + 3.0);
+    assert_eq!(state_rows(account).await, Vec::<String>::new());
+    assert_eq!(count("organizations:DescribeAccount") - asked, 1);
+    // It is found once.
+    sandbox().sweep(&[]).await;
+    assert_eq!(count("organizations:DescribeAccount") - asked, 1);
+    sandbox().change_organization(account, "leave", false);
+    // Nor may an account that is not in the organization put events onto the hub's bus.
+    nothing_was_refused(&["cmkwatch-sweep-account", "cmkwatch-on-change", "cmkwatch-forward-eu-west-1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_of_a_stranger_opens_no_finding() {
+    let _one = organization().await;
+    let member = &sandbox().all_places().await[0];
+    let stranger = sandbox().place("700000000007", "us-east-1").await;
+    let bucket = stranger.bucket_name("of-a-stranger");
+    stranger.create_bucket(&bucket, None).await;
+    let policy = format!(
+        r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Principal":{{"AWS":"{}"}},
+            "Action":"s3:PutEncryptionConfiguration","Resource":"arn:aws:s3:::{bucket}"}}}}"#,
+        member.account
+    );
+    stranger.put_policy(&bucket, &policy).await;
+    // The member's own account receives a record, which names the stranger's bucket.
+    member.encrypt(&bucket, "aws:kms", None).await;
+    settled().await;
+    let found = sandbox().hub().await.own_findings().await;
+    assert!(!found.iter().any(|finding| finding.id.as_ref().unwrap().contains("/700000000007/")));
+}
