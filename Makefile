@@ -22,7 +22,7 @@ lag = SANDBOX_ARGUMENTS="--security-hub-lag $(1) --event-duplicate 0.3 --event-s
 kill = SANDBOX_ARGUMENTS="--settle-delay 0 --second-look 1 --timeout 8 --sweep-timeout 8 \
 	  --settings $(CURDIR)/tests/lag/cmkwatch.toml" cargo test --locked --package cmkwatch-tests --test kill -- --nocapture
 # What infra/deploy is asked for. It comes to it in the environment, so that no shell looks into the values.
-export ARTIFACTS ORGANIZATION_ID TARGETS REGION REGIONS PARAMETERS REMOVE BUS_ARN HOME_REGION
+export ARTIFACTS ORGANIZATION_ID TARGETS REGION REGIONS PARAMETERS REMOVE BUS_ARN HOME_REGION ROLE_ARN UNCHECKED
 deploy: export ARCH := $(ARCH)
 export PYTHONPATH := $(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
@@ -106,11 +106,14 @@ fuzz: ## Fuzz the analysis of policies (cargo-fuzz and a nightly compiler): [SEC
 	cd crates/iam-policy && for target in document allowed gap; do \
 	  cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS_EACH) -max_len=8192 || exit 1; done
 
-deploy: $(INSTALLED) ## Deploy: ARTIFACTS=bucket ORGANIZATION_ID=o-... TARGETS=r-... REGIONS=...; more in README.md.
+deploy: $(INSTALLED) ## Deploy: ARTIFACTS=bucket ORGANIZATION_ID=o-... TARGETS=r-... REGIONS=... [DRY_RUN=yes]; more in README.md.
 	@$(PYTHON) -m infra.deploy check
+	@$(PYTHON) -m infra.deploy preview
+ifneq ($(DRY_RUN),yes)
 	$(LAMBDA) --release --target $(if $(filter arm64,$(ARCH)),aarch64,x86_64)-unknown-linux-gnu $(BINS)
 	@for function in $(FUNCTIONS); do cp infra/cmkwatch.toml target/lambda/$$function/; done
 	@$(PYTHON) -m infra.deploy deploy
+endif
 
 deploy-management: $(INSTALLED) ## ... in the management account: BUS_ARN= ORGANIZATION_ID= HOME_REGION= REGIONS=
 	@$(PYTHON) -m infra.deploy check-management

@@ -159,8 +159,18 @@ fn the_top_level_holds_what_it_should() {
         .map(|path| path.split('/').next().unwrap_or_default().to_owned())
         .filter(|name| !name.starts_with('.'))
         .collect();
-    let expected =
-        ["Cargo.lock", "Cargo.toml", "LICENSE", "Makefile", "README.md", "crates", "functions", "infra", "tests"];
+    let expected = [
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "Makefile",
+        "README.md",
+        "crates",
+        "docs",
+        "functions",
+        "infra",
+        "tests",
+    ];
     assert_eq!(found, expected.map(str::to_owned).into());
 }
 
@@ -168,7 +178,7 @@ fn the_top_level_holds_what_it_should() {
 fn paths_and_commands_in_the_readme_exist() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
-    let tops = ["crates/", "functions/", "infra/", "tests/"];
+    let tops = ["crates/", "docs/", "functions/", "infra/", "tests/"];
     let (mut paths, mut commands) = (0, 0);
     for word in readme.split(|c: char| c.is_whitespace() || "`()[],".contains(c)) {
         let path = word.trim_end_matches(['.', ':', ';']);

@@ -8,11 +8,12 @@ import sys
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import preconditions, stacks
+from . import preconditions, preview, stacks
 from .asked import Refused
 
 ACTIONS = {
     "check": preconditions.check_hub,
+    "preview": preview.preview_hub,
     "deploy": stacks.deploy_hub,
     "check-management": preconditions.check_management,
     "deploy-management": stacks.deploy_management,

@@ -71,13 +71,31 @@ def hub_parameters(asked, standing=None):
 def member_parameters(asked):
     """The parameters of infra/member.yaml and the regions, the home region first; Refused names all that are wrong."""
     given = {name: asked.get(variable, "") for name, variable in MEMBERS_OWN.items()}
+    given["IsManagementAccount"] = "yes"
     faults = list(_faults("member.yaml", given, MEMBERS_OWN))
     home, all_regions = given["HomeRegion"], regions(asked)
+    if home and (reported := account_events(home)) not in all_regions:
+        faults.append(f"REGIONS is `{','.join(all_regions)}`, but must contain {reported}, where AWS reports accounts "
+                      "that join and leave")  # fmt: skip
     if not faults and given["HubBusArn"].split(":")[3] != home:
         faults.append(f"HOME_REGION is `{home}`, but the bus of BUS_ARN is in `{given['HubBusArn'].split(':')[3]}`")
     if home and home not in all_regions:
         faults.append(f"REGIONS is `{','.join(all_regions)}`, but must contain HOME_REGION, `{home}`")
     return _unless(faults, (given, sorted(set(all_regions), key=lambda region: (region != home, region))))
+
+
+def account_events(region):
+    """The region of a partition in which Organizations reports accounts that join and leave.
+
+    https://docs.aws.amazon.com/organizations/latest/userguide/orgs_cloudtrail-integration.html
+    """
+    by_prefix = {"cn-": "cn-northwest-1", "us-gov-": "us-gov-west-1"}
+    return next((found for prefix, found in by_prefix.items() if region.startswith(prefix)), "us-east-1")
+
+
+def value_of(name, given, standing):
+    """The value that a parameter of infra/template.yaml will have."""
+    return given.get(name) or standing.get(name) or str(_declared("template.yaml")[name].get("Default", ""))
 
 
 def regions(asked):

@@ -9,19 +9,33 @@ from . import asked as words
 from .asked import Refused
 from .stacks import HUB, standing_parameters
 
+# The checks that a person can leave out.
+OPTIONAL = {"trail", "concurrency", "slack"}
+# How many runs of alert and of sweep-planner there may be at once, by infra/template.yaml.
+ALERTS_AND_PLANNER = 3
+
 
 def check_hub(asked):
     """Refused where the stack of the hub could not be deployed, or would not do its work: for its parameters, the account
     that the credentials are of, what is not enabled there, or the bucket."""
     if not (region := asked.get("REGION")):
         raise Refused("REGION is missing")
-    words.hub_parameters(asked, _ask("cloudformation:DescribeStacks", lambda: standing_parameters(HUB, region)))
+    standing = _ask("cloudformation:DescribeStacks", lambda: standing_parameters(HUB, region))
+    given = words.hub_parameters(asked, standing)
+    unchecked = _unchecked(asked)
     _check_organization(asked["ORGANIZATION_ID"], region, wants_management=False)
     _check_targets(asked["TARGETS"], region)
     _check_regions(words.regions(asked), region)
     _check_services(region)
     _check_aggregation(words.regions(asked), region)
     _check_bucket(asked["ARTIFACTS"], region)
+    _check_role(asked.get("ROLE_ARN"), region)
+    if "trail" not in unchecked:
+        _check_trail(region)
+    if "concurrency" not in unchecked:
+        _check_concurrency(region, given, standing)
+    if "slack" not in unchecked:
+        _check_slack(words.value_of("SlackWorkspaceId", given, standing), region)
 
 
 def check_management(asked):
@@ -29,6 +43,103 @@ def check_management(asked):
     _, regions = words.member_parameters(asked)
     _check_organization(asked["ORGANIZATION_ID"], regions[0], wants_management=True)
     _check_regions(regions, regions[0])
+
+
+def _unchecked(asked):
+    """The checks that UNCHECKED leaves out."""
+    left_out = set(filter(None, asked.get("UNCHECKED", "").split(",")))
+    if unknown := sorted(left_out - OPTIONAL):
+        raise Refused(f"UNCHECKED holds {', '.join(unknown)}; what can be left out is {', '.join(sorted(OPTIONAL))}")
+    return left_out
+
+
+def _check_role(role_arn, region):
+    """A service role that CloudFormation cannot assume fails the deployment at its first step.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-servicerole.html
+    """
+    if not role_arn:
+        return
+    account, name = _account(region), role_arn.rpartition("/")[2]
+    if role_arn.split(":")[4:5] != [account]:
+        raise Refused(f"ROLE_ARN is `{role_arn}`, but must be a role of this account, {account}")
+    role = _ask("iam:GetRole", lambda: boto3.client("iam", region_name=region).get_role(RoleName=name))["Role"]
+    if role["Arn"] != role_arn:
+        raise Refused(f"ROLE_ARN is `{role_arn}`, but the role of that name is {role['Arn']}")
+    if not _trusts(role["AssumeRolePolicyDocument"], "cloudformation.amazonaws.com"):
+        raise Refused(f"the role {role_arn} of ROLE_ARN does not trust cloudformation.amazonaws.com")
+
+
+def _trusts(document, service):
+    statements = document["Statement"]
+    for statement in statements if isinstance(statements, list) else [statements]:
+        services = statement.get("Principal", {}).get("Service", [])
+        if statement["Effect"] == "Allow" and service in ([services] if isinstance(services, str) else services):
+            return True
+    return False
+
+
+def _check_trail(region):
+    """Without a trail there are no events, and cmkwatch is as slow as its sweep.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event-cloudtrail.html
+    """
+    trails = boto3.client("cloudtrail", region_name=region)
+    listed = _ask("cloudtrail:DescribeTrails", trails.describe_trails)["trailList"]
+    of_all = [one for one in listed if one.get("IsOrganizationTrail") and one.get("IsMultiRegionTrail")]
+    faults = [f"{one['TrailARN']} {fault}" for one in of_all if (fault := _fault_of(trails, one["TrailARN"]))]
+    if len(faults) == len(of_all):
+        why = "; ".join(faults) if faults else "there is no trail of the organization for all regions"
+        raise Refused(f"EventBridge does not report the changes of buckets and keys in all accounts and regions: {why}. "
+                      "If each account has a trail of its own that does so, UNCHECKED=trail")  # fmt: skip
+
+
+def _fault_of(trails, arn):
+    """What keeps a trail from reporting the management events that write, those of KMS among them; none if it does."""
+    if not _ask("cloudtrail:GetTrailStatus", lambda: trails.get_trail_status(Name=arn))["IsLogging"]:
+        return "is not logging"
+    found = _ask("cloudtrail:GetEventSelectors", lambda: trails.get_event_selectors(TrailName=arn))
+    basic, advanced = found.get("EventSelectors") or [], found.get("AdvancedEventSelectors") or []
+    logging = [one for one in basic if one.get("IncludeManagementEvents") and one.get("ReadWriteType") != "ReadOnly"]
+    excluded = [set(one.get("ExcludeManagementEventSources", [])) for one in logging]
+    for selector in advanced:
+        fields = {field["Field"]: field for field in selector["FieldSelectors"]}
+        is_of_management = fields.get("eventCategory", {}).get("Equals") == ["Management"]
+        if is_of_management and fields.get("readOnly", {}).get("Equals") != ["true"]:
+            excluded.append(set(fields.get("eventSource", {}).get("NotEquals", [])))
+    if not excluded:
+        return "does not log management events that write"
+    if all("kms.amazonaws.com" in sources for sources in excluded):
+        return "excludes the events of KMS"
+    return None
+
+
+def _check_concurrency(region, given, standing):
+    """In a new account Lambda runs 10 or 50 functions at once, and all others of the account among them.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+    """
+    settings = boto3.client("lambda", region_name=region).get_account_settings
+    limit = _ask("lambda:GetAccountSettings", settings)["AccountLimit"]["UnreservedConcurrentExecutions"]
+    names = ("ChangesConcurrency", "SweepConcurrency")
+    needed = sum(int(words.value_of(name, given, standing)) for name in names) + ALERTS_AND_PLANNER
+    if needed > limit:
+        raise Refused(f"Lambda runs at most {limit} functions at once in this account and region, and cmkwatch may need "
+                      f"{needed}: raise the quota, or lower {' and '.join(names)} in PARAMETERS")  # fmt: skip
+
+
+def _check_slack(workspace, region):
+    """A workspace is authorised by hand, once; without that the stack fails at one of its last resources.
+
+    https://docs.aws.amazon.com/chatbot/latest/adminguide/slack-setup.html
+    """
+    if not workspace:
+        return
+    chats = boto3.client("chatbot", region_name="us-east-2").describe_slack_workspaces
+    known = [one["SlackTeamId"] for one in _ask("chatbot:DescribeSlackWorkspaces", chats)["SlackWorkspaces"]]
+    if workspace not in known:
+        raise Refused(f"SlackWorkspaceId is `{workspace}`, which is not authorised in this account: add it once, in the "
+                      "console of Amazon Q Developer in chat applications")  # fmt: skip
 
 
 def _check_organization(organization_id, region, wants_management):

@@ -40,25 +40,38 @@ def deploy_hub(asked):
     package(packaged, bucket, region)
     parameters["MemberTemplateUrl"] = upload_member(bucket, region)
     parameters["Generation"] = int(time.time())
-    deploy_stack(region, packaged, HUB, parameters, ["--s3-bucket", bucket, "--s3-prefix", HUB])
+    deploy_stack(region, packaged, HUB, parameters, ["--s3-bucket", bucket, "--s3-prefix", HUB, *_role_of(asked)])
     for name, value in outputs(HUB, region).items():
         print(f"{name}: {value}")
     if missing := not_current(region):
         print("cmkwatch is not, or not as it should be, in these accounts and regions:", *missing, sep="\n  ")
 
 
+def _role_of(asked):
+    """CloudFormation acts by this role, whose session does not end with the caller's.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-servicerole.html
+    """
+    return ["--role-arn", asked["ROLE_ARN"]] if asked.get("ROLE_ARN") else []
+
+
 def package(packaged, bucket, region, *more):
     """Uploads the functions' code, and writes infra/template.yaml as it is with that."""
-    _aws(region, "package", "--template-file", INFRA / "template.yaml", "--s3-bucket", bucket, "--s3-prefix", HUB,
+    aws(region, "package", "--template-file", INFRA / "template.yaml", "--s3-bucket", bucket, "--s3-prefix", HUB,
          "--output-template-file", packaged, *more)  # fmt: skip
 
 
 def upload_member(bucket, region):
     """`package` uploads the templates of nested stacks, not those of StackSets. The name changes with what is in it, or
     CloudFormation would see no change."""
-    storage, text = _client("s3", region), (INFRA / "member.yaml").read_bytes()
+    storage, text = client("s3", region), (INFRA / "member.yaml").read_bytes()
     key = f"{HUB}/member-{hashlib.sha256(text).hexdigest()[:32]}.yaml"
     storage.put_object(Bucket=bucket, Key=key, Body=text)
+    return url_of(storage, region, bucket, key)
+
+
+def url_of(storage, region, bucket, key):
+    """Where CloudFormation finds an object that was uploaded."""
     suffix = "amazonaws.com.cn" if storage.meta.partition == "aws-cn" else "amazonaws.com"
     return f"https://s3.{region}.{suffix}/{bucket}/{key}"
 
@@ -67,7 +80,7 @@ def deploy_management(asked):
     """Deploys infra/member.yaml in the account of the credentials, in each region."""
     parameters, all_regions = member_parameters(asked)
     for region in all_regions:
-        deploy_stack(region, INFRA / "member.yaml", MEMBER, parameters, [])
+        deploy_stack(region, INFRA / "member.yaml", MEMBER, parameters, _role_of(asked))
 
 
 def deploy_stack(region, template, stack, parameters, more):
@@ -78,12 +91,12 @@ def deploy_stack(region, template, stack, parameters, more):
     refuse_unless_free(stack, region)
     overrides = [f"{name}={value}" for name, value in parameters.items()]
     try:
-        _aws(region, "deploy", "--template-file", template, "--stack-name", stack, "--no-fail-on-empty-changeset",
+        aws(region, "deploy", "--template-file", template, "--stack-name", stack, "--no-fail-on-empty-changeset",
              "--capabilities", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND", *more,
              "--parameter-overrides", *overrides)  # fmt: skip
     except Refused:
-        formation = _client("cloudformation", region)
-        waiter = IN_PROGRESS.get(_status(stack, formation))
+        formation = client("cloudformation", region)
+        waiter = IN_PROGRESS.get(status_of(stack, formation))
         if waiter is None:
             raise
         print(f"The stack {stack} in {region} is still being made; Ctrl-C stops the waiting, not the making.")
@@ -92,7 +105,7 @@ def deploy_stack(region, template, stack, parameters, more):
 
 def refuse_unless_free(stack, region):
     """Refused where something is done with the stack just now, or has to be done first."""
-    status = _status(stack, _client("cloudformation", region)) or "REVIEW_IN_PROGRESS"
+    status = status_of(stack, client("cloudformation", region)) or "REVIEW_IN_PROGRESS"
     if status in STUCK:
         raise Refused(f"the stack {stack} in {region} is {status}: it {STUCK[status]}")
     if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
@@ -104,7 +117,7 @@ def undeploy_hub(asked):
     if not asked.get("REGION"):
         raise Refused("REGION is missing")
     try:
-        _remove(HUB, asked["REGION"])
+        _remove(HUB, asked["REGION"], asked.get("ROLE_ARN"))
     except Refused as error:
         left = not_current(asked["REGION"], every=True)
         words = [str(error), *(["the StackSet cmkwatch-member still has:"] if left else []), *left]
@@ -117,16 +130,16 @@ def undeploy_management(asked):
     if not regions(asked):
         raise Refused("REGIONS is missing")
     for region in regions(asked):
-        _remove(MEMBER, region)
+        _remove(MEMBER, region, asked.get("ROLE_ARN"))
 
 
-def _remove(stack, region):
-    formation = _client("cloudformation", region)
-    if _status(stack, formation) is None:
+def _remove(stack, region, role_arn):
+    formation = client("cloudformation", region)
+    if status_of(stack, formation) is None:
         print(f"There is no stack {stack} in {region}: nothing to remove.")
         return
     print(f"Removing the stack {stack} in {region}; with many accounts this takes hours.")
-    formation.delete_stack(StackName=stack)
+    formation.delete_stack(StackName=stack, **({"RoleARN": role_arn} if role_arn else {}))
     _wait(formation, "stack_delete_complete", stack, region)
 
 
@@ -134,26 +147,26 @@ def _wait(formation, waiter, stack, region):
     try:
         formation.get_waiter(waiter).wait(StackName=stack, WaiterConfig=PATIENCE)
     except WaiterError as error:
-        what = f"the stack {stack} in {region} is {_status(stack, formation)}; its events say why"
+        what = f"the stack {stack} in {region} is {status_of(stack, formation)}; its events say why"
         raise Refused(f"{what}: {error}") from error
 
 
 def outputs(stack, region):
     """The outputs of a stack, by name."""
-    (found,) = _client("cloudformation", region).describe_stacks(StackName=stack)["Stacks"]
+    (found,) = client("cloudformation", region).describe_stacks(StackName=stack)["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 
 
 def standing_parameters(stack, region):
     """The parameters that a stack has; none where there is no such stack. Refused where it cannot be updated."""
     refuse_unless_free(stack, region)
-    found = _described(stack, _client("cloudformation", region))
+    found = described(stack, client("cloudformation", region))
     return {one["ParameterKey"]: one["ParameterValue"] for one in (found or {}).get("Parameters", [])}
 
 
 def not_current(region, every=False):
     """Where the StackSet has not come to, or, of all that it has, every place: a line each."""
-    pages = _client("cloudformation", region).get_paginator("list_stack_instances")
+    pages = client("cloudformation", region).get_paginator("list_stack_instances")
     try:
         found = [
             one for page in pages.paginate(StackSetName=MEMBER, CallAs="DELEGATED_ADMIN") for one in page["Summaries"]
@@ -167,7 +180,7 @@ def not_current(region, every=False):
     return sorted(f"{one['Account']} {one['Region']} {one.get('Status')} {one.get('StatusReason', '')}" for one in told)
 
 
-def _described(stack, formation):
+def described(stack, formation):
     try:
         (found,) = formation.describe_stacks(StackName=stack)["Stacks"]
         return found
@@ -177,15 +190,15 @@ def _described(stack, formation):
         return None
 
 
-def _status(stack, formation):
-    return (_described(stack, formation) or {}).get("StackStatus")
+def status_of(stack, formation):
+    return (described(stack, formation) or {}).get("StackStatus")
 
 
-def _client(service, region):
+def client(service, region):
     return boto3.client(service, region_name=region)
 
 
-def _aws(region, *arguments):
+def aws(region, *arguments):
     """The AWS CLI, with what it prints; Refused where it fails, since it has said why."""
     command = [sys.executable, "-m", "awscli", "cloudformation", *map(str, arguments), "--region", region]
     if subprocess.run(command).returncode:

@@ -100,6 +100,7 @@ class Deploy(unittest.TestCase):
             ({"BUS_ARN": "cmkwatch"}, "BUS_ARN is `cmkwatch`, wanted: the ARN of the event bus"),
             ({"HOME_REGION": "us-east-1"}, "HOME_REGION is `us-east-1`, but the bus of BUS_ARN is in `eu-west-1`"),
             ({"REGIONS": "us-east-1"}, "must contain HOME_REGION, `eu-west-1`"),
+            ({"REGIONS": "eu-west-1"}, "must contain us-east-1, where AWS reports accounts that join and leave"),
             ({"REGIONS": "eu-west-1 us-east-1"}, "REGIONS holds `eu-west-1 us-east-1`, wanted: region codes"),
         ]
         for asked, words in cases:

@@ -1,7 +1,9 @@
 """What must be so before anything is built, answered by AWS one way and another."""
 
 import contextlib
+import json
 import unittest
+import urllib.parse
 from unittest import mock
 
 import boto3
@@ -17,6 +19,30 @@ MEMBERS = {"BUS_ARN": f"arn:aws:events:{HOME}:{HUB}:event-bus/cmkwatch", "ORGANI
            "HOME_REGION": HOME, "REGIONS": "us-east-1,eu-west-1"}  # fmt: skip
 
 
+ROLE = f"arn:aws:iam::{HUB}:role/deploy"
+SLACK = {"PARAMETERS": "SlackWorkspaceId=T0 SlackChannelId=C0"}
+
+
+def role(arn, trusted):
+    """A role as IAM describes it."""
+    statement = {"Effect": "Allow", "Principal": {"Service": trusted}, "Action": "sts:AssumeRole"}
+    document = urllib.parse.quote(json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    name = arn.rpartition("/")[2]
+    return {"Path": "/", "RoleName": name, "RoleId": "AROAEXAMPLEEXAMPLE", "Arn": arn, "CreateDate": 0,
+            "AssumeRolePolicyDocument": document}  # fmt: skip
+
+
+def workspace(team):
+    """A workspace as Amazon Q Developer in chat applications lists it."""
+    return {"SlackTeamId": team, "SlackTeamName": "acme"}
+
+
+def advanced(*fields):
+    """Advanced event selectors of one selector."""
+    selectors = [{"Field": name, operator: values} for name, operator, values in fields]
+    return {"AdvancedEventSelectors": [{"FieldSelectors": selectors}]}
+
+
 def answers(account=HUB, **other):
     """What AWS answers where all is as it should be, by service; `other` says what is not."""
     known = {
@@ -28,6 +54,12 @@ def answers(account=HUB, **other):
         "bucket_region": HOME,
         "status": "UPDATE_COMPLETE",
         "linked": ("ALL_REGIONS", []),
+        "trails": [{"TrailARN": "trail", "IsOrganizationTrail": True, "IsMultiRegionTrail": True}],
+        "logging": True,
+        "selectors": {"EventSelectors": [{"ReadWriteType": "All", "IncludeManagementEvents": True}]},
+        "concurrency": 10,
+        "workspaces": ["T0"],
+        "role": (ROLE, "cloudformation.amazonaws.com"),
     } | other
     stack = [{"ParameterKey": name, "ParameterValue": value} for name, value in known["parameters"].items()]
     made = {"StackName": "cmkwatch", "CreationTime": 0, "StackStatus": known["status"], "Parameters": stack}
@@ -35,7 +67,7 @@ def answers(account=HUB, **other):
     aggregator = {"FindingAggregatorArn": "arn", "FindingAggregationRegion": HOME, "RegionLinkingMode": mode}
     headers = {"HTTPHeaders": {"x-amz-bucket-region": known["bucket_region"]}}
     return {
-        "sts": [("get_caller_identity", {"Account": account})] * 2,
+        "sts": [("get_caller_identity", {"Account": account})] * 3,
         "organizations": [("describe_organization", {"Organization": known["organization"]})]
         + [("list_parents", {"Parents": [{"Id": name, "Type": kind}]}) for name, kind in known["parents"]],
         "account": [("list_regions", {"Regions": [{"RegionName": region} for region in known["regions"]]})],
@@ -50,6 +82,14 @@ def answers(account=HUB, **other):
             ("get_finding_aggregator", {**aggregator, "Regions": named}),
         ],
         "s3": [("head_bucket", {"ResponseMetadata": headers})],
+        "iam": [("get_role", {"Role": role(*known["role"])})],
+        "cloudtrail": [
+            ("describe_trails", {"trailList": known["trails"]}),
+            ("get_trail_status", {"IsLogging": known["logging"]}),
+            ("get_event_selectors", known["selectors"]),
+        ],
+        "lambda": [("get_account_settings", {"AccountLimit": {"UnreservedConcurrentExecutions": known["concurrency"]}})],
+        "chatbot": [("describe_slack_workspaces", {"SlackWorkspaces": [workspace(one) for one in known["workspaces"]]})],
     }
 
 
@@ -78,8 +118,17 @@ class Preconditions(unittest.TestCase):
         self.assertIn(words, str(refused.exception))
 
     def test_where_all_is_as_it_should_be_nothing_is_refused(self):
-        with aws(answers()):
-            preconditions.check_hub(ASKED)
+        for asked in ({}, SLACK, {"ROLE_ARN": ROLE}):
+            with aws(answers()):
+                preconditions.check_hub({**ASKED, **asked})
+        category = ("eventCategory", "Equals", ["Management"])
+        for selectors in (
+            advanced(category),
+            advanced(category, ("eventSource", "NotEquals", ["rdsdata.amazonaws.com"])),
+            {"EventSelectors": [{"ReadWriteType": "WriteOnly", "IncludeManagementEvents": True}]},
+        ):
+            with aws(answers(selectors=selectors)):
+                preconditions.check_hub(ASKED)
         with aws(answers(MANAGEMENT)):
             preconditions.check_management(MEMBERS)
 
@@ -102,10 +151,43 @@ class Preconditions(unittest.TestCase):
             (answers(linked=("SPECIFIED_REGIONS", ["eu-west-3"])), "does not aggregate the findings of us-east-1"),
             (answers(linked=("ALL_REGIONS_EXCEPT_SPECIFIED", ["us-east-1"])), "does not aggregate the findings of us"),
             (answers(linked=("NO_REGIONS", [])), "does not aggregate the findings of us-east-1"),
+            (answers(trails=[]), "there is no trail of the organization for all regions"),
+            (answers(trails=[{"TrailARN": "trail", "IsOrganizationTrail": False, "IsMultiRegionTrail": True}]),
+             "there is no trail of the organization"),
+            (answers(logging=False), "trail is not logging"),
+            (answers(selectors={"EventSelectors": [{"ReadWriteType": "ReadOnly", "IncludeManagementEvents": True}]}),
+             "does not log management events that write"),
+            (answers(selectors={"EventSelectors": [{"ReadWriteType": "All", "IncludeManagementEvents": True,
+                                                    "ExcludeManagementEventSources": ["kms.amazonaws.com"]}]}),
+             "excludes the events of KMS"),
+            (answers(selectors=advanced(("eventCategory", "Equals", ["Management"]),
+                                        ("eventSource", "NotEquals", ["kms.amazonaws.com"]))),
+             "excludes the events of KMS"),
+            (answers(selectors=advanced(("eventCategory", "Equals", ["Data"]))), "does not log management events"),
+            (answers(concurrency=9), "at most 9 functions at once in this account and region, and cmkwatch may need 10"),
         ]  # fmt: skip
         for told, words in cases:
             with self.subTest(words):
                 self.refused(words, preconditions.check_hub, ASKED, told)
+
+    def test_a_role_that_cloudformation_cannot_use_is_refused(self):
+        for given, found, words in [
+            (ROLE.replace(HUB, MANAGEMENT), ROLE, "must be a role of this account"),
+            (ROLE, ROLE.replace("role/", "role/path/"), "the role of that name is"),
+        ]:
+            told = answers(role=(found, "cloudformation.amazonaws.com"))
+            self.refused(words, preconditions.check_hub, {**ASKED, "ROLE_ARN": given}, told)
+        told = answers(role=(ROLE, "lambda.amazonaws.com"))
+        self.refused("does not trust", preconditions.check_hub, {**ASKED, "ROLE_ARN": ROLE}, told)
+
+    def test_a_workspace_that_is_not_authorised_is_refused(self):
+        told = answers(workspaces=["T1"])
+        self.refused("SlackWorkspaceId is `T0`, which is not auth", preconditions.check_hub, {**ASKED, **SLACK}, told)
+
+    def test_checks_that_are_left_out_are_not_made(self):
+        with aws(answers(trails=[], concurrency=2, workspaces=[])):
+            preconditions.check_hub({**ASKED, **SLACK, "UNCHECKED": "trail,concurrency,slack"})
+        self.refused("UNCHECKED holds hub", preconditions.check_hub, {**ASKED, "UNCHECKED": "hub"}, answers())
 
     def test_the_management_account_is_what_it_is_said_to_be(self):
         self.refused("these credentials are of account 111122223333", preconditions.check_management, MEMBERS, answers())

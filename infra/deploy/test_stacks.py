@@ -1,15 +1,20 @@
 """What can be deployed into the local AWS is, by the commands that `make` runs."""
 
+import json
 import os
+import pathlib
 import subprocess
 import sys
+import tempfile
 import unittest
 from unittest import mock
 
+from awscli.customizations.cloudformation.yamlhelper import yaml_parse
 from sandbox import deploy, organization
 from sandbox.testing import HOME, HUB, LINKED, THIRD, setUpModule
 
-from infra.deploy import stacks
+from infra.deploy import preview, stacks
+from infra.deploy.asked import Refused
 
 __all__ = ["setUpModule"]
 
@@ -19,6 +24,15 @@ ASKED = {
     "HOME_REGION": HOME,
     "REGIONS": f"{LINKED},{HOME}",
 }
+
+
+REFUSED = """
+Parameters: {Size: {Type: String}}
+Rules:
+  Size:
+    Assertions: [{Assert: {"Fn::Equals": [{Ref: Size}, small]}, AssertDescription: small is what it must be}]
+Resources: {Topic: {Type: AWS::SNS::Topic}}
+"""
 
 
 def credentials(account):
@@ -44,6 +58,27 @@ class Stacks(unittest.TestCase):
             gone = self.run_as(THIRD, "undeploy-management", **ASKED)
             self.assertEqual((gone.returncode, gone.stdout.count(words)), (0, 2), gone)
             self.assertEqual(self.roles(), [])
+
+    def test_a_deployment_is_previewed_and_nothing_is_made(self):
+        deploy.client("s3", HUB).create_bucket(Bucket="previews")
+        with mock.patch.dict(os.environ, credentials(HUB)), tempfile.TemporaryDirectory() as folder:
+            packaged = preview.package_without_code(pathlib.Path(folder), "previews", HOME)
+            # The sandbox cannot make a StackSet.
+            packaged.write_text(json.dumps(deploy.leave_out(yaml_parse(packaged.read_text()))))
+            parameters = {"OrganizationId": organization.ID, "Architecture": "arm64"}
+            changes = preview.preview_stack(HOME, packaged, "cmkwatch", parameters, "previews")
+        for line in ("Add State (AWS::DynamoDB::Table)", "Add OnChange (AWS::Lambda::Function)"):
+            self.assertIn(line, changes)
+        stacks = [one["StackName"] for one in deploy.client("cloudformation", HUB).describe_stacks()["Stacks"]]
+        self.assertNotIn("cmkwatch", stacks)
+
+    def test_what_cloudformation_refuses_is_known_before_the_build(self):
+        template = pathlib.Path(tempfile.mkdtemp()) / "template.yaml"
+        template.write_text(REFUSED)
+        deploy.client("s3", HUB).create_bucket(Bucket="refusals")
+        with mock.patch.dict(os.environ, credentials(HUB)), self.assertRaises(Refused) as refused:
+            preview.preview_stack(HOME, template, "refused", {"Size": "big"}, "refusals")
+        self.assertIn("small is what it must be", str(refused.exception))
 
     def test_what_cannot_be_done_is_said_and_not_a_traceback(self):
         for action, asked, words in [

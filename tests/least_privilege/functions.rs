@@ -18,9 +18,22 @@ pub(crate) fn has_logged(hub: &Place, function: &str, since: SystemTime, words: 
     lines.into_iter().any(|line| words.iter().all(|word| line.contains(word)))
 }
 
-/// A change of a bucket, one of the key of another, and one of the alias by which a third names its key.
+/// An account that is not in the organization, and has a bucket.
+const STRANGER: &str = "700000000007";
+/// Accounts that are not in the organization any more: one that nothing is known of, and one that has state.
+const UNKNOWN: &str = "770000000008";
+const DEPARTED: &str = "770000000009";
+
+/// True for what is refused whatever the roles are granted, as there is nothing to enter.
+pub(crate) fn is_outside(action: &str, resource: &str) -> bool {
+    action == "sts:AssumeRole" && [STRANGER, UNKNOWN, DEPARTED].iter().any(|account| resource.contains(account))
+}
+
+/// A change of a bucket, one of the key of another, and one of the alias by which a third names its key; one of a stranger's bucket, and
+/// an account that left.
 pub(crate) struct OnChange {
     place: Place,
+    strangers: String,
     key: MadeKey,
     user: String,
     alias: MadeKey,
@@ -37,7 +50,15 @@ impl OnChange {
             place.create_bucket(bucket, None).await;
             place.encrypt(bucket, "aws:kms", Some(spelled)).await;
         }
-        Self { place: place.clone(), key, user, alias, named, fresh }
+        let stranger = sandbox().place(STRANGER, &place.region).await;
+        let strangers = stranger.bucket_name("strangers");
+        stranger.create_bucket(&strangers, None).await;
+        let policy = json!({"Version": "2012-10-17", "Statement": {
+            "Effect": "Allow", "Principal": {"AWS": place.account}, "Action": "s3:PutEncryptionConfiguration",
+            "Resource": format!("arn:aws:s3:::{strangers}"),
+        }});
+        stranger.put_policy(&strangers, &policy.to_string()).await;
+        Self { place: place.clone(), strangers, key, user, alias, named, fresh }
     }
 
     pub(crate) async fn change(&self) {
@@ -45,6 +66,11 @@ impl OnChange {
         self.place.aws("kms", &["disable-key", "--key-id", &self.key.id]);
         let other = ["--alias-name", &self.alias.alias, "--target-key-id", &self.key.id];
         self.place.aws("kms", &[&["update-alias"][..], &other].concat());
+        self.place.encrypt(&self.strangers, "aws:kms", None).await;
+        let detail = json!({"account": UNKNOWN, "changed_at": "2026-11-01T00:00:00Z"});
+        let left = json!({"source": "cmkwatch", "detail-type": "Account To Be Swept", "detail": detail});
+        let changes = sandbox().changes_queue_url.as_str();
+        sandbox().sqs().await.send_message().queue_url(changes).message_body(left.to_string()).send().await.unwrap();
     }
 
     /// All three are published, and the function said so.
@@ -55,12 +81,16 @@ impl OnChange {
                 return false;
             }
         }
+        let hub = sandbox().hub().await;
+        let logged = |words: &[&str]| has_logged(&hub, "cmkwatch-on-change", since, words);
         self.place.findings(&self.fresh).await.len() == 3
-            && has_logged(&sandbox().hub().await, "cmkwatch-on-change", since, &["evaluated"])
+            && logged(&["evaluated"])
+            && logged(&["bucket ignored", STRANGER])
+            && logged(&["the account will be swept", UNKNOWN])
     }
 }
 
-/// A sweep that finds what no event told of, and is put off once; or one that leaves a bucket which fails to on-change.
+/// An account that left, and a sweep that finds what no event told of, and is put off once; or one that leaves a bucket which fails to on-change.
 pub(crate) struct SweepAccount {
     place: Place,
     missed: String,
@@ -87,6 +117,9 @@ impl SweepAccount {
         let (account, region) = (self.place.account.clone(), self.place.region.clone());
         sandbox().fail(&[Fault { account, region, action, code, status: 400, times }]);
         sandbox().begin_sweep(&[&self.place.account]).await;
+        if !self.fails {
+            leave().await;
+        }
     }
 
     pub(crate) async fn is_done(&self, since: SystemTime) -> bool {
@@ -96,10 +129,36 @@ impl SweepAccount {
         }
         let restricted = self.place.findings(&self.restricted).await.remove("key-serves-one-class");
         self.place.findings(&self.missed).await.len() == 3
+            && is_forgotten().await
             && restricted.as_ref().and_then(progress).as_deref() == Some("PASSED RESOLVED")
             // By the sweep itself: on-change does what the sweep fails to do.
             && has_logged(&sandbox().hub().await, "cmkwatch-sweep-account", since, &[r#""evaluated""#, &self.restricted])
     }
+}
+
+/// The row that says that an account is known.
+fn known() -> Value {
+    json!({"place": {"S": format!("aws/{DEPARTED}")}, "item": {"S": "audited"}})
+}
+
+/// Lets an account with state have left the organization.
+async fn leave() {
+    let mut row = known();
+    row["audited_at"] = json!({"S": "2026-11-01T00:00:00Z"});
+    let put = ["put-item", "--table-name", "cmkwatch-state", "--item", &row.to_string()];
+    sandbox().hub().await.aws("dynamodb", &put);
+    let task = json!({
+        "task": "account", "sweep": "left", "account": DEPARTED, "membership_changed_at": "2026-11-01T00:00:00Z",
+    });
+    let request = sandbox().sqs().await.send_message().queue_url(&sandbox().sweep_queue_url);
+    let request = request.message_group_id(DEPARTED).message_deduplication_id(format!("{:?}", SystemTime::now()));
+    request.message_body(task.to_string()).send().await.unwrap();
+}
+
+/// True once nothing is known of it any more.
+async fn is_forgotten() -> bool {
+    let get = ["get-item", "--table-name", "cmkwatch-state", "--key", &known().to_string(), "--output", "json"];
+    !sandbox().hub().await.aws("dynamodb", &get).contains(DEPARTED)
 }
 
 /// A finding that people are alerted about.
@@ -146,6 +205,9 @@ pub(crate) async fn plan(hub: &Place, since: SystemTime) -> Result<(), String> {
     let answer = std::env::temp_dir().join(format!("cmkwatch-plan-{}.json", std::process::id()));
     let function = sandbox().sweep_planner_function.as_str();
     let path = answer.to_str().unwrap();
+    // The accounts are noted if they differ from those of the sweep before.
+    let noted = json!({"place": {"S": format!("organization/{}", hub.account)}, "item": {"S": "accounts"}}).to_string();
+    hub.aws("dynamodb", &["delete-item", "--table-name", "cmkwatch-state", "--key", &noted]);
     hub.aws("lambda", &["invoke", "--function-name", function, "--payload", "{}", path]);
     let told: Value = serde_json::from_str(&fs::read_to_string(&answer).unwrap()).unwrap();
     if told.get("accounts").and_then(Value::as_u64) < Some(4) {

@@ -18,7 +18,7 @@ const WIDE: [(&str, &str, &str); 20] = [
         "arn:aws:organizations::*:account/o-sandbox00000/*",
         "every account of the organization, and the management account is not known",
     ),
-    ("sts:AssumeRole", "arn:aws:iam::*:role/cmkwatch-member", "every account of the organization, on a condition"),
+    ("sts:AssumeRole", "arn:aws:iam::*:role/cmkwatch-member", "every account that is, or was, in the organization"),
     ("s3:GetEncryptionConfiguration", "arn:aws:s3:::*", "the ARN of a bucket names no account"),
     ("s3:GetBucketPolicy", "arn:aws:s3:::*", "the ARN of a bucket names no account"),
     ("s3:GetBucketTagging", "arn:aws:s3:::*", "the ARN of a bucket names no account"),

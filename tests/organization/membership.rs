@@ -42,6 +42,11 @@ async fn an_account_that_joins_is_judged_at_once_and_one_that_leaves_has_no_acti
     settled().await;
     assert!(said(&places[1], &bucket, verdict).await.is_empty(), "its account is not in the organization");
 
+    // What may not come to the hub is a dead letter in its own account.
+    let dead = format!("{}/{account}/cmkwatch-forward-dead", sandbox().endpoint);
+    let receive = ["receive-message", "--queue-url", &dead, "--message-attribute-names", "All"];
+    assert!(places[1].aws("sqs", &receive).contains("NO_PERMISSIONS"));
+
     // Without a sweep of the organization.
     sandbox().change_organization(account, "join", true);
     settled().await;

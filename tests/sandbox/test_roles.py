@@ -288,6 +288,14 @@ class OfFunctions(Refusals):
 
 
 class OfBuses(Refusals):
+    def queue_of_rules(self, sqs, name):
+        """A queue that takes what any rule sends; its URL and its ARN."""
+        url = sqs.create_queue(QueueName=name)["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        let = statement({"Service": "events.amazonaws.com"}, "sqs:SendMessage", arn)
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy(let)})
+        return url, arn
+
     def test_an_event_goes_to_another_bus_of_the_account_by_the_target_s_role(self):
         events, sqs, role = deploy.client("events", HUB), deploy.client("sqs", HUB), self.role(HUB)
         bus = events.create_event_bus(Name=f"bus-{uuid.uuid4()}")["EventBusArn"]
@@ -307,6 +315,13 @@ class OfBuses(Refusals):
         events.put_events(Entries=[entry])
         self.assertEqual(self.denied(role.name), {"events:PutEvents"})
         self.assertNotIn("Messages", sqs.receive_message(QueueUrl=url))
+        # What does not arrive goes to the dead letters of the target, if it has any.
+        dead, dead_arn = self.queue_of_rules(sqs, f"{name}-dead")
+        target = {"Id": "bus", "Arn": bus, "RoleArn": role_arn, "DeadLetterConfig": {"Arn": dead_arn}}
+        events.put_targets(Rule=name, Targets=[target])
+        events.put_events(Entries=[entry])
+        (told,) = sqs.receive_message(QueueUrl=dead, MessageAttributeNames=["All"])["Messages"]
+        self.assertEqual(told["MessageAttributes"]["TARGET_ARN"]["StringValue"], bus)
         may = policy({"Effect": "Allow", "Action": "events:PutEvents", "Resource": bus})
         role.iam.put_role_policy(RoleName=role.name, PolicyName="put", PolicyDocument=may)
         events.put_events(Entries=[entry])
@@ -421,12 +436,14 @@ class OfKeys(Refusals):
         as_service, as_somebody = ({"aws:PrincipalIsAWSService": value} for value in ("true", "false"))
         queues = []
         for arrives, *statements in (
-            (True, mine, statement(service, uses, ArnLike={"aws:SourceArn": f"arn:aws:events:*:{HUB}:rule/*"})),
+            (True, mine, statement(service, uses)),
             (True, mine, statement("*", uses, Bool=as_service)),
             (True, mine, statement("*", uses, Null={"aws:PrincipalArn": "true", "kms:CallerAccount": "true"})),
             (False, mine),
             (False, mine, statement(service, "kms:GenerateDataKey")),
-            (False, mine, statement(service, uses, StringEquals={"aws:SourceAccount": MEMBER})),
+            # It does not tell KMS for what it acts.
+            (False, mine, statement(service, uses, ArnLike={"aws:SourceArn": f"arn:aws:events:*:{HUB}:rule/*"})),
+            (False, mine, statement(service, uses, StringEquals={"aws:SourceAccount": HUB})),
             (False, mine, statement("*", uses, Bool=as_somebody)),
             (False, mine, statement("*", uses, StringEquals={"kms:CallerAccount": HUB})),
         ):
@@ -466,11 +483,14 @@ class OfKeys(Refusals):
     def test_an_alarm_needs_the_topic_and_its_key(self):
         service, mine = {"Service": "cloudwatch.amazonaws.com"}, statement(ROOT, "kms:*")
         source = {"aws:SourceArn": f"arn:aws:cloudwatch:{HOME}:{HUB}:alarm:ours-*"}
-        admitted = statement(service, ["kms:GenerateDataKey", "kms:Decrypt"], ArnLike=source)
+        uses = ["kms:GenerateDataKey", "kms:Decrypt"]
+        admitted, of_source = statement(service, uses), statement(service, uses, ArnLike=source)
         watch = deploy.client("cloudwatch", HUB)
         for told, name, of_key, of_topic in (
             (True, "ours-1", [mine, admitted], statement(service, "sns:Publish", ArnLike=source)),
-            (False, "theirs-1", [mine, admitted], statement(service, "sns:Publish")),
+            (False, "theirs-1", [mine, admitted], statement(service, "sns:Publish", ArnLike=source)),
+            # It does not tell KMS for which alarm it acts.
+            (False, "ours-4", [mine, of_source], statement(service, "sns:Publish")),
             (False, "ours-2", [mine], statement(service, "sns:Publish")),
             (False, "ours-3", [mine, admitted], statement(ROOT, "sns:Publish")),
         ):

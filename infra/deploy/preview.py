@@ -1,0 +1,104 @@
+"""What a deployment would change: a change set that is made, read, and thrown away."""
+
+import hashlib
+import pathlib
+import shutil
+import tempfile
+import time
+
+from awscli.customizations.cloudformation.yamlhelper import yaml_parse
+from botocore.exceptions import ClientError, WaiterError
+
+from .asked import INFRA, Refused, hub_parameters
+from .stacks import HUB, aws, client, described, standing_parameters, status_of, upload_member, url_of
+
+
+def preview_hub(asked):
+    """Has CloudFormation say what it would change, and changes nothing. Refused where it would refuse.
+
+    The functions are not built yet, so the code of each seems to change.
+    """
+    region, bucket = asked["REGION"], asked["ARTIFACTS"]
+    parameters = hub_parameters(asked, standing_parameters(HUB, region))
+    parameters |= {"MemberTemplateUrl": upload_member(bucket, region), "Generation": str(int(time.time()))}
+    with tempfile.TemporaryDirectory() as folder:
+        packaged = package_without_code(pathlib.Path(folder), bucket, region)
+        changes = preview_stack(region, packaged, HUB, parameters, bucket, asked.get("ROLE_ARN"))
+    print(f"CloudFormation would make {len(changes)} changes to the stack {HUB} in {region}:", *changes, sep="\n  ")
+
+
+def package_without_code(folder, bucket, region):
+    """The template of the hub with a file in place of each function."""
+    (folder / "infra").mkdir()
+    shutil.copy(INFRA / "template.yaml", folder / "infra")
+    for function in (INFRA.parent / "functions").iterdir():
+        code = folder / "target" / "lambda" / function.name
+        code.mkdir(parents=True)
+        (code / "bootstrap").write_text("not built yet")
+    packaged = folder / "template.yaml"
+    aws(region, "package", "--template-file", folder / "infra" / "template.yaml", "--s3-bucket", bucket,
+         "--s3-prefix", HUB, "--output-template-file", packaged)  # fmt: skip
+    return packaged
+
+
+def preview_stack(region, template, stack, parameters, bucket, role_arn=None):
+    """The changes that CloudFormation would make, a line each; Refused with its reason where it would make none of them.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks-changesets.html
+    """
+    formation, storage = client("cloudformation", region), client("s3", region)
+    status = status_of(stack, formation)
+    is_new = status in (None, "REVIEW_IN_PROGRESS")
+    text = template.read_bytes()
+    key = f"{HUB}/preview-{hashlib.sha256(text).hexdigest()[:32]}.yaml"
+    storage.put_object(Bucket=bucket, Key=key, Body=text)
+    name = {"StackName": stack, "ChangeSetName": f"preview-{int(time.time())}"}
+    asked = name | dict(
+        ChangeSetType="CREATE" if is_new else "UPDATE",
+        TemplateURL=url_of(storage, region, bucket, key),
+        Parameters=_parameters(parameters, yaml_parse(text.decode()), described(stack, formation) or {}),
+        Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+        **({"RoleARN": role_arn} if role_arn else {}),
+    )
+    try:
+        formation.create_change_set(**asked)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationError":
+            raise
+        raise Refused(f"CloudFormation refuses the stack {stack}: {error.response['Error']['Message']}") from error
+    try:
+        return _changes(formation, name)
+    finally:
+        formation.delete_change_set(**name)
+        # The change set of a new stack makes an empty one.
+        if status is None:
+            formation.delete_stack(StackName=stack)
+
+
+def _parameters(given, template, stack):
+    """The parameters that are given, and those of the stack that are not, as they are: else each would be its default."""
+    known = {one["ParameterKey"] for one in stack.get("Parameters", [])} & template["Parameters"].keys()
+    return [
+        *({"ParameterKey": name, "ParameterValue": str(value)} for name, value in given.items()),
+        *({"ParameterKey": name, "UsePreviousValue": True} for name in sorted(known - given.keys())),
+    ]
+
+
+def _changes(formation, name):
+    waiter = formation.get_waiter("change_set_create_complete")
+    try:
+        waiter.wait(**name, WaiterConfig={"Delay": 3, "MaxAttempts": 200})
+    except WaiterError as error:
+        why = formation.describe_change_set(**name).get("StatusReason", str(error))
+        # CloudFormation has no code for it.
+        if "didn't contain changes" in why or "No updates are to be performed" in why:
+            return []
+        raise Refused(f"CloudFormation refuses the stack {name['StackName']}: {why}") from error
+    pages = formation.get_paginator("describe_change_set").paginate(**name)
+    changes = [one["ResourceChange"] for page in pages for one in page.get("Changes", []) if "ResourceChange" in one]
+    return [_line(change) for change in sorted(changes, key=lambda change: change["LogicalResourceId"])]
+
+
+def _line(change):
+    replaced = {"True": ", replaced", "Conditional": ", replaced in some cases"}.get(change.get("Replacement"), "")
+    return f"{change['Action']} {change['LogicalResourceId']} ({change['ResourceType']}{replaced})"
