@@ -48,7 +48,7 @@ check: $(INSTALLED) $(CHECKOV_INSTALLED) ## Check formatting, lints, docs and te
 	$(VENV)/bin/ruff check --quiet --config tests/sandbox/ruff.toml tests/sandbox infra
 	$(VENV)/bin/cfn-lint infra/*.yaml
 	$(CHECKOV)/bin/checkov --quiet --compact --framework cloudformation --skip-download --file infra/*.yaml
-	$(PYTHON) -m unittest --quiet infra.deploy.test_asked infra.deploy.test_preconditions infra.test_patterns
+	$(PYTHON) -m unittest --quiet infra.deploy.test_asked infra.deploy.test_preconditions infra.test_templates
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
 

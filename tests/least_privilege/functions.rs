@@ -33,7 +33,8 @@ pub(crate) fn is_outside(action: &str, resource: &str) -> bool {
 /// an account that left.
 pub(crate) struct OnChange {
     place: Place,
-    strangers: String,
+    /// The stranger's bucket; `None` if nothing is outside the organization.
+    strangers: Option<String>,
     key: MadeKey,
     user: String,
     alias: MadeKey,
@@ -42,7 +43,7 @@ pub(crate) struct OnChange {
 }
 
 impl OnChange {
-    pub(crate) async fn new(place: &Place) -> Self {
+    pub(crate) async fn new(place: &Place, outside: bool) -> Self {
         let [user, named, fresh] = ["user", "named", "fresh"].map(|what| place.bucket_name(what));
         let key = place.create_key(&KeySetup::default(), &user).await;
         let alias = place.create_key(&KeySetup::default(), &named).await;
@@ -50,14 +51,7 @@ impl OnChange {
             place.create_bucket(bucket, None).await;
             place.encrypt(bucket, "aws:kms", Some(spelled)).await;
         }
-        let stranger = sandbox().place(STRANGER, &place.region).await;
-        let strangers = stranger.bucket_name("strangers");
-        stranger.create_bucket(&strangers, None).await;
-        let policy = json!({"Version": "2012-10-17", "Statement": {
-            "Effect": "Allow", "Principal": {"AWS": place.account}, "Action": "s3:PutEncryptionConfiguration",
-            "Resource": format!("arn:aws:s3:::{strangers}"),
-        }});
-        stranger.put_policy(&strangers, &policy.to_string()).await;
+        let strangers = if outside { Some(strangers_bucket(place).await) } else { None };
         Self { place: place.clone(), strangers, key, user, alias, named, fresh }
     }
 
@@ -66,7 +60,8 @@ impl OnChange {
         self.place.aws("kms", &["disable-key", "--key-id", &self.key.id]);
         let other = ["--alias-name", &self.alias.alias, "--target-key-id", &self.key.id];
         self.place.aws("kms", &[&["update-alias"][..], &other].concat());
-        self.place.encrypt(&self.strangers, "aws:kms", None).await;
+        let Some(strangers) = &self.strangers else { return };
+        self.place.encrypt(strangers, "aws:kms", None).await;
         let detail = json!({"account": UNKNOWN, "changed_at": "2026-11-01T00:00:00Z"});
         let left = json!({"source": "cmkwatch", "detail-type": "Account To Be Swept", "detail": detail});
         let changes = sandbox().changes_queue_url.as_str();
@@ -85,9 +80,22 @@ impl OnChange {
         let logged = |words: &[&str]| has_logged(&hub, "cmkwatch-on-change", since, words);
         self.place.findings(&self.fresh).await.len() == 3
             && logged(&["evaluated"])
-            && logged(&["bucket ignored", STRANGER])
-            && logged(&["the account will be swept", UNKNOWN])
+            && (self.strangers.is_none()
+                || (logged(&["bucket ignored", STRANGER]) && logged(&["the account will be swept", UNKNOWN])))
     }
+}
+
+/// A bucket of a stranger whose encryption a place may change.
+async fn strangers_bucket(place: &Place) -> String {
+    let stranger = sandbox().place(STRANGER, &place.region).await;
+    let bucket = stranger.bucket_name("strangers");
+    stranger.create_bucket(&bucket, None).await;
+    let policy = json!({"Version": "2012-10-17", "Statement": {
+        "Effect": "Allow", "Principal": {"AWS": place.account}, "Action": "s3:PutEncryptionConfiguration",
+        "Resource": format!("arn:aws:s3:::{bucket}"),
+    }});
+    stranger.put_policy(&bucket, &policy.to_string()).await;
+    bucket
 }
 
 /// An account that left, and a sweep that finds what no event told of, and is put off once; or one that leaves a bucket which fails to on-change.
@@ -97,12 +105,14 @@ pub(crate) struct SweepAccount {
     /// A bucket of the class whose keys must not serve other classes.
     restricted: String,
     fails: bool,
+    /// True if an account left, too.
+    outside: bool,
 }
 
 impl SweepAccount {
-    pub(crate) fn new(place: &Place, fails: bool) -> Self {
+    pub(crate) fn new(place: &Place, fails: bool, outside: bool) -> Self {
         let [missed, restricted] = ["missed", "restricted"].map(|what| place.bucket_name(what));
-        Self { place: place.clone(), missed, restricted, fails }
+        Self { place: place.clone(), missed, restricted, fails, outside }
     }
 
     pub(crate) async fn change(&self) {
@@ -117,7 +127,7 @@ impl SweepAccount {
         let (account, region) = (self.place.account.clone(), self.place.region.clone());
         sandbox().fail(&[Fault { account, region, action, code, status: 400, times }]);
         sandbox().begin_sweep(&[&self.place.account]).await;
-        if !self.fails {
+        if self.outside {
             leave().await;
         }
     }
@@ -129,7 +139,7 @@ impl SweepAccount {
         }
         let restricted = self.place.findings(&self.restricted).await.remove("key-serves-one-class");
         self.place.findings(&self.missed).await.len() == 3
-            && is_forgotten().await
+            && (!self.outside || is_forgotten().await)
             && restricted.as_ref().and_then(progress).as_deref() == Some("PASSED RESOLVED")
             // By the sweep itself: on-change does what the sweep fails to do.
             && has_logged(&sandbox().hub().await, "cmkwatch-sweep-account", since, &[r#""evaluated""#, &self.restricted])

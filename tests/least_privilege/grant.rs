@@ -88,6 +88,12 @@ impl Grant {
         self.place.put_role_policy(&self.role, &self.policy, &document.to_string());
     }
 
+    /// True if it is needed for accounts that are not, or not any more, in the organization.
+    pub(crate) fn is_of_accounts(&self) -> bool {
+        let asks_for_sweeps = self.role == "cmkwatch-on-change" && self.resource.ends_with(":cmkwatch-sweep.fifo");
+        ["organizations:DescribeAccount", "dynamodb:DeleteItem"].contains(&self.action.as_str()) || asks_for_sweeps
+    }
+
     pub(crate) fn account(&self) -> &str {
         &self.place.account
     }
