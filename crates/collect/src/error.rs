@@ -77,7 +77,7 @@ const REFUSALS: [&str; 10] = [
     "AccessDeniedException",
     "AllAccessDisabled",
     "AccountProblem",
-    // A key in a state in which KMS does not tell: its store is disconnected, or its material is missing.
+    // KMS does not answer for a key in this state: its store is disconnected, or its material is missing.
     "KMSInvalidStateException",
     "MethodNotAllowed",
     "NotSignedUp",

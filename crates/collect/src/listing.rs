@@ -1,12 +1,16 @@
 //! Which buckets an account has, and where each lies.
 
 use crate::{Accounts, CollectError, error::Question};
-use aws_sdk_s3::{Client, config::http::HttpResponse, types::Bucket};
+use aws_sdk_s3::{Client, config::http::HttpResponse};
 use facts::{AccountId, BucketId, Fact, Place, Region, Unreadable};
+use futures_util::{StreamExt, stream};
 
 /// How many buckets a page of [ListBuckets](https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html) has, of at
 /// most 10,000: few, so that memory does not grow with the account.
 const A_PAGE: i32 = 1000;
+
+/// How many buckets are asked for their region at once.
+const AT_ONCE: usize = 8;
 
 /// A bucket of a list. The name is as S3 tells it; whether it has the form of one is for its reader to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,22 +52,26 @@ impl Listing {
         match request.send().await {
             Ok(page) => {
                 self.next = page.continuation_token.filter(|token| !token.is_empty());
-                let mut listed = Vec::new();
-                for Bucket { name, bucket_region, .. } in page.buckets.unwrap_or_default() {
-                    let Some(name) = name else { continue };
-                    let region = match bucket_region.and_then(|region| region.parse().ok()) {
-                        None => region_of(&self.s3, &name, &self.account).await,
-                        region => region,
-                    };
-                    listed.push(Listed { region, name });
-                }
-                Ok(Some(Fact::Known(listed)))
+                let named = page.buckets.unwrap_or_default().into_iter().filter_map(|bucket| {
+                    let region = bucket.bucket_region.and_then(|region| region.parse().ok());
+                    Some(Listed { region, name: bucket.name? })
+                });
+                let listed = stream::iter(named).map(|bucket| self.with_region(bucket)).buffered(AT_ONCE);
+                Ok(Some(Fact::Known(listed.collect().await)))
             }
             Err(error) => match self.question().unanswered(error) {
                 Err(error) if error.is_refused_role() => Ok(Some(Fact::Unreadable(self.refused_role()))),
                 answer => answer.map(Some),
             },
         }
+    }
+
+    async fn with_region(&self, Listed { region, name }: Listed) -> Listed {
+        let region = match region {
+            None => region_of(&self.s3, &name, &self.account).await,
+            region => region,
+        };
+        Listed { region, name }
     }
 
     fn question(&self) -> Question {

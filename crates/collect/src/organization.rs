@@ -30,6 +30,10 @@ pub enum Membership {
     Stranger,
 }
 
+/// The states of an account that is closed or being closed. A state that is new to this version is none of them: nothing is archived
+/// because of it.
+const CLOSED: [&str; 3] = ["SUSPENDED", "PENDING_CLOSURE", "CLOSED"];
+
 impl Accounts {
     /// Returns whether an account belongs to the organization, by
     /// [DescribeAccount](https://docs.aws.amazon.com/organizations/latest/APIReference/API_DescribeAccount.html). 1 call.
@@ -44,7 +48,7 @@ impl Accounts {
 async fn membership(organizations: &Client, account: &AccountId) -> Result<Membership, CollectError> {
     match organizations.describe_account().account_id(account.as_str()).send().await {
         Ok(answer) => Ok(match answer.account.as_ref().and_then(state) {
-            Some(state) if !["ACTIVE", "PENDING_ACTIVATION"].contains(&state) => Membership::Closed(state.to_owned()),
+            Some(state) if CLOSED.contains(&state) => Membership::Closed(state.to_owned()),
             _ => Membership::Member,
         }),
         Err(error) if code(&error) == Some("AccountNotFoundException") => Ok(Membership::Stranger),
@@ -136,6 +140,7 @@ mod tests {
             || answer(200, r#"{"Account":{"Id":"111111111111"}}"#),
             || answer(200, r#"{"Account":{"Id":"111111111111","State":"ACTIVE"}}"#),
             || answer(200, r#"{"Account":{"Id":"111111111111","State":"PENDING_ACTIVATION"}}"#),
+            || answer(200, r#"{"Account":{"Id":"111111111111","State":"RESTING"}}"#),
         ] {
             assert_eq!(asked(response).await.unwrap(), Membership::Member);
         }

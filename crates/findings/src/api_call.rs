@@ -30,6 +30,19 @@ impl ApiCall {
         }
     }
 
+    /// The calls of `known`, with the callers that other records of the same calls name; `None` if these name no other.
+    pub(crate) fn renamed(known: &[Self], others: &[Self]) -> Option<Vec<Self>> {
+        let mut renamed = known.to_vec();
+        for call in &mut renamed {
+            let is_same =
+                |other: &&Self| (&other.event_name, &other.event_time) == (&call.event_name, &call.event_time);
+            if let Some(other) = others.iter().find(is_same).cloned() {
+                call.keep_better(other);
+            }
+        }
+        (renamed != known).then_some(renamed)
+    }
+
     /// Who changed what a control looks at: the latest whose call does that, or else the latest of all.
     pub(crate) fn of<'a>(api_calls: &'a [Self], slug: &str) -> Option<&'a Self> {
         let control = ALL.into_iter().find(|control| control.slug == slug);

@@ -36,10 +36,19 @@ pub struct Item {
     pub neighbours: BTreeSet<Neighbours>,
     /// What was read of the bucket.
     pub reading: Reading,
-    /// How many transitions a sweep found, and no event has announced so far.
-    pub unannounced: u32,
+    /// What sweeps found, and no event has announced so far; `None` if there is nothing of that kind.
+    pub unannounced: Option<Unannounced>,
     /// The state of each control, by its slug.
     pub controls: BTreeMap<String, ControlState>,
+}
+
+/// What sweeps found, and no event has announced so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unannounced {
+    /// How many transitions.
+    pub transitions: u32,
+    /// The moment just before the first of these sweeps read the bucket. An event of a later call does not announce what it found.
+    pub since: Timestamp,
 }
 
 /// The class of a bucket and the key that its default encryption names.
@@ -222,7 +231,7 @@ impl Item {
             api_calls: Vec::new(),
             neighbours: BTreeSet::new(),
             reading: Reading::default(),
-            unannounced: 0,
+            unannounced: None,
             controls: BTreeMap::new(),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     ApiCall, Change, Compliance, ControlState, Finding, Item, Neighbours, RecordState, Seen, StoredIn, Summary,
-    Transition, Workflow, compose, fields, seen::keys_matter, spread,
+    Transition, Unannounced, Workflow, compose, fields, seen::keys_matter, spread,
 };
 use controls::{Settings, Severity};
 use facts::Place;
@@ -35,9 +35,10 @@ pub struct Terms<'a> {
 pub enum Looking {
     /// A message about the bucket, or about its key.
     Message,
-    /// A sweep. In an account that no sweep has looked at before, all is new and nothing was missed.
+    /// A sweep. In an account that no sweep has looked at before, all is new and nothing was missed; nor is anything missed in a region
+    /// without rules.
     Sweep {
-        /// True if no sweep has looked at the account before.
+        /// True if no sweep has looked at the account before, or no event comes from the region.
         is_new: bool,
     },
     /// A second look. What a sweep found, and no event has announced within the delay, was missed.
@@ -76,7 +77,8 @@ pub fn plan(before: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> Pl
     let version = milliseconds.max(before.version + 1);
     let moves = before.stored_in.as_ref().is_some_and(|stored_in| stored_in != terms.hub);
     let starts_to_move = moves && before.moving_to.as_ref() != Some(terms.hub);
-    let look = Look { before, seen, terms, version, moves, starts_to_move };
+    let renamed = ApiCall::renamed(&before.api_calls, terms.api_calls);
+    let look = Look { before, seen, terms, version, moves, starts_to_move, renamed };
     let judged: Vec<_> = look.slugs().map(|slug| (slug, look.judge(slug))).collect();
     let controls = judged.iter().filter_map(|(slug, next)| Some(((*slug).to_owned(), next.state.clone()?))).collect();
     let (unannounced, missed) = look.unannounced(&controls);
@@ -164,6 +166,8 @@ struct Look<'a> {
     moves: bool,
     /// True if no version has planned that yet.
     starts_to_move: bool,
+    /// The calls behind the last change, if the caller of one has become known.
+    renamed: Option<Vec<ApiCall>>,
 }
 
 /// The next state of a control, and its finding.
@@ -194,7 +198,8 @@ impl<'a> Look<'a> {
         }
         let mut state = before.cloned().unwrap_or_else(|| ControlState::new(self.seen.read_at));
         let differs = state.observed != observed;
-        let repeats = observed.is_some() && (self.starts_to_move || self.is_due(&state));
+        let is_renamed = self.is_renamed(&state);
+        let repeats = observed.is_some() && (self.starts_to_move || self.is_due(&state) || is_renamed);
         if differs || repeats || repair.is_some() {
             if state.planned > self.before.published {
                 state.doubt();
@@ -204,7 +209,7 @@ impl<'a> Look<'a> {
             let next = latest.checked_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
             state.updated_at = self.seen.read_at.max(next);
             state.planned = self.version;
-            state.is_repair = !differs && (repair.is_some() || state.is_repair);
+            state.is_repair = !differs && (repair.is_some() || state.is_repair || is_renamed);
             // A finding that is repaired may be missing: then it is created again.
             let is_new = state.published.is_none() || self.moves || repair.is_some();
             state.created_at = state.created_at.filter(|_| !is_new).or(Some(state.updated_at));
@@ -217,6 +222,14 @@ impl<'a> Look<'a> {
             state.change = Some(self.change(&state));
         }
         Next { state: Some(state), finding }
+    }
+
+    /// Returns true if the finding must name another caller: it reports the last change of the bucket, and a second record of its call has
+    /// come.
+    fn is_renamed(&self, state: &ControlState) -> bool {
+        let version = |state: &ControlState| state.change.as_ref().map(|change| change.version);
+        let last = self.before.controls.values().filter_map(version).max();
+        self.renamed.is_some() && last.is_some() && version(state) == last
     }
 
     /// The change from what people may know of a control to what was observed now.
@@ -255,33 +268,35 @@ impl<'a> Look<'a> {
             || (state.planned > self.before.published && age >= LATEST_IMPORT)
     }
 
-    /// How many transitions no event has announced so far, and how many none announced in time.
-    fn unannounced(&self, controls: &BTreeMap<String, ControlState>) -> (u32, u32) {
+    /// What no event has announced so far, and how many transitions none announced in time.
+    fn unannounced(&self, controls: &BTreeMap<String, ControlState>) -> (Option<Unannounced>, u32) {
         let Self { before, seen, terms, .. } = self;
-        let known = before.unannounced;
+        if terms.looking == (Looking::Sweep { is_new: false }) {
+            return (self.found_by_sweep(controls), 0);
+        }
+        let Some(known) = &before.unannounced else { return (None, 0) };
         match terms.looking {
-            Looking::Sweep { is_new: false } => {
-                let is_created = before.version == 0 && before.controls.is_empty() && !seen.gone;
-                let is_of_aws = is_created || before.gone != seen.gone || before.reading.differs(&seen.reading);
-                let found = controls.iter().filter(|(slug, state)| self.differs(slug, state)).count();
-                let found = if is_of_aws { u32::try_from(found).unwrap_or(u32::MAX) } else { 0 };
-                (known.saturating_add(found), 0)
+            _ if terms.api_calls.iter().any(|call| announces(call, known)) => (None, 0),
+            Looking::SecondLook { delay } if seen.read_at.duration_since(known.since) >= delay => {
+                (None, known.transitions)
             }
-            Looking::Sweep { is_new: true } => (known, 0),
-            // An event that tells of a change after the sweep has read the bucket does not announce what the sweep found.
-            Looking::Message | Looking::SecondLook { .. }
-                if terms.api_calls.iter().any(|call| self.announces(call)) =>
-            {
-                (0, 0)
-            }
-            Looking::SecondLook { delay } if seen.read_at.duration_since(before.read_at) >= delay => (0, known),
-            Looking::Message | Looking::SecondLook { .. } => (known, 0),
+            _ => (Some(known.clone()), 0),
         }
     }
 
-    fn announces(&self, call: &ApiCall) -> bool {
-        let made_at = call.event_time.as_ref().and_then(|time| time.parse::<Timestamp>().ok());
-        made_at.is_none_or(|made_at| made_at <= self.before.read_at)
+    /// What sweeps have found so far, this one included. Only a change of what was read from AWS has an event.
+    fn found_by_sweep(&self, controls: &BTreeMap<String, ControlState>) -> Option<Unannounced> {
+        let Self { before, seen, .. } = self;
+        let is_created = before.version == 0 && before.controls.is_empty() && !seen.gone;
+        let is_of_aws = is_created || before.gone != seen.gone || before.reading.differs(&seen.reading);
+        let found = controls.iter().filter(|(slug, state)| self.differs(slug, state)).count();
+        if !is_of_aws || found == 0 {
+            return before.unannounced.clone();
+        }
+        let known = before.unannounced.as_ref();
+        let transitions = known.map_or(0, |known| known.transitions);
+        let transitions = transitions.saturating_add(u32::try_from(found).unwrap_or(u32::MAX));
+        Some(Unannounced { transitions, since: known.map_or(seen.read_at, |known| known.since) })
     }
 
     fn differs(&self, slug: &str, state: &ControlState) -> bool {
@@ -290,12 +305,13 @@ impl<'a> Look<'a> {
 
     /// The whole item; the one before if nothing differs. A fact that changed without changing a verdict is a difference, too: else
     /// a later verdict would seem to have changed with it.
-    fn item(&self, controls: BTreeMap<String, ControlState>, unannounced: u32) -> Item {
+    fn item(&self, controls: BTreeMap<String, ControlState>, unannounced: Option<Unannounced>) -> Item {
         let Self { before, seen, terms, .. } = self;
         let is_same = controls == before.controls
             && before.key_use == seen.key_use
             && before.gone == seen.gone
             && before.unannounced == unannounced
+            && self.renamed.is_none()
             && !before.reading.differs(&seen.reading)
             && before.moving_to.as_ref().or(before.stored_in.as_ref()) == Some(terms.hub);
         let is_nothing = before.version == 0 && seen.gone && controls.is_empty();
@@ -304,7 +320,7 @@ impl<'a> Look<'a> {
         }
         let api_calls = match controls.iter().any(|(slug, state)| self.differs(slug, state)) {
             true => terms.api_calls.to_vec(),
-            false => before.api_calls.clone(),
+            false => self.renamed.clone().unwrap_or_else(|| before.api_calls.clone()),
         };
         Item {
             version: self.version,
@@ -389,7 +405,11 @@ impl<'a> Look<'a> {
     /// The calls behind this evaluation if it changed the control, or else those behind the last change.
     fn api_calls(&self, reported: &Change) -> &[ApiCall] {
         let is_changed = reported.version == self.version && reported.transition != Transition::Unchanged;
-        if is_changed { self.terms.api_calls } else { &self.before.api_calls }
+        match (is_changed, &self.renamed) {
+            (true, _) => self.terms.api_calls,
+            (false, Some(renamed)) => renamed,
+            (false, None) => &self.before.api_calls,
+        }
     }
 
     /// The archived finding of a control that has none any more; `None` if Security Hub has none either.
@@ -415,6 +435,12 @@ impl<'a> Look<'a> {
         finding.product_fields.extend(history.map(|(key, value)| (key.to_owned(), value)));
         finding
     }
+}
+
+/// Returns true if a call may be what a sweep found: it was made before. That it is about this bucket, or its key, its message says.
+fn announces(call: &ApiCall, found: &Unannounced) -> bool {
+    let made_at = call.event_time.as_ref().and_then(|time| time.parse::<Timestamp>().ok());
+    made_at.is_none_or(|made_at| made_at <= found.since)
 }
 
 /// The worst severity since the control last passed; `None` if it passes and did before.

@@ -3,7 +3,7 @@
 //! A verdict can change for other reasons: new settings, another version of cmkwatch, an exemption that ended, a bucket of another
 //! class that uses the key. Those are no changes of the bucket, and no event announces them.
 
-use facts::{Bucket, Fact, Governance, Key, ResolvedKey, UsedKey};
+use facts::{Bucket, Fact, Governance, Key, KeyState, PolicyDocument, ResolvedKey, UsedKey};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, fmt::Debug};
 
@@ -35,25 +35,35 @@ impl Reading {
             reading.add(&format!("tag {tag}"), &tags.get(tag));
         }
         if let Fact::Known(policy) = &bucket.policy {
-            reading.add("policy", policy);
+            reading.add("policy", &policy.as_ref().map(in_order));
         }
         if let Fact::Known(encryption) = &bucket.encryption {
             let named = encryption.default.key().map(|key| key.reference.to_string());
             let algorithm = encryption.default.algorithm();
             reading.add("encryption", &(algorithm, named, encryption.bucket_key, encryption.blocks_sse_c));
             if let Some(UsedKey { resolved: Fact::Known(key), .. }) = encryption.default.key() {
-                reading.add_key(key);
+                reading.add_key(key, bucket);
             }
         }
         reading
     }
 
-    fn add_key(&mut self, resolved: &ResolvedKey) {
+    /// Adds what KMS tells of a key of the bucket's own account. The key of another account may change without an event that comes here,
+    /// and a key in a custom key store changes its state with the store. That a key is deleted is announced when that is scheduled.
+    fn add_key(&mut self, resolved: &ResolvedKey, bucket: &Bucket) {
         let ResolvedKey::Found(key) = resolved else { return self.add("key", resolved) };
         let Key { arn, manager, state, spec, usage, origin, governance } = &**key;
+        if arn.account() != bucket.id.account() {
+            return;
+        }
+        let state = match state {
+            KeyState::PendingDeletion(_) | KeyState::PendingReplicaDeletion => "pending deletion".to_owned(),
+            _ if !["AWS_KMS", "EXTERNAL"].contains(&origin.as_str()) => String::new(),
+            state => format!("{state:?}"),
+        };
         self.add("key", &(arn.as_str(), manager, state, spec, usage, origin));
         if let Some(Governance { policy: Fact::Known(policy), .. }) = governance {
-            self.add("key policy", policy);
+            self.add("key policy", &in_order(policy));
         }
         if let Some(Governance { rotation: Fact::Known(rotation), .. }) = governance {
             self.add("key rotation", rotation);
@@ -79,6 +89,21 @@ impl Reading {
     pub(crate) fn updated(&self, later: &Self) -> Self {
         Self(self.0.clone().into_iter().chain(later.0.clone()).collect())
     }
+}
+
+/// A policy in one order. KMS returns principals in another order
+/// [each time](https://github.com/aws/aws-cli/issues/9456), and the order of a policy has no meaning.
+fn in_order(policy: &PolicyDocument) -> Vec<String> {
+    let Ok(policy) = policy else { return vec![format!("{policy:?}")] };
+    let lines = |text: String| {
+        let mut lines: Vec<_> = text.lines().collect();
+        lines.sort_unstable();
+        lines.join("\n")
+    };
+    let mut statements: Vec<_> = policy.statements.iter().map(|statement| lines(format!("{statement:#?}"))).collect();
+    statements.sort_unstable();
+    statements.push(format!("{:?}", policy.version));
+    statements
 }
 
 #[cfg(test)]
@@ -139,13 +164,58 @@ mod tests {
         let found: Vec<_> = found.iter().map(|(name, digest)| (name.as_str(), digest.as_str())).collect();
         let expected = [
             ("encryption", "11660425c26656ba2"),
-            ("key", "18cbe44ac21bec8c0"),
-            ("key policy", "14b20e2336dd46656"),
+            ("key", "16d4147fba55830eb"),
+            ("key policy", "137bcc7d4e6d7d3c3"),
             ("key rotation", "11bcd329b9d866fc5"),
-            ("policy", "1b42fee2b7c4d0907"),
+            ("policy", "149f76ca70f94e75b"),
             ("tag class", "13c29e8de7afb564c"),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_order_of_a_policy_is_no_change() {
+        let with = |principals: &str, sids: [&str; 2]| {
+            let statement = |sid: &str| {
+                format!(
+                    r#"{{"Sid": "{sid}", "Effect": "Allow", "Principal": {{"AWS": [{principals}]}}, "Action": ["s3:a", "s3:b"],
+                        "Resource": "*"}}"#
+                )
+            };
+            let text = format!(r#"{{"Statement": [{}, {}]}}"#, statement(sids[0]), statement(sids[1]));
+            Reading::of(&Bucket { policy: Fact::Known(Some(text.parse())), ..bucket() }, "class")
+        };
+        let before = with(r#""111111111111", "222222222222""#, ["A", "B"]);
+        assert!(!before.differs(&with(r#""222222222222", "111111111111""#, ["B", "A"])));
+        assert!(before.differs(&with(r#""222222222222", "333333333333""#, ["B", "A"])));
+        assert!(before.differs(&with(r#""111111111111""#, ["A", "B"])));
+    }
+
+    #[test]
+    fn what_no_event_announces_is_not_read() {
+        let of = |change: fn(&mut Key)| {
+            let mut bucket = bucket();
+            let Fact::Known(BucketEncryption { default: DefaultEncryption::Kms(used), .. }) = &mut bucket.encryption
+            else {
+                panic!()
+            };
+            let Fact::Known(ResolvedKey::Found(key)) = &mut used.resolved else { panic!() };
+            change(key);
+            Reading::of(&bucket, "class")
+        };
+        let pending = of(|key| key.state = KeyState::PendingReplicaDeletion);
+        assert!(!pending.differs(&of(|key| key.state = KeyState::PendingDeletion(None))));
+        let connected = of(|key| {
+            key.origin = "AWS_CLOUDHSM".into();
+            key.state = KeyState::Enabled;
+        });
+        let disconnected = of(|key| {
+            key.origin = "AWS_CLOUDHSM".into();
+            key.state = KeyState::Other("Unavailable".into());
+        });
+        assert!(!connected.differs(&disconnected));
+        let foreign = of(|key| key.arn = "arn:aws:kms:us-east-1:222222222222:key/1234".parse().unwrap());
+        assert!(!foreign.digests().contains_key("key policy"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What was seen of a bucket or an account: a draft of a finding for each control.
 
-use crate::{About, Finding, KeyUse, Reading, compose};
+use crate::{About, Finding, Item, KeyUse, Reading, compose};
 use controls::{Judgement, Settings, Verdict};
 use facts::{Account, Bucket, BucketId, Fact, Place};
 use jiff::Timestamp;
@@ -87,6 +87,12 @@ impl Seen {
         let draft = Draft { slug: verdict.control.slug, finding: compose::compose_account(account, hub, verdict) };
         let about = About::Account(account.place.clone());
         Self { gone: false, drafts: vec![draft], ..Self::nothing(about, account.read_at) }
+    }
+
+    /// The same with what was read for an item, so that only verdicts are compared.
+    #[must_use]
+    pub fn with_reading_of(self, item: &Item) -> Self {
+        Self { reading: item.reading.clone(), ..self }
     }
 
     /// The ids of the findings of all controls that were judged.

@@ -8,11 +8,12 @@
 #![allow(clippy::disallowed_methods, reason = "here the mains look at the time, the environment and files")]
 
 use anyhow::{Context as _, anyhow};
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, sts::AssumeRoleProvider, timeout::TimeoutConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::tls;
 use collect::Accounts;
 use controls::Settings;
-use facts::Place;
+use facts::{Place, Region};
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use metrics_cloudwatch_embedded::{Builder, Collector};
@@ -20,6 +21,7 @@ use queue::Queue;
 use serde::{Serialize, de::DeserializeOwned};
 use state::State;
 use std::{
+    collections::BTreeSet,
     env, fs, io,
     path::Path,
     str::FromStr,
@@ -66,19 +68,42 @@ pub fn settings() -> anyhow::Result<Settings> {
 /// # Errors
 /// Returns an error if settings or variables are missing or wrong.
 pub fn watch(own: &SdkConfig) -> anyhow::Result<Watch> {
+    watch_by(own, own)
+}
+
+/// Makes the same, but enters accounts by the role of `CMKWATCH_RETIRE_ROLE`, which may do so in accounts that left the organization.
+///
+/// # Errors
+/// Returns an error if settings or variables are missing or wrong.
+pub async fn retiring_watch(own: &SdkConfig) -> anyhow::Result<Watch> {
+    let role = AssumeRoleProvider::builder(variable("CMKWATCH_RETIRE_ROLE")?);
+    let role = role.session_name(variable("AWS_LAMBDA_FUNCTION_NAME")?).configure(own).build().await;
+    let role = SharedCredentialsProvider::new(role);
+    watch_by(own, &own.clone().into_builder().credentials_provider(role).build())
+}
+
+/// Makes a watch whose table and queue are reached by `own`, and the roles in accounts by `entering`.
+fn watch_by(own: &SdkConfig, entering: &SdkConfig) -> anyhow::Result<Watch> {
     let organization = variable("CMKWATCH_ORGANIZATION")?.parse().map_err(|error: String| anyhow!(error));
     let settings = settings()?.within(&organization.context("CMKWATCH_ORGANIZATION is wrong")?);
     let account = variable("CMKWATCH_ACCOUNT")?.parse().context("CMKWATCH_ACCOUNT is wrong")?;
     let region = variable("AWS_REGION")?.parse().context("AWS_REGION is wrong")?;
     let (role, session) = (variable("CMKWATCH_MEMBER_ROLE")?, variable("AWS_LAMBDA_FUNCTION_NAME")?);
-    let accounts = Accounts::new(own.clone(), Place { account, region }, role, session);
+    let accounts = Accounts::new(entering.clone(), Place { account, region }, role, session);
     let state = State::new(own, variable("CMKWATCH_STATE_TABLE")?);
     let deployment = Deployment {
         generation: number("CMKWATCH_GENERATION")?,
         second_look: SignedDuration::from_secs(i64::from(number::<u16>("CMKWATCH_SECOND_LOOK_SECONDS")?)),
+        regions: regions(&variable("CMKWATCH_REGIONS")?).context("CMKWATCH_REGIONS is wrong")?,
     };
     let changes = queue(own, "CMKWATCH_CHANGES_QUEUE")?;
     Ok(Watch::new(accounts, settings, state, changes, deployment, Timestamp::now))
+}
+
+/// The regions of a list with commas between them, which may be empty.
+fn regions(text: &str) -> anyhow::Result<BTreeSet<Region>> {
+    let names = text.split(',').filter(|name| !name.is_empty());
+    Ok(names.map(str::parse).collect::<Result<_, _>>()?)
 }
 
 fn number<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(name: &str) -> anyhow::Result<T> {

@@ -11,6 +11,7 @@
 //! | `aws/123456789012` | `region/us-east-1` | that the account has or had buckets there |
 //! | `aws/123456789012` | `audited` | when a sweep last compared what Security Hub holds for the account with the state |
 //! | `organization/999999999999` | `accounts` | the accounts that were active when the last sweep began, by the account of the hub |
+//! | `organization/999999999999` | `departed/123456789012` | that the account left or was closed, and whether its findings are archived and its state is removed |
 
 mod error;
 mod key_index;
@@ -20,4 +21,4 @@ mod table;
 pub use error::StateError;
 pub use key_index::KeyIndex;
 pub use row::Row;
-pub use table::{AccountState, State};
+pub use table::{AccountState, Departure, State};

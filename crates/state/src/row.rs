@@ -4,6 +4,7 @@ use controls::{Level, Severity};
 use facts::Place;
 use findings::{
     ApiCall, Change, Compliance, ControlState, Item, KeyUse, Neighbours, Reading, StoredIn, Summary, Transition,
+    Unannounced,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ const SCHEMA: u32 = 1;
 
 /// How long the item of a deleted bucket stays: longer than Security Hub keeps
 /// [an archived finding](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings.html), 30 days.
-const KEPT_WHEN_GONE: SignedDuration = SignedDuration::from_hours(35 * 24);
+pub(crate) const KEPT_WHEN_GONE: SignedDuration = SignedDuration::from_hours(35 * 24);
 
 /// The content of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,8 +57,8 @@ pub(crate) struct Written {
     neighbours: Vec<WrittenNeighbours>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     reading: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "is_zero", default)]
-    unannounced: u32,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    unannounced: Option<WrittenUnannounced>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     controls: BTreeMap<String, WrittenControl>,
     /// In seconds since 1970, as the
@@ -134,9 +135,10 @@ struct WrittenSummary {
     print: String,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
+#[derive(Debug, Serialize, Deserialize)]
+struct WrittenUnannounced {
+    transitions: u32,
+    since: String,
 }
 
 impl Written {
@@ -159,7 +161,7 @@ impl Written {
             api_calls: item.api_calls.iter().map(WrittenCall::of).collect(),
             neighbours: item.neighbours.iter().map(WrittenNeighbours::of).collect(),
             reading: item.reading.digests().clone(),
-            unannounced: item.unannounced,
+            unannounced: item.unannounced.as_ref().map(WrittenUnannounced::of),
             controls: item.controls.iter().map(|(slug, state)| (slug.clone(), WrittenControl::of(state))).collect(),
             expires_at: gone.then_some(expires_at),
         }
@@ -188,9 +190,19 @@ impl Written {
             api_calls: self.api_calls.into_iter().map(WrittenCall::read).collect(),
             neighbours: self.neighbours.into_iter().map(neighbour).collect(),
             reading: Reading::stored(self.reading),
-            unannounced: self.unannounced,
+            unannounced: self.unannounced.map(WrittenUnannounced::read).transpose()?,
             controls: controls.collect::<Result<_, String>>()?,
         })
+    }
+}
+
+impl WrittenUnannounced {
+    fn of(Unannounced { transitions, since }: &Unannounced) -> Self {
+        Self { transitions: *transitions, since: since.to_string() }
+    }
+
+    fn read(self) -> Result<Unannounced, String> {
+        Ok(Unannounced { transitions: self.transitions, since: moment(&self.since)? })
     }
 }
 
@@ -375,7 +387,7 @@ pub(crate) mod tests {
                     })
                     .collect(),
                 reading: Reading::stored([("policy".to_owned(), format!("1{published:x}"))].into()),
-                unannounced: u32::try_from(published % 3).unwrap(),
+                unannounced: gone.then_some(Unannounced { transitions: 3, since: read_at }),
                 controls,
             },
         )

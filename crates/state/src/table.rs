@@ -1,6 +1,9 @@
 //! The table: items are read, and committed over the version that was read.
 
-use crate::{Row, StateError, row::Written};
+use crate::{
+    Row, StateError,
+    row::{KEPT_WHEN_GONE, Written},
+};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client, config,
@@ -26,6 +29,15 @@ pub struct AccountState {
     /// When a sweep last compared all that Security Hub holds for it with the state; the first of them adopted it. `None` if no
     /// sweep has.
     pub audited_at: Option<Timestamp>,
+}
+
+/// How far an account is that left the organization or was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// Its findings are being archived.
+    Begun,
+    /// That is done, and its state is removed.
+    Retired,
 }
 
 /// The table of an organization's state.
@@ -207,6 +219,47 @@ impl State {
         request.send().await.map(drop).map_err(|error| self.failed("dynamodb:DeleteItem", error))
     }
 
+    /// Notes that an account left, which is kept for 35 days: longer than any message about it can be on its way. `hub` is the account that
+    /// cmkwatch runs in. 1 call.
+    ///
+    /// # Errors
+    /// Returns an error if the call fails.
+    pub async fn note_departure(
+        &self,
+        hub: &AccountId,
+        account: &AccountId,
+        departure: Departure,
+        at: Timestamp,
+    ) -> Result<(), StateError> {
+        let expires_at = at.checked_add(KEPT_WHEN_GONE).unwrap_or(Timestamp::MAX).as_second();
+        let request = self.client.put_item().table_name(&self.table).set_item(Some(key_of_departure(hub, account)));
+        let request = request
+            .item("expires_at", AttributeValue::N(expires_at.to_string()))
+            .item("retired", AttributeValue::Bool(departure == Departure::Retired));
+        request.send().await.map(drop).map_err(|error| self.failed("dynamodb:PutItem", error))
+    }
+
+    /// Notes that an account is watched again. 1 call.
+    ///
+    /// # Errors
+    /// Returns an error if the call fails.
+    pub async fn forget_departure(&self, hub: &AccountId, account: &AccountId) -> Result<(), StateError> {
+        self.delete(key_of_departure(hub, account)).await
+    }
+
+    /// Returns how far an account is that left; `None` if it is watched. 1 call.
+    ///
+    /// # Errors
+    /// Returns an error if the call fails.
+    pub async fn departure(&self, hub: &AccountId, account: &AccountId) -> Result<Option<Departure>, StateError> {
+        let request = self.client.get_item().table_name(&self.table).consistent_read(true);
+        let answer = request.set_key(Some(key_of_departure(hub, account))).send().await;
+        let row = answer.map_err(|error| self.failed("dynamodb:GetItem", error))?.item;
+        let is_retired = |row: Attributes| row.get("retired").and_then(|retired| retired.as_bool().ok().copied());
+        let departure = |row| if is_retired(row) == Some(true) { Departure::Retired } else { Departure::Begun };
+        Ok(row.map(departure))
+    }
+
     /// Returns the active accounts of the organization as they were noted last; `None` if they never were. `hub` is the account that
     /// cmkwatch runs in. 1 call.
     ///
@@ -276,6 +329,10 @@ pub(crate) fn key_of_bucket(bucket: &BucketId) -> Attributes {
 
 fn key_of_organization(hub: &AccountId) -> Attributes {
     key(format!("organization/{hub}"), "accounts".to_owned())
+}
+
+fn key_of_departure(hub: &AccountId, account: &AccountId) -> Attributes {
+    key(format!("organization/{hub}"), format!("departed/{account}"))
 }
 
 fn key(place: String, item: String) -> Attributes {
@@ -446,6 +503,31 @@ mod tests {
         state.note_accounts(&hub, &accounts).await.unwrap();
         assert_eq!(state.noted_accounts(&hub).await.unwrap(), Some(accounts));
         assert_eq!(state.noted_accounts(&hub).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_departure_is_begun_or_done_and_expires() {
+        let [hub, account]: [AccountId; 2] = ["999999999999", "111111111111"].map(|id| id.parse().unwrap());
+        let written = mock!(Client::put_item)
+            .match_requests(|request| {
+                let row = request.item().unwrap();
+                row["item"] == AttributeValue::S("departed/111111111111".into())
+                    && row["retired"] == AttributeValue::Bool(false)
+                    && row["expires_at"] == AttributeValue::N("3024000".into())
+            })
+            .then_output(|| PutItemOutput::builder().build());
+        let read = |retired: Option<bool>| {
+            mock!(Client::get_item).then_output(move || {
+                let row = retired.map(|retired| [("retired".to_owned(), AttributeValue::Bool(retired))].into());
+                GetItemOutput::builder().set_item(row).build()
+            })
+        };
+        let rules = [written, read(Some(false)), read(Some(true)), read(None)];
+        let state = state(&rules.iter().collect::<Vec<_>>());
+        state.note_departure(&hub, &account, Departure::Begun, Timestamp::UNIX_EPOCH).await.unwrap();
+        for expected in [Some(Departure::Begun), Some(Departure::Retired), None] {
+            assert_eq!(state.departure(&hub, &account).await.unwrap(), expected);
+        }
     }
 
     #[tokio::test]

@@ -137,6 +137,8 @@ impl World for AccountWorld<'_> {
         Ok(self.home.security_hub.set_workflow(ids, workflow).await?)
     }
 
+    fn report_missed(&self, _transitions: u32) {}
+
     async fn ask_neighbours(&self, _item: &Item) -> anyhow::Result<()> {
         Ok(())
     }

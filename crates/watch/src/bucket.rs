@@ -91,7 +91,6 @@ impl Watch {
         match protocol::second_look(&world, &terms, self.second_look).await {
             Ok((reconciled, next)) => {
                 count(&reconciled.item);
-                count_missed(bucket, reconciled.missed);
                 Ok((reconciled, next))
             }
             Err(error) if other_region(&error).is_some() => {
@@ -117,6 +116,7 @@ impl Watch {
     ) -> anyhow::Result<Sweeping> {
         let Swept { item, tags, is_new } = swept;
         let world = self.world(bucket, hub, &[]);
+        let is_new = is_new || !self.has_events(bucket.region());
         let terms = Terms { looking: Looking::Sweep { is_new }, ..self.terms(hub, &[]) };
         let seen = match world.look(shared.beforehand(tags), Some(shared)).await {
             Err(error) if other_region(&error).is_some() => {
@@ -272,6 +272,7 @@ impl World for BucketWorld<'_> {
             Some(Row::Item(item)) => return Ok(*item),
             row => row,
         };
+        self.watch.refuse_departed(self.id.account()).await?;
         let prefix = [self.about.id_prefix()];
         let mut held = self.watch.findings_held(&self.hub.security_hub, &prefix).await?;
         let home = self.watch.home_hub().await;
@@ -315,6 +316,16 @@ impl World for BucketWorld<'_> {
         Ok(self.hub.security_hub.set_workflow(ids, workflow).await?)
     }
 
+    /// `DriftFoundBySweep`.
+    fn report_missed(&self, transitions: u32) {
+        if transitions > 0 {
+            metrics::counter!("DriftFoundBySweep").increment(transitions.into());
+            let (account, region, name) = (self.id.account(), self.id.region(), self.id.name());
+            let text = "changes found by the sweep: no event announced them";
+            tracing::warn!(%account, %region, bucket = %name, transitions, "{text}");
+        }
+    }
+
     async fn ask_neighbours(&self, item: &Item) -> anyhow::Result<()> {
         let ask = |Neighbours { key, class }: &Neighbours| {
             let because_of = Some(OtherUser { bucket: self.id.clone(), class: class.clone() });
@@ -353,15 +364,6 @@ fn count(item: &Item) {
     for status in [Compliance::Passed, Compliance::Failed, Compliance::Warning].map(Compliance::as_str) {
         let count = statuses.get(status).copied().unwrap_or_default();
         metrics::counter!("Findings", "Status" => status).increment(count);
-    }
-}
-
-/// `DriftFoundBySweep`: transitions that a sweep found, and that no event announced before the second look.
-fn count_missed(bucket: &BucketId, missed: u32) {
-    if missed > 0 {
-        metrics::counter!("DriftFoundBySweep").increment(missed.into());
-        let (account, region, name) = (bucket.account(), bucket.region(), bucket.name());
-        tracing::warn!(%account, %region, bucket = %name, missed, "changes found by the sweep: no event announced them");
     }
 }
 

@@ -22,12 +22,12 @@ pub use bucket::{Sweeping, Swept};
 pub use compare::{Compared, Depth};
 pub use hubs::{Hub, Hubs};
 pub use protocol::{Next, Reconciled, Superseded};
-pub use retirement::Retired;
+pub use retirement::{Departed, Retired};
 pub use sharing::Shared;
 
 use collect::Accounts;
 use controls::Settings;
-use facts::Place;
+use facts::{Place, Region};
 use jiff::{SignedDuration, Timestamp};
 use publish::SecurityHub;
 use queue::Queue;
@@ -46,18 +46,21 @@ pub struct Watch {
     changes: Queue,
     generation: u64,
     second_look: SignedDuration,
+    regions: BTreeSet<Region>,
     now: fn() -> Timestamp,
     hubs: Mutex<HashMap<Place, Arc<SecurityHub>>>,
     noted: Mutex<BTreeSet<Place>>,
 }
 
 /// The deployment, as its template numbers it and sets its delays.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Deployment {
     /// A number that grows with each deployment.
     pub generation: u64,
     /// How long after an evaluation the second look comes.
     pub second_look: SignedDuration,
+    /// The regions whose events come to the hub; empty if that is not known.
+    pub regions: BTreeSet<Region>,
 }
 
 impl Watch {
@@ -71,9 +74,9 @@ impl Watch {
         deployment: Deployment,
         now: fn() -> Timestamp,
     ) -> Self {
-        let Deployment { generation, second_look } = deployment;
+        let Deployment { generation, second_look, regions } = deployment;
         let (hubs, noted) = (Mutex::default(), Mutex::default());
-        Self { accounts, settings, state, changes, generation, second_look, now, hubs, noted }
+        Self { accounts, settings, state, changes, generation, second_look, regions, now, hubs, noted }
     }
 
     /// The way into the member accounts.
@@ -92,6 +95,11 @@ impl Watch {
     #[must_use]
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Returns true if the events of a region come to the hub.
+    pub(crate) fn has_events(&self, region: &Region) -> bool {
+        self.regions.is_empty() || self.regions.contains(region)
     }
 
     /// The time.

@@ -253,6 +253,8 @@ impl World for Model {
         Ok(())
     }
 
+    fn report_missed(&self, _transitions: u32) {}
+
     async fn ask_neighbours(&self, item: &Item) -> anyhow::Result<()> {
         for Neighbours { class, .. } in &item.neighbours {
             Step::default().await;

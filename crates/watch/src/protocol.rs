@@ -33,6 +33,8 @@ pub(crate) trait World {
     async fn import(&self, to: &Place, findings: &[Finding]) -> anyhow::Result<Vec<Refusal>>;
     /// Sets the workflow status of findings.
     async fn set_workflow(&self, ids: &[String], workflow: Workflow) -> anyhow::Result<()>;
+    /// Reports that sweeps found transitions which no event announced in time.
+    fn report_missed(&self, transitions: u32);
     /// Asks that the other users of the keys in `item.neighbours` be evaluated.
     async fn ask_neighbours(&self, item: &Item) -> anyhow::Result<()>;
 }
@@ -60,12 +62,10 @@ pub struct Superseded {
 pub struct Reconciled {
     /// The transitions that were published: `key-usable:opened`, and so on.
     pub transitions: Vec<String>,
-    /// True if AWS differed from the state.
+    /// True if a finding changed.
     pub changed: bool,
     /// The version that was published before.
     pub since: u64,
-    /// How many transitions a sweep has found that no event announced in time.
-    pub missed: u32,
     /// The state, which is committed and published.
     pub item: Item,
 }
@@ -80,7 +80,7 @@ pub(crate) async fn evaluate(world: &impl World, terms: &Terms<'_>, known: Optio
         Some(item) => item,
         None => world.read().await?,
     };
-    let (mut seen, mut missed, since) = (None, 0, item.published);
+    let (mut seen, since) = (None, item.published);
     for _ in 0..MOST_TRIES {
         refuse_if_superseded(&item, terms, world.now())?;
         let now = match seen.take() {
@@ -89,13 +89,13 @@ pub(crate) async fn evaluate(world: &impl World, terms: &Terms<'_>, known: Optio
         };
         let plan = plan(&item, &now, terms, world.now());
         if plan.is_settled() {
-            return Ok(Reconciled { transitions: Vec::new(), changed: false, since, missed, item: plan.item });
+            return Ok(Reconciled { transitions: Vec::new(), changed: false, since, item: plan.item });
         }
         if plan.changed && !world.commit(&plan.item, item.version).await? {
             item = world.read().await?;
             continue;
         }
-        missed += plan.missed;
+        world.report_missed(plan.missed);
         let again = world.see().await?;
         if differs(&plan.item, &again, terms, world.now()) {
             // It was read after the commit, so it is the first look of the next try.
@@ -103,16 +103,17 @@ pub(crate) async fn evaluate(world: &impl World, terms: &Terms<'_>, known: Optio
             seen = Some(again);
             continue;
         }
-        let changed = plan.changed;
+        let changed = plan.changed && !plan.import.is_empty();
         let (transitions, item) = publish(world, plan, terms).await?;
-        return Ok(Reconciled { transitions, changed, since, missed, item });
+        return Ok(Reconciled { transitions, changed, since, item });
     }
     bail!("the bucket was different at each of {MOST_TRIES} looks")
 }
 
 fn differs(committed: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> bool {
     let terms = Terms { repair: &BTreeMap::new(), ..*terms };
-    plan(committed, seen, &terms, now).changed
+    // A fact that decides nothing may change with each look.
+    plan(committed, &seen.clone().with_reading_of(committed), &terms, now).changed
 }
 
 fn refuse_if_superseded(item: &Item, terms: &Terms<'_>, now: Timestamp) -> Result<(), Superseded> {

@@ -3,10 +3,16 @@
 
 use crate::Watch;
 use anyhow::Context as _;
-use facts::{BucketId, NameRange, Place};
+use facts::{AccountId, BucketId, NameRange, Place};
 use findings::{About, Item};
 use queue::MembershipChange;
 use state::Row;
+
+/// The account left the organization or was closed, and its state is being removed: what a late message asks for would bring back findings that
+/// were archived.
+#[derive(Debug, thiserror::Error)]
+#[error("account {0} left the organization or was closed")]
+pub struct Departed(AccountId);
 
 /// How many findings of a place were archived, and how many were not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -56,6 +62,17 @@ impl Watch {
             self.state.remove(&about).await?;
         }
         Ok(retired)
+    }
+
+    /// Fails if an account is not watched any more. 1 call.
+    ///
+    /// # Errors
+    /// Returns [`Departed`], or an error if the call fails.
+    pub async fn refuse_departed(&self, account: &AccountId) -> anyhow::Result<()> {
+        match self.state.departure(&self.accounts.home().account, account).await? {
+            Some(_) => Err(Departed(account.clone()).into()),
+            None => Ok(()),
+        }
     }
 
     /// Asks that an account be swept again after some seconds, at most 900: its role is not there yet. 1 call.

@@ -23,7 +23,9 @@ pub const ACCOUNT_CALLS: [&str; 5] = [
 pub(crate) fn change(call: &'static str, record: Record<'_>) -> Result<Option<MembershipChange>, EventError> {
     let details = ["/serviceEventDetails", "/requestParameters", "/responseElements"];
     let details: Vec<_> = details.iter().filter_map(|pointer| record.value(pointer)).collect();
-    if details.iter().find_map(|value| text_of(value, "state")).is_some_and(|state| state != "SUCCEEDED") {
+    if call.ends_with("Result")
+        && details.iter().find_map(|value| text_of(value, "state")).is_some_and(|state| state != "SUCCEEDED")
+    {
         return Ok(None);
     }
     let account = details.iter().find_map(|value| text_of(value, "accountId"));

@@ -5,14 +5,14 @@ use crate::{
     batch::{Group, Time},
 };
 use anyhow::anyhow;
-use collect::Membership;
+use collect::{CollectError, Membership};
 use facts::{Account, AccountId, BucketId, Fact, Place, Unreadable};
 use findings::ApiCall;
 use jiff::Timestamp;
 use queue::{Purpose, Visit};
 use std::collections::BTreeMap;
 use tokio::time::{Instant, timeout_at};
-use watch::{Compared, Depth, Hubs, Next, Superseded, is_refused_role};
+use watch::{Compared, Departed, Depth, Hubs, Next, Superseded, is_refused_role};
 
 /// What became of a bucket, and what must follow.
 pub(crate) enum Evaluated {
@@ -87,6 +87,10 @@ impl OnChange {
             Err(error) if self.watch.reconcile_refusal(&error, &bucket.place(), read_at).await? => {
                 return Ok((vec!["account-readable".to_owned()], Follow::Nothing));
             }
+            Err(error) if error.downcast_ref::<Departed>().is_some() => {
+                tracing::info!(bucket = %bucket, error = format!("{error:#}"), "bucket ignored");
+                return Ok((Vec::new(), Follow::Nothing));
+            }
             Err(error) if error.downcast_ref::<Superseded>().is_some() => {
                 tracing::warn!(bucket = %bucket, error = format!("{error:#}"), "evaluation postponed");
                 self.watch.postpone(group.purpose(), [visit(bucket.clone(), group)]).await?;
@@ -111,10 +115,18 @@ impl OnChange {
     /// sweep reads the bucket once there is a role. The bucket of a stranger, to which a call of the organization went, is none of
     /// ours.
     async fn report_refused_role(&self, account: &AccountId) -> anyhow::Result<Vec<String>> {
-        let membership = self.watch.accounts().membership(account).await?;
-        if membership != Membership::Member {
-            tracing::info!(%account, ?membership, "bucket ignored: its account is not in the organization, or is closed");
-            return Ok(Vec::new());
+        match self.watch.accounts().membership(account).await {
+            Ok(Membership::Member) => {}
+            Ok(membership) => {
+                tracing::info!(%account, ?membership, "bucket ignored: its account is not in the organization, or is closed");
+                return Ok(Vec::new());
+            }
+            // The sweep, which knows the accounts of the organization, reports one that it cannot read.
+            Err(CollectError::Refused(why)) => {
+                tracing::warn!(%account, %why, "bucket ignored: it is not known whether its account is in the organization");
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(error.into()),
         }
         let (subject, read_at) = (format!("the role in account {account}"), self.watch.now());
         let why = Unreadable { permission: "sts:AssumeRole", subject, code: "AccessDenied".to_owned() };

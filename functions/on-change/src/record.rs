@@ -32,10 +32,11 @@ impl<'a> Record<'a> {
         self.0.detail.pointer(pointer)
     }
 
-    /// Returns a field that holds text, or a number that was text before CloudTrail wrote it as JSON.
+    /// Returns a field that holds text, or a whole number that was text before CloudTrail wrote it as JSON. Of more than 19 digits, JSON
+    /// keeps too few.
     pub(crate) fn text_or_number(self, pointer: &str) -> Option<Cow<'a, str>> {
         match self.0.detail.pointer(pointer)? {
-            Value::Number(number) => Some(number.to_string().into()),
+            Value::Number(number) => number.as_u64().map(|number| number.to_string().into()),
             _ => self.text(pointer).map(Cow::Borrowed),
         }
     }

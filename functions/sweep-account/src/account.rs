@@ -11,9 +11,10 @@ use facts::{Account, AccountId, BucketName, Fact, Place, Region, Unreadable};
 use findings::{About, spread};
 use jiff::{SignedDuration, Timestamp};
 use queue::{MembershipChange, SweepPart};
-use state::AccountState;
+use state::{AccountState, Departure};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::timeout_at;
+use watch::{Retired, Watch};
 
 /// How long after an account has joined its role may be in coming: [StackSets](https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stacksets-orgs-manage-auto-deployment.html)
 /// make it "automatically", and no page says how soon.
@@ -37,37 +38,52 @@ impl SweepAccount {
             Membership::Stranger => self.retire(account, "left the organization", time).await,
             Membership::Closed(state) => self.retire(account, &format!("is {state}"), time).await,
             Membership::Member => {
+                self.watch.state().forget_departure(&self.watch.accounts().home().account, account).await?;
                 let is_new = self.watch.now().duration_since(*changed_at) < ROLE_COMES_WITHIN;
-                if is_new && matches!(self.list(account).await?, Fact::Unreadable(why) if is_refused_role(&why)) {
-                    tracing::info!(%account, "the role is not there yet: the account is tried again");
+                if is_new && !self.is_prepared(account).await? {
+                    tracing::info!(%account, "the role or Security Hub is not there yet: the account is tried again");
                     return self.watch.sweep_later(&change, TRY_AGAIN_AFTER).await;
                 }
-                self.sweep_account(sweep, account, time).await
+                Box::pin(self.sweep_account(sweep, account, time)).await
             }
         }
     }
 
-    /// Archives the findings of an account that is not watched any more, and removes its state. An account without state is left
-    /// alone.
-    async fn retire(&self, account: &AccountId, why: &str, time: Time) -> anyhow::Result<()> {
-        let home = self.watch.accounts().home().region.clone();
-        let AccountState { regions, audited_at } = self.watch.state().account(account, &home).await?;
-        if regions.is_empty() && audited_at.is_none() {
-            tracing::info!(%account, "nothing is known of the account, which {why}");
-            return Ok(());
+    /// Returns true if an account has its role, and Security Hub is on there in the home region.
+    async fn is_prepared(&self, account: &AccountId) -> anyhow::Result<bool> {
+        if matches!(list(&self.watch, account).await?, Fact::Unreadable(why) if is_refused_role(&why)) {
+            return Ok(false);
         }
+        let region = self.watch.accounts().home().region.clone();
+        match self.watch.hub_of(&Place { account: account.clone(), region }).await {
+            Ok(hub) => Ok(hub.enabled == Fact::Known(true)),
+            // The sweep reports that.
+            Err(error) if error.closed().is_some() => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Archives the findings of an account that is not watched any more, and removes its state. An account without state is not entered.
+    async fn retire(&self, account: &AccountId, why: &str, time: Time) -> anyhow::Result<()> {
+        let (state, Place { account: hub, region: home }) = (self.watch.state(), self.watch.accounts().home().clone());
+        let AccountState { regions, audited_at } = state.account(account, &home).await?;
+        // From now on nothing brings its findings back.
+        state.note_departure(&hub, account, Departure::Begun, self.watch.now()).await?;
+        let is_known = !regions.is_empty() || audited_at.is_some();
+        let has_role =
+            is_known && !matches!(list(&self.retiring, account).await?, Fact::Unreadable(why) if is_refused_role(&why));
         let because = format!("account {account} {why}");
-        let has_role = matches!(self.list(account).await?, Fact::Known(_));
-        let (mut archived, mut left_behind) = (0, 0);
+        let mut all = Retired::default();
         for region in regions.iter().chain([&home]).collect::<BTreeSet<_>>() {
             let place = Place { account: account.clone(), region: region.clone() };
-            let retired = timeout_at(time.end, self.watch.retire(&place, has_role, &because));
-            let retired = retired.await.context("there was not time enough")??;
-            archived += retired.archived;
-            left_behind += retired.left_behind;
+            let retired = timeout_at(time.end, self.retiring.retire(&place, has_role, &because));
+            let Retired { archived, left_behind } = retired.await.context("there was not time enough")??;
+            metrics::counter!("FindingsLeftBehind").increment(left_behind as u64);
+            all = Retired { archived: all.archived + archived, left_behind: all.left_behind + left_behind };
         }
-        self.watch.state().remove_account(account, &home, &regions).await?;
-        metrics::counter!("FindingsLeftBehind").increment(left_behind as u64);
+        state.remove_account(account, &home, &regions).await?;
+        state.note_departure(&hub, account, Departure::Retired, self.watch.now()).await?;
+        let Retired { archived, left_behind } = all;
         if left_behind > 0 {
             tracing::warn!(%account, why, has_role, archived, left_behind, "findings left behind: they expire in 90 days");
         } else {
@@ -85,9 +101,9 @@ impl SweepAccount {
         let read_at = self.watch.now();
         let home = self.watch.accounts().home().region.clone();
         let AccountState { regions: known, audited_at } = self.watch.state().account(account, &home).await?;
-        let mut buckets = match self.list(account).await? {
+        let mut buckets = match list(&self.watch, account).await? {
             Fact::Known(buckets) => buckets,
-            Fact::Unreadable(why) => return self.report_unreadable(account, why, known, read_at).await,
+            Fact::Unreadable(why) => return self.report_unreadable(account, why, known, read_at, time).await,
         };
         for region in known.iter().chain([&home]) {
             buckets.entry(region.clone()).or_default();
@@ -142,32 +158,6 @@ impl SweepAccount {
         Ok(())
     }
 
-    /// The names of an account's buckets: of all that is read of them, only these are kept.
-    async fn list(&self, account: &AccountId) -> anyhow::Result<Fact<Buckets>> {
-        let (mut listing, mut buckets) = (Listing::of(self.watch.accounts(), account).await, Buckets::new());
-        while let Some(page) = listing.page().await? {
-            let listed = match page {
-                Fact::Known(listed) => listed,
-                Fact::Unreadable(why) => return Ok(Fact::Unreadable(why)),
-            };
-            for Listed { region, name } in listed {
-                // A bucket that cannot be asked about holds up no other.
-                match (region, name.parse()) {
-                    (Some(region), Ok(name)) => buckets.entry(region).or_default().push(name),
-                    (None, _) => {
-                        metrics::counter!("Failures").increment(1);
-                        tracing::error!(%account, bucket = name, "bucket not swept: S3 does not tell its region");
-                    }
-                    (Some(region), Err(error)) => {
-                        metrics::counter!("Failures").increment(1);
-                        tracing::error!(%account, %region, %error, "bucket not swept: its name is not understood");
-                    }
-                }
-            }
-        }
-        Ok(Fact::Known(buckets))
-    }
-
     /// Sweeps the parts of an account, and requeues those that it does not reach.
     async fn sweep_here(&self, parts: Vec<SweepPart>, time: Time) -> anyhow::Result<()> {
         let mut left = Vec::new();
@@ -188,7 +178,16 @@ impl SweepAccount {
         why: Unreadable,
         known: BTreeSet<Region>,
         read_at: Timestamp,
+        time: Time,
     ) -> anyhow::Result<()> {
+        // It may have left since the sweep began.
+        if is_refused_role(&why) {
+            match self.watch.accounts().membership(account).await? {
+                Membership::Member => {}
+                Membership::Stranger => return self.retire(account, "left the organization", time).await,
+                Membership::Closed(state) => return self.retire(account, &format!("is {state}"), time).await,
+            }
+        }
         tracing::warn!(%account, %why, "the account cannot be read");
         let home = self.watch.accounts().home().region.clone();
         for region in known.into_iter().chain([home]).collect::<BTreeSet<_>>() {
@@ -198,6 +197,32 @@ impl SweepAccount {
         }
         Ok(())
     }
+}
+
+/// The names of an account's buckets: of all that is read of them, only these are kept.
+async fn list(watch: &Watch, account: &AccountId) -> anyhow::Result<Fact<Buckets>> {
+    let (mut listing, mut buckets) = (Listing::of(watch.accounts(), account).await, Buckets::new());
+    while let Some(page) = listing.page().await? {
+        let listed = match page {
+            Fact::Known(listed) => listed,
+            Fact::Unreadable(why) => return Ok(Fact::Unreadable(why)),
+        };
+        for Listed { region, name } in listed {
+            // A bucket that cannot be asked about holds up no other.
+            match (region, name.parse()) {
+                (Some(region), Ok(name)) => buckets.entry(region).or_default().push(name),
+                (None, _) => {
+                    metrics::counter!("Failures").increment(1);
+                    tracing::error!(%account, bucket = name, "bucket not swept: S3 does not tell its region");
+                }
+                (Some(region), Err(error)) => {
+                    metrics::counter!("Failures").increment(1);
+                    tracing::error!(%account, %region, %error, "bucket not swept: its name is not understood");
+                }
+            }
+        }
+    }
+    Ok(Fact::Known(buckets))
 }
 
 fn is_refused_role(why: &Unreadable) -> bool {

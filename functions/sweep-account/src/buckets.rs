@@ -136,6 +136,9 @@ impl SweepAccount {
         let missing =
             candidates.iter().filter(|name| !items.contains_key(*name)).map(|name| bucket_id(&part.place, name));
         let missing = missing.collect::<anyhow::Result<Vec<_>>>()?;
+        if !missing.is_empty() {
+            self.watch.refuse_departed(&part.place.account).await?;
+        }
         let adopted = self.watch.adopt_many(&missing, &hub, part.is_new).await?;
         items.extend(adopted.into_iter().map(|(bucket, item)| (bucket.name().clone(), item)));
         let tags = self.tags(&part.place, &part.buckets).await;
@@ -199,7 +202,7 @@ impl SweepAccount {
         let swept = Swept { item, tags, is_new: known.is_new };
         let sweeping = self.watch.reconcile_in_sweep(bucket, &known.hub, swept, &known.shared).await?;
         let (Sweeping::Settled(item) | Sweeping::Reconciled(Reconciled { item, .. })) = &sweeping;
-        if item.unannounced > 0 {
+        if item.unannounced.is_some() {
             known.unannounced.lock().unwrap_or_else(PoisonError::into_inner).push(bucket.clone());
         }
         Ok(sweeping)

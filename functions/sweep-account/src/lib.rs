@@ -16,11 +16,12 @@ mod time;
 use crate::{buckets::Done, time::Time};
 use anyhow::Context as _;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use collect::Membership;
 use facts::Place;
 use queue::{MembershipChange, Queue, SweepPart, Task, Visit};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
-use watch::{Shared, Watch};
+use watch::{Departed, Shared, Watch};
 
 /// How often a part that fails as a whole is requeued.
 const MOST_FAILURES: u32 = 3;
@@ -29,15 +30,18 @@ const MOST_FAILURES: u32 = 3;
 #[derive(Debug)]
 pub struct SweepAccount {
     watch: Watch,
+    /// Enters accounts that left, too.
+    retiring: Watch,
     queue: Queue,
     shared: Mutex<Option<(String, Place, Arc<Shared>)>>,
 }
 
 impl SweepAccount {
-    /// A function that evaluates by `watch` and requeues what it does not reach into `queue`.
+    /// A function that evaluates by `watch` and requeues what it does not reach into `queue`. `retiring` enters accounts that left the
+    /// organization, too, to archive their findings.
     #[must_use]
-    pub fn new(watch: Watch, queue: Queue) -> Self {
-        Self { watch, queue, shared: Mutex::default() }
+    pub fn new(watch: Watch, retiring: Watch, queue: Queue) -> Self {
+        Self { watch, retiring, queue, shared: Mutex::default() }
     }
 
     /// Does what the messages ask for, until shortly before `deadline`, and says which are to come again.
@@ -79,6 +83,7 @@ impl SweepAccount {
                 let look = |bucket| Visit { bucket, api_calls: Vec::new(), since: None };
                 self.watch.ask_second_looks(unaudited.into_iter().chain(unannounced).map(look)).await
             }
+            Err(error) if error.downcast_ref::<Departed>().is_some() => self.after_departure(again).await,
             Err(error) if self.watch.reconcile_refusal(&error, &again.place, self.watch.now()).await? => Ok(()),
             Err(error) if again.failed <= MOST_FAILURES => {
                 let Place { account, region } = &again.place;
@@ -88,6 +93,18 @@ impl SweepAccount {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Drops a part of an account that left, and requeues that of one that is back.
+    async fn after_departure(&self, part: SweepPart) -> anyhow::Result<()> {
+        let (accounts, account) = (self.watch.accounts(), &part.place.account);
+        let membership = accounts.membership(account).await?;
+        tracing::info!(place = %part.place, ?membership, "sweep part dropped: the account left");
+        if membership != Membership::Member {
+            return Ok(());
+        }
+        self.watch.state().forget_departure(&accounts.home().account, account).await?;
+        self.requeue([part]).await
     }
 
     async fn requeue(&self, parts: impl IntoIterator<Item = SweepPart>) -> anyhow::Result<()> {

@@ -16,5 +16,6 @@ async fn main() -> Result<(), Error> {
 
 async fn function() -> anyhow::Result<SweepAccount> {
     let own = startup::own_config().await;
-    Ok(SweepAccount::new(startup::watch(&own)?, startup::queue(&own, "CMKWATCH_SWEEP_QUEUE")?))
+    let retiring = startup::retiring_watch(&own).await?;
+    Ok(SweepAccount::new(startup::watch(&own)?, retiring, startup::queue(&own, "CMKWATCH_SWEEP_QUEUE")?))
 }

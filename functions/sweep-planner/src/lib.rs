@@ -6,7 +6,7 @@ use facts::AccountId;
 use jiff::Timestamp;
 use queue::{Queue, Task};
 use serde::{Deserialize, Serialize};
-use state::State;
+use state::{Departure, State};
 use std::collections::BTreeSet;
 
 /// The function: what it needs, made once.
@@ -61,12 +61,30 @@ impl SweepPlanner {
         self.look_back().await;
         let accounts: BTreeSet<_> = collect::active_accounts(&self.own).await?.into_iter().collect();
         let before = self.state.noted_accounts(&self.hub).await?;
-        let sweep = self.ask(plan(accounts.clone(), before.as_ref(), &self.settings, now)).await?;
-        // Noted last, so that an account which left is found again if the messages were not sent.
-        if before.as_ref() != Some(&accounts) {
-            self.state.note_accounts(&self.hub, &accounts).await?;
+        let known = self.without_retired(before.clone(), &accounts).await?;
+        let sweep = self.ask(plan(accounts.clone(), known.as_ref(), &self.settings, now)).await?;
+        // An account that left is noted until it is retired, so that the next sweep finds it again if that fails.
+        let noted: BTreeSet<_> = accounts.into_iter().chain(known.into_iter().flatten()).collect();
+        if before.as_ref() != Some(&noted) {
+            self.state.note_accounts(&self.hub, &noted).await?;
         }
         Ok(sweep)
+    }
+
+    /// The accounts that were noted, without those that left and were retired since. 1 call for each that left.
+    async fn without_retired(
+        &self,
+        noted: Option<BTreeSet<AccountId>>,
+        active: &BTreeSet<AccountId>,
+    ) -> anyhow::Result<Option<BTreeSet<AccountId>>> {
+        let Some(mut noted) = noted else { return Ok(None) };
+        let departed: Vec<_> = noted.difference(active).cloned().collect();
+        for account in departed {
+            if self.state.departure(&self.hub, &account).await? == Some(Departure::Retired) {
+                noted.remove(&account);
+            }
+        }
+        Ok(Some(noted))
     }
 
     async fn ask(&self, (tasks, sweep): (Vec<Task>, Sweep)) -> anyhow::Result<Sweep> {

@@ -15,11 +15,15 @@ fn known_to_be_good() -> Story {
     let seen = story.see(Tags::new(), cmk(KeyState::Enabled), 0);
     let plan = story.look(Looking::Sweep { is_new: true }, &seen, &[], 0);
     assert!(plan.changed && plan.missed == 0);
-    assert_eq!(story.item.unannounced, 0);
+    assert_eq!(story.unannounced(), 0);
     story
 }
 
 impl Story {
+    fn unannounced(&self) -> u32 {
+        self.item.unannounced.as_ref().map_or(0, |unannounced| unannounced.transitions)
+    }
+
     fn look(&mut self, looking: Looking, seen: &findings::Seen, api_calls: &[ApiCall], minute: i64) -> Plan {
         self.looking = looking;
         self.carry_out(seen, api_calls, &BTreeMap::new(), minute)
@@ -42,13 +46,13 @@ fn what_no_event_announces_is_missed_once_the_delay_is_over() {
     let mut story = known_to_be_good();
     let found = story.drifted(SWEEP, &[], 60);
     assert!(found.missed == 0 && !found.import.is_empty());
-    assert_eq!(usize::try_from(story.item.unannounced).unwrap(), found.transitions().len());
+    assert_eq!(story.unannounced(), found.transitions().len() as u32);
     assert_eq!(story.drifted(SECOND_LOOK, &[], 64).missed, 0);
     assert_eq!(story.drifted(SECOND_LOOK, &[], 65).missed, found.transitions().len() as u32);
     assert_eq!(story.drifted(SECOND_LOOK, &[], 70).missed, 0);
     // Another sweep finds nothing new.
     story.drifted(SWEEP, &[], 1440);
-    assert_eq!(story.item.unannounced, 0);
+    assert_eq!(story.unannounced(), 0);
 }
 
 #[test]
@@ -56,10 +60,44 @@ fn a_late_event_announces_what_happened_before_the_sweep_and_nothing_else() {
     let mut story = known_to_be_good();
     story.drifted(SWEEP, &[], 60);
     story.drifted(Looking::Message, &[call(61)], 62);
-    assert!(story.item.unannounced > 0, "the event is of a later change");
+    assert!(story.unannounced() > 0, "the event is of a later change");
     story.drifted(Looking::Message, &[call(59)], 63);
-    assert_eq!(story.item.unannounced, 0);
+    assert_eq!(story.unannounced(), 0);
     assert_eq!(story.drifted(SECOND_LOOK, &[], 70).missed, 0);
+}
+
+/// The later event commits, and has a second look of its own.
+#[test]
+fn a_later_change_with_an_event_does_not_announce_the_one_before() {
+    let mut story = known_to_be_good();
+    let found = story.drifted(SWEEP, &[], 60).transitions().len() as u32;
+    let tagged = Tags::from([("data-classification".to_owned(), "public".to_owned())]);
+    let seen = story.see(tagged.clone(), sse_s3(), 62);
+    assert!(story.look(Looking::Message, &seen, &[call(61)], 62).changed);
+    let seen = story.see(tagged, sse_s3(), 67);
+    assert_eq!(story.look(SECOND_LOOK, &seen, &[call(61)], 67).missed, found);
+}
+
+/// The owner's copy of a call from another account comes first, and alone.
+#[test]
+fn the_callers_arn_is_published_when_its_record_comes() {
+    let mut story = known_to_be_good();
+    let by = |principal: &str| ApiCall { principal: Some(principal.to_owned()), ..call(1) };
+    let opened = story.drifted(Looking::Message, &[by("AROA:bob of account 222222222222")], 2);
+    let (changed_by, state_version) = ("cmkwatch/changed-by", "cmkwatch/state-version");
+    let before = &opened.import[0].product_fields;
+    assert_eq!(before[changed_by], "AROA:bob of account 222222222222");
+    let named = story.drifted(Looking::Message, &[by("arn:aws:sts::222222222222:assumed-role/etl/bob")], 3);
+    let after = &named.import[0].product_fields;
+    assert_eq!(named.import[0].id, opened.import[0].id);
+    assert_eq!(after[changed_by], "arn:aws:sts::222222222222:assumed-role/etl/bob");
+    assert_eq!(
+        (&after[state_version], &after["cmkwatch/transition"]),
+        (&before[state_version], &before["cmkwatch/transition"])
+    );
+    // The other copy comes once more, and so does this one.
+    assert!(!story.drifted(Looking::Message, &[by("AROA:bob of account 222222222222")], 4).changed);
+    assert!(!story.drifted(Looking::Message, &[by("arn:aws:sts::222222222222:assumed-role/etl/bob")], 5).changed);
 }
 
 #[test]
@@ -67,10 +105,10 @@ fn a_deleted_bucket_and_one_that_a_sweep_sees_first_are_found_too() {
     let mut story = known_to_be_good();
     let gone = findings::Seen::gone(&crate::example::bucket_id(), at(60));
     story.look(SWEEP, &gone, &[], 60);
-    assert!(story.item.unannounced > 0);
+    assert!(story.unannounced() > 0);
     let mut new = Story::default();
     new.drifted(SWEEP, &[], 0);
-    assert!(new.item.unannounced > 0);
+    assert!(new.unannounced() > 0);
 }
 
 #[test]
@@ -85,7 +123,7 @@ fn new_settings_and_exemptions_that_ended_are_no_drift() {
         let seen = story.see(Tags::new(), cmk(KeyState::Enabled), 60);
         let plan = story.look(SWEEP, &seen, &[], 60);
         assert!(!plan.import.is_empty(), "{setting}");
-        assert_eq!(story.item.unannounced, 0, "{setting}");
+        assert_eq!(story.unannounced(), 0, "{setting}");
     }
 }
 
@@ -100,7 +138,7 @@ fn a_fact_that_changes_no_verdict_is_committed() {
     story.settings = story.settings.replace("buckets = \"*\"", "buckets = \"none\"");
     let seen = story.see(tagged, cmk(KeyState::Enabled), 1440);
     assert!(!story.look(SWEEP, &seen, &[], 1440).import.is_empty());
-    assert_eq!(story.item.unannounced, 0);
+    assert_eq!(story.unannounced(), 0);
 }
 
 #[test]
