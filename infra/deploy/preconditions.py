@@ -43,6 +43,7 @@ def check_management(asked):
     _, regions = words.member_parameters(asked)
     _check_organization(asked["ORGANIZATION_ID"], regions[0], wants_management=True)
     _check_regions(regions, regions[0])
+    _check_role(asked.get("ROLE_ARN"), regions[0])
 
 
 def _unchecked(asked):
@@ -73,7 +74,8 @@ def _check_role(role_arn, region):
 def _trusts(document, service):
     statements = document["Statement"]
     for statement in statements if isinstance(statements, list) else [statements]:
-        services = statement.get("Principal", {}).get("Service", [])
+        principal = statement.get("Principal")
+        services = principal.get("Service", []) if isinstance(principal, dict) else []
         if statement["Effect"] == "Allow" and service in ([services] if isinstance(services, str) else services):
             return True
     return False
@@ -87,15 +89,16 @@ def _check_trail(region):
     trails = boto3.client("cloudtrail", region_name=region)
     listed = _ask("cloudtrail:DescribeTrails", trails.describe_trails)["trailList"]
     of_all = [one for one in listed if one.get("IsOrganizationTrail") and one.get("IsMultiRegionTrail")]
-    faults = [f"{one['TrailARN']} {fault}" for one in of_all if (fault := _fault_of(trails, one["TrailARN"]))]
+    faults = [f"{one['TrailARN']} {fault}" for one in of_all if (fault := _fault_of(one))]
     if len(faults) == len(of_all):
         why = "; ".join(faults) if faults else "there is no trail of the organization for all regions"
         raise Refused(f"EventBridge does not report the changes of buckets and keys in all accounts and regions: {why}. "
                       "If each account has a trail of its own that does so, UNCHECKED=trail")  # fmt: skip
 
 
-def _fault_of(trails, arn):
+def _fault_of(trail):
     """What keeps a trail from reporting the management events that write, those of KMS among them; none if it does."""
+    trails, arn = boto3.client("cloudtrail", region_name=trail["HomeRegion"]), trail["TrailARN"]
     if not _ask("cloudtrail:GetTrailStatus", lambda: trails.get_trail_status(Name=arn))["IsLogging"]:
         return "is not logging"
     found = _ask("cloudtrail:GetEventSelectors", lambda: trails.get_event_selectors(TrailName=arn))
@@ -115,7 +118,7 @@ def _fault_of(trails, arn):
 
 
 def _check_concurrency(region, given, standing):
-    """In a new account Lambda runs 10 or 50 functions at once, and all others of the account among them.
+    """In a new account Lambda runs 10 or 50 functions at once, shared by all functions of the account.
 
     https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
     """
@@ -135,8 +138,11 @@ def _check_slack(workspace, region):
     """
     if not workspace:
         return
-    chats = boto3.client("chatbot", region_name="us-east-2").describe_slack_workspaces
-    known = [one["SlackTeamId"] for one in _ask("chatbot:DescribeSlackWorkspaces", chats)["SlackWorkspaces"]]
+    pages = boto3.client("chatbot", region_name="us-east-2").get_paginator("describe_slack_workspaces").paginate()
+    known = _ask(
+        "chatbot:DescribeSlackWorkspaces",
+        lambda: [one["SlackTeamId"] for page in pages for one in page["SlackWorkspaces"]],
+    )
     if workspace not in known:
         raise Refused(f"SlackWorkspaceId is `{workspace}`, which is not authorised in this account: add it once, in the "
                       "console of Amazon Q Developer in chat applications")  # fmt: skip

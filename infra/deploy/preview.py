@@ -69,10 +69,16 @@ def preview_stack(region, template, stack, parameters, bucket, role_arn=None):
     try:
         return _changes(formation, name)
     finally:
-        formation.delete_change_set(**name)
-        # The change set of a new stack makes an empty one.
-        if status is None:
-            formation.delete_stack(StackName=stack)
+        _throw_away(formation, name, status is None)
+
+
+def _throw_away(formation, name, is_new):
+    """Deletes a change set, and the empty stack that CloudFormation makes for that of a new stack."""
+    if not is_new:
+        return formation.delete_change_set(**name)
+    formation.delete_stack(StackName=name["StackName"])
+    waiter = formation.get_waiter("stack_delete_complete")
+    return waiter.wait(StackName=name["StackName"], WaiterConfig={"Delay": 3, "MaxAttempts": 200})
 
 
 def _parameters(given, template, stack):

@@ -20,6 +20,7 @@ MEMBERS = {"BUS_ARN": f"arn:aws:events:{HOME}:{HUB}:event-bus/cmkwatch", "ORGANI
 
 
 ROLE = f"arn:aws:iam::{HUB}:role/deploy"
+TRAIL = {"TrailARN": "trail", "IsOrganizationTrail": True, "IsMultiRegionTrail": True, "HomeRegion": HOME}
 SLACK = {"PARAMETERS": "SlackWorkspaceId=T0 SlackChannelId=C0"}
 
 
@@ -54,7 +55,7 @@ def answers(account=HUB, **other):
         "bucket_region": HOME,
         "status": "UPDATE_COMPLETE",
         "linked": ("ALL_REGIONS", []),
-        "trails": [{"TrailARN": "trail", "IsOrganizationTrail": True, "IsMultiRegionTrail": True}],
+        "trails": [TRAIL],
         "logging": True,
         "selectors": {"EventSelectors": [{"ReadWriteType": "All", "IncludeManagementEvents": True}]},
         "concurrency": 10,
@@ -152,8 +153,8 @@ class Preconditions(unittest.TestCase):
             (answers(linked=("ALL_REGIONS_EXCEPT_SPECIFIED", ["us-east-1"])), "does not aggregate the findings of us"),
             (answers(linked=("NO_REGIONS", [])), "does not aggregate the findings of us-east-1"),
             (answers(trails=[]), "there is no trail of the organization for all regions"),
-            (answers(trails=[{"TrailARN": "trail", "IsOrganizationTrail": False, "IsMultiRegionTrail": True}]),
-             "there is no trail of the organization"),
+            (answers(trails=[TRAIL | {"IsOrganizationTrail": False}]), "there is no trail of the organization"),
+            (answers(trails=[TRAIL | {"IsMultiRegionTrail": False}]), "there is no trail of the organization"),
             (answers(logging=False), "trail is not logging"),
             (answers(selectors={"EventSelectors": [{"ReadWriteType": "ReadOnly", "IncludeManagementEvents": True}]}),
              "does not log management events that write"),

@@ -91,7 +91,9 @@ impl Grant {
     /// True if it is needed for accounts that are not, or not any more, in the organization.
     pub(crate) fn is_of_accounts(&self) -> bool {
         let asks_for_sweeps = self.role == "cmkwatch-on-change" && self.resource.ends_with(":cmkwatch-sweep.fifo");
-        ["organizations:DescribeAccount", "dynamodb:DeleteItem"].contains(&self.action.as_str()) || asks_for_sweeps
+        let retires = self.role == "cmkwatch-retire" || self.resource.ends_with(":role/cmkwatch-retire");
+        let asks = ["organizations:DescribeAccount", "dynamodb:DeleteItem"].contains(&self.action.as_str());
+        asks || asks_for_sweeps || retires
     }
 
     pub(crate) fn account(&self) -> &str {

@@ -45,7 +45,7 @@ async fn each_grant_is_needed_and_with_all_of_them_nothing_is_refused() {
     };
     let forward = format!("cmkwatch-forward-{}", hub.region);
     let functions = OfFunctions {
-        sweep_account: of("cmkwatch-sweep-account", &hub),
+        sweep_account: [of("cmkwatch-sweep-account", &hub), of("cmkwatch-retire", &hub)].concat(),
         alert: of("cmkwatch-alert", &hub),
         on_change: [of("cmkwatch-on-change", &hub), of(&forward, &accounts[1])].concat(),
     };
@@ -287,12 +287,13 @@ async fn each_alarm_is_told() {
 
 /// Whoever else may assume any role, and be called as he likes, is not let into the members.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_member_role_trusts_the_two_functions_that_read_and_nobody_else() {
+async fn the_member_role_trusts_the_two_functions_that_read_and_the_role_that_retires() {
     let (hub, member) = (sandbox().hub().await, sandbox().places().await[0].clone());
     let role = format!("arn:aws:iam::{}:role/cmkwatch-member", member.account);
     let told = member.aws("iam", &["get-role", "--role-name", "cmkwatch-member", "--output", "json"]);
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    let functions = ["on-change", "sweep-account"].map(|f| format!("arn:aws:iam::{}:role/cmkwatch-{f}", hub.account));
+    let functions =
+        ["on-change", "sweep-account", "retire"].map(|f| format!("arn:aws:iam::{}:role/cmkwatch-{f}", hub.account));
     let trust = serde_json::json!({"Version": "2012-10-17", "Statement": [{
         "Effect": "Allow",
         "Principal": {"AWS": hub.account},

@@ -1,6 +1,7 @@
 """KMS, where MiniStack is stricter or kinder than AWS."""
 
 import json
+import random
 import re
 
 from ministack.core.responses import error_response_json, get_account_id, get_region
@@ -20,9 +21,29 @@ _BY_KEY_ALONE = {"DisableKeyRotation", "EnableKeyRotation", "GetKeyPolicy", "Get
 
 
 def install():
+    kms._get_key_policy = _shuffled(kms._get_key_policy)
     _patch_foreign_keys()
     _patch_references()
     _patch_reserved_aliases()
+
+
+def _shuffled(get_key_policy):
+    """The principals of a statement come in another order each time: https://github.com/aws/aws-cli/issues/9456"""
+
+    def get(request):
+        status, headers, body = get_key_policy(request)
+        answer = json.loads(body)
+        if "Policy" in answer:
+            policy = json.loads(answer["Policy"])
+            for statement in policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]:
+                principals = statement.get("Principal")
+                for named in principals.values() if isinstance(principals, dict) else []:
+                    if isinstance(named, list):
+                        random.shuffle(named)
+            body = json.dumps(answer | {"Policy": json.dumps(policy)}).encode()
+        return status, headers, body
+
+    return get
 
 
 def _patch_foreign_keys():
