@@ -4,7 +4,7 @@ use crate::{count, metric, nothing_was_refused, organization, said, settled, swi
 use aws_sdk_securityhub::types::{
     AwsSecurityFindingIdentifier, NoteUpdate, SeverityLabel, SeverityUpdate, WorkflowStatus, WorkflowUpdate,
 };
-use cmkwatch_tests::{Alerts, Fault, KeySetup, Place, progress, root, sandbox};
+use cmkwatch_tests::{Alerts, Fault, KeySetup, Place, folder, progress, sandbox};
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use std::{
@@ -57,7 +57,7 @@ async fn a_drift_is_told_and_that_it_is_over_and_nothing_in_between() {
     let (bucket, key) = rolled_out(place).await;
     assert_eq!(words(&alerts, 1).await, Vec::<String>::new(), "a rollout within the settle delay");
     assert!(metric("FindingsNotAlerted") >= silent + 8.0, "each new finding that passes is counted");
-    let log = fs::read_to_string(root().join("target/local-aws-tests/server.log")).unwrap();
+    let log = fs::read_to_string(folder().join("server.log")).unwrap();
     let finding = format!("{bucket}/key-usable\",\"transition\":\"first-seen\",\"reason\":\"minor\"");
     assert!(log.lines().any(|line| line.contains("finding not alerted") && line.contains(&finding)), "and logged");
     assert_eq!(said(place, &bucket, progress).await["encrypted-with-cmk"], "PASSED RESOLVED");

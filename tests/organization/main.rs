@@ -19,7 +19,7 @@ mod state;
 mod sweep;
 
 use aws_sdk_securityhub::types::AwsSecurityFinding;
-use cmkwatch_tests::{Place, root, sandbox};
+use cmkwatch_tests::{Place, folder, sandbox};
 use std::{collections::BTreeMap, fs, time::Duration};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -28,7 +28,7 @@ pub(crate) const AT_ONCE: usize = 8;
 
 /// What a metric that the functions wrote comes to.
 pub(crate) fn metric(name: &str) -> f64 {
-    let log = fs::read_to_string(root().join("target/local-aws-tests/server.log")).unwrap();
+    let log = fs::read_to_string(folder().join("server.log")).unwrap();
     let lines = log.lines().filter(|line| line.starts_with("{\"_aws\""));
     let documents = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     documents.filter_map(|document| document[name].as_f64().or(document[name]["Sum"].as_f64())).sum()

@@ -98,8 +98,13 @@ async fn an_account_that_joins_is_judged_at_once_and_one_that_leaves_has_no_acti
     sandbox().sweep(&[]).await;
     assert_eq!(count("organizations:DescribeAccount") - asked, 1);
     sandbox().change_organization(account, "leave", false);
-    // Nor may an account that is not in the organization put events onto the hub's bus.
-    nothing_was_refused(&["cmkwatch-sweep-account", "cmkwatch-on-change", "cmkwatch-forward-eu-west-1"]);
+    // The account's role is gone, and an account that is not in the organization may not put events onto the hub's bus.
+    nothing_was_refused(&[
+        "cmkwatch-retire",
+        "cmkwatch-sweep-account",
+        "cmkwatch-on-change",
+        "cmkwatch-forward-eu-west-1",
+    ]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 
 use crate::{count, nothing_was_refused, organization, said, settled, switch_events, told};
 use aws_sdk_securityhub::types::{AwsSecurityFindingIdentifier, WorkflowStatus, WorkflowUpdate};
-use cmkwatch_tests::{Alerts, KeySetup, Place, progress, root, sandbox, state};
+use cmkwatch_tests::{Alerts, KeySetup, Place, folder, progress, sandbox, state};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs};
@@ -19,7 +19,7 @@ pub(crate) async fn evaluate(place: &Place, bucket: &str, number: usize) {
     });
     let records = json!({"Records": [{"messageId": "one", "body": event.to_string()}]}).to_string();
     let hub = sandbox().hub().await;
-    let answer = root().join(format!("target/local-aws-tests/evaluated-{number}.json"));
+    let answer = folder().join(format!("evaluated-{number}.json"));
     let run = move || {
         let path = answer.to_str().unwrap();
         hub.aws("lambda", &["invoke", "--function-name", "cmkwatch-on-change", "--payload", &records, path]);

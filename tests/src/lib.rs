@@ -20,7 +20,7 @@ mod shared;
 pub use alerts::{Alerts, Envelope};
 pub use place::{MadeKey, Place};
 pub use said::{progress, state, verdict};
-pub use sandbox::{Denied, Fault, Kill, Sandbox, Worker, sandbox};
+pub use sandbox::{Denied, Fault, Kill, Sandbox, Worker, folder, sandbox};
 pub use scenario::{Encryption, KeySetup, Refused, Scenario, Spelling, State, made_out, scenarios};
 
 use std::path::{Path, PathBuf};

@@ -239,9 +239,8 @@ impl Place {
     /// Where it fails.
     pub fn aws(&self, service: &str, arguments: &[&str]) -> String {
         let done = Command::new(root().join("target/venv/bin/python"))
-            .args(["-m", "awscli", service])
+            .args(["-m", "awscli", "--endpoint-url", &sandbox().endpoint, service])
             .args(arguments)
-            .env("AWS_ENDPOINT_URL", &sandbox().endpoint)
             .env("AWS_ACCESS_KEY_ID", &self.account)
             .env("AWS_SECRET_ACCESS_KEY", "sandbox")
             .env("AWS_DEFAULT_REGION", &self.region)

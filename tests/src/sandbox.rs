@@ -9,6 +9,7 @@ use std::{
     collections::BTreeMap,
     env, fs,
     io::{BufRead, BufReader},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::LazyLock,
     time::{Duration, Instant},
@@ -117,8 +118,19 @@ pub fn sandbox() -> &'static Sandbox {
     &SANDBOX.1
 }
 
+/// Where the sandbox of these tests keeps its log and files. Each suite has a folder of its own, so that two can run at once.
+///
+/// # Panics
+/// Where the operating system does not say which program runs.
+pub fn folder() -> PathBuf {
+    let program = env::current_exe().unwrap();
+    let name = program.file_stem().unwrap().to_string_lossy();
+    let suite = name.rsplit_once('-').map_or(&*name, |(suite, _)| suite);
+    root().join("target/local-aws-tests").join(suite)
+}
+
 fn start() -> (Child, Sandbox) {
-    let folder = root().join("target/local-aws-tests");
+    let folder = folder();
     let json = folder.join("sandbox.json");
     let mut child = Command::new(root().join("target/venv/bin/python"))
         .args(["-m", "sandbox", "--while-stdin-is-open", "--json"])
@@ -132,7 +144,7 @@ fn start() -> (Child, Sandbox) {
         .spawn()
         .expect("no target/venv; run `make test`");
     let ready = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).any(|line| line == "ready");
-    assert!(ready, "the sandbox did not start; see target/local-aws-tests/server.log");
+    assert!(ready, "the sandbox did not start; see {}", folder.join("server.log").display());
     let told = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
     (child, told)
 }
@@ -270,7 +282,7 @@ impl Sandbox {
     /// Begins a sweep, of some accounts or, if none is named, of the organization.
     pub async fn begin_sweep(&self, accounts: &[&str]) {
         let payload = serde_json::json!({ "accounts": accounts }).to_string();
-        let answer = root().join("target/local-aws-tests/sweep.json");
+        let answer = folder().join("sweep.json");
         let function = &self.sweep_planner_function;
         let arguments = ["invoke", "--function-name", function, "--payload", &payload];
         self.hub().await.aws("lambda", &[&arguments[..], &[answer.to_str().unwrap()]].concat());
