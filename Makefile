@@ -28,7 +28,7 @@ export PYTHONPATH := $(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test test-lag check unit-test end-to-end-test organization-test scenario-test least-privilege-test functions \
+.PHONY: help demo sandbox quick test test-lag check unit-test end-to-end-test organization-test scenario-test least-privilege-test functions \
 	scale bench fuzz deploy deploy-management undeploy undeploy-management clean
 
 help: ## List the commands.
@@ -41,6 +41,12 @@ sandbox: functions ## Run the local AWS with cmkwatch in it until Ctrl-C: [SANDB
 	@exec $(PYTHON) -m sandbox $(SANDBOX_ARGUMENTS)
 
 test: check unit-test end-to-end-test demo ## Run every check and every test, and play the demo.
+
+quick: ## Check formatting and lints, and run the unit tests, the structure tests and the pure scenarios.
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	cargo test --locked --workspace --exclude cmkwatch-tests
+	cargo test --locked --package cmkwatch-tests --test structure --test scenarios
 
 check: $(INSTALLED) $(CHECKOV_INSTALLED) ## Check formatting, lints, docs and templates.
 	cargo fmt --all --check
@@ -113,7 +119,7 @@ fuzz: ## Fuzz the analysis of policies (cargo-fuzz and a nightly compiler): [SEC
 	cd crates/iam-policy && for target in document allowed gap; do \
 	  cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS_EACH) -max_len=8192 || exit 1; done
 
-deploy: $(INSTALLED) ## Deploy: ARTIFACTS=bucket ORGANIZATION_ID=o-... TARGETS=r-... REGIONS=... [DRY_RUN=yes]; more in README.md.
+deploy: $(INSTALLED) ## Deploy: ARTIFACTS=bucket ORGANIZATION_ID=o-... TARGETS=r-... REGIONS=... [DRY_RUN=yes]; more in docs/operations.md.
 	@$(PYTHON) -m infra.deploy check
 	@$(PYTHON) -m infra.deploy preview
 ifneq ($(DRY_RUN),yes)

@@ -11,6 +11,7 @@ use cmkwatch_tests::{root, scenarios};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    path::PathBuf,
     process::Command,
 };
 
@@ -160,11 +161,14 @@ fn the_top_level_holds_what_it_should() {
         .filter(|name| !name.starts_with('.'))
         .collect();
     let expected = [
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
         "Cargo.lock",
         "Cargo.toml",
         "LICENSE",
         "Makefile",
         "README.md",
+        "SECURITY.md",
         "crates",
         "docs",
         "functions",
@@ -174,25 +178,66 @@ fn the_top_level_holds_what_it_should() {
     assert_eq!(found, expected.map(str::to_owned).into());
 }
 
+/// The documents of the project, with their paths from the top.
+fn documents() -> Vec<(PathBuf, String)> {
+    let listed = Command::new("git").args(["ls-files", "*.md"]).current_dir(root()).output().unwrap();
+    let paths = String::from_utf8(listed.stdout).unwrap();
+    paths.lines().map(|path| (path.into(), fs::read_to_string(root().join(path)).unwrap())).collect()
+}
+
 #[test]
-fn paths_and_commands_in_the_readme_exist() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+fn paths_and_commands_in_the_docs_exist() {
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
     let tops = ["crates/", "docs/", "functions/", "infra/", "tests/"];
     let (mut paths, mut commands) = (0, 0);
-    for word in readme.split(|c: char| c.is_whitespace() || "`()[],".contains(c)) {
-        let path = word.trim_end_matches(['.', ':', ';']);
-        if tops.iter().any(|top| path.starts_with(top)) && !path.contains(['*', '<']) {
-            assert!(root().join(path).exists(), "README.md names {path}");
-            paths += 1;
+    for (document, text) in documents() {
+        let document = document.display();
+        for word in text.split(|c: char| c.is_whitespace() || "`()[],".contains(c)) {
+            let path = word.trim_end_matches(['.', ':', ';']);
+            if tops.iter().any(|top| path.starts_with(top)) && !path.contains(['*', '<']) && !path.contains("NAME") {
+                assert!(root().join(path).exists(), "{document} names {path}");
+                paths += 1;
+            }
         }
-    }
-    for command in readme.split("make ").skip(1) {
-        let target: String = command.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
-        if readme.contains(&format!("`make {target}")) || readme.contains(&format!("\nmake {target}")) {
-            assert!(makefile.contains(&format!("\n{target}:")), "README.md names make {target}");
+        let blocks = text.split("```").skip(1).step_by(2).flat_map(str::lines);
+        let in_blocks = blocks.filter_map(|line| line.strip_prefix("make "));
+        for command in text.split("`make ").skip(1).chain(in_blocks) {
+            let target: String = command.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+            assert!(makefile.contains(&format!("\n{target}:")), "{document} names make {target}");
             commands += 1;
         }
     }
-    assert!(paths > 5 && commands > 3, "{paths} paths and {commands} commands were found");
+    assert!(paths > 50 && commands > 15, "{paths} paths and {commands} commands were found");
+}
+
+/// GitHub's anchor of a heading: lower case, hyphens for spaces, no punctuation.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn links_in_the_docs_lead_somewhere() {
+    let headings = |text: &str| -> BTreeSet<String> {
+        text.lines().filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#'))).collect()
+    };
+    let mut links = 0;
+    for (document, text) in documents() {
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+            if link.contains("://") {
+                continue;
+            }
+            let (path, heading) = link.split_once('#').map_or((link, None), |(path, heading)| (path, Some(heading)));
+            let folder = document.parent().unwrap();
+            let target = if path.is_empty() { document.clone() } else { folder.join(path) };
+            let target = root().join(target);
+            assert!(target.exists(), "{} links to {link}", document.display());
+            if let Some(heading) = heading {
+                let found = headings(&fs::read_to_string(&target).unwrap());
+                assert!(found.contains(heading), "{} links to {link}", document.display());
+            }
+            links += 1;
+        }
+    }
+    assert!(links > 10, "{links} links were found");
 }

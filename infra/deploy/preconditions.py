@@ -216,7 +216,7 @@ def _check_aggregation(regions, home):
             linked |= {region for region in regions if (region in named) == (mode == "SPECIFIED_REGIONS")}
     if apart := sorted(set(regions) - linked):
         raise Refused(f"Security Hub does not aggregate the findings of {', '.join(apart)} in REGION, {home}: "
-                      "see create-finding-aggregator in README.md")  # fmt: skip
+                      "see create-finding-aggregator in docs/operations.md")  # fmt: skip
 
 
 def _check_bucket(bucket, region):
