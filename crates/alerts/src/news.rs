@@ -1,4 +1,6 @@
 //! What an event of Security Hub says of one finding.
+//!
+//! Agrees with the table in `docs/finding-lifecycle.md`.
 
 use crate::silence::Silence;
 use controls::{Control, Severity};

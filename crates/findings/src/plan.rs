@@ -1,4 +1,6 @@
 //! The new state, and what Security Hub must receive, given the state before and what was seen.
+//!
+//! Agrees with the table in `docs/finding-lifecycle.md`.
 
 use crate::{
     ApiCall, Change, Compliance, ControlState, Finding, Item, Neighbours, RecordState, Seen, StoredIn, Summary,

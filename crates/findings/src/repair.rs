@@ -1,4 +1,6 @@
 //! What Security Hub holds otherwise than it should.
+//!
+//! Agrees with the table in `docs/finding-lifecycle.md`.
 
 use crate::{About, Compliance, ControlState, Finding, Item, Summary, Transition, Workflow};
 use controls::Severity;

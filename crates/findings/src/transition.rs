@@ -1,4 +1,6 @@
 //! What happened to a finding since the import before.
+//!
+//! Agrees with the table in `docs/finding-lifecycle.md`.
 
 use crate::{Compliance, Summary};
 use std::fmt;
