@@ -48,11 +48,12 @@ quick: ## Check formatting and lints, and run the unit tests, the structure test
 	cargo test --locked --workspace --exclude cmkwatch-tests
 	cargo test --locked --package cmkwatch-tests --test structure --test scenarios
 
-check: $(INSTALLED) $(CHECKOV_INSTALLED) ## Check formatting, lints, docs and templates.
+check: $(INSTALLED) $(CHECKOV_INSTALLED) ## Check formatting, lints, docs, templates and workflows.
 	cargo fmt --all --check
 	$(VENV)/bin/ruff format --quiet --check --config tests/sandbox/ruff.toml tests/sandbox infra
 	$(VENV)/bin/ruff check --quiet --config tests/sandbox/ruff.toml tests/sandbox infra
 	$(VENV)/bin/cfn-lint infra/*.yaml
+	$(VENV)/bin/zizmor --quiet --offline --pedantic .github
 	$(CHECKOV)/bin/checkov --quiet --compact --framework cloudformation --skip-download --file infra/*.yaml
 	$(PYTHON) -m unittest --quiet infra.deploy.test_asked infra.deploy.test_preconditions infra.test_templates
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
