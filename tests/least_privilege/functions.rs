@@ -81,7 +81,8 @@ impl OnChange {
         self.place.findings(&self.fresh).await.len() == 3
             && logged(&["evaluated"])
             && (self.strangers.is_none()
-                || (logged(&["bucket ignored", STRANGER]) && logged(&["the account will be swept", UNKNOWN])))
+                || (logged(&["bucket ignored: its account is not in the organization", STRANGER])
+                    && logged(&["the account will be swept", UNKNOWN])))
     }
 }
 
