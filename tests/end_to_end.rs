@@ -368,6 +368,7 @@ fn a_wrong_settings_file_stops_the_function_with_line_and_key() {
     let function = Command::new(root().join("target/lambda/on-change/bootstrap"))
         .env("LAMBDA_TASK_ROOT", &task_root)
         .env("AWS_LAMBDA_FUNCTION_NAME", "on-change")
+        .env("CMKWATCH_ORGANIZATION", "o-exampleorg")
         .output()
         .unwrap();
     fs::remove_dir_all(&task_root).unwrap();
