@@ -18,7 +18,7 @@ pub async fn active_accounts(own: &SdkConfig) -> Result<Vec<AccountId>, CollectE
     list(&client(own)).await
 }
 
-/// Whether an account belongs to the organization.
+/// The relation of an account to the organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Membership {
     /// It does, and can be used, or will be in a moment.

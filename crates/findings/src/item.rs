@@ -34,15 +34,15 @@ pub struct Item {
     pub api_calls: Vec<ApiCall>,
     /// The keys whose other users must still be evaluated again.
     pub neighbours: BTreeSet<Neighbours>,
-    /// What was read of the bucket.
+    /// Digests of the facts that were read of the bucket.
     pub reading: Reading,
-    /// What sweeps found, and no event has announced so far; `None` if there is nothing of that kind.
+    /// Transitions that sweeps found, and no event has announced so far; `None` if there are none.
     pub unannounced: Option<Unannounced>,
     /// The state of each control, by its slug.
     pub controls: BTreeMap<String, ControlState>,
 }
 
-/// What sweeps found, and no event has announced so far.
+/// Transitions that sweeps found, and no event has announced so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unannounced {
     /// How many transitions.

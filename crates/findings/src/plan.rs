@@ -23,7 +23,7 @@ pub struct Terms<'a> {
     pub generation: u64,
     /// The Security Hub that the findings are to be stored in.
     pub hub: &'a StoredIn,
-    /// What looks at the bucket.
+    /// The reason for this evaluation.
     pub looking: Looking,
     /// The API calls that caused the evaluation; empty for the sweep.
     pub api_calls: &'a [ApiCall],
@@ -32,7 +32,7 @@ pub struct Terms<'a> {
     pub repair: &'a BTreeMap<String, Timestamp>,
 }
 
-/// What looks at a bucket, which decides whether an event has announced the changes that it finds.
+/// The reason for an evaluation. It decides whether an event has announced the changes that are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Looking {
     /// A message about the bucket, or about its key.
@@ -270,7 +270,7 @@ impl<'a> Look<'a> {
             || (state.planned > self.before.published && age >= LATEST_IMPORT)
     }
 
-    /// What no event has announced so far, and how many transitions none announced in time.
+    /// Returns the transitions that no event has announced so far, and the number of those that none announced in time.
     fn unannounced(&self, controls: &BTreeMap<String, ControlState>) -> (Option<Unannounced>, u32) {
         let Self { before, seen, terms, .. } = self;
         if terms.looking == (Looking::Sweep { is_new: false }) {
@@ -286,7 +286,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// What sweeps have found so far, this one included. Only a change of what was read from AWS has an event.
+    /// Returns the transitions that sweeps have found so far, this one included. Only a change of what was read from AWS has an event.
     fn found_by_sweep(&self, controls: &BTreeMap<String, ControlState>) -> Option<Unannounced> {
         let Self { before, seen, .. } = self;
         let is_created = before.version == 0 && before.controls.is_empty() && !seen.gone;

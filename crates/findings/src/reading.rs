@@ -1,4 +1,4 @@
-//! What was read of a bucket, so that a later look can tell whether AWS has changed since.
+//! Digests of the facts of a bucket, so that a later look can tell whether AWS has changed since.
 //!
 //! A verdict can change for other reasons: new settings, another version of cmkwatch, an exemption that ended, a bucket of another
 //! class that uses the key. Those are no changes of the bucket, and no event announces them.

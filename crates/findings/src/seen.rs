@@ -31,7 +31,7 @@ pub struct Seen {
     pub gone: bool,
     /// Why there are no findings any more, if it is not that the bucket does not exist.
     pub(crate) because: Option<String>,
-    /// What was read of a bucket.
+    /// Digests of the facts that were read of the bucket.
     pub(crate) reading: Reading,
     /// One draft for each control.
     pub(crate) drafts: Vec<Draft>,
@@ -89,7 +89,7 @@ impl Seen {
         Self { gone: false, drafts: vec![draft], ..Self::nothing(about, account.read_at) }
     }
 
-    /// The same with what was read for an item, so that only verdicts are compared.
+    /// Replaces the digests by those of an item, so that only verdicts are compared.
     #[must_use]
     pub fn with_reading_of(self, item: &Item) -> Self {
         Self { reading: item.reading.clone(), ..self }

@@ -34,9 +34,9 @@ pub struct AccountState {
 /// How far an account is that left the organization or was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Departure {
-    /// Its findings are being archived.
+    /// The findings of the account are being archived.
     Begun,
-    /// That is done, and its state is removed.
+    /// The findings are archived, and the state of the account is removed.
     Retired,
 }
 

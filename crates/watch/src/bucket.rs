@@ -51,7 +51,7 @@ pub(crate) struct BucketWorld<'a> {
 pub(crate) enum Unread {
     /// It is known to be in another region.
     Elsewhere,
-    /// Its account is not watched any more, for this reason.
+    /// The account of the bucket is not watched any more, for this reason.
     Retired(String),
 }
 

@@ -72,7 +72,7 @@ pub struct Class {
     pub trusted_accounts: Vec<AccountId>,
     /// Organizations whose accounts a key policy may admit.
     pub trusted_organizations: Vec<OrganizationId>,
-    /// Whether the organization that is watched is one of them.
+    /// True if key policies may admit the organization that is watched.
     pub trust_own_organization: bool,
     /// The longest period of rotation in days, 90 to 2560.
     pub max_rotation_days: u32,
