@@ -9,7 +9,8 @@
 
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use cmkwatch_tests::{
-    KeySetup, Place, Refused, Scenario, made_out, progress, root, sandbox, scenarios, state, verdict,
+    KeySetup, Place, Refused, Scenario, made_out, progress, root, sandbox, scenarios, state,
+    verdict,
 };
 use controls::Level;
 use futures_util::{StreamExt, stream};
@@ -29,10 +30,15 @@ async fn every_scenario_has_its_findings_until_it_is_fixed_and_deleted() {
     // Each in both accounts and both regions, by turns: here and there, or there and here.
     let turns = scenarios().into_iter().enumerate();
     let plays = turns.flat_map(|(turn, scenario)| {
-        let places = if turn % 2 == 0 { [&places[0], &places[3]] } else { [&places[1], &places[2]] };
+        let places =
+            if turn % 2 == 0 { [&places[0], &places[3]] } else { [&places[1], &places[2]] };
         places.map(|place| (scenario.clone(), place))
     });
-    stream::iter(plays).map(|(scenario, place)| play(scenario, place)).buffer_unordered(AT_ONCE).collect::<()>().await;
+    stream::iter(plays)
+        .map(|(scenario, place)| play(scenario, place))
+        .buffer_unordered(AT_ONCE)
+        .collect::<()>()
+        .await;
 }
 
 async fn play(scenario: Scenario, place: &Place) {
@@ -56,7 +62,12 @@ async fn play(scenario: Scenario, place: &Place) {
         fix(&scenario, place, &bucket).await;
     }
     place.s3().delete_bucket().bucket(&bucket).send().await.unwrap();
-    let archived = place.findings(&bucket).await.into_keys().map(|slug| (slug, "ARCHIVED".to_owned())).collect();
+    let archived = place
+        .findings(&bucket)
+        .await
+        .into_keys()
+        .map(|slug| (slug, "ARCHIVED".to_owned()))
+        .collect();
     place.wait_for(&bucket, state, &archived).await;
 }
 
@@ -121,8 +132,12 @@ async fn a_finding_tells_who_changed_the_bucket_and_keeps_its_age() {
     let fields = resolved.product_fields.as_ref().unwrap();
     assert_eq!(fields["cmkwatch/event-name"], "PutBucketEncryption");
     assert_eq!(fields["cmkwatch/transition"], "resolved");
-    assert_eq!((&resolved.created_at, &resolved.first_observed_at), (&opened.created_at, &opened.first_observed_at));
-    let resources: Vec<_> = resolved.resources().iter().map(|resource| resource.id.clone().unwrap()).collect();
+    assert_eq!(
+        (&resolved.created_at, &resolved.first_observed_at),
+        (&opened.created_at, &opened.first_observed_at)
+    );
+    let resources: Vec<_> =
+        resolved.resources().iter().map(|resource| resource.id.clone().unwrap()).collect();
     assert_eq!(resources, [format!("arn:aws:s3:::{bucket}"), key.arn]);
 }
 
@@ -155,7 +170,9 @@ async fn a_key_outside_the_organization_is_asked_about_from_the_buckets_own_acco
     let place = &sandbox().places().await[3];
     let outside = sandbox().place("999999999999", &place.region).await;
     const PASSED: &str = "PASSED INFORMATIONAL";
-    for (allowed, customers, usable) in [(false, "WARNING HIGH", "WARNING HIGH"), (true, PASSED, PASSED)] {
+    for (allowed, customers, usable) in
+        [(false, "WARNING HIGH", "WARNING HIGH"), (true, PASSED, PASSED)]
+    {
         let bucket = place.bucket_name("outside");
         let key = outside.create_key(&KeySetup::default(), &bucket).await;
         if allowed {
@@ -187,8 +204,9 @@ async fn duplicates_and_a_reversed_order_change_nothing() {
     place.wait_for(&bucket, progress, &all_passed()).await;
     let before = place.findings(&bucket).await;
 
-    let mut events: Vec<_> =
-        (0..10).map(|_| event(place, &bucket, "PutBucketEncryption", "2026-11-01T00:00:02Z")).collect();
+    let mut events: Vec<_> = (0..10)
+        .map(|_| event(place, &bucket, "PutBucketEncryption", "2026-11-01T00:00:02Z"))
+        .collect();
     events.push(event(place, &bucket, "CreateBucket", "2026-11-01T00:00:01Z"));
     send(&events).await;
     // Whoever comes after them in the queue, and after the settle delay, too, is done: so are they.
@@ -204,7 +222,8 @@ async fn duplicates_and_a_reversed_order_change_nothing() {
 /// region.
 #[tokio::test]
 async fn an_evaluation_costs_few_calls() {
-    let (hub, place) = (sandbox().hub().await, sandbox().another_region(&sandbox().hub().await).await);
+    let (hub, place) =
+        (sandbox().hub().await, sandbox().another_region(&sandbox().hub().await).await);
     let arn = |bucket: &str| format!("arn:aws:s3:::{bucket}");
     let bucket = place.bucket_name("calls");
     let key = place.create_key(&KeySetup::default(), &bucket).await;
@@ -215,11 +234,21 @@ async fn an_evaluation_costs_few_calls() {
     place.encrypt(&bucket, "aws:kms", Some(&key.arn)).await;
     until(async || hub.findings_about(&arn(&bucket)).await.len() == 8).await;
     let changed = calls_of_evaluations(&place).await;
-    assert!(changed - before <= 7 + 6 + 3 + 8, "{} {:?}", changed - before, sandbox().calls(&place));
+    assert!(
+        changed - before <= 7 + 6 + 3 + 8,
+        "{} {:?}",
+        changed - before,
+        sandbox().calls(&place)
+    );
 
     send(&[event(&place, &bucket, "PutBucketEncryption", "2026-11-01T00:00:00Z")]).await;
     until(async || calls(&place) > changed).await;
-    assert_eq!(calls_of_evaluations(&place).await - changed, 7 + 8, "{:?}", sandbox().calls(&place));
+    assert_eq!(
+        calls_of_evaluations(&place).await - changed,
+        7 + 8,
+        "{:?}",
+        sandbox().calls(&place)
+    );
 }
 
 /// The calls of on-change in a place.
@@ -337,7 +366,13 @@ async fn send(bodies: &[Value]) {
             entry.message_body(body.to_string()).delay_seconds(0).build().unwrap()
         };
         let entries: Vec<_> = bodies.iter().enumerate().map(entry).collect();
-        let sent = sqs.send_message_batch().queue_url(queue).set_entries(Some(entries)).send().await.unwrap();
+        let sent = sqs
+            .send_message_batch()
+            .queue_url(queue)
+            .set_entries(Some(entries))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(sent.failed(), []);
     }
 }
@@ -347,11 +382,27 @@ async fn dead_letters(wanted: usize) -> Vec<String> {
     let (sqs, queue) = (sandbox().sqs().await, &sandbox().changes_dead_queue_url);
     let count = QueueAttributeName::ApproximateNumberOfMessages;
     for _ in 0..120 {
-        let attributes =
-            sqs.get_queue_attributes().queue_url(queue).attribute_names(count.clone()).send().await.unwrap();
+        let attributes = sqs
+            .get_queue_attributes()
+            .queue_url(queue)
+            .attribute_names(count.clone())
+            .send()
+            .await
+            .unwrap();
         if attributes.attributes.unwrap()[&count] == wanted.to_string() {
-            let messages = sqs.receive_message().queue_url(queue).max_number_of_messages(10).send().await.unwrap();
-            return messages.messages.unwrap().into_iter().map(|message| message.body.unwrap()).collect();
+            let messages = sqs
+                .receive_message()
+                .queue_url(queue)
+                .max_number_of_messages(10)
+                .send()
+                .await
+                .unwrap();
+            return messages
+                .messages
+                .unwrap()
+                .into_iter()
+                .map(|message| message.body.unwrap())
+                .collect();
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -362,7 +413,9 @@ async fn dead_letters(wanted: usize) -> Vec<String> {
 fn a_wrong_settings_file_stops_the_function_with_line_and_key() {
     let task_root = root().join(format!("target/wrong-settings-{}", std::process::id()));
     fs::create_dir_all(&task_root).unwrap();
-    let settings = fs::read_to_string(root().join("infra/cmkwatch.toml")).unwrap().replace("default =", "defualt =");
+    let settings = fs::read_to_string(root().join("infra/cmkwatch.toml"))
+        .unwrap()
+        .replace("default =", "defualt =");
     let line = 1 + settings.lines().position(|line| line.contains("defualt")).unwrap();
     fs::write(task_root.join("cmkwatch.toml"), settings).unwrap();
     let function = Command::new(root().join("target/lambda/on-change/bootstrap"))
@@ -374,5 +427,10 @@ fn a_wrong_settings_file_stops_the_function_with_line_and_key() {
     fs::remove_dir_all(&task_root).unwrap();
     assert!(!function.status.success());
     let log = String::from_utf8(function.stdout).unwrap();
-    assert!(log.contains("cannot start") && log.contains(&format!("line {line}")) && log.contains("defualt"), "{log}");
+    assert!(
+        log.contains("cannot start")
+            && log.contains(&format!("line {line}"))
+            && log.contains("defualt"),
+        "{log}"
+    );
 }

@@ -22,7 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How many calls of GetFindings were made in all places.
 fn asked() -> usize {
-    let calls = sandbox().all_calls().into_iter().filter(|(call, _)| call.ends_with("/securityhub:GetFindings"));
+    let calls = sandbox()
+        .all_calls()
+        .into_iter()
+        .filter(|(call, _)| call.ends_with("/securityhub:GetFindings"));
     usize::try_from(calls.map(|(_, count)| count).sum::<u64>()).unwrap()
 }
 
@@ -50,10 +53,14 @@ async fn second_looks_at_the_users_of_a_key_take_one_call_for_twenty_buckets() {
         tokio::time::sleep(Duration::from_secs(3)).await;
         sandbox().wait_until_idle(PATIENCE).await;
         let calls = asked() - before;
-        println!("{call}: {calls} calls of GetFindings for {USERS} buckets, the bar is {MOST_CALLS}");
+        println!(
+            "{call}: {calls} calls of GetFindings for {USERS} buckets, the bar is {MOST_CALLS}"
+        );
         assert!((1..=MOST_CALLS).contains(&calls), "{call}: {calls}, the bar is {MOST_CALLS}");
         let findings = place.findings(&buckets[USERS / 2]).await;
-        let usable = findings["key-usable"].compliance.as_ref().unwrap().status.as_ref().unwrap().as_str() == "PASSED";
+        let usable =
+            findings["key-usable"].compliance.as_ref().unwrap().status.as_ref().unwrap().as_str()
+                == "PASSED";
         assert_eq!(usable, needs, "{call}");
     }
 }

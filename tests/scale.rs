@@ -66,7 +66,11 @@ async fn make(place: &Place, buckets: usize, every: usize) {
 async fn sweep(place: &Place, what: &str) {
     sandbox().begin_sweep(&[&place.account]).await;
     sandbox().wait_until_idle(Duration::from_secs(3600)).await;
-    let memory = sandbox().workers("cmkwatch-sweep-account").iter().map(|worker| peak(worker.pid)).fold(0.0, f64::max);
+    let memory = sandbox()
+        .workers("cmkwatch-sweep-account")
+        .iter()
+        .map(|worker| peak(worker.pid))
+        .fold(0.0, f64::max);
     println!("{what}: {memory:.1} MB of memory at most");
     assert!(memory < MOST_MEMORY, "{memory} MB");
 }
@@ -80,7 +84,10 @@ fn peak(pid: u32) -> f64 {
 
 /// The calls of cmkwatch between two moments, by action, those to the table included. What this test asks of the queues is not
 /// its own.
-fn difference(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+fn difference(
+    before: &BTreeMap<String, u64>,
+    after: &BTreeMap<String, u64>,
+) -> BTreeMap<String, u64> {
     let mut made = BTreeMap::new();
     for (call, count) in after {
         let action = call.rsplit('/').next().unwrap();

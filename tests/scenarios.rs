@@ -5,11 +5,14 @@
     reason = "a test may stop at the first thing that is not as expected"
 )]
 
-use cmkwatch_tests::{Encryption, KeySetup, Refused, Scenario, Spelling, State, made_out, root, scenarios};
+use cmkwatch_tests::{
+    Encryption, KeySetup, Refused, Scenario, Spelling, State, made_out, root, scenarios,
+};
 use controls::{Outcome, Settings, Verdict, judge};
 use facts::{
-    Algorithm, Bucket, BucketEncryption, BucketId, EncryptionRule, Fact, Governance, Key, KeyManager, KeyReference,
-    KeyState, KeyUser, PolicyDocument, ResolvedKey, Rotation, Tags, Unreadable, UsedKey,
+    Algorithm, Bucket, BucketEncryption, BucketId, EncryptionRule, Fact, Governance, Key,
+    KeyManager, KeyReference, KeyState, KeyUser, PolicyDocument, ResolvedKey, Rotation, Tags,
+    Unreadable, UsedKey,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, fs};
@@ -20,13 +23,19 @@ const BUCKET: &str = "arn:aws:s3:::acme";
 
 #[test]
 fn scenarios_have_their_verdicts() {
-    let settings: Settings = fs::read_to_string(root().join("infra/cmkwatch.toml")).unwrap().parse().unwrap();
+    let settings: Settings =
+        fs::read_to_string(root().join("infra/cmkwatch.toml")).unwrap().parse().unwrap();
     let mut wrong = Vec::new();
     for scenario in scenarios() {
         let verdicts = judge(&bucket(&scenario), &settings).verdicts;
         let found: BTreeMap<_, _> = verdicts.iter().filter_map(told).collect();
         if found != scenario.expect {
-            wrong.push(format!("{}: {}\nfound {}", scenario.name, scenario.question, toml::to_string(&found).unwrap()));
+            wrong.push(format!(
+                "{}: {}\nfound {}",
+                scenario.name,
+                scenario.question,
+                toml::to_string(&found).unwrap()
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -43,27 +52,40 @@ fn told(verdict: &Verdict) -> Option<(String, String)> {
 }
 
 fn bucket(scenario: &Scenario) -> Bucket {
-    let id = BucketId::new(ACCOUNT.parse().unwrap(), REGION.parse().unwrap(), "acme".parse().unwrap()).unwrap();
-    let tags: Tags = scenario.class.iter().map(|class| ("data-classification".to_owned(), class.clone())).collect();
+    let id =
+        BucketId::new(ACCOUNT.parse().unwrap(), REGION.parse().unwrap(), "acme".parse().unwrap())
+            .unwrap();
+    let tags: Tags = scenario
+        .class
+        .iter()
+        .map(|class| ("data-classification".to_owned(), class.clone()))
+        .collect();
     Bucket {
         id,
         read_at: Timestamp::UNIX_EPOCH,
         tags: Fact::Known(tags),
         encryption: unless_refused(scenario, Refused::Encryption, encryption(scenario)),
         policy: unless_refused(scenario, Refused::BucketPolicy, policy(scenario)),
-        key_users: Some(Fact::Known(scenario.key_shared_with.as_deref().map(other_user).into_iter().collect())),
+        key_users: Some(Fact::Known(
+            scenario.key_shared_with.as_deref().map(other_user).into_iter().collect(),
+        )),
     }
 }
 
 fn other_user(class: &str) -> KeyUser {
-    let other = BucketId::new(ACCOUNT.parse().unwrap(), REGION.parse().unwrap(), "other".parse().unwrap());
+    let other =
+        BucketId::new(ACCOUNT.parse().unwrap(), REGION.parse().unwrap(), "other".parse().unwrap());
     KeyUser { bucket: other.unwrap(), class: Some(class.to_owned()) }
 }
 
 fn unless_refused<T>(scenario: &Scenario, refused: Refused, value: T) -> Fact<T> {
     if scenario.refused == Some(refused) {
         let permission = refused.action();
-        Fact::Unreadable(Unreadable { permission, subject: "it".into(), code: "AccessDenied".into() })
+        Fact::Unreadable(Unreadable {
+            permission,
+            subject: "it".into(),
+            code: "AccessDenied".into(),
+        })
     } else {
         Fact::Known(value)
     }
@@ -76,7 +98,8 @@ fn policy(scenario: &Scenario) -> Option<PolicyDocument> {
 
 /// A bucket that is left as S3 makes it blocks SSE-C.
 fn encryption(scenario: &Scenario) -> BucketEncryption {
-    let rules: Vec<_> = scenario.encryption.iter().map(|encryption| rule(encryption, scenario)).collect();
+    let rules: Vec<_> =
+        scenario.encryption.iter().map(|encryption| rule(encryption, scenario)).collect();
     let BucketEncryption { default, bucket_key, blocks_sse_c } = BucketEncryption::of(&rules);
     let used = |reference| UsedKey { resolved: resolved(scenario, &reference), reference };
     let blocks_sse_c = blocks_sse_c || scenario.encryption.is_none();

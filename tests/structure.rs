@@ -50,19 +50,31 @@ fn metadata() -> Metadata {
 }
 
 fn dependencies(package: &Package) -> impl Iterator<Item = &str> {
-    package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal).map(|d| d.name.as_str())
+    package
+        .dependencies
+        .iter()
+        .filter(|d| d.kind == DependencyKind::Normal)
+        .map(|d| d.name.as_str())
 }
 
 #[test]
 fn crates_depend_along_the_arrows_only() {
     let metadata = metadata();
-    let ours: BTreeSet<_> = metadata.workspace_packages().iter().map(|p| p.name.to_string()).collect();
+    let ours: BTreeSet<_> =
+        metadata.workspace_packages().iter().map(|p| p.name.to_string()).collect();
     let found: BTreeMap<_, BTreeSet<_>> = metadata
         .workspace_packages()
         .iter()
-        .map(|p| (p.name.to_string(), dependencies(p).filter(|d| ours.contains(*d)).map(str::to_owned).collect()))
+        .map(|p| {
+            (
+                p.name.to_string(),
+                dependencies(p).filter(|d| ours.contains(*d)).map(str::to_owned).collect(),
+            )
+        })
         .collect();
-    let expected = ARROWS.iter().map(|(name, to)| ((*name).to_owned(), to.iter().map(|&d| d.to_owned()).collect()));
+    let expected = ARROWS
+        .iter()
+        .map(|(name, to)| ((*name).to_owned(), to.iter().map(|&d| d.to_owned()).collect()));
     assert_eq!(found, expected.collect());
 }
 
@@ -71,19 +83,27 @@ fn pure_crates_bring_in_no_sdk_and_no_runtime() {
     let metadata = metadata();
     let graph = metadata.resolve.as_ref().unwrap();
     for name in PURE {
-        let package = metadata.workspace_packages().into_iter().find(|package| *package.name == name).unwrap();
+        let package = metadata
+            .workspace_packages()
+            .into_iter()
+            .find(|package| *package.name == name)
+            .unwrap();
         let (mut open, mut seen) = (vec![package.id.clone()], BTreeSet::new());
         while let Some(id) = open.pop() {
             if seen.insert(id.clone()) {
                 let node = graph.nodes.iter().find(|node| node.id == id).unwrap();
-                let normal =
-                    |d: &&cargo_metadata::NodeDep| d.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal);
+                let normal = |d: &&cargo_metadata::NodeDep| {
+                    d.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal)
+                };
                 open.extend(node.deps.iter().filter(normal).map(|d| d.pkg.clone()));
             }
         }
         for id in &seen {
             let package = &metadata[id].name;
-            assert!(!package.starts_with("aws-") && !package.starts_with("tokio"), "{name} brings in {package}");
+            assert!(
+                !package.starts_with("aws-") && !package.starts_with("tokio"),
+                "{name} brings in {package}"
+            );
         }
     }
 }
@@ -91,9 +111,11 @@ fn pure_crates_bring_in_no_sdk_and_no_runtime() {
 #[test]
 fn each_dependency_that_we_name_has_one_version() {
     let metadata = metadata();
-    let named: BTreeSet<_> = metadata.workspace_packages().into_iter().flat_map(dependencies).collect();
+    let named: BTreeSet<_> =
+        metadata.workspace_packages().into_iter().flat_map(dependencies).collect();
     for name in named {
-        let versions: Vec<_> = metadata.packages.iter().filter(|p| *p.name == name).map(|p| &p.version).collect();
+        let versions: Vec<_> =
+            metadata.packages.iter().filter(|p| *p.name == name).map(|p| &p.version).collect();
         assert_eq!(versions.len(), 1, "{name}: {versions:?}");
     }
 }
@@ -109,16 +131,24 @@ fn one_slug_names_a_control_everywhere() {
     assert_eq!(files, all, "each control has its file, and each file its control");
 
     // A scenario is a bucket; what is found of accounts is shown by the sweep.
-    let slugs: BTreeSet<_> = controls::OF_BUCKETS.iter().map(|control| control.slug.to_owned()).collect();
+    let slugs: BTreeSet<_> =
+        controls::OF_BUCKETS.iter().map(|control| control.slug.to_owned()).collect();
     let scenarios = scenarios();
     for scenario in &scenarios {
-        assert!(slugs.iter().any(|slug| scenario.name.starts_with(&format!("{slug}-"))), "{}", scenario.name);
+        assert!(
+            slugs.iter().any(|slug| scenario.name.starts_with(&format!("{slug}-"))),
+            "{}",
+            scenario.name
+        );
         assert!(scenario.expect.keys().all(|slug| slugs.contains(slug)), "{}", scenario.name);
     }
     for slug in &slugs {
         for outcome in ["PASSED", "FAILED"] {
-            let shown = scenarios.iter().filter(|scenario| scenario.name.starts_with(&format!("{slug}-")));
-            let shown = shown.filter_map(|scenario| scenario.expect.get(slug)).any(|said| said.starts_with(outcome));
+            let shown =
+                scenarios.iter().filter(|scenario| scenario.name.starts_with(&format!("{slug}-")));
+            let shown = shown
+                .filter_map(|scenario| scenario.expect.get(slug))
+                .any(|said| said.starts_with(outcome));
             assert!(shown, "no scenario of {slug} shows {outcome}");
         }
     }
@@ -130,7 +160,14 @@ fn the_members_forward_what_on_change_understands() {
     let lists: Vec<BTreeSet<_>> = template
         .split("eventName:")
         .skip(1)
-        .map(|list| list.split("errorCode:").next().unwrap().split_whitespace().filter(|word| *word != "-").collect())
+        .map(|list| {
+            list.split("errorCode:")
+                .next()
+                .unwrap()
+                .split_whitespace()
+                .filter(|word| *word != "-")
+                .collect()
+        })
         .collect();
     let known = [&on_change::BUCKET_CALLS[..], &on_change::KEY_CALLS, &on_change::ACCOUNT_CALLS];
     assert_eq!(lists, known.map(|calls| calls.iter().copied().collect()));
@@ -141,11 +178,13 @@ fn the_members_forward_what_on_change_understands() {
 
 #[test]
 fn each_call_that_is_forwarded_is_known_to_change_some_control() {
-    let known = |call: &&str| controls::OF_BUCKETS.iter().any(|control| control.is_changed_by(call));
+    let known =
+        |call: &&str| controls::OF_BUCKETS.iter().any(|control| control.is_changed_by(call));
     let calls = on_change::BUCKET_CALLS.iter().chain(&on_change::KEY_CALLS);
     let unknown: Vec<_> = calls.filter(|call| !known(call) && **call != "DeleteBucket").collect();
     assert!(unknown.is_empty(), "{unknown:?}");
-    let forwarded = |call: &&str| on_change::BUCKET_CALLS.contains(call) || on_change::KEY_CALLS.contains(call);
+    let forwarded =
+        |call: &&str| on_change::BUCKET_CALLS.contains(call) || on_change::KEY_CALLS.contains(call);
     for control in controls::ALL {
         assert!(control.calls.concat().iter().all(forwarded), "{}", control.slug);
     }
@@ -180,9 +219,13 @@ fn the_top_level_holds_what_it_should() {
 
 /// The documents of the project, with their paths from the top.
 fn documents() -> Vec<(PathBuf, String)> {
-    let listed = Command::new("git").args(["ls-files", "*.md"]).current_dir(root()).output().unwrap();
+    let listed =
+        Command::new("git").args(["ls-files", "*.md"]).current_dir(root()).output().unwrap();
     let paths = String::from_utf8(listed.stdout).unwrap();
-    paths.lines().map(|path| (path.into(), fs::read_to_string(root().join(path)).unwrap())).collect()
+    paths
+        .lines()
+        .map(|path| (path.into(), fs::read_to_string(root().join(path)).unwrap()))
+        .collect()
 }
 
 #[test]
@@ -194,7 +237,10 @@ fn paths_and_commands_in_the_docs_exist() {
         let document = document.display();
         for word in text.split(|c: char| c.is_whitespace() || "`()[],".contains(c)) {
             let path = word.trim_end_matches(['.', ':', ';']);
-            if tops.iter().any(|top| path.starts_with(top)) && !path.contains(['*', '<']) && !path.contains("NAME") {
+            if tops.iter().any(|top| path.starts_with(top))
+                && !path.contains(['*', '<'])
+                && !path.contains("NAME")
+            {
                 assert!(root().join(path).exists(), "{document} names {path}");
                 paths += 1;
             }
@@ -202,7 +248,8 @@ fn paths_and_commands_in_the_docs_exist() {
         let blocks = text.split("```").skip(1).step_by(2).flat_map(str::lines);
         let in_blocks = blocks.filter_map(|line| line.strip_prefix("make "));
         for command in text.split("`make ").skip(1).chain(in_blocks) {
-            let target: String = command.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+            let target: String =
+                command.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
             assert!(makefile.contains(&format!("\n{target}:")), "{document} names make {target}");
             commands += 1;
         }
@@ -219,15 +266,21 @@ fn anchor(heading: &str) -> String {
 #[test]
 fn links_in_the_docs_lead_somewhere() {
     let headings = |text: &str| -> BTreeSet<String> {
-        text.lines().filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#'))).collect()
+        text.lines()
+            .filter(|line| line.starts_with('#'))
+            .map(|line| anchor(line.trim_start_matches('#')))
+            .collect()
     };
     let mut links = 0;
     for (document, text) in documents() {
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+        for link in
+            text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link)
+        {
             if link.contains("://") {
                 continue;
             }
-            let (path, heading) = link.split_once('#').map_or((link, None), |(path, heading)| (path, Some(heading)));
+            let (path, heading) =
+                link.split_once('#').map_or((link, None), |(path, heading)| (path, Some(heading)));
             let folder = document.parent().unwrap();
             let target = if path.is_empty() { document.clone() } else { folder.join(path) };
             let target = root().join(target);

@@ -65,13 +65,16 @@ impl Bucket {
     /// The end of a story, of which these messages were sent.
     async fn end(&self, messages: &[serde_json::Value]) -> End {
         let findings = self.place.findings(&self.name).await.into_iter();
-        let findings = findings.filter_map(|(slug, finding)| Some((slug, progress(&finding)?))).collect();
+        let findings =
+            findings.filter_map(|(slug, finding)| Some((slug, progress(&finding)?))).collect();
         let mut counts = BTreeMap::new();
         for message in messages {
             let context = &message["metadata"]["additionalContext"];
             if context["bucket"] == self.name.as_str() {
                 let text = |name: &str| context[name].as_str().unwrap_or_default();
-                *counts.entry(format!("{} {}", text("transition"), text("control"))).or_default() += 1;
+                *counts
+                    .entry(format!("{} {}", text("transition"), text("control")))
+                    .or_default() += 1;
             }
         }
         End { findings, state: self.state().await, messages: counts }
@@ -79,11 +82,14 @@ impl Bucket {
 
     /// The state of the bucket, all of which must be published.
     async fn state(&self) -> BTreeMap<String, [String; 2]> {
-        let (place, item) = (format!("aws/{}", self.place).replace(' ', ""), format!("bucket/{}", self.name));
+        let (place, item) =
+            (format!("aws/{}", self.place).replace(' ', ""), format!("bucket/{}", self.name));
         let key = serde_json::json!({"place": {"S": place}, "item": {"S": item}}).to_string();
         let hub = sandbox().hub().await;
-        let row =
-            hub.aws("dynamodb", &["get-item", "--table-name", "cmkwatch-state", "--key", &key, "--output", "json"]);
+        let row = hub.aws(
+            "dynamodb",
+            &["get-item", "--table-name", "cmkwatch-state", "--key", &key, "--output", "json"],
+        );
         let row: serde_json::Value = serde_json::from_str(&row).unwrap();
         let row = &row["Item"];
         assert_eq!(row["published"], row["version"], "{row}");
@@ -91,7 +97,9 @@ impl Bucket {
         let status = |control: &serde_json::Value, of: &str| {
             control["M"][of]["M"]["status"]["S"].as_str().unwrap_or_default().to_owned()
         };
-        controls.map(|(slug, it)| (slug.clone(), ["observed", "published"].map(|of| status(it, of)))).collect()
+        controls
+            .map(|(slug, it)| (slug.clone(), ["observed", "published"].map(|of| status(it, of))))
+            .collect()
     }
 }
 

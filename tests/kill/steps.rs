@@ -42,19 +42,38 @@ const ROUNDS: [Round; 13] = [
     // The state is read.
     (
         Broken,
-        [Some(after(ON_CHANGE, READ, 1)), Some(after(SWEEP_ACCOUNT, READ_MANY, 2)), Some(before(ALERT, WRITE, 1))],
+        [
+            Some(after(ON_CHANGE, READ, 1)),
+            Some(after(SWEEP_ACCOUNT, READ_MANY, 2)),
+            Some(before(ALERT, WRITE, 1)),
+        ],
     ),
     // Security Hub was asked for workflow statuses.
-    (Fixed, [Some(after(ON_CHANGE, HELD, 1)), Some(after(SWEEP_ACCOUNT, HELD, 1)), Some(after(ALERT, WRITE, 1))]),
+    (
+        Fixed,
+        [
+            Some(after(ON_CHANGE, HELD, 1)),
+            Some(after(SWEEP_ACCOUNT, HELD, 1)),
+            Some(after(ALERT, WRITE, 1)),
+        ],
+    ),
     // AWS is read.
     (
         Broken,
-        [Some(after(ON_CHANGE, OBSERVE, 1)), Some(after(SWEEP_ACCOUNT, OBSERVE, 1)), Some(after(ALERT, PUBLISH, 1))],
+        [
+            Some(after(ON_CHANGE, OBSERVE, 1)),
+            Some(after(SWEEP_ACCOUNT, OBSERVE, 1)),
+            Some(after(ALERT, PUBLISH, 1)),
+        ],
     ),
     // The findings are imported.
     (
         Fixed,
-        [Some(after(ON_CHANGE, IMPORT, 1)), Some(after(SWEEP_ACCOUNT, IMPORT, 1)), Some(before(ALERT, PUBLISH, 2))],
+        [
+            Some(after(ON_CHANGE, IMPORT, 1)),
+            Some(after(SWEEP_ACCOUNT, IMPORT, 1)),
+            Some(before(ALERT, PUBLISH, 2)),
+        ],
     ),
     // The new state is committed.
     (Broken, [Some(after(ON_CHANGE, WRITE, 1)), Some(after(SWEEP_ACCOUNT, WRITE, 1)), None]),
@@ -83,8 +102,10 @@ struct Play {
 impl Play {
     async fn new() -> Self {
         let places = sandbox().all_places().await;
-        let (watched, swept) =
-            (Bucket::new(&places[0], "restricted").await, Bucket::new(&places[2], "confidential").await);
+        let (watched, swept) = (
+            Bucket::new(&places[0], "restricted").await,
+            Bucket::new(&places[2], "confidential").await,
+        );
         let alerts = Alerts::new().await;
         watched.set(Fixed).await;
         swept.set(Fixed).await;
@@ -118,7 +139,10 @@ impl Play {
         if repeated > 0 {
             let sent: usize = ends.iter().flat_map(|end| end.messages.values()).sum();
             let once: usize = expected.iter().flat_map(|end| end.messages.values()).sum();
-            assert!((once..=once + repeated).contains(&sent), "{what}: {repeated} may be repeated, {ends:?}");
+            assert!(
+                (once..=once + repeated).contains(&sent),
+                "{what}: {repeated} may be repeated, {ends:?}"
+            );
             ends.iter_mut().flat_map(|end| end.messages.values_mut()).for_each(|count| *count = 1);
         }
         assert_eq!(&ends, expected, "{what}");
@@ -136,7 +160,8 @@ async fn whichever_step_functions_die_after_all_ends_the_same() {
         play.begin(setting).await;
         until_killed().await;
         let ends = play.ends().await;
-        let repeated = usize::from(alert.is_some_and(|kill| kill.action == PUBLISH && kill.when == "after"));
+        let repeated =
+            usize::from(alert.is_some_and(|kill| kill.action == PUBLISH && kill.when == "after"));
         play.check(setting, ends, repeated, &format!("{setting:?} {kills:?}"));
     }
 }
@@ -152,13 +177,15 @@ async fn at_whichever_moment_functions_die_all_ends_the_same() {
         play.check(setting, ends, 0, "without a kill");
     }
     let mut killed = 0;
-    let moments: u64 = env::var("KILL_MOMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
+    let moments: u64 =
+        env::var("KILL_MOMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
     for moment in 0..moments {
         let setting = if moment % 2 == 0 { Broken } else { Fixed };
         play.begin(setting).await;
         tokio::time::sleep(Duration::from_millis(moment * 577 % 4000)).await;
         for worker in some_busy().await {
-            let kill = Command::new("kill").args(["-KILL", &worker.pid.to_string()]).status().unwrap();
+            let kill =
+                Command::new("kill").args(["-KILL", &worker.pid.to_string()]).status().unwrap();
             assert!(kill.success());
             killed += 1;
         }
@@ -173,7 +200,9 @@ async fn at_whichever_moment_functions_die_all_ends_the_same() {
 /// The processes that are busy at the next moment at which any is, within five seconds.
 async fn some_busy() -> Vec<Worker> {
     for _ in 0..250 {
-        let all = [ON_CHANGE, SWEEP_ACCOUNT, ALERT].iter().flat_map(|function| sandbox().workers(function));
+        let all = [ON_CHANGE, SWEEP_ACCOUNT, ALERT]
+            .iter()
+            .flat_map(|function| sandbox().workers(function));
         let busy: Vec<_> = all.filter(|worker| worker.busy).collect();
         if !busy.is_empty() {
             return busy;

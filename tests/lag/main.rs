@@ -36,7 +36,11 @@ impl Setting {
     fn expected(self) -> BTreeMap<String, String> {
         let (passed, failed) = ("PASSED RESOLVED", "FAILED NEW");
         let pairs: &[(&str, &str)] = match self {
-            Self::SseS3 => &[("encrypted-with-kms", failed), ("encrypted-with-cmk", failed), ("ssec-blocked", passed)],
+            Self::SseS3 => &[
+                ("encrypted-with-kms", failed),
+                ("encrypted-with-cmk", failed),
+                ("ssec-blocked", passed),
+            ],
             Self::NoKey => &[
                 ("encrypted-with-kms", passed),
                 ("encrypted-with-cmk", failed),
@@ -72,7 +76,13 @@ impl Played {
         Self::with_key(place, name, key, None, setting).await
     }
 
-    async fn with_key(place: &Place, name: String, key: MadeKey, class: Option<&str>, setting: Setting) -> Self {
+    async fn with_key(
+        place: &Place,
+        name: String,
+        key: MadeKey,
+        class: Option<&str>,
+        setting: Setting,
+    ) -> Self {
         place.create_bucket(&name, class).await;
         let played = Self { place: place.clone(), name, key };
         played.set(setting).await;
@@ -95,13 +105,17 @@ impl Played {
     /// The findings that are not archived, as status and workflow.
     async fn said(&self) -> BTreeMap<String, String> {
         let findings = self.place.findings(&self.name).await;
-        findings.into_iter().filter_map(|(slug, finding)| Some((slug, progress(&finding)?))).collect()
+        findings
+            .into_iter()
+            .filter_map(|(slug, finding)| Some((slug, progress(&finding)?)))
+            .collect()
     }
 
     /// The active findings that people are alerted about, by id, each with whether it is open.
     async fn open(&self) -> BTreeMap<String, bool> {
         let findings = self.place.findings(&self.name).await.into_values();
-        let is_alerted = |finding: &AwsSecurityFinding| verdict(finding).is_some_and(|it| !it.ends_with(" LOW"));
+        let is_alerted =
+            |finding: &AwsSecurityFinding| verdict(finding).is_some_and(|it| !it.ends_with(" LOW"));
         let open = |finding: AwsSecurityFinding| {
             let is_open = !progress(&finding)?.starts_with("PASSED");
             Some((finding.id?, is_open))

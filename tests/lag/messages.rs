@@ -12,9 +12,14 @@ impl Told {
         let mut told = Self::default();
         for message in messages {
             let context = &message["metadata"]["additionalContext"];
-            let text = |name: &str| context[name].as_str().unwrap_or_else(|| panic!("no {name}: {message}"));
+            let text = |name: &str| {
+                context[name].as_str().unwrap_or_else(|| panic!("no {name}: {message}"))
+            };
             let version = text("state-version").parse().unwrap();
-            told.0.entry(text("finding").to_owned()).or_default().push((version, text("transition") != "resolved"));
+            told.0
+                .entry(text("finding").to_owned())
+                .or_default()
+                .push((version, text("transition") != "resolved"));
         }
         told.0.values_mut().for_each(|messages| messages.sort_unstable());
         told
@@ -35,6 +40,7 @@ impl Told {
             return Some(format!("people were told what they knew: {messages:?}"));
         }
         let told = messages.last().is_some_and(|(_, is_open)| *is_open);
-        (told != is_open).then(|| format!("people were told last that it is open: {told}, {messages:?}"))
+        (told != is_open)
+            .then(|| format!("people were told last that it is open: {told}, {messages:?}"))
     }
 }

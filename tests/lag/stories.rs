@@ -29,7 +29,8 @@ async fn the_last_state_alone_decides_although_security_hub_answers_late() {
     let places = sandbox().all_places().await;
     let at = |number: usize| &places[number % places.len()];
     let buckets = usize::try_from(number("LAG_BUCKETS", 10)).unwrap();
-    let flipping = join_all((0..buckets).map(|number| Played::new(at(number), "flips", Setting::SseS3))).await;
+    let flipping =
+        join_all((0..buckets).map(|number| Played::new(at(number), "flips", Setting::SseS3))).await;
     let mended = Played::new(at(0), "broken-and-fixed", Setting::Key).await;
     let broken = Played::new(at(1), "fixed-and-broken", Setting::SseS3).await;
     let returned = Played::new(at(2), "key-returned", Setting::Key).await;
@@ -44,7 +45,9 @@ async fn the_last_state_alone_decides_although_security_hub_answers_late() {
     assert_eq!(broken.said().await, Setting::SseS3.expected(), "before");
 
     let until = Instant::now() + Duration::from_secs(number("LAG_SECONDS", 60));
-    let flips = join_all(flipping.iter().zip(1..).map(|(bucket, seed)| flip(bucket, Numbers(seed * 7919), until)));
+    let flips = join_all(
+        flipping.iter().zip(1..).map(|(bucket, seed)| flip(bucket, Numbers(seed * 7919), until)),
+    );
     let stories = async {
         join_all(sharing.iter().map(|bucket| bucket.set(Setting::Key))).await;
         mended.set(Setting::SseS3).await;
@@ -92,7 +95,10 @@ async fn the_last_state_alone_decides_although_security_hub_answers_late() {
     println!("{} messages; those about {} findings are wrong", told.count(), untrue.len());
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(untrue.is_empty(), "{untrue:#?}");
-    assert!(deleted.states().await.len() >= 8, "the findings of the deleted bucket are archived, and still there");
+    assert!(
+        deleted.states().await.len() >= 8,
+        "the findings of the deleted bucket are archived, and still there"
+    );
 }
 
 /// All messages since the start.

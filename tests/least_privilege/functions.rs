@@ -12,9 +12,18 @@ use std::{
 pub(crate) fn has_logged(hub: &Place, function: &str, since: SystemTime, words: &[&str]) -> bool {
     let since = since.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis().to_string();
     let group = format!("/aws/lambda/{function}");
-    let arguments = ["filter-log-events", "--log-group-name", &group, "--start-time", &since, "--output", "json"];
+    let arguments = [
+        "filter-log-events",
+        "--log-group-name",
+        &group,
+        "--start-time",
+        &since,
+        "--output",
+        "json",
+    ];
     let logged: Value = serde_json::from_str(&hub.aws("logs", &arguments)).unwrap();
-    let lines = logged["events"].as_array().unwrap().iter().filter_map(|event| event["message"].as_str());
+    let lines =
+        logged["events"].as_array().unwrap().iter().filter_map(|event| event["message"].as_str());
     lines.into_iter().any(|line| words.iter().all(|word| line.contains(word)))
 }
 
@@ -26,7 +35,8 @@ const DEPARTED: &str = "770000000009";
 
 /// True for what is refused whatever the roles are granted, as there is nothing to enter.
 pub(crate) fn is_outside(action: &str, resource: &str) -> bool {
-    action == "sts:AssumeRole" && [STRANGER, UNKNOWN, DEPARTED].iter().any(|account| resource.contains(account))
+    action == "sts:AssumeRole"
+        && [STRANGER, UNKNOWN, DEPARTED].iter().any(|account| resource.contains(account))
 }
 
 /// A change of a bucket, one of the key of another, and one of the alias by which a third names its key; one of a stranger's bucket, and
@@ -63,9 +73,18 @@ impl OnChange {
         let Some(strangers) = &self.strangers else { return };
         self.place.encrypt(strangers, "aws:kms", None).await;
         let detail = json!({"account": UNKNOWN, "changed_at": "2026-11-01T00:00:00Z"});
-        let left = json!({"source": "cmkwatch", "detail-type": "Account To Be Swept", "detail": detail});
+        let left =
+            json!({"source": "cmkwatch", "detail-type": "Account To Be Swept", "detail": detail});
         let changes = sandbox().changes_queue_url.as_str();
-        sandbox().sqs().await.send_message().queue_url(changes).message_body(left.to_string()).send().await.unwrap();
+        sandbox()
+            .sqs()
+            .await
+            .send_message()
+            .queue_url(changes)
+            .message_body(left.to_string())
+            .send()
+            .await
+            .unwrap();
     }
 
     /// All three are published, and the function said so.
@@ -162,13 +181,23 @@ async fn leave() {
         "task": "account", "sweep": "left", "account": DEPARTED, "membership_changed_at": "2026-11-01T00:00:00Z",
     });
     let request = sandbox().sqs().await.send_message().queue_url(&sandbox().sweep_queue_url);
-    let request = request.message_group_id(DEPARTED).message_deduplication_id(format!("{:?}", SystemTime::now()));
+    let request = request
+        .message_group_id(DEPARTED)
+        .message_deduplication_id(format!("{:?}", SystemTime::now()));
     request.message_body(task.to_string()).send().await.unwrap();
 }
 
 /// True once nothing is known of it any more.
 async fn is_forgotten() -> bool {
-    let get = ["get-item", "--table-name", "cmkwatch-state", "--key", &known().to_string(), "--output", "json"];
+    let get = [
+        "get-item",
+        "--table-name",
+        "cmkwatch-state",
+        "--key",
+        &known().to_string(),
+        "--output",
+        "json",
+    ];
     !sandbox().hub().await.aws("dynamodb", &get).contains(DEPARTED)
 }
 
@@ -182,11 +211,16 @@ pub(crate) struct Alert {
 
 impl Alert {
     pub(crate) async fn new(place: &Place) -> Self {
-        Self { alerts: Alerts::new().await, bucket: place.bucket_name("told"), told: AtomicBool::new(false) }
+        Self {
+            alerts: Alerts::new().await,
+            bucket: place.bucket_name("told"),
+            told: AtomicBool::new(false),
+        }
     }
 
     pub(crate) async fn change(&self) {
-        let id = format!("cmkwatch/aws/{}/us-east-1/{}/tls-only", sandbox().hub_account, self.bucket);
+        let id =
+            format!("cmkwatch/aws/{}/us-east-1/{}/tls-only", sandbox().hub_account, self.bucket);
         let finding = json!({
             "Id": id, "AwsAccountId": sandbox().hub_account,
             "ProductArn": format!("arn:aws:securityhub:us-east-1:{0}:product/{0}/default", sandbox().hub_account),
@@ -217,7 +251,9 @@ pub(crate) async fn plan(hub: &Place, since: SystemTime) -> Result<(), String> {
     let function = sandbox().sweep_planner_function.as_str();
     let path = answer.to_str().unwrap();
     // The accounts are noted if they differ from those of the sweep before.
-    let noted = json!({"place": {"S": format!("organization/{}", hub.account)}, "item": {"S": "accounts"}}).to_string();
+    let noted =
+        json!({"place": {"S": format!("organization/{}", hub.account)}, "item": {"S": "accounts"}})
+            .to_string();
     hub.aws("dynamodb", &["delete-item", "--table-name", "cmkwatch-state", "--key", &noted]);
     hub.aws("lambda", &["invoke", "--function-name", function, "--payload", "{}", path]);
     let told: Value = serde_json::from_str(&fs::read_to_string(&answer).unwrap()).unwrap();
@@ -230,24 +266,49 @@ pub(crate) async fn plan(hub: &Place, since: SystemTime) -> Result<(), String> {
     if has_logged(hub, function, since, &["not known whether the sweep before has finished"]) {
         return Err("it is not known whether the sweep before has finished".into());
     }
-    let fails =
-        ["invoke", "--function-name", function, "--invocation-type", "Event", "--payload", r#"{"accounts":["x"]}"#];
+    let fails = [
+        "invoke",
+        "--function-name",
+        function,
+        "--invocation-type",
+        "Event",
+        "--payload",
+        r#"{"accounts":["x"]}"#,
+    ];
     hub.aws("lambda", &[&fails[..], &[path]].concat());
     dead_letter(Duration::from_secs(8)).await
 }
 
 /// The schedule's moment.
 pub(crate) async fn fire() -> Result<(), String> {
-    if sandbox().fire("cmkwatch-sweep") { Ok(()) } else { Err("the schedule did not begin a sweep".into()) }
+    if sandbox().fire("cmkwatch-sweep") {
+        Ok(())
+    } else {
+        Err("the schedule did not begin a sweep".into())
+    }
 }
 
 /// The sweep that did not begin; it is taken away.
 pub(crate) async fn dead_letter(patience: Duration) -> Result<(), String> {
     let sqs = sandbox().sqs().await;
-    let queue = sqs.get_queue_url().queue_name("cmkwatch-sweep-planner-dead").send().await.unwrap().queue_url.unwrap();
+    let queue = sqs
+        .get_queue_url()
+        .queue_name("cmkwatch-sweep-planner-dead")
+        .send()
+        .await
+        .unwrap()
+        .queue_url
+        .unwrap();
     let seconds = i32::try_from(patience.as_secs()).unwrap();
-    let received = sqs.receive_message().queue_url(&queue).wait_time_seconds(seconds).send().await.unwrap();
-    let message = received.messages.unwrap_or_default().into_iter().next().ok_or("no dead letter")?;
-    sqs.delete_message().queue_url(&queue).receipt_handle(message.receipt_handle.unwrap()).send().await.unwrap();
+    let received =
+        sqs.receive_message().queue_url(&queue).wait_time_seconds(seconds).send().await.unwrap();
+    let message =
+        received.messages.unwrap_or_default().into_iter().next().ok_or("no dead letter")?;
+    sqs.delete_message()
+        .queue_url(&queue)
+        .receipt_handle(message.receipt_handle.unwrap())
+        .send()
+        .await
+        .unwrap();
     Ok(())
 }

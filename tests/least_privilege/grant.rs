@@ -18,28 +18,60 @@ const WIDE: [(&str, &str, &str); 20] = [
         "arn:aws:organizations::*:account/o-sandbox00000/*",
         "every account of the organization, and the management account is not known",
     ),
-    ("sts:AssumeRole", "arn:aws:iam::*:role/cmkwatch-member", "every account that is, or was, in the organization"),
+    (
+        "sts:AssumeRole",
+        "arn:aws:iam::*:role/cmkwatch-member",
+        "every account that is, or was, in the organization",
+    ),
     ("s3:GetEncryptionConfiguration", "arn:aws:s3:::*", "the ARN of a bucket names no account"),
     ("s3:GetBucketPolicy", "arn:aws:s3:::*", "the ARN of a bucket names no account"),
     ("s3:GetBucketTagging", "arn:aws:s3:::*", "the ARN of a bucket names no account"),
     ("kms:DescribeKey", "arn:aws:kms:*:*:key/*", "a bucket's key may be another account's"),
-    ("kms:GetKeyRotationStatus", "arn:aws:kms:*:*:key/*", "a bucket's key may be another account's"),
-    ("kms:GetKeyPolicy", "arn:aws:kms:*:ACCOUNT:key/*", "every key of the account may be a bucket's"),
+    (
+        "kms:GetKeyRotationStatus",
+        "arn:aws:kms:*:*:key/*",
+        "a bucket's key may be another account's",
+    ),
+    (
+        "kms:GetKeyPolicy",
+        "arn:aws:kms:*:ACCOUNT:key/*",
+        "every key of the account may be a bucket's",
+    ),
     (
         "securityhub:BatchImportFindings",
         "arn:aws:securityhub:*:ACCOUNT:product/ACCOUNT/default",
         "a finding stands in the bucket's region",
     ),
-    ("securityhub:DescribeHub", "arn:aws:securityhub:*:ACCOUNT:hub/default", "a finding stands in the bucket's region"),
-    ("securityhub:GetFindings", "arn:aws:securityhub:*:ACCOUNT:hub/default", "a finding stands in the bucket's region"),
+    (
+        "securityhub:DescribeHub",
+        "arn:aws:securityhub:*:ACCOUNT:hub/default",
+        "a finding stands in the bucket's region",
+    ),
+    (
+        "securityhub:GetFindings",
+        "arn:aws:securityhub:*:ACCOUNT:hub/default",
+        "a finding stands in the bucket's region",
+    ),
     (
         "securityhub:BatchUpdateFindings",
         "arn:aws:securityhub:*:ACCOUNT:hub/default",
         "a finding stands in the bucket's region",
     ),
-    ("logs:*", "arn:aws:logs:us-east-1:ACCOUNT:log-group:/aws/lambda/cmkwatch-on-change:*", "Lambda names the streams"),
-    ("logs:*", "arn:aws:logs:us-east-1:ACCOUNT:log-group:/aws/lambda/cmkwatch-sweep-planner:*", "as above"),
-    ("logs:*", "arn:aws:logs:us-east-1:ACCOUNT:log-group:/aws/lambda/cmkwatch-sweep-account:*", "as above"),
+    (
+        "logs:*",
+        "arn:aws:logs:us-east-1:ACCOUNT:log-group:/aws/lambda/cmkwatch-on-change:*",
+        "Lambda names the streams",
+    ),
+    (
+        "logs:*",
+        "arn:aws:logs:us-east-1:ACCOUNT:log-group:/aws/lambda/cmkwatch-sweep-planner:*",
+        "as above",
+    ),
+    (
+        "logs:*",
+        "arn:aws:logs:us-east-1:ACCOUNT:log-group:/aws/lambda/cmkwatch-sweep-account:*",
+        "as above",
+    ),
     ("logs:*", "arn:aws:logs:us-east-1:ACCOUNT:log-group:/aws/lambda/cmkwatch-alert:*", "as above"),
 ];
 
@@ -90,9 +122,12 @@ impl Grant {
 
     /// True if it is needed for accounts that are not, or not any more, in the organization.
     pub(crate) fn is_of_accounts(&self) -> bool {
-        let asks_for_sweeps = self.role == "cmkwatch-on-change" && self.resource.ends_with(":cmkwatch-sweep.fifo");
-        let retires = self.role == "cmkwatch-retire" || self.resource.ends_with(":role/cmkwatch-retire");
-        let asks = ["organizations:DescribeAccount", "dynamodb:DeleteItem"].contains(&self.action.as_str());
+        let asks_for_sweeps =
+            self.role == "cmkwatch-on-change" && self.resource.ends_with(":cmkwatch-sweep.fifo");
+        let retires =
+            self.role == "cmkwatch-retire" || self.resource.ends_with(":role/cmkwatch-retire");
+        let asks = ["organizations:DescribeAccount", "dynamodb:DeleteItem"]
+            .contains(&self.action.as_str());
         asks || asks_for_sweeps || retires
     }
 
@@ -111,8 +146,12 @@ impl Grant {
     /// What it is in every account and region that has its like.
     pub(crate) fn anywhere(&self) -> (&str, &str, String) {
         let (role, resource) = match self.role.as_str() {
-            "cmkwatch-member" => ("cmkwatch-member", self.resource.replace(&self.place.account, "ACCOUNT")),
-            role if role.starts_with("cmkwatch-forward-") => ("cmkwatch-forward", self.resource.clone()),
+            "cmkwatch-member" => {
+                ("cmkwatch-member", self.resource.replace(&self.place.account, "ACCOUNT"))
+            }
+            role if role.starts_with("cmkwatch-forward-") => {
+                ("cmkwatch-forward", self.resource.clone())
+            }
             role => (role, self.resource.clone()),
         };
         (role, &self.action, resource)
@@ -122,28 +161,36 @@ impl Grant {
 /// Every grant of cmkwatch's roles in an account, as deployed. None may name actions or, where there are any, resources by
 /// `*` alone.
 pub(crate) fn grants(place: &Place) -> Vec<Grant> {
-    let told = place.aws("iam", &["get-account-authorization-details", "--filter", "Role", "--output", "json"]);
+    let told = place
+        .aws("iam", &["get-account-authorization-details", "--filter", "Role", "--output", "json"]);
     let told: Value = serde_json::from_str(&told).unwrap();
     let roles = told["RoleDetailList"].as_array().unwrap().iter();
     let ours = roles.filter(|role| role["RoleName"].as_str().unwrap().starts_with("cmkwatch-"));
     ours.flat_map(|role| {
         assert_eq!(role["AttachedManagedPolicies"].as_array().map_or(0, Vec::len), 0, "{role}");
         let policies = role["RolePolicyList"].as_array().unwrap().iter();
-        policies.flat_map(|policy| grants_of(place, role["RoleName"].as_str().unwrap(), policy)).collect::<Vec<_>>()
+        policies
+            .flat_map(|policy| grants_of(place, role["RoleName"].as_str().unwrap(), policy))
+            .collect::<Vec<_>>()
     })
     .collect()
 }
 
 fn grants_of(place: &Place, role: &str, policy: &Value) -> Vec<Grant> {
-    let all: Vec<_> = list(&policy["PolicyDocument"]["Statement"]).iter().flat_map(each_alone).collect();
+    let all: Vec<_> =
+        list(&policy["PolicyDocument"]["Statement"]).iter().flat_map(each_alone).collect();
     let grant = |(number, statement): (usize, &Value)| {
-        let [action, resource] = ["Action", "Resource"].map(|name| statement[name].as_str().unwrap().to_owned());
+        let [action, resource] =
+            ["Action", "Resource"].map(|name| statement[name].as_str().unwrap().to_owned());
         assert_eq!(statement["Effect"], "Allow");
         assert!(!action.contains('*'), "{role}: {action}");
         assert!(is_narrow(place, &action, &resource), "{role}: {action} on {resource}");
         for (operator, keys) in statement["Condition"].as_object().into_iter().flatten() {
             let single = keys.as_object().unwrap().values().all(Value::is_string);
-            assert!(single, "{role}: {action}: {operator} names several values, and not each may be needed");
+            assert!(
+                single,
+                "{role}: {action}: {operator} names several values, and not each may be needed"
+            );
         }
         Grant {
             place: place.clone(),
@@ -168,9 +215,9 @@ fn is_narrow(place: &Place, action: &str, resource: &str) -> bool {
 
 /// A statement as one for each of its actions and resources.
 pub(crate) fn each_alone(statement: &Value) -> Vec<Value> {
-    let pairs = list(&statement["Action"])
-        .into_iter()
-        .flat_map(|action| list(&statement["Resource"]).into_iter().map(move |resource| (action.clone(), resource)));
+    let pairs = list(&statement["Action"]).into_iter().flat_map(|action| {
+        list(&statement["Resource"]).into_iter().map(move |resource| (action.clone(), resource))
+    });
     let alone = |(action, resource): (Value, Value)| {
         let mut statement = statement.clone();
         (statement["Action"], statement["Resource"]) = (action, resource);

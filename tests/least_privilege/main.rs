@@ -36,7 +36,8 @@ async fn each_grant_is_needed_and_with_all_of_them_nothing_is_refused() {
     for account in &sandbox().member_accounts {
         accounts.push(sandbox().place(account, &hub.region).await);
     }
-    let all: Vec<Grant> = grants(&hub).into_iter().chain(accounts[1..].iter().flat_map(grants)).collect();
+    let all: Vec<Grant> =
+        grants(&hub).into_iter().chain(accounts[1..].iter().flat_map(grants)).collect();
     let of = |role: &str, account: &Place| -> Vec<Grant> {
         let matching = |grant: &&Grant| grant.role == role && grant.account() == account.account;
         let found: Vec<_> = all.iter().filter(matching).cloned().collect();
@@ -75,7 +76,10 @@ fn check_refusals(taken: &[&Grant]) {
     denied.retain(|denied| !Buckets::refuse(&denied.action, &denied.resource));
     denied.retain(|denied| !functions::is_outside(&denied.action, &denied.resource));
     for grant in taken {
-        assert!(denied.iter().any(|denied| grant.is_missed(denied)), "{grant:?} was not missed: {denied:?}");
+        assert!(
+            denied.iter().any(|denied| grant.is_missed(denied)),
+            "{grant:?} was not missed: {denied:?}"
+        );
     }
     assert!(!taken.is_empty() || denied.is_empty(), "{denied:?}");
 }
@@ -99,7 +103,10 @@ async fn members(accounts: &[Place], of: &impl Fn(&str, &Place) -> Vec<Grant>) -
         .step_by(accounts.len())
         .map(|first| {
             let here = accounts.iter().enumerate();
-            here.filter_map(|(turn, account)| of("cmkwatch-member", account).into_iter().nth(first + turn)).collect()
+            here.filter_map(|(turn, account)| {
+                of("cmkwatch-member", account).into_iter().nth(first + turn)
+            })
+            .collect()
         })
         .collect();
     let mut prepared = Vec::new();
@@ -108,12 +115,19 @@ async fn members(accounts: &[Place], of: &impl Fn(&str, &Place) -> Vec<Grant>) -
     }
     sandbox().wait_until_idle(Duration::from_secs(60)).await;
     let complete = look_at(accounts, &prepared[rounds.len()], &[]).await.remove(0);
-    assert!(complete.len() > 15 && complete.values().all(|said| !said.starts_with("WARNING")), "{complete:?}");
+    assert!(
+        complete.len() > 15 && complete.values().all(|said| !said.starts_with("WARNING")),
+        "{complete:?}"
+    );
     let ids: Vec<_> = accounts.iter().map(|place| place.account.as_str()).collect();
     for (round, buckets) in rounds.iter().zip(&prepared) {
         let taken: Vec<_> = round.iter().collect();
         for (said, grant) in look_at(accounts, buckets, &taken).await.iter().zip(round) {
-            assert_ne!(said, &complete, "without {} on {} all is as it was", grant.action, grant.resource);
+            assert_ne!(
+                said, &complete,
+                "without {} on {} all is as it was",
+                grant.action, grant.resource
+            );
         }
         // It was the grants that were missing, and not the time: with them it comes to what it should.
         sandbox().sweep(&ids).await;
@@ -125,15 +139,23 @@ async fn members(accounts: &[Place], of: &impl Fn(&str, &Place) -> Vec<Grant>) -
 }
 
 /// What is said of the buckets of each account once they have changed and all is done that can be.
-async fn look_at(accounts: &[Place], buckets: &[Buckets], taken: &[&Grant]) -> Vec<BTreeMap<String, String>> {
+async fn look_at(
+    accounts: &[Place],
+    buckets: &[Buckets],
+    taken: &[&Grant],
+) -> Vec<BTreeMap<String, String>> {
     begin(&[]).await;
     taken.iter().for_each(|grant| grant.take());
     join_all(buckets.iter().map(Buckets::change)).await;
     let ids: Vec<_> = accounts.iter().map(|place| place.account.as_str()).collect();
     sandbox().begin_sweep(&ids).await;
     let patience = if taken.is_empty() { PATIENCE } else { PATIENCE_WITHOUT };
-    let quiet = tokio::time::timeout(patience, sandbox().wait_until_idle(Duration::from_secs(60))).await;
-    assert!(quiet.is_ok() || !taken.is_empty(), "with all grants it takes longer than {patience:?}");
+    let quiet =
+        tokio::time::timeout(patience, sandbox().wait_until_idle(Duration::from_secs(60))).await;
+    assert!(
+        quiet.is_ok() || !taken.is_empty(),
+        "with all grants it takes longer than {patience:?}"
+    );
     let said = join_all(buckets.iter().map(Buckets::said)).await;
     check_refusals(taken);
     taken.iter().for_each(|grant| grant.give_back());
@@ -155,11 +177,14 @@ async fn run_functions(accounts: &[Place], grants: OfFunctions) -> Vec<Grant> {
     // No event tells of the account that is swept.
     let (changed, swept) = (&accounts[1], &accounts[2]);
     switch_events(swept, false);
-    let leaves = |grant: &Grant| grant.action == "sqs:SendMessage" && grant.resource.ends_with(":cmkwatch-changes");
+    let leaves = |grant: &Grant| {
+        grant.action == "sqs:SendMessage" && grant.resource.ends_with(":cmkwatch-changes")
+    };
     // The first two rounds are with all grants; the second and the last are those in which the sweep leaves a bucket to on-change.
     let OfFunctions { sweep_account, alert: of_alert, on_change: of_on_change } = grants;
     let (last, others): (Vec<_>, Vec<_>) = sweep_account.iter().cloned().partition(leaves);
-    let rounds = [others.len(), of_alert.len(), of_on_change.len()].into_iter().max().unwrap_or_default();
+    let rounds =
+        [others.len(), of_alert.len(), of_on_change.len()].into_iter().max().unwrap_or_default();
     let mut of_sweep = vec![None, None];
     of_sweep.extend((0..rounds).map(|number| others.get(number).cloned()));
     of_sweep.extend(last.into_iter().map(Some));
@@ -167,13 +192,16 @@ async fn run_functions(accounts: &[Place], grants: OfFunctions) -> Vec<Grant> {
         let fails = round == 1 || no_sweep.as_ref().is_some_and(leaves);
         let no_change = round.checked_sub(2).and_then(|number| of_on_change.get(number));
         // What is outside the organization takes its time, and most grants have nothing to do with it.
-        let outside = |grant: Option<&Grant>| round == 0 || grant.is_some_and(Grant::is_of_accounts);
+        let outside =
+            |grant: Option<&Grant>| round == 0 || grant.is_some_and(Grant::is_of_accounts);
         let sweep = SweepAccount::new(swept, fails, outside(no_sweep.as_ref()));
         let alert = Alert::new(&accounts[0]).await;
-        let on_change = if fails { None } else { Some(OnChange::new(changed, outside(no_change)).await) };
+        let on_change =
+            if fails { None } else { Some(OnChange::new(changed, outside(no_change)).await) };
         tokio::time::sleep(Duration::from_secs(1)).await;
         sandbox().wait_until_idle(Duration::from_secs(60)).await;
-        let since = begin(&["cmkwatch-sweep-account", "cmkwatch-alert", "cmkwatch-on-change"]).await;
+        let since =
+            begin(&["cmkwatch-sweep-account", "cmkwatch-alert", "cmkwatch-on-change"]).await;
         let no_alert = round.checked_sub(2).and_then(|number| of_alert.get(number));
         let taken: Vec<_> = no_sweep.iter().chain(no_alert).chain(no_change).collect();
         taken.iter().for_each(|grant| grant.take());
@@ -233,7 +261,11 @@ async fn plans(hub: &Place, planner: Vec<Grant>, schedule: Vec<Grant>) -> Vec<Gr
             check_refusals(&[missing]);
         }
         invoke.give_back();
-        assert_eq!(fired.is_ok() && dead.is_ok(), missing.is_none(), "without {missing:?}: {fired:?} {dead:?}");
+        assert_eq!(
+            fired.is_ok() && dead.is_ok(),
+            missing.is_none(),
+            "without {missing:?}: {fired:?} {dead:?}"
+        );
     }
     [planner, schedule].concat()
 }
@@ -266,8 +298,12 @@ async fn without_tls_nothing_is_let_in() {
         let refused = role.asks_for_queue(&queue, false).await.unwrap_err();
         assert!(refused.contains("AccessDenied"), "{queue}: {refused}");
     }
-    let ours: BTreeSet<_> =
-        hub.queues("cmkwatch-").await.into_iter().filter(|name| !name.contains("sandbox")).collect();
+    let ours: BTreeSet<_> = hub
+        .queues("cmkwatch-")
+        .await
+        .into_iter()
+        .filter(|name| !name.contains("sandbox"))
+        .collect();
     assert_eq!(ours, queues.map(|name| format!("cmkwatch-{name}")).into());
 }
 
@@ -279,7 +315,8 @@ async fn each_alarm_is_told() {
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
     let alarms = told["MetricAlarms"].as_array().unwrap();
     assert_eq!(alarms.len(), 17);
-    let topic = serde_json::json!([format!("arn:aws:sns:{}:{}:cmkwatch-alerts", hub.region, hub.account)]);
+    let topic =
+        serde_json::json!([format!("arn:aws:sns:{}:{}:cmkwatch-alerts", hub.region, hub.account)]);
     for alarm in alarms {
         assert_eq!(alarm["AlarmActions"], topic, "{alarm}");
     }
@@ -290,10 +327,11 @@ async fn each_alarm_is_told() {
 async fn the_member_role_trusts_the_two_functions_that_read_and_the_role_that_retires() {
     let (hub, member) = (sandbox().hub().await, sandbox().places().await[0].clone());
     let role = format!("arn:aws:iam::{}:role/cmkwatch-member", member.account);
-    let told = member.aws("iam", &["get-role", "--role-name", "cmkwatch-member", "--output", "json"]);
+    let told =
+        member.aws("iam", &["get-role", "--role-name", "cmkwatch-member", "--output", "json"]);
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    let functions =
-        ["on-change", "sweep-account", "retire"].map(|f| format!("arn:aws:iam::{}:role/cmkwatch-{f}", hub.account));
+    let functions = ["on-change", "sweep-account", "retire"]
+        .map(|f| format!("arn:aws:iam::{}:role/cmkwatch-{f}", hub.account));
     let trust = serde_json::json!({"Version": "2012-10-17", "Statement": [{
         "Effect": "Allow",
         "Principal": {"AWS": hub.account},
@@ -307,7 +345,9 @@ async fn the_member_role_trusts_the_two_functions_that_read_and_the_role_that_re
 
     let outside = sandbox().place("999999999999", &hub.region).await;
     let elsewhere = sandbox().another_account(&member).await;
-    for (place, name) in [(&hub, "curious"), (&elsewhere, "cmkwatch-on-change"), (&outside, "cmkwatch-on-change")] {
+    for (place, name) in
+        [(&hub, "curious"), (&elsewhere, "cmkwatch-on-change"), (&outside, "cmkwatch-on-change")]
+    {
         let curious = place.make_role(name, ANYBODY, WHATEVER).await;
         let refused = curious.assume(&role).await;
         assert!(refused.unwrap_err().contains("AccessDenied"), "{name} of {place}");
@@ -317,12 +357,15 @@ async fn the_member_role_trusts_the_two_functions_that_read_and_the_role_that_re
     hub.trust("cmkwatch-on-change", ANYBODY);
     let function = hub.assume(&function).await.unwrap();
     assert!(function.assume(&role).await.is_ok());
-    hub.trust("cmkwatch-on-change", &ANYBODY.replace(r#"{"AWS":"*"}"#, r#"{"Service":"lambda.amazonaws.com"}"#));
+    hub.trust(
+        "cmkwatch-on-change",
+        &ANYBODY.replace(r#"{"AWS":"*"}"#, r#"{"Service":"lambda.amazonaws.com"}"#),
+    );
 }
 
-const ANYBODY: &str =
-    r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}}"#;
-const WHATEVER: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
+const ANYBODY: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}}"#;
+const WHATEVER: &str =
+    r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
 
 fn told_organization(role: &serde_json::Value) -> serde_json::Value {
     let trust = &role["Role"]["AssumeRolePolicyDocument"]["Statement"][0];

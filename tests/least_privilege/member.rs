@@ -18,7 +18,8 @@ pub(crate) struct Buckets {
 impl Buckets {
     /// What must be there, and be known, before.
     pub(crate) async fn new(place: &Place) -> Self {
-        let [drifted, untagged, hidden] = ["drifted", "untagged", "hidden"].map(|what| place.bucket_name(what));
+        let [drifted, untagged, hidden] =
+            ["drifted", "untagged", "hidden"].map(|what| place.bucket_name(what));
         let key = place.create_key(&KeySetup::default(), &drifted).await;
         place.create_bucket(&drifted, Some("restricted")).await;
         Self { place: place.clone(), drifted, key, untagged, hidden }
@@ -47,14 +48,20 @@ impl Buckets {
     /// What is said of them, and of the account.
     pub(crate) async fn said(&self) -> BTreeMap<String, String> {
         let mut said = BTreeMap::new();
-        for (name, bucket) in [("drifted", &self.drifted), ("untagged", &self.untagged), ("hidden", &self.hidden)] {
+        for (name, bucket) in
+            [("drifted", &self.drifted), ("untagged", &self.untagged), ("hidden", &self.hidden)]
+        {
             for (control, finding) in self.place.findings(bucket).await {
-                said.extend(progress(&finding).map(|progress| (format!("{name} {control}"), progress)));
+                said.extend(
+                    progress(&finding).map(|progress| (format!("{name} {control}"), progress)),
+                );
             }
         }
-        let id = format!("cmkwatch/aws/{}/{}/account-readable", self.place.account, self.place.region);
+        let id =
+            format!("cmkwatch/aws/{}/{}/account-readable", self.place.account, self.place.region);
         let of_hub = sandbox().hub().await.own_findings().await;
-        let readable = of_hub.iter().find(|finding| finding.id.as_ref() == Some(&id)).and_then(progress);
+        let readable =
+            of_hub.iter().find(|finding| finding.id.as_ref() == Some(&id)).and_then(progress);
         said.extend(readable.map(|progress| ("account".to_owned(), progress)));
         said
     }

@@ -68,9 +68,19 @@ const STORIES: [(Attached, &str, &str, Option<Story>); 16] = [
     (Attached::Key, "Rules ", "", Some(Story::Changed)),
     (Attached::Key, "Alarms ", "", Some(Story::Alarmed)),
     (Attached::Changes, "ChangesRule sqs:SendMessage", "cmkwatch-changes", Some(Story::Changed)),
-    (Attached::Changes, "ChangesRule sqs:SendMessage", "cmkwatch-changes-dead", Some(Story::ChangeLost)),
+    (
+        Attached::Changes,
+        "ChangesRule sqs:SendMessage",
+        "cmkwatch-changes-dead",
+        Some(Story::ChangeLost),
+    ),
     (Attached::Findings, "FindingsRule sqs:SendMessage", "cmkwatch-alerts", Some(Story::Found)),
-    (Attached::Findings, "FindingsRule sqs:SendMessage", "cmkwatch-alerts-dead", Some(Story::FindingLost)),
+    (
+        Attached::Findings,
+        "FindingsRule sqs:SendMessage",
+        "cmkwatch-alerts-dead",
+        Some(Story::FindingLost),
+    ),
     (Attached::Topic, "Alarms sns:Publish", "", Some(Story::Alarmed)),
     (Attached::Bus, "organization events:PutEvents", "", Some(Story::Changed)),
     (Attached::Key, "Administer ", "", None),
@@ -90,7 +100,9 @@ struct Part {
 pub(crate) async fn each_is_needed(hub: &Place, member: &Place) -> usize {
     all_show(hub, member).await;
     let (mut taken, mut shown) = (0, [0; STORIES.len()]);
-    for attached in [Attached::Key, Attached::Changes, Attached::Findings, Attached::Topic, Attached::Bus] {
+    for attached in
+        [Attached::Key, Attached::Changes, Attached::Findings, Attached::Topic, Attached::Bus]
+    {
         let whole = read(hub, attached).await;
         let (parts, refusals) = split(&whole);
         for (number, part) in parts.iter().enumerate() {
@@ -98,17 +110,27 @@ pub(crate) async fn each_is_needed(hub: &Place, member: &Place) -> usize {
             shown[at] += 1;
             let Some(story) = story else { continue };
             // A dead letter is only left of what may not come into the queue itself.
-            let is_left =
-                |other: usize, of: &Part| other != number && (story.dead_letters().is_none() || of.sid != part.sid);
+            let is_left = |other: usize, of: &Part| {
+                other != number && (story.dead_letters().is_none() || of.sid != part.sid)
+            };
             let left = parts.iter().enumerate().filter(|(other, of)| is_left(*other, of));
-            let left: Vec<_> = left.map(|(_, part)| part.statement.clone()).chain(refusals.iter().cloned()).collect();
+            let left: Vec<_> = left
+                .map(|(_, part)| part.statement.clone())
+                .chain(refusals.iter().cloned())
+                .collect();
             put(hub, attached, &document(&left)).await;
             let told = Told::begin(hub, member, story).await;
             let is_missed = told.is_missed(&part.action).await;
             put(hub, attached, &whole).await;
-            assert!(is_missed, "without {attached:?} {part:?} all is as it was, or nothing was refused");
+            assert!(
+                is_missed,
+                "without {attached:?} {part:?} all is as it was, or nothing was refused"
+            );
             if part.action == "sqs:SendMessage" && story.dead_letters().is_none() {
-                assert!(told.is_dead_letter().await, "{part:?} was taken, and no dead letter is left");
+                assert!(
+                    told.is_dead_letter().await,
+                    "{part:?} was taken, and no dead letter is left"
+                );
             }
             taken += 1;
         }
@@ -121,7 +143,9 @@ pub(crate) async fn each_is_needed(hub: &Place, member: &Place) -> usize {
 
 /// With everything in place each story shows.
 async fn all_show(hub: &Place, member: &Place) {
-    for story in [Story::Changed, Story::Found, Story::Told, Story::Planned, Story::Alarmed, Story::Logged] {
+    for story in
+        [Story::Changed, Story::Found, Story::Told, Story::Planned, Story::Alarmed, Story::Logged]
+    {
         let (told, deadline) = (Told::begin(hub, member, story).await, Instant::now() + PATIENCE);
         while !told.shows().await {
             assert!(Instant::now() < deadline, "{story:?} does not show with everything in place");
@@ -133,19 +157,24 @@ async fn all_show(hub: &Place, member: &Place) {
 fn story_of(attached: Attached, part: &Part) -> (usize, Option<Story>) {
     let is_it = |(on, what, only, _): &&(Attached, &str, &str, Option<Story>)| {
         let said = format!("{} {}", part.sid, part.action);
-        let fits =
-            if only.ends_with('.') { part.only.starts_with(only) } else { only.is_empty() || part.only == **only };
+        let fits = if only.ends_with('.') {
+            part.only.starts_with(only)
+        } else {
+            only.is_empty() || part.only == **only
+        };
         *on == attached && said.starts_with(what) && fits
     };
     let found = STORIES.iter().enumerate().find(|(_, story)| is_it(story));
-    let (at, story) = found.unwrap_or_else(|| panic!("no story shows that {attached:?} {part:?} is needed"));
+    let (at, story) =
+        found.unwrap_or_else(|| panic!("no story shows that {attached:?} {part:?} is needed"));
     (at, story.3)
 }
 
 /// Each Allow as one for each of its actions, resources and services that it must come through; and each Deny as it is.
 fn split(document: &Value) -> (Vec<Part>, Vec<Value>) {
-    let (allowed, refused): (Vec<_>, Vec<_>) =
-        list(&document["Statement"]).into_iter().partition(|statement| statement["Effect"] == "Allow");
+    let (allowed, refused): (Vec<_>, Vec<_>) = list(&document["Statement"])
+        .into_iter()
+        .partition(|statement| statement["Effect"] == "Allow");
     let mut parts = Vec::new();
     for statement in allowed {
         let sid = statement["Sid"].as_str().unwrap_or("organization").to_owned();
@@ -159,7 +188,12 @@ fn split(document: &Value) -> (Vec<Part>, Vec<Value>) {
                     if !service.is_null() {
                         alone["Condition"]["StringEquals"]["kms:ViaService"] = service.clone();
                     }
-                    let name = resource.as_str().unwrap_or_default().rsplit(':').next().unwrap_or_default();
+                    let name = resource
+                        .as_str()
+                        .unwrap_or_default()
+                        .rsplit(':')
+                        .next()
+                        .unwrap_or_default();
                     let only = service.as_str().unwrap_or(name).to_owned();
                     let action = action.as_str().unwrap().to_owned();
                     assert!(!action.contains('*'), "{sid}: {action}");
@@ -173,7 +207,8 @@ fn split(document: &Value) -> (Vec<Part>, Vec<Value>) {
 
 fn document(statements: &[Value]) -> Value {
     // A policy must have a statement, even where nothing is left.
-    let nothing = json!([{"Effect": "Deny", "Principal": "*", "Action": "x:Nothing", "Resource": "*"}]);
+    let nothing =
+        json!([{"Effect": "Deny", "Principal": "*", "Action": "x:Nothing", "Resource": "*"}]);
     let statements = if statements.is_empty() { nothing } else { json!(statements) };
     json!({"Version": "2012-10-17", "Statement": statements})
 }
@@ -190,12 +225,14 @@ async fn read(hub: &Place, attached: Attached) -> Value {
         Attached::Key => hub.key_policy("alias/cmkwatch").await,
         Attached::Changes | Attached::Findings => hub.queue_policy(queue(attached)[0]).await,
         Attached::Topic => {
-            let query = ["--topic-arn", &topic(hub), "--query", "Attributes.Policy", "--output", "text"];
+            let query =
+                ["--topic-arn", &topic(hub), "--query", "Attributes.Policy", "--output", "text"];
             hub.aws("sns", &[&["get-topic-attributes"][..], &query].concat())
         }
-        Attached::Bus => {
-            hub.aws("events", &["describe-event-bus", "--name", "cmkwatch", "--query", "Policy", "--output", "text"])
-        }
+        Attached::Bus => hub.aws(
+            "events",
+            &["describe-event-bus", "--name", "cmkwatch", "--query", "Policy", "--output", "text"],
+        ),
     };
     serde_json::from_str(&text).unwrap()
 }
@@ -210,11 +247,15 @@ async fn put(hub: &Place, attached: Attached, policy: &Value) {
             }
         }
         Attached::Topic => {
-            let arguments = ["set-topic-attributes", "--topic-arn", &topic(hub), "--attribute-name", "Policy"];
+            let arguments =
+                ["set-topic-attributes", "--topic-arn", &topic(hub), "--attribute-name", "Policy"];
             hub.aws("sns", &[&arguments[..], &["--attribute-value", &text]].concat());
         }
         Attached::Bus => {
-            drop(hub.aws("events", &["put-permission", "--event-bus-name", "cmkwatch", "--policy", &text]))
+            drop(hub.aws(
+                "events",
+                &["put-permission", "--event-bus-name", "cmkwatch", "--policy", &text],
+            ))
         }
     }
 }
@@ -239,7 +280,14 @@ impl Told {
         let mark = format!("told-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         sandbox().forget_denied();
         let (hub, member) = (hub.clone(), member.clone());
-        let told = Self { hub, member, alerts: Alerts::new().await, story, mark, since: SystemTime::now() };
+        let told = Self {
+            hub,
+            member,
+            alerts: Alerts::new().await,
+            story,
+            mark,
+            since: SystemTime::now(),
+        };
         told.act().await;
         told
     }
@@ -252,8 +300,15 @@ impl Told {
             Story::Planned | Story::Logged => self.invoke_planner(),
             Story::Alarmed => {
                 for state in ["OK", "ALARM"] {
-                    let alarm = ["set-alarm-state", "--alarm-name", "cmkwatch-alerts-dead", "--state-value", state];
-                    self.hub.aws("cloudwatch", &[&alarm[..], &["--state-reason", &self.mark]].concat());
+                    let alarm = [
+                        "set-alarm-state",
+                        "--alarm-name",
+                        "cmkwatch-alerts-dead",
+                        "--state-value",
+                        state,
+                    ];
+                    self.hub
+                        .aws("cloudwatch", &[&alarm[..], &["--state-reason", &self.mark]].concat());
                 }
             }
         }
@@ -261,10 +316,12 @@ impl Told {
 
     fn invoke_planner(&self) {
         let payload = json!({"accounts": [self.member.account]}).to_string();
-        let answer = std::env::temp_dir().join(format!("cmkwatch-planned-{}.json", std::process::id()));
+        let answer =
+            std::env::temp_dir().join(format!("cmkwatch-planned-{}.json", std::process::id()));
         let function = sandbox().sweep_planner_function.as_str();
         let path = answer.to_str().unwrap();
-        self.hub.aws("lambda", &["invoke", "--function-name", function, "--payload", &payload, path]);
+        self.hub
+            .aws("lambda", &["invoke", "--function-name", function, "--payload", &payload, path]);
     }
 
     /// True once it shows.
@@ -272,9 +329,12 @@ impl Told {
         match self.story {
             Story::Changed => !self.member.findings(&self.mark).await.is_empty(),
             Story::ChangeLost | Story::FindingLost => self.is_dead_letter().await,
-            Story::Found | Story::Told | Story::Alarmed => {
-                self.alerts.take_all().await.iter().any(|envelope| envelope.message.contains(&self.mark))
-            }
+            Story::Found | Story::Told | Story::Alarmed => self
+                .alerts
+                .take_all()
+                .await
+                .iter()
+                .any(|envelope| envelope.message.contains(&self.mark)),
             Story::Planned | Story::Logged => {
                 has_logged(&self.hub, "cmkwatch-sweep-planner", self.since, &["sweep begun"])
             }
@@ -285,7 +345,8 @@ impl Told {
     async fn is_dead_letter(&self) -> bool {
         let mut found = false;
         for queue in [&sandbox().changes_dead_queue_url, &sandbox().alerts_dead_queue_url] {
-            found |= self.hub.take_messages(queue).await.iter().any(|body| body.contains(&self.mark));
+            found |=
+                self.hub.take_messages(queue).await.iter().any(|body| body.contains(&self.mark));
         }
         found
     }

@@ -26,31 +26,47 @@ async fn an_account_without_the_role_is_told_and_the_others_are_complete() {
     let trust = trust_of(closed);
     let nobody = trust.replace(&format!("{hub}:role/cmkwatch"), &format!("{hub}:role/nobody"));
     assert_ne!(trust, nobody);
-    closed.aws("iam", &[&["update-assume-role-policy"][..], &role, &["--policy-document", &nobody]].concat());
+    closed.aws(
+        "iam",
+        &[&["update-assume-role-policy"][..], &role, &["--policy-document", &nobody]].concat(),
+    );
     // Credentials that are still good would do.
     restart_functions().await;
 
     sandbox().sweep(&[]).await;
     assert_eq!(account_readable(&closed.account, "us-east-1").await.as_deref(), Some("FAILED NEW"));
     assert!(said(closed, &buckets[0], verdict).await.is_empty());
-    assert_eq!(account_readable(&open.account, "us-east-1").await.as_deref(), Some("PASSED RESOLVED"));
+    assert_eq!(
+        account_readable(&open.account, "us-east-1").await.as_deref(),
+        Some("PASSED RESOLVED")
+    );
     assert_eq!(said(open, &buckets[1], verdict).await.len(), 3);
     assert!(metric("AccountsUnreadable") >= 1.0);
     // The finding stands in the hub, and people are told the name of the account all the same.
     alerts.wait_until_told(0).await;
     let told: Vec<_> = alerts.take().await.iter().map(|told| told["content"].to_string()).collect();
     let name = format!("`account {}` ({})", &closed.account[..1], closed.account);
-    assert!(told.iter().any(|told| told.contains("account-readable") && told.contains(&name)), "{name}: {told:?}");
+    assert!(
+        told.iter().any(|told| told.contains("account-readable") && told.contains(&name)),
+        "{name}: {told:?}"
+    );
 
-    closed.aws("iam", &[&["update-assume-role-policy"][..], &role, &["--policy-document", &trust]].concat());
+    closed.aws(
+        "iam",
+        &[&["update-assume-role-policy"][..], &role, &["--policy-document", &trust]].concat(),
+    );
     sandbox().sweep(&[]).await;
-    assert_eq!(account_readable(&closed.account, "us-east-1").await.as_deref(), Some("PASSED RESOLVED"));
+    assert_eq!(
+        account_readable(&closed.account, "us-east-1").await.as_deref(),
+        Some("PASSED RESOLVED")
+    );
     assert_eq!(said(closed, &buckets[0], verdict).await.len(), 3);
     switch_events(true).await;
 }
 
 fn trust_of(place: &Place) -> String {
-    let told = place.aws("iam", &["get-role", "--role-name", "cmkwatch-member", "--output", "json"]);
+    let told =
+        place.aws("iam", &["get-role", "--role-name", "cmkwatch-member", "--output", "json"]);
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
     told["Role"]["AssumeRolePolicyDocument"].to_string()
 }
@@ -77,29 +93,46 @@ async fn findings_stand_in_the_hub_while_security_hub_is_off_and_move_when_it_is
     let hub = sandbox().hub().await;
     let held = || async {
         let found = hub.own_findings().await.into_iter();
-        let about = found.filter(|finding| finding.id.as_ref().is_some_and(|id| id.contains(&bucket)));
-        about.map(|finding| (finding.generator_id.clone().unwrap(), finding)).collect::<BTreeMap<_, _>>()
+        let about =
+            found.filter(|finding| finding.id.as_ref().is_some_and(|id| id.contains(&bucket)));
+        about
+            .map(|finding| (finding.generator_id.clone().unwrap(), finding))
+            .collect::<BTreeMap<_, _>>()
     };
     let found = held().await;
     assert_eq!(found.len(), 3, "{found:?}");
     let opened = &found["cmkwatch/encrypted-with-cmk"];
-    assert_eq!((progress(opened).as_deref(), opened.aws_account_id.as_ref()), (Some("FAILED NEW"), Some(&hub.account)));
+    assert_eq!(
+        (progress(opened).as_deref(), opened.aws_account_id.as_ref()),
+        (Some("FAILED NEW"), Some(&hub.account))
+    );
     let fields = opened.product_fields.as_ref().unwrap();
-    assert_eq!((&fields["cmkwatch/owner-account"], &fields["cmkwatch/owner-region"]), (&place.account, &place.region));
-    assert_eq!(account_readable(&place.account, &place.region).await.as_deref(), Some("FAILED NEW"));
+    assert_eq!(
+        (&fields["cmkwatch/owner-account"], &fields["cmkwatch/owner-region"]),
+        (&place.account, &place.region)
+    );
+    assert_eq!(
+        account_readable(&place.account, &place.region).await.as_deref(),
+        Some("FAILED NEW")
+    );
     sandbox().sweep(&[&place.account]).await;
     let imports = told();
     sandbox().sweep(&[&place.account]).await;
     assert_eq!(told(), imports, "a second sweep told something");
     // Nothing has happened to the bucket that was known before: its findings have moved.
     let all = hub.own_findings().await;
-    let moved = all.iter().filter(|finding| finding.id.as_ref().is_some_and(|id| id.contains(&earlier)));
+    let moved =
+        all.iter().filter(|finding| finding.id.as_ref().is_some_and(|id| id.contains(&earlier)));
     assert_eq!(moved.clone().count(), 3);
     assert!(
-        moved.clone().all(|finding| finding.product_fields.as_ref().unwrap()["cmkwatch/transition"] == "unchanged")
+        moved
+            .clone()
+            .all(|finding| finding.product_fields.as_ref().unwrap()["cmkwatch/transition"]
+                == "unchanged")
     );
     alerts.wait_until_told(0).await;
-    let alerted: Vec<_> = alerts.take().await.iter().map(|told| told["content"].to_string()).collect();
+    let alerted: Vec<_> =
+        alerts.take().await.iter().map(|told| told["content"].to_string()).collect();
     assert!(!alerted.iter().any(|told| told.contains(&earlier)), "{alerted:?}");
 
     place.aws("securityhub", &["enable-security-hub"]);
@@ -110,7 +143,10 @@ async fn findings_stand_in_the_hub_while_security_hub_is_off_and_move_when_it_is
     assert_eq!(moved.first_observed_at, opened.first_observed_at);
     assert_eq!(moved.product_fields.as_ref().unwrap()["cmkwatch/transition"], "unchanged");
     assert!(held().await.values().all(|finding| state(finding).as_deref() == Some("ARCHIVED")));
-    assert_eq!(account_readable(&place.account, &place.region).await.as_deref(), Some("PASSED RESOLVED"));
+    assert_eq!(
+        account_readable(&place.account, &place.region).await.as_deref(),
+        Some("PASSED RESOLVED")
+    );
     let imports = told();
     sandbox().sweep(&[&place.account]).await;
     assert_eq!(told(), imports, "a second sweep told something");
@@ -144,7 +180,9 @@ async fn a_throttled_account_holds_up_no_other_and_is_done_in_the_end() {
     sandbox().wait_until_idle(Duration::from_secs(120)).await;
     sandbox().fail(&[]);
     assert_eq!(said(slow, &buckets[0], verdict).await, expected_of_new());
-    assert!(metric("Throttles") >= 3.0 && metric("ApiCalls") > 10.0 && metric("BucketsJudged") >= 2.0);
+    assert!(
+        metric("Throttles") >= 3.0 && metric("ApiCalls") > 10.0 && metric("BucketsJudged") >= 2.0
+    );
     switch_events(true).await;
 }
 

@@ -2,7 +2,8 @@
 
 use crate::{count, metric, nothing_was_refused, organization, said, settled, switch_events};
 use aws_sdk_securityhub::types::{
-    AwsSecurityFindingIdentifier, NoteUpdate, SeverityLabel, SeverityUpdate, WorkflowStatus, WorkflowUpdate,
+    AwsSecurityFindingIdentifier, NoteUpdate, SeverityLabel, SeverityUpdate, WorkflowStatus,
+    WorkflowUpdate,
 };
 use cmkwatch_tests::{Alerts, Fault, KeySetup, Place, folder, progress, sandbox};
 use futures_util::{StreamExt, stream};
@@ -56,10 +57,17 @@ async fn a_drift_is_told_and_that_it_is_over_and_nothing_in_between() {
     let silent = metric("FindingsNotAlerted");
     let (bucket, key) = rolled_out(place).await;
     assert_eq!(words(&alerts, 1).await, Vec::<String>::new(), "a rollout within the settle delay");
-    assert!(metric("FindingsNotAlerted") >= silent + 8.0, "each new finding that passes is counted");
+    assert!(
+        metric("FindingsNotAlerted") >= silent + 8.0,
+        "each new finding that passes is counted"
+    );
     let log = fs::read_to_string(folder().join("server.log")).unwrap();
-    let finding = format!("{bucket}/key-usable\",\"transition\":\"first-seen\",\"reason\":\"minor\"");
-    assert!(log.lines().any(|line| line.contains("finding not alerted") && line.contains(&finding)), "and logged");
+    let finding =
+        format!("{bucket}/key-usable\",\"transition\":\"first-seen\",\"reason\":\"minor\"");
+    assert!(
+        log.lines().any(|line| line.contains("finding not alerted") && line.contains(&finding)),
+        "and logged"
+    );
     assert_eq!(said(place, &bucket, progress).await["encrypted-with-cmk"], "PASSED RESOLVED");
     // Nothing was taken back within the window of the alerts either: it was judged once it had settled.
     let seen = place.findings(&bucket).await["encrypted-with-cmk"].product_fields.clone().unwrap();
@@ -73,10 +81,20 @@ async fn a_drift_is_told_and_that_it_is_over_and_nothing_in_between() {
     let thread = format!("cmkwatch/aws/{}/{}/{bucket}", place.account, place.region);
     for notification in &opened {
         let description = notification["content"]["description"].as_str().unwrap();
-        for words in [&bucket, &place.account, &place.region, "PutBucketEncryption", "confidential", "https://"] {
+        for words in [
+            &bucket,
+            &place.account,
+            &place.region,
+            "PutBucketEncryption",
+            "confidential",
+            "https://",
+        ] {
             assert!(description.contains(words), "{words}: {description}");
         }
-        assert!(description.contains(&format!("arn:aws:iam::{}:root", place.account)), "{description}");
+        assert!(
+            description.contains(&format!("arn:aws:iam::{}:root", place.account)),
+            "{description}"
+        );
         assert!(!notification["content"]["nextSteps"].as_array().unwrap().is_empty());
         assert_eq!(notification["metadata"]["threadId"].as_str(), Some(thread.as_str()));
     }
@@ -91,7 +109,12 @@ async fn a_drift_is_told_and_that_it_is_over_and_nothing_in_between() {
     let mut controls: Vec<_> = resolved.iter().map(news).collect();
     controls.sort();
     assert_eq!(controls, ["resolved encrypted-with-cmk", "resolved encrypted-with-kms"]);
-    assert!(resolved.iter().all(|notification| notification["metadata"]["threadId"].as_str() == Some(thread.as_str())));
+    assert!(
+        resolved
+            .iter()
+            .all(|notification| notification["metadata"]["threadId"].as_str()
+                == Some(thread.as_str()))
+    );
 
     a_failed_message_comes_again(&alerts, place, &bucket).await;
     alerts.wait_for_dead_letter("no event of Security Hub").await;
@@ -108,12 +131,20 @@ async fn edit(place: &Place, bucket: &str) {
         identifier.product_arn(finding.product_arn.clone().unwrap()).build()
     };
     let note = NoteUpdate::builder().text("we know").updated_by("jane").build();
-    security_hub.batch_update_findings().finding_identifiers(of("encrypted-with-cmk")).note(note).send().await.unwrap();
+    security_hub
+        .batch_update_findings()
+        .finding_identifiers(of("encrypted-with-cmk"))
+        .note(note)
+        .send()
+        .await
+        .unwrap();
     let severity = SeverityUpdate::builder().label(SeverityLabel::Critical).build();
-    let request = security_hub.batch_update_findings().finding_identifiers(of("encrypted-with-kms"));
+    let request =
+        security_hub.batch_update_findings().finding_identifiers(of("encrypted-with-kms"));
     request.severity(severity).send().await.unwrap();
     let workflow = WorkflowUpdate::builder().status(WorkflowStatus::Notified).build();
-    let request = security_hub.batch_update_findings().finding_identifiers(of("encrypted-with-kms"));
+    let request =
+        security_hub.batch_update_findings().finding_identifiers(of("encrypted-with-kms"));
     request.workflow(workflow).send().await.unwrap();
 }
 
@@ -121,7 +152,14 @@ async fn edit(place: &Place, bucket: &str) {
 async fn a_failed_message_comes_again(alerts: &Alerts, place: &Place, bucket: &str) {
     let hub = sandbox().hub().await;
     let (account, region) = (hub.account.clone(), hub.region.clone());
-    let fault = Fault { account, region, action: "sns:Publish", code: "InternalError", status: 500, times: -1 };
+    let fault = Fault {
+        account,
+        region,
+        action: "sns:Publish",
+        code: "InternalError",
+        status: 500,
+        times: -1,
+    };
     let attempts = count("sns:Publish");
     sandbox().fail(&[fault]);
     place.encrypt(bucket, "AES256", None).await;
@@ -162,7 +200,8 @@ async fn two_hundred_drifts_in_one_sweep_are_a_few_digests() {
         told.map_or(1, |findings| findings.parse::<usize>().unwrap())
     };
     assert_eq!(notifications.iter().map(findings).sum::<usize>(), 2 * MANY);
-    let (digests, singles): (Vec<_>, Vec<_>) = notifications.iter().partition(|each| findings(each) > 1);
+    let (digests, singles): (Vec<_>, Vec<_>) =
+        notifications.iter().partition(|each| findings(each) > 1);
     assert!(!digests.is_empty() && digests.len() <= 20, "{} digests", digests.len());
     assert!(singles.len() <= DIGEST_OVER, "{} messages about one finding each", singles.len());
     for digest in digests {

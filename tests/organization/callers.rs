@@ -10,7 +10,10 @@ const OTHER_REGION: &str = "eu-west-1";
 async fn changed(place: &Place, bucket: &str, control: &str) -> (String, String) {
     let finding = place.findings(bucket).await.remove(control).unwrap();
     let fields = finding.product_fields.unwrap();
-    (fields["cmkwatch/event-name"].clone(), fields.get("cmkwatch/changed-by").cloned().unwrap_or_default())
+    (
+        fields["cmkwatch/event-name"].clone(),
+        fields.get("cmkwatch/changed-by").cloned().unwrap_or_default(),
+    )
 }
 
 async fn class(place: &Place, bucket: &str) -> String {
@@ -27,7 +30,10 @@ fn allow(principal: &str, action: &str, bucket: &str) -> String {
 
 /// A multi-Region key: its id, and its ARN in the other region.
 fn multi_region_key(place: &Place) -> (String, String) {
-    let made = place.aws("kms", &["create-key", "--multi-region", "--query", "KeyMetadata.KeyId", "--output", "text"]);
+    let made = place.aws(
+        "kms",
+        &["create-key", "--multi-region", "--query", "KeyMetadata.KeyId", "--output", "text"],
+    );
     let id = made.trim().to_owned();
     place.aws("kms", &["enable-key-rotation", "--key-id", &id]);
     let replica = format!("arn:aws:kms:{OTHER_REGION}:{}:key/{id}", place.account);
@@ -38,10 +44,13 @@ fn multi_region_key(place: &Place) -> (String, String) {
 async fn each_change_leads_to_the_right_finding_and_names_its_caller() {
     let _one = organization().await;
     let account = sandbox().member_accounts[1].as_str();
-    let (home, there) = (sandbox().place(account, HOME).await, sandbox().place(account, OTHER_REGION).await);
+    let (home, there) =
+        (sandbox().place(account, HOME).await, sandbox().place(account, OTHER_REGION).await);
     let stranger = sandbox().another_account(&home).await;
-    let [tagged, open, shared] = ["tagged-anew", "tagged-by-anyone", "shared"].map(|what| home.bucket_name(what));
-    let [early, rotated] = ["names-a-replica", "uses-a-replica"].map(|what| there.bucket_name(what));
+    let [tagged, open, shared] =
+        ["tagged-anew", "tagged-by-anyone", "shared"].map(|what| home.bucket_name(what));
+    let [early, rotated] =
+        ["names-a-replica", "uses-a-replica"].map(|what| there.bucket_name(what));
     for bucket in [&tagged, &open, &shared] {
         home.create_bucket(bucket, None).await;
     }
@@ -49,7 +58,8 @@ async fn each_change_leads_to_the_right_finding_and_names_its_caller() {
     home.put_policy(&open, &allow("\"*\"", "s3:PutBucketTagging", &open)).await;
     let root = format!(r#"{{"AWS":"arn:aws:iam::{}:root"}}"#, stranger.account);
     home.put_policy(&shared, &allow(&root, "s3:PutEncryptionConfiguration", &shared)).await;
-    let ((id, replica), (rotated_id, rotated_replica)) = (multi_region_key(&home), multi_region_key(&home));
+    let ((id, replica), (rotated_id, rotated_replica)) =
+        (multi_region_key(&home), multi_region_key(&home));
     home.aws("kms", &["replicate-key", "--key-id", &rotated_id, "--replica-region", OTHER_REGION]);
     for (bucket, key) in [(&early, &replica), (&rotated, &rotated_replica)] {
         there.create_bucket(bucket, None).await;
@@ -69,14 +79,23 @@ async fn each_change_leads_to_the_right_finding_and_names_its_caller() {
 
     assert_eq!(class(&home, &tagged).await, "internal");
     let root = |place: &Place| format!("arn:aws:iam::{}:root", place.account);
-    assert_eq!(changed(&home, &tagged, "encrypted-with-kms").await, ("TagResource".into(), root(&home)));
+    assert_eq!(
+        changed(&home, &tagged, "encrypted-with-kms").await,
+        ("TagResource".into(), root(&home))
+    );
     assert_eq!(class(&home, &open).await, "internal");
     let anonymous = ("PutBucketTagging".into(), "an anonymous caller".into());
     assert_eq!(changed(&home, &open, "encrypted-with-kms").await, anonymous);
     assert_eq!(said(&home, &shared, progress).await["encrypted-with-kms"], "PASSED RESOLVED");
-    assert_eq!(changed(&home, &shared, "encrypted-with-kms").await, ("PutBucketEncryption".into(), root(&stranger)));
+    assert_eq!(
+        changed(&home, &shared, "encrypted-with-kms").await,
+        ("PutBucketEncryption".into(), root(&stranger))
+    );
     assert_eq!(said(&there, &early, progress).await["key-usable"], "PASSED RESOLVED");
     assert_eq!(changed(&there, &early, "key-usable").await, ("CreateKey".into(), root(&home)));
     assert_eq!(said(&there, &rotated, progress).await["key-rotates"], "FAILED NEW");
-    assert_eq!(changed(&there, &rotated, "key-rotates").await, ("DisableKeyRotation".into(), root(&home)));
+    assert_eq!(
+        changed(&there, &rotated, "key-rotates").await,
+        ("DisableKeyRotation".into(), root(&home))
+    );
 }

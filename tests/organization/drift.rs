@@ -6,8 +6,14 @@ use cmkwatch_tests::{Alerts, progress, sandbox};
 const ALARM: &str = "cmkwatch-drift-found-by-sweep";
 
 async fn alarm() -> String {
-    let query = ["--alarm-names", ALARM, "--query", "MetricAlarms[0].StateValue", "--output", "text"];
-    sandbox().hub().await.aws("cloudwatch", &[&["describe-alarms"][..], &query].concat()).trim().to_owned()
+    let query =
+        ["--alarm-names", ALARM, "--query", "MetricAlarms[0].StateValue", "--output", "text"];
+    sandbox()
+        .hub()
+        .await
+        .aws("cloudwatch", &[&["describe-alarms"][..], &query].concat())
+        .trim()
+        .to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -87,8 +87,7 @@ async fn an_event_of_a_key_has_exactly_the_buckets_that_use_it_judged_anew() {
 
     let not_rotated = shared.after("key-rotates", &["disable-key-rotation", "--key-id", key]).await;
     assert_eq!(not_rotated, ([bad, bad, bad, bad, fine].map(str::to_owned), 12));
-    let open =
-        r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*"}}"#;
+    let open = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*"}}"#;
     let put = ["put-key-policy", "--key-id", key, "--policy-name", "default", "--policy", open];
     let opened = shared.after("key-policy-closed", &put).await;
     assert_eq!(opened, ([bad, bad, bad, bad, fine].map(str::to_owned), 12));
@@ -96,7 +95,12 @@ async fn an_event_of_a_key_has_exactly_the_buckets_that_use_it_judged_anew() {
     // The alias leads to the other key now: the buckets that name it are concerned, and nobody else.
     let (owner, other) = &shared.other;
     let finding = owner.findings(other).await.remove("key-usable").unwrap();
-    let another = finding.resources.unwrap().into_iter().find_map(|r| r.id.filter(|id| id.contains(":key/"))).unwrap();
+    let another = finding
+        .resources
+        .unwrap()
+        .into_iter()
+        .find_map(|r| r.id.filter(|id| id.contains(":key/")))
+        .unwrap();
     let update = ["update-alias", "--alias-name", alias, "--target-key-id", &another];
     let updated = shared.after("key-policy-closed", &update).await;
     assert_eq!(updated, ([bad, bad, fine, fine, fine].map(str::to_owned), 6));

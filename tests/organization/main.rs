@@ -31,7 +31,9 @@ pub(crate) fn metric(name: &str) -> f64 {
     let log = fs::read_to_string(folder().join("server.log")).unwrap();
     let lines = log.lines().filter(|line| line.starts_with("{\"_aws\""));
     let documents = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    documents.filter_map(|document| document[name].as_f64().or(document[name]["Sum"].as_f64())).sum()
+    documents
+        .filter_map(|document| document[name].as_f64().or(document[name]["Sum"].as_f64()))
+        .sum()
 }
 
 /// The organization is one, and so is the test that has it. What is made in it is there for the next.
@@ -72,14 +74,19 @@ pub(crate) async fn switch_events(on: bool) {
 /// How many calls of an action were made in all places.
 pub(crate) fn count(action: &str) -> u64 {
     let calls = sandbox().all_calls();
-    calls.iter().filter(|(call, _)| call.ends_with(&format!("/{action}"))).map(|(_, count)| count).sum()
+    calls
+        .iter()
+        .filter(|(call, _)| call.ends_with(&format!("/{action}")))
+        .map(|(_, count)| count)
+        .sum()
 }
 
 /// The rows that the table of states has of an account, by their keys.
 pub(crate) async fn state_rows(account: &str) -> Vec<String> {
     let query = "Items[].join('/', [place.S, item.S])";
     let scan = ["scan", "--table-name", "cmkwatch-state", "--query", query, "--output", "json"];
-    let rows: Vec<String> = serde_json::from_str(&sandbox().hub().await.aws("dynamodb", &scan)).unwrap();
+    let rows: Vec<String> =
+        serde_json::from_str(&sandbox().hub().await.aws("dynamodb", &scan)).unwrap();
     rows.into_iter().filter(|row| row.contains(account)).collect()
 }
 

@@ -11,13 +11,15 @@ async fn prepare(account: &str) -> Vec<Place> {
     for region in &sandbox().regions {
         let place = sandbox().place(account, region).await;
         place.aws("securityhub", &["enable-security-hub"]);
-        let parameter = |name: &str, value: &str| format!("ParameterKey={name},ParameterValue={value}");
+        let parameter =
+            |name: &str, value: &str| format!("ParameterKey={name},ParameterValue={value}");
         let parameters = [
             parameter("HubBusArn", &sandbox().bus_arn),
             parameter("OrganizationId", &sandbox().organization),
             parameter("HomeRegion", &sandbox().home_region),
         ];
-        let mut arguments = vec!["create-stack", "--stack-name", "cmkwatch-member", "--template-body", &template];
+        let mut arguments =
+            vec!["create-stack", "--stack-name", "cmkwatch-member", "--template-body", &template];
         arguments.extend(["--capabilities", "CAPABILITY_NAMED_IAM", "--parameters"]);
         arguments.extend(parameters.iter().map(String::as_str));
         place.aws("cloudformation", &arguments);
@@ -52,7 +54,10 @@ async fn an_account_that_joins_is_judged_at_once_and_one_that_leaves_has_no_acti
     let bucket = places[1].bucket_name("joins");
     places[1].create_bucket(&bucket, None).await;
     settled().await;
-    assert!(said(&places[1], &bucket, verdict).await.is_empty(), "its account is not in the organization");
+    assert!(
+        said(&places[1], &bucket, verdict).await.is_empty(),
+        "its account is not in the organization"
+    );
 
     // What may not come to the hub is a dead letter in its own account.
     let dead = format!("{}/{account}/cmkwatch-forward-dead", sandbox().endpoint);
@@ -84,7 +89,8 @@ async fn an_account_that_joins_is_judged_at_once_and_one_that_leaves_has_no_acti
     sandbox().change_organization(account, "join", false);
     sandbox().sweep(&[]).await;
     assert!(!archived(&places[1], &bucket).await);
-    let (left_behind, asked) = (metric("FindingsLeftBehind"), count("organizations:DescribeAccount"));
+    let (left_behind, asked) =
+        (metric("FindingsLeftBehind"), count("organizations:DescribeAccount"));
     places[0].aws("cloudformation", &["delete-stack", "--stack-name", "cmkwatch-member"]);
     sandbox().restart(&["cmkwatch-sweep-account", "cmkwatch-on-change"]);
     sandbox().change_organization(account, "close", false);

@@ -2,7 +2,8 @@
 
 use crate::{nothing_was_refused, organization, said, settled};
 use aws_sdk_securityhub::types::{
-    AwsSecurityFinding, AwsSecurityFindingIdentifier, ComplianceStatus, RecordState, WorkflowStatus, WorkflowUpdate,
+    AwsSecurityFinding, AwsSecurityFindingIdentifier, ComplianceStatus, RecordState,
+    WorkflowStatus, WorkflowUpdate,
 };
 use cmkwatch_tests::{Alerts, KeySetup, Place, progress, sandbox, state};
 use serde_json::{Value, json};
@@ -28,7 +29,10 @@ impl By {
                     "audited_at": {"S": "2026-01-01T00:00:00Z"},
                 });
                 // As if the last audit had been long ago.
-                hub.aws("dynamodb", &["put-item", "--table-name", "cmkwatch-state", "--item", &row.to_string()]);
+                hub.aws(
+                    "dynamodb",
+                    &["put-item", "--table-name", "cmkwatch-state", "--item", &row.to_string()],
+                );
                 sandbox().sweep(&[&bucket.account]).await;
             }
         }
@@ -40,20 +44,30 @@ async fn set_workflow(place: &Place, finding: &AwsSecurityFinding, status: Workf
     let identifier = AwsSecurityFindingIdentifier::builder().id(finding.id.clone().unwrap());
     let identifier = identifier.product_arn(finding.product_arn.clone().unwrap()).build();
     let workflow = WorkflowUpdate::builder().status(status).build();
-    let request = place.security_hub().batch_update_findings().finding_identifiers(identifier).workflow(workflow);
+    let request = place
+        .security_hub()
+        .batch_update_findings()
+        .finding_identifiers(identifier)
+        .workflow(workflow);
     request.send().await.unwrap();
 }
 
 /// Imports a finding as anybody in its account may, an hour later than it was.
-async fn import(place: &Place, change: impl FnOnce(&mut AwsSecurityFinding), mut finding: AwsSecurityFinding) {
+async fn import(
+    place: &Place,
+    change: impl FnOnce(&mut AwsSecurityFinding),
+    mut finding: AwsSecurityFinding,
+) {
     let updated_at: jiff::Timestamp = finding.updated_at.as_deref().unwrap().parse().unwrap();
     finding.updated_at = Some((updated_at + jiff::SignedDuration::from_hours(1)).to_string());
     // What Security Hub adds may not be sent.
     (finding.region, finding.company_name, finding.product_name) = (None, None, None);
-    (finding.finding_provider_fields, finding.processed_at, finding.aws_account_name) = (None, None, None);
+    (finding.finding_provider_fields, finding.processed_at, finding.aws_account_name) =
+        (None, None, None);
     finding.product_fields.as_mut().unwrap().retain(|name, _| !name.starts_with("aws/"));
     change(&mut finding);
-    let answer = place.security_hub().batch_import_findings().findings(finding).send().await.unwrap();
+    let answer =
+        place.security_hub().batch_import_findings().findings(finding).send().await.unwrap();
     assert_eq!(answer.failed_count, Some(0), "{answer:?}");
 }
 
@@ -81,7 +95,8 @@ async fn each_kind_of_difference_is_repaired_and_nobody_is_alerted() {
         settled().await;
         alerts.wait_until_told(0).await;
         alerts.take().await;
-        let (before, reported) = (said(place, &bucket, progress).await, changes(place, &bucket).await);
+        let (before, reported) =
+            (said(place, &bucket, progress).await, changes(place, &bucket).await);
         assert_eq!(before["encrypted-with-kms"], "FAILED NEW");
 
         // One finding is missing, one says something else, one that passes is open again, and one is of no bucket.
@@ -112,7 +127,10 @@ async fn each_kind_of_difference_is_repaired_and_nobody_is_alerted() {
         }
         assert_eq!(said(place, &bucket, progress).await, before, "{by:?}");
         assert_eq!(changes(place, &bucket).await, reported, "{by:?}: a repair is no change");
-        assert!(said(place, &gone, state).await.values().all(|state| state == "ARCHIVED"), "{by:?}");
+        assert!(
+            said(place, &gone, state).await.values().all(|state| state == "ARCHIVED"),
+            "{by:?}"
+        );
         alerts.wait_until_told(0).await;
         assert_eq!(alerts.take().await, Vec::<Value>::new(), "{by:?}: nobody is alerted");
     }
@@ -147,7 +165,11 @@ async fn what_a_person_set_stays_and_our_own_late_edit_does_not() {
     // It passes, and fails again before RESOLVED takes effect.
     sandbox().set_lag("batch_update_findings", 5);
     place.encrypt(&bucket, "aws:kms", Some(&key.arn)).await;
-    while said(place, &bucket, progress).await.get("key-usable").is_none_or(|it| it != "PASSED RESOLVED") {
+    while said(place, &bucket, progress)
+        .await
+        .get("key-usable")
+        .is_none_or(|it| it != "PASSED RESOLVED")
+    {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     place.encrypt(&bucket, "AES256", None).await;

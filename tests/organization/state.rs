@@ -22,10 +22,14 @@ pub(crate) async fn evaluate(place: &Place, bucket: &str, number: usize) {
     let answer = folder().join(format!("evaluated-{number}.json"));
     let run = move || {
         let path = answer.to_str().unwrap();
-        hub.aws("lambda", &["invoke", "--function-name", "cmkwatch-on-change", "--payload", &records, path]);
+        hub.aws(
+            "lambda",
+            &["invoke", "--function-name", "cmkwatch-on-change", "--payload", &records, path],
+        );
         fs::read_to_string(path).unwrap()
     };
-    let answer: Value = serde_json::from_str(&tokio::task::spawn_blocking(run).await.unwrap()).unwrap();
+    let answer: Value =
+        serde_json::from_str(&tokio::task::spawn_blocking(run).await.unwrap()).unwrap();
     assert_eq!(answer["batchItemFailures"], json!([]), "{answer}");
 }
 
@@ -52,8 +56,14 @@ async fn of_two_and_eight_evaluations_at_once_the_last_state_wins() {
         join_all(running).await.into_iter().for_each(Result::unwrap);
         let found = said(place, &bucket, progress).await;
         let expected = if passes(evaluators - 1) { "PASSED RESOLVED" } else { "FAILED NEW" };
-        assert_eq!(found["encrypted-with-cmk"], expected, "{evaluators} at once, round {round}: {found:?}");
-        assert_eq!(found["encrypted-with-kms"], expected, "{evaluators} at once, round {round}: {found:?}");
+        assert_eq!(
+            found["encrypted-with-cmk"], expected,
+            "{evaluators} at once, round {round}: {found:?}"
+        );
+        assert_eq!(
+            found["encrypted-with-kms"], expected,
+            "{evaluators} at once, round {round}: {found:?}"
+        );
         assert_eq!(found.len(), if passes(evaluators - 1) { 8 } else { 3 }, "{found:?}");
     }
     sandbox().wait_until_idle(std::time::Duration::from_secs(60)).await;
@@ -63,9 +73,11 @@ async fn of_two_and_eight_evaluations_at_once_the_last_state_wins() {
 
 /// The rows of buckets that exist, as far as a rebuilt one is the same.
 fn rows(hub: &Place) -> BTreeMap<String, Value> {
-    let scanned = hub.aws("dynamodb", &["scan", "--table-name", "cmkwatch-state", "--output", "json"]);
+    let scanned =
+        hub.aws("dynamodb", &["scan", "--table-name", "cmkwatch-state", "--output", "json"]);
     let scanned: Value = serde_json::from_str(&scanned).unwrap();
-    let rows = scanned["Items"].as_array().unwrap().iter().filter(|row| row.get("expires_at").is_none());
+    let rows =
+        scanned["Items"].as_array().unwrap().iter().filter(|row| row.get("expires_at").is_none());
     rows.map(|row| {
         let name = format!("{} {}", row["place"]["S"].as_str().unwrap(), row["item"]["S"].as_str().unwrap());
         let controls = row["controls"]["M"].as_object().into_iter().flatten();
@@ -80,12 +92,22 @@ fn rows(hub: &Place) -> BTreeMap<String, Value> {
 
 /// Deletes every row of the table.
 fn lose_the_table(hub: &Place) {
-    let arguments = ["scan", "--table-name", "cmkwatch-state", "--projection-expression", "#p, #i", "--output", "json"];
+    let arguments = [
+        "scan",
+        "--table-name",
+        "cmkwatch-state",
+        "--projection-expression",
+        "#p, #i",
+        "--output",
+        "json",
+    ];
     let names = ["--expression-attribute-names", r##"{"#p": "place", "#i": "item"}"##];
-    let scanned: Value = serde_json::from_str(&hub.aws("dynamodb", &[&arguments[..], &names].concat())).unwrap();
+    let scanned: Value =
+        serde_json::from_str(&hub.aws("dynamodb", &[&arguments[..], &names].concat())).unwrap();
     let keys = scanned["Items"].as_array().unwrap();
     for some in keys.chunks(25) {
-        let deletes: Vec<_> = some.iter().map(|key| json!({"DeleteRequest": {"Key": key}})).collect();
+        let deletes: Vec<_> =
+            some.iter().map(|key| json!({"DeleteRequest": {"Key": key}})).collect();
         let asked = json!({"cmkwatch-state": deletes}).to_string();
         hub.aws("dynamodb", &["batch-write-item", "--request-items", &asked]);
     }
@@ -100,7 +122,8 @@ async fn held() -> BTreeMap<String, String> {
         for mut finding in place.own_findings().await {
             let id = format!("{place} {}", finding.id.clone().unwrap());
             // In an order that is the same each time.
-            let fields: BTreeMap<_, _> = finding.product_fields.take().into_iter().flatten().collect();
+            let fields: BTreeMap<_, _> =
+                finding.product_fields.take().into_iter().flatten().collect();
             all.insert(id, format!("{finding:?} {fields:?}"));
         }
     }
@@ -112,7 +135,11 @@ async fn suppress(place: &Place, bucket: &str, control: &str) {
     let identifier = AwsSecurityFindingIdentifier::builder().id(finding.id.unwrap());
     let identifier = identifier.product_arn(finding.product_arn.unwrap()).build();
     let workflow = WorkflowUpdate::builder().status(WorkflowStatus::Suppressed).build();
-    let request = place.security_hub().batch_update_findings().finding_identifiers(identifier).workflow(workflow);
+    let request = place
+        .security_hub()
+        .batch_update_findings()
+        .finding_identifiers(identifier)
+        .workflow(workflow);
     request.send().await.unwrap();
 }
 
@@ -120,8 +147,10 @@ async fn suppress(place: &Place, bucket: &str, control: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_table_is_filled_by_one_sweep_and_nobody_is_alerted() {
     let _one = organization().await;
-    let (alerts, hub, place) = (Alerts::new().await, sandbox().hub().await, &sandbox().all_places().await[0]);
-    let [broken, fine, gone] = ["lost-broken", "lost-fine", "lost-gone"].map(|what| place.bucket_name(what));
+    let (alerts, hub, place) =
+        (Alerts::new().await, sandbox().hub().await, &sandbox().all_places().await[0]);
+    let [broken, fine, gone] =
+        ["lost-broken", "lost-fine", "lost-gone"].map(|what| place.bucket_name(what));
     let key = place.create_key(&KeySetup::default(), &fine).await;
     for bucket in [&broken, &fine, &gone] {
         place.create_bucket(bucket, None).await;
@@ -142,9 +171,16 @@ async fn a_lost_table_is_filled_by_one_sweep_and_nobody_is_alerted() {
     let published = told();
     sandbox().sweep(&[]).await;
 
-    assert_eq!(told() - published, 1, "the findings of the deleted bucket are archived, and nothing else is imported");
+    assert_eq!(
+        told() - published,
+        1,
+        "the findings of the deleted bucket are archived, and nothing else is imported"
+    );
     let archived = said(place, &gone, state).await;
-    assert!(archived.len() == 3 && archived.values().all(|state| state == "ARCHIVED"), "{archived:?}");
+    assert!(
+        archived.len() == 3 && archived.values().all(|state| state == "ARCHIVED"),
+        "{archived:?}"
+    );
     let is_kept = |id: &&String| !id.contains(&gone);
     let after = held().await;
     for id in before.keys().filter(is_kept) {
@@ -160,7 +196,11 @@ async fn a_lost_table_is_filled_by_one_sweep_and_nobody_is_alerted() {
 
     let asked = count("securityhub:GetFindings");
     sandbox().sweep(&[]).await;
-    assert_eq!(count("securityhub:GetFindings"), asked, "a steady sweep asks Security Hub for no finding");
+    assert_eq!(
+        count("securityhub:GetFindings"),
+        asked,
+        "a steady sweep asks Security Hub for no finding"
+    );
     assert_eq!(told() - published, 1, "a steady sweep imports nothing");
     switch_events(true).await;
     nothing_was_refused(&[]);

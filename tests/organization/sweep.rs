@@ -1,7 +1,9 @@
 //! The sweep: what events missed it finds, once, and however often it is killed.
 
 use crate::{AT_ONCE, nothing_was_refused, organization, said, switch_events, told};
-use cmkwatch_tests::{KeySetup, Place, Scenario, Worker, progress, sandbox, scenarios, state, verdict};
+use cmkwatch_tests::{
+    KeySetup, Place, Scenario, Worker, progress, sandbox, scenarios, state, verdict,
+};
 use futures_util::{StreamExt, stream};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,7 +48,9 @@ struct Played {
 /// Every scenario in every member and region: more than 300 buckets.
 async fn play_everywhere() -> Vec<Played> {
     let places = sandbox().all_places().await;
-    let plays = scenarios().into_iter().flat_map(|scenario| places.iter().map(move |place| (scenario.clone(), place)));
+    let plays = scenarios()
+        .into_iter()
+        .flat_map(|scenario| places.iter().map(move |place| (scenario.clone(), place)));
     let played = stream::iter(plays).map(|(scenario, place)| async move {
         let bucket = place.set_up(&scenario).await;
         Played { scenario, place: place.clone(), bucket }
@@ -106,7 +110,9 @@ struct Drifted {
 
 /// In each place a bucket of each kind: deleted, fixed, made worse, and put into another class.
 async fn drift(played: &[Played]) -> Drifted {
-    let of = |name: &str| played.iter().filter(|played| played.scenario.name == name).cloned().collect::<Vec<_>>();
+    let of = |name: &str| {
+        played.iter().filter(|played| played.scenario.name == name).cloned().collect::<Vec<_>>()
+    };
     let drifted = Drifted {
         deleted: of("encrypted-with-cmk-passes-arn"),
         fixed: of("encrypted-with-kms-fails-as-s3-makes-it"),
@@ -148,13 +154,22 @@ impl Drifted {
             );
         }
         for Played { place, bucket, .. } in &self.worse {
-            assert_eq!(said(place, bucket, progress).await["encrypted-with-cmk"], "FAILED NEW", "{bucket}");
+            assert_eq!(
+                said(place, bucket, progress).await["encrypted-with-cmk"],
+                "FAILED NEW",
+                "{bucket}"
+            );
         }
         for Played { place, bucket, .. } in &self.tagged {
-            assert_eq!(said(place, bucket, verdict).await, all(&["encrypted-with-kms"], "FAILED MEDIUM"), "{bucket}");
+            assert_eq!(
+                said(place, bucket, verdict).await,
+                all(&["encrypted-with-kms"], "FAILED MEDIUM"),
+                "{bucket}"
+            );
         }
         let touched = [&self.deleted, &self.fixed, &self.worse, &self.tagged];
-        let touched: BTreeSet<_> = touched.into_iter().flatten().map(|played| played.bucket.as_str()).collect();
+        let touched: BTreeSet<_> =
+            touched.into_iter().flatten().map(|played| played.bucket.as_str()).collect();
         for (id, finding) in everything().await {
             let bucket = id.split('/').nth(5).unwrap_or_default();
             if !touched.contains(bucket) {
@@ -183,7 +198,8 @@ async fn kill_while_sweeping(round: u64) -> usize {
         until_busy(&killed).await;
         tokio::time::sleep(Duration::from_millis(200 + (round * 1103 + moment * 577) % 2300)).await;
         for worker in busy(&killed) {
-            let kill = Command::new("kill").args(["-KILL", &worker.pid.to_string()]).status().unwrap();
+            let kill =
+                Command::new("kill").args(["-KILL", &worker.pid.to_string()]).status().unwrap();
             assert!(kill.success());
             killed.insert(worker.pid);
         }

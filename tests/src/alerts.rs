@@ -20,7 +20,14 @@ impl Alerts {
     /// The subscriber of the sandbox.
     pub async fn new() -> Self {
         let sqs = sandbox().sqs().await;
-        let queue = sqs.get_queue_url().queue_name("cmkwatch-alerts").send().await.unwrap().queue_url.unwrap();
+        let queue = sqs
+            .get_queue_url()
+            .queue_name("cmkwatch-alerts")
+            .send()
+            .await
+            .unwrap()
+            .queue_url
+            .unwrap();
         Self { sqs, sandbox: sandbox(), queue }
     }
 
@@ -36,7 +43,14 @@ impl Alerts {
     pub async fn wait_for_dead_letter(&self, body: &str) {
         let dead = &self.sandbox.alerts_dead_queue_url;
         for _ in 0..120 {
-            let received = self.sqs.receive_message().queue_url(dead).wait_time_seconds(1).send().await.unwrap();
+            let received = self
+                .sqs
+                .receive_message()
+                .queue_url(dead)
+                .wait_time_seconds(1)
+                .send()
+                .await
+                .unwrap();
             if let Some(message) = received.messages.unwrap_or_default().into_iter().next() {
                 assert_eq!(message.body.as_deref(), Some(body));
                 return;
@@ -72,7 +86,12 @@ impl Alerts {
         let queue = &self.sandbox.alerts_queue_url;
         let mut envelopes = Vec::new();
         loop {
-            let request = self.sqs.receive_message().queue_url(queue).max_number_of_messages(10).wait_time_seconds(1);
+            let request = self
+                .sqs
+                .receive_message()
+                .queue_url(queue)
+                .max_number_of_messages(10)
+                .wait_time_seconds(1);
             let messages = request.send().await.unwrap().messages.unwrap_or_default();
             if messages.is_empty() {
                 return envelopes;
@@ -80,7 +99,13 @@ impl Alerts {
             for message in messages {
                 envelopes.push(serde_json::from_str(message.body.as_deref().unwrap()).unwrap());
                 let handle = message.receipt_handle.unwrap();
-                self.sqs.delete_message().queue_url(queue).receipt_handle(handle).send().await.unwrap();
+                self.sqs
+                    .delete_message()
+                    .queue_url(queue)
+                    .receipt_handle(handle)
+                    .send()
+                    .await
+                    .unwrap();
             }
         }
     }
@@ -141,8 +166,12 @@ struct Metadata {
 fn checked(envelope: &Envelope) -> Value {
     assert!(envelope.message.len() <= 256 * 1024, "{} bytes", envelope.message.len());
     let subject = envelope.subject.as_deref().unwrap();
-    assert!(subject.len() < 100 && subject.is_ascii() && subject.starts_with("cmkwatch "), "{subject}");
-    let Notification { version, source, content, metadata, .. } = serde_json::from_str(&envelope.message).unwrap();
+    assert!(
+        subject.len() < 100 && subject.is_ascii() && subject.starts_with("cmkwatch "),
+        "{subject}"
+    );
+    let Notification { version, source, content, metadata, .. } =
+        serde_json::from_str(&envelope.message).unwrap();
     assert_eq!((version.as_str(), source.as_str()), ("1.0", "custom"));
     assert_eq!(content.text_type.as_deref(), Some("client-markdown"));
     within(&content.title.unwrap(), 250);

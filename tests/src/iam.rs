@@ -10,11 +10,16 @@ impl Place {
     /// # Errors
     /// What is answered where the role may not be assumed.
     pub async fn assume(&self, role: &str) -> Result<Self, String> {
-        let request = aws_sdk_sts::Client::new(&self.config).assume_role().role_arn(role).role_session_name("test");
-        let session = request.send().await.map_err(|error| DisplayErrorContext(error).to_string())?;
+        let request = aws_sdk_sts::Client::new(&self.config)
+            .assume_role()
+            .role_arn(role)
+            .role_session_name("test");
+        let session =
+            request.send().await.map_err(|error| DisplayErrorContext(error).to_string())?;
         let told = session.credentials.unwrap();
         let token = Some(told.session_token);
-        let credentials = Credentials::new(told.access_key_id, told.secret_access_key, token, None, "test");
+        let credentials =
+            Credentials::new(told.access_key_id, told.secret_access_key, token, None, "test");
         let provider = aws_credential_types::provider::SharedCredentialsProvider::new(credentials);
         let config = self.config.to_builder().credentials_provider(provider).build();
         Ok(Self { config, ..self.clone() })
@@ -37,21 +42,28 @@ impl Place {
 
     /// Makes a role, trusted and allowed as the policies say; the same place with its eyes.
     pub async fn make_role(&self, role: &str, trust: &str, policy: &str) -> Self {
-        self.aws("iam", &["create-role", "--role-name", role, "--assume-role-policy-document", trust]);
+        self.aws(
+            "iam",
+            &["create-role", "--role-name", role, "--assume-role-policy-document", trust],
+        );
         self.put_role_policy(role, "test", policy);
         self.assume(&format!("arn:aws:iam::{}:role/{role}", self.account)).await.unwrap()
     }
 
     /// Puts the trust policy of a role.
     pub fn trust(&self, role: &str, trust: &str) {
-        self.aws("iam", &["update-assume-role-policy", "--role-name", role, "--policy-document", trust]);
+        self.aws(
+            "iam",
+            &["update-assume-role-policy", "--role-name", role, "--policy-document", trust],
+        );
     }
 
     /// Puts a policy of a role, for which the AWS CLI would take a second: the sandbox looks at the access key and not at the
     /// signature.
     pub fn put_role_policy(&self, role: &str, policy: &str, document: &str) {
         let scope = format!("{}/20260101/{}/iam/aws4_request", self.account, self.region);
-        let signed = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0");
+        let signed =
+            format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0");
         let form = [
             ("Action", "PutRolePolicy"),
             ("Version", "2010-05-08"),
@@ -59,7 +71,10 @@ impl Place {
             ("PolicyName", policy),
             ("PolicyDocument", document),
         ];
-        let answer = ureq::post(&sandbox().endpoint).header("Authorization", signed).send_form(form).unwrap();
+        let answer = ureq::post(&sandbox().endpoint)
+            .header("Authorization", signed)
+            .send_form(form)
+            .unwrap();
         assert_eq!(answer.status(), 200);
     }
 }

@@ -4,10 +4,13 @@ use crate::{Encryption, KeySetup, Refused, Scenario, Spelling, State, made_out, 
 use aws_config::SdkConfig;
 use aws_sdk_kms::types::{KeySpec, KeyUsageType};
 use aws_sdk_s3::types::{
-    BlockedEncryptionTypes, BucketLocationConstraint, CreateBucketConfiguration, EncryptionType, ServerSideEncryption,
-    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Tag, Tagging,
+    BlockedEncryptionTypes, BucketLocationConstraint, CreateBucketConfiguration, EncryptionType,
+    ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration,
+    ServerSideEncryptionRule, Tag, Tagging,
 };
-use aws_sdk_securityhub::types::{AwsSecurityFinding, AwsSecurityFindingFilters, StringFilter, StringFilterComparison};
+use aws_sdk_securityhub::types::{
+    AwsSecurityFinding, AwsSecurityFindingFilters, StringFilter, StringFilterComparison,
+};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -96,14 +99,18 @@ impl Place {
     /// Tags a bucket with a class through S3 Control, as the console and CloudFormation do. The endpoint has the account's id in its
     /// name, which the SDK would have to look up.
     pub fn tag_resource(&self, name: &str, class: &str) {
-        let tag = format!("<Tags><Tag><Key>data-classification</Key><Value>{class}</Value></Tag></Tags>");
+        let tag =
+            format!("<Tags><Tag><Key>data-classification</Key><Value>{class}</Value></Tag></Tags>");
         let body = format!(
             "<TagResourceRequest xmlns=\"http://awss3control.amazonaws.com/doc/2018-08-20/\">{tag}</TagResourceRequest>"
         );
         let url = format!("{}/v20180820/tags/arn%3Aaws%3As3%3A%3A%3A{name}", sandbox().endpoint);
         let credential = format!("{}/20261101/{}/s3/aws4_request", self.account, self.region);
-        let signed = format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=00");
-        let request = ureq::post(url).header("authorization", signed).header("x-amz-account-id", &self.account);
+        let signed =
+            format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=00");
+        let request = ureq::post(url)
+            .header("authorization", signed)
+            .header("x-amz-account-id", &self.account);
         request.send(&body).unwrap();
     }
 
@@ -117,8 +124,13 @@ impl Place {
     /// Sets a bucket's default encryption, with a bucket key where it can have one and SSE-C blocked.
     pub async fn encrypt(&self, bucket: &str, algorithm: &str, key: Option<&str>) {
         let algorithm = algorithm.to_owned();
-        let encryption =
-            Encryption { algorithm, key: None, literal: key.map(str::to_owned), bucket_key: true, blocks_sse_c: true };
+        let encryption = Encryption {
+            algorithm,
+            key: None,
+            literal: key.map(str::to_owned),
+            bucket_key: true,
+            blocks_sse_c: true,
+        };
         self.encrypt_as(bucket, &encryption, key).await;
     }
 
@@ -129,13 +141,17 @@ impl Place {
             .set_kms_master_key_id(key.map(str::to_owned))
             .build()
             .unwrap();
-        let blocked = if encryption.blocks_sse_c { EncryptionType::SseC } else { EncryptionType::None };
+        let blocked =
+            if encryption.blocks_sse_c { EncryptionType::SseC } else { EncryptionType::None };
         let rule = ServerSideEncryptionRule::builder()
             .apply_server_side_encryption_by_default(default)
             .bucket_key_enabled(encryption.bucket_key && algorithm == "aws:kms")
-            .blocked_encryption_types(BlockedEncryptionTypes::builder().encryption_type(blocked).build())
+            .blocked_encryption_types(
+                BlockedEncryptionTypes::builder().encryption_type(blocked).build(),
+            )
             .build();
-        let configuration = ServerSideEncryptionConfiguration::builder().rules(rule).build().unwrap();
+        let configuration =
+            ServerSideEncryptionConfiguration::builder().rules(rule).build().unwrap();
         let request = self.s3().put_bucket_encryption().bucket(bucket);
         request.server_side_encryption_configuration(configuration).send().await.unwrap();
     }
@@ -148,26 +164,42 @@ impl Place {
     /// Makes a customer-managed key with an alias; its policy is put for a bucket of the alias's name.
     pub async fn create_key(&self, setup: &KeySetup, alias: &str) -> MadeKey {
         let kms = self.kms();
-        let (spec, usage) = (KeySpec::from(setup.spec.as_str()), KeyUsageType::from(setup.usage.as_str()));
-        let made = kms.create_key().key_spec(spec).key_usage(usage).send().await.unwrap().key_metadata.unwrap();
+        let (spec, usage) =
+            (KeySpec::from(setup.spec.as_str()), KeyUsageType::from(setup.usage.as_str()));
+        let made = kms
+            .create_key()
+            .key_spec(spec)
+            .key_usage(usage)
+            .send()
+            .await
+            .unwrap()
+            .key_metadata
+            .unwrap();
         let (id, arn) = (made.key_id, made.arn.unwrap());
         let bucket = format!("arn:aws:s3:::{alias}");
         let alias = format!("alias/{alias}");
         kms.create_alias().alias_name(&alias).target_key_id(&id).send().await.unwrap();
         if setup.rotation_days > 0 && setup.spec == "SYMMETRIC_DEFAULT" {
-            let rotation = kms.enable_key_rotation().key_id(&id).rotation_period_in_days(setup.rotation_days);
+            let rotation =
+                kms.enable_key_rotation().key_id(&id).rotation_period_in_days(setup.rotation_days);
             rotation.send().await.unwrap();
         }
         if let Some(policy) = &setup.policy {
             let policy = made_out(policy, &bucket, Some(&arn));
             // A policy that does not let its author change it again is refused otherwise.
-            let request = kms.put_key_policy().key_id(&id).policy(policy).bypass_policy_lockout_safety_check(true);
+            let request = kms
+                .put_key_policy()
+                .key_id(&id)
+                .policy(policy)
+                .bypass_policy_lockout_safety_check(true);
             request.send().await.unwrap();
         }
         match setup.state {
             State::Enabled => {}
             State::Disabled => drop(kms.disable_key().key_id(&id).send().await.unwrap()),
-            State::PendingDeletion => drop(kms.schedule_key_deletion().key_id(&id).send().await.unwrap()),
+            State::PendingDeletion => {
+                drop(kms.schedule_key_deletion().key_id(&id).send().await.unwrap())
+            }
         }
         MadeKey { arn, id, alias }
     }
@@ -179,7 +211,8 @@ impl Place {
                 r#"{{"Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{account}:root"}},"Action":"{action}","Resource":"*"}}"#
             )
         };
-        let statements = [allow(&self.account, "kms:*"), allow(account, "kms:DescribeKey")].join(",");
+        let statements =
+            [allow(&self.account, "kms:*"), allow(account, "kms:DescribeKey")].join(",");
         let policy = format!(r#"{{"Version":"2012-10-17","Statement":[{statements}]}}"#);
         self.kms().put_key_policy().key_id(&key.id).policy(policy).send().await.unwrap();
     }
@@ -194,7 +227,11 @@ impl Place {
         self.create_bucket(&bucket, scenario.class.as_deref()).await;
         let key = self.key_for(scenario, &bucket).await;
         if let Some(policy) = &scenario.bucket_policy {
-            self.put_policy(&bucket, &made_out(policy, &arn, key.as_ref().map(|key| key.arn.as_str()))).await;
+            self.put_policy(
+                &bucket,
+                &made_out(policy, &arn, key.as_ref().map(|key| key.arn.as_str())),
+            )
+            .await;
         }
         if let Some(encryption) = &scenario.encryption {
             if let (Some(class), Some(key)) = (&scenario.key_shared_with, &key) {
@@ -202,7 +239,8 @@ impl Place {
                 self.create_bucket(&other, Some(class)).await;
                 self.encrypt(&other, "aws:kms", Some(&key.arn)).await;
             }
-            let spelled = key.and_then(|key| spelled(key, encryption)).or_else(|| encryption.literal.clone());
+            let spelled =
+                key.and_then(|key| spelled(key, encryption)).or_else(|| encryption.literal.clone());
             self.encrypt_as(&bucket, encryption, spelled.as_deref()).await;
         }
         bucket
@@ -228,8 +266,14 @@ impl Place {
         let policy = format!(
             r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Deny","Action":"{action}","Resource":"{resource}"}}}}"#
         );
-        let arguments =
-            ["put-role-policy", "--role-name", "cmkwatch-member", "--policy-name", name, "--policy-document"];
+        let arguments = [
+            "put-role-policy",
+            "--role-name",
+            "cmkwatch-member",
+            "--policy-name",
+            name,
+            "--policy-document",
+        ];
         self.aws("iam", &[&arguments[..], &[policy.as_str()]].concat());
     }
 
@@ -246,28 +290,40 @@ impl Place {
             .env("AWS_DEFAULT_REGION", &self.region)
             .output()
             .unwrap();
-        assert!(done.status.success(), "aws {service} {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+        assert!(
+            done.status.success(),
+            "aws {service} {arguments:?}: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
         String::from_utf8(done.stdout).unwrap()
     }
 
     /// The findings of a bucket as its own Security Hub holds them, by control.
     pub async fn findings(&self, bucket: &str) -> BTreeMap<String, AwsSecurityFinding> {
         let prefix = format!("cmkwatch/aws/{}/{}/{bucket}/", self.account, self.region);
-        let mine = StringFilter::builder().comparison(StringFilterComparison::Prefix).value(&prefix).build();
+        let mine = StringFilter::builder()
+            .comparison(StringFilterComparison::Prefix)
+            .value(&prefix)
+            .build();
         let found = self.select(AwsSecurityFindingFilters::builder().id(mine).build()).await;
         found.into_iter().map(|f| (f.id.as_ref().unwrap().replace(&prefix, ""), f)).collect()
     }
 
     /// The findings that this place sees about a resource.
     pub async fn findings_about(&self, arn: &str) -> Vec<AwsSecurityFinding> {
-        let it = StringFilter::builder().comparison(StringFilterComparison::Equals).value(arn).build();
+        let it =
+            StringFilter::builder().comparison(StringFilterComparison::Equals).value(arn).build();
         self.select(AwsSecurityFindingFilters::builder().resource_id(it).build()).await
     }
 
     /// Every finding that was imported here.
     pub async fn own_findings(&self) -> Vec<AwsSecurityFinding> {
-        let product = format!("arn:aws:securityhub:{0}:{1}:product/{1}/default", self.region, self.account);
-        let own = StringFilter::builder().comparison(StringFilterComparison::Equals).value(product).build();
+        let product =
+            format!("arn:aws:securityhub:{0}:{1}:product/{1}/default", self.region, self.account);
+        let own = StringFilter::builder()
+            .comparison(StringFilterComparison::Equals)
+            .value(product)
+            .build();
         self.select(AwsSecurityFindingFilters::builder().product_arn(own).build()).await
     }
 
@@ -294,7 +350,8 @@ impl Place {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let findings = self.findings(bucket).await;
-            let said: BTreeMap<_, _> = findings.into_iter().filter_map(|(slug, f)| Some((slug, say(&f)?))).collect();
+            let said: BTreeMap<_, _> =
+                findings.into_iter().filter_map(|(slug, f)| Some((slug, say(&f)?))).collect();
             if said == *expected {
                 return;
             }

@@ -16,7 +16,9 @@ pub fn verdict(finding: &AwsSecurityFinding) -> Option<String> {
 #[must_use]
 pub fn progress(finding: &AwsSecurityFinding) -> Option<String> {
     let status = finding.compliance.as_ref()?.status.as_ref()?;
-    verdict(finding).map(|_| format!("{status} {}", finding.workflow.as_ref().unwrap().status.as_ref().unwrap()))
+    verdict(finding).map(|_| {
+        format!("{status} {}", finding.workflow.as_ref().unwrap().status.as_ref().unwrap())
+    })
 }
 
 /// `ARCHIVED`

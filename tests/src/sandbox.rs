@@ -143,7 +143,10 @@ fn start() -> (Child, Sandbox) {
         .stdout(Stdio::piped())
         .spawn()
         .expect("no target/venv; run `make test`");
-    let ready = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).any(|line| line == "ready");
+    let ready = BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map_while(Result::ok)
+        .any(|line| line == "ready");
     assert!(ready, "the sandbox did not start; see {}", folder.join("server.log").display());
     let told = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
     (child, told)
@@ -192,7 +195,9 @@ impl Sandbox {
     pub fn calls(&self, place: &Place) -> BTreeMap<String, u64> {
         let all = self.all_calls();
         let here = format!("{}/{}/", place.account, place.region);
-        all.into_iter().filter_map(|(call, count)| Some((call.strip_prefix(&here)?.to_owned(), count))).collect()
+        all.into_iter()
+            .filter_map(|(call, count)| Some((call.strip_prefix(&here)?.to_owned(), count)))
+            .collect()
     }
 
     /// How many calls of each action were made until now, by `account/region/action`. Asking is none.
@@ -231,7 +236,10 @@ impl Sandbox {
 
     /// Lets an account `join` the organization, `leave` it, or be closed (`close`), which is reported by an event or not.
     pub fn change_organization(&self, account: &str, change: &str, event: bool) {
-        self.put("organization", &serde_json::json!({ "account": account, "change": change, "event": event }));
+        self.put(
+            "organization",
+            &serde_json::json!({ "account": account, "change": change, "event": event }),
+        );
     }
 
     /// Deletes a key as if its waiting period were over.
@@ -265,18 +273,25 @@ impl Sandbox {
     /// Ends the processes of functions, and with them the credentials that they have.
     pub fn restart(&self, functions: &[&str]) {
         for worker in functions.iter().flat_map(|function| self.workers(function)) {
-            let kill = Command::new("kill").args(["-KILL", &worker.pid.to_string()]).status().unwrap();
+            let kill =
+                Command::new("kill").args(["-KILL", &worker.pid.to_string()]).status().unwrap();
             assert!(kill.success());
         }
     }
 
     fn put(&self, what: &str, asked: &impl Serialize) -> serde_json::Value {
-        let mut told = ureq::put(format!("{}/_sandbox/{what}", self.endpoint)).send_json(asked).unwrap();
+        let mut told =
+            ureq::put(format!("{}/_sandbox/{what}", self.endpoint)).send_json(asked).unwrap();
         told.body_mut().read_json().unwrap()
     }
 
     fn asked<T: DeserializeOwned>(&self, what: &str) -> T {
-        ureq::get(format!("{}/_sandbox/{what}", self.endpoint)).call().unwrap().body_mut().read_json().unwrap()
+        ureq::get(format!("{}/_sandbox/{what}", self.endpoint))
+            .call()
+            .unwrap()
+            .body_mut()
+            .read_json()
+            .unwrap()
     }
 
     /// Begins a sweep, of some accounts or, if none is named, of the organization.
@@ -299,7 +314,8 @@ impl Sandbox {
         let (sqs, deadline) = (self.sqs().await, Instant::now() + patience);
         let mut quiet = 0;
         while quiet < 3 {
-            let left = waiting(&sqs, &self.sweep_queue_url).await + waiting(&sqs, &self.changes_queue_url).await;
+            let left = waiting(&sqs, &self.sweep_queue_url).await
+                + waiting(&sqs, &self.changes_queue_url).await;
             quiet = if left == 0 { quiet + 1 } else { 0 };
             assert!(Instant::now() < deadline, "{left} messages are left after {patience:?}");
             for dead in [&self.sweep_dead_queue_url, &self.changes_dead_queue_url] {
@@ -322,7 +338,8 @@ impl Sandbox {
 
     /// A place that differs from another in the account.
     pub async fn another_account(&self, place: &Place) -> Place {
-        let account = self.member_accounts.iter().find(|account| **account != place.account).unwrap();
+        let account =
+            self.member_accounts.iter().find(|account| **account != place.account).unwrap();
         self.place(account, &place.region).await
     }
 
@@ -345,7 +362,8 @@ pub(crate) async fn waiting(sqs: &aws_sdk_sqs::Client, queue: &str) -> u64 {
         QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
         QueueAttributeName::ApproximateNumberOfMessagesDelayed,
     ];
-    let asked = sqs.get_queue_attributes().queue_url(queue).set_attribute_names(Some(counts.to_vec()));
+    let asked =
+        sqs.get_queue_attributes().queue_url(queue).set_attribute_names(Some(counts.to_vec()));
     let told = asked.send().await.unwrap().attributes.unwrap();
     counts.iter().map(|count| told[count].parse::<u64>().unwrap()).sum()
 }

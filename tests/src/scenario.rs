@@ -174,7 +174,9 @@ pub fn scenarios() -> Vec<Scenario> {
 
 fn read(name: String) -> Scenario {
     let path = root().join("tests/scenarios").join(&name).join("scenario.toml");
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let scenario: Scenario = toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let scenario: Scenario =
+        toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     Scenario { name, ..scenario }
 }

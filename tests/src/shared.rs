@@ -1,13 +1,16 @@
 //! What cmkwatch's functions share in the hub: the key and the queues, and who may use them; and a finding for them to tell of.
 
 use crate::Place;
-use aws_sdk_securityhub::types::{AwsSecurityFinding, Compliance, ComplianceStatus, Resource, Severity, SeverityLabel};
+use aws_sdk_securityhub::types::{
+    AwsSecurityFinding, Compliance, ComplianceStatus, Resource, Severity, SeverityLabel,
+};
 use aws_sdk_sqs::types::QueueAttributeName;
 
 impl Place {
     /// The policy of a key, by its alias.
     pub async fn key_policy(&self, alias: &str) -> String {
-        let request = self.kms().get_key_policy().key_id(self.key_of(alias).await).policy_name("default");
+        let request =
+            self.kms().get_key_policy().key_id(self.key_of(alias).await).policy_name("default");
         request.send().await.unwrap().policy.unwrap()
     }
 
@@ -24,7 +27,13 @@ impl Place {
     /// The policy of a queue, by its name.
     pub async fn queue_policy(&self, name: &str) -> String {
         let request = self.sqs().get_queue_attributes().queue_url(self.queue_url(name).await);
-        let told = request.attribute_names(QueueAttributeName::Policy).send().await.unwrap().attributes.unwrap();
+        let told = request
+            .attribute_names(QueueAttributeName::Policy)
+            .send()
+            .await
+            .unwrap()
+            .attributes
+            .unwrap();
         told[&QueueAttributeName::Policy].clone()
     }
 
@@ -45,7 +54,13 @@ impl Place {
             }
             for message in messages {
                 let handle = message.receipt_handle.unwrap();
-                self.sqs().delete_message().queue_url(url).receipt_handle(handle).send().await.unwrap();
+                self.sqs()
+                    .delete_message()
+                    .queue_url(url)
+                    .receipt_handle(handle)
+                    .send()
+                    .await
+                    .unwrap();
                 bodies.push(message.body.unwrap());
             }
         }
@@ -68,13 +83,17 @@ impl Place {
 
     /// Imports a finding of cmkwatch that opened just now, of a bucket that nobody has.
     pub async fn import_opened(&self, bucket: &str) {
-        let (account, region, now) = (&self.account, &self.region, jiff::Timestamp::now().to_string());
+        let (account, region, now) =
+            (&self.account, &self.region, jiff::Timestamp::now().to_string());
         let severity = Severity::builder().label(SeverityLabel::Critical).build();
-        let resource = Resource::builder().r#type("AwsS3Bucket").id(format!("arn:aws:s3:::{bucket}")).build();
+        let resource =
+            Resource::builder().r#type("AwsS3Bucket").id(format!("arn:aws:s3:::{bucket}")).build();
         let finding = AwsSecurityFinding::builder()
             .schema_version("2018-10-08")
             .id(format!("cmkwatch/aws/{account}/{region}/{bucket}/tls-only"))
-            .product_arn(format!("arn:aws:securityhub:{region}:{account}:product/{account}/default"))
+            .product_arn(format!(
+                "arn:aws:securityhub:{region}:{account}:product/{account}/default"
+            ))
             .generator_id("cmkwatch/tls-only")
             .aws_account_id(account)
             .types("Software and Configuration Checks/AWS Security Best Practices")
@@ -87,7 +106,8 @@ impl Place {
             .compliance(Compliance::builder().status(ComplianceStatus::Failed).build())
             .product_fields("cmkwatch/transition", "opened")
             .build();
-        let told = self.security_hub().batch_import_findings().findings(finding).send().await.unwrap();
+        let told =
+            self.security_hub().batch_import_findings().findings(finding).send().await.unwrap();
         assert_eq!(told.failed_count, Some(0), "{told:?}");
     }
 }

@@ -61,8 +61,13 @@ pub struct Choice<R> {
 #[must_use]
 pub fn choose<R>(received: Vec<Received<R>>, alerts: &Alerts) -> Choice<R> {
     let mut stories = BTreeMap::<String, Vec<Received<R>>>::new();
-    let mut choice =
-        Choice { chosen: Vec::new(), cancelled: Vec::new(), gone: Vec::new(), minor: Vec::new(), silent: Vec::new() };
+    let mut choice = Choice {
+        chosen: Vec::new(),
+        cancelled: Vec::new(),
+        gone: Vec::new(),
+        minor: Vec::new(),
+        silent: Vec::new(),
+    };
     for event in received {
         if event.news.is_edit() {
             choice.silent.push(silent(&event.news, Silence::Edit));
@@ -72,7 +77,9 @@ pub fn choose<R>(received: Vec<Received<R>>, alerts: &Alerts) -> Choice<R> {
     }
     for mut story in stories.into_values() {
         // An import and what follows it at once may be sent in the same second; what people are to hear of is the last.
-        story.sort_by_key(|event| (event.news.updated_at, event.news.concerns_people(), event.news.sent_at));
+        story.sort_by_key(|event| {
+            (event.news.updated_at, event.news.concerns_people(), event.news.sent_at)
+        });
         choice.add(story, alerts);
     }
     let order = |news: &News| (news.transition == Transition::Resolved, Reverse(news.weight()));
@@ -92,7 +99,9 @@ impl<R> Choice<R> {
         let is_severe = |news: &News| news.weight() >= alerts.minimum_severity;
         let reason = match end {
             End::Told(news) if is_severe(&news) => return self.chosen.push(chosen(*news, story)),
-            End::Cancelled(news) if is_severe(&news) => return self.cancelled.push(chosen(*news, story)),
+            End::Cancelled(news) if is_severe(&news) => {
+                return self.cancelled.push(chosen(*news, story));
+            }
             End::Minor(news) if Told::of(&news) == Told::Closed || is_severe(&news) => {
                 return self.minor.push(chosen(*news, story));
             }
@@ -143,7 +152,8 @@ fn end_of<R>(story: &[Received<R>]) -> Option<End> {
         (_, Some(opened)) => as_opened(last, opened),
     };
     // The first event was never received before and reports an import, so it has not been alerted.
-    let is_new = first.is_first && first.news.is_fresh() && first.news.state_version != news.state_version;
+    let is_new =
+        first.is_first && first.news.is_fresh() && first.news.state_version != news.state_version;
     if is_new && is_as_before(&first.news, &news) {
         return Some(End::Cancelled(Box::new(news)));
     }
@@ -161,7 +171,9 @@ fn is_as_before(first: &News, last: &News) -> bool {
     match last.transition {
         Transition::Resolved => matches!(first.before, None | Some(Compliance::Passed)),
         Transition::Unreadable => first.before == Some(Compliance::Warning),
-        _ => first.before == Some(Compliance::Failed) && first.severity_before >= Some(last.severity),
+        _ => {
+            first.before == Some(Compliance::Failed) && first.severity_before >= Some(last.severity)
+        }
     }
 }
 
@@ -228,27 +240,71 @@ mod tests {
         let taken_up = News { workflow: Workflow::Notified, ..said(9, Changed, Some(Failed)) };
         let cases: [(&str, Vec<News>, Told<'_>); 20] = [
             ("opened", vec![said(0, Opened, None)], &[(Opened, 1)]),
-            ("the same event twice", vec![said(0, Opened, None), said(0, Opened, None)], &[(Opened, 2)]),
+            (
+                "the same event twice",
+                vec![said(0, Opened, None), said(0, Opened, None)],
+                &[(Opened, 2)],
+            ),
             ("resolved", vec![said(0, Resolved, Some(Failed))], &[(Resolved, 1)]),
             ("new, and fixed", vec![said(0, Opened, None), said(9, Resolved, Some(Failed))], &[]),
-            ("in no order", vec![said(9, Resolved, Some(Failed)), said(0, Opened, Some(Passed))], &[]),
-            ("unread for a moment", vec![said(0, Unreadable, Some(Passed)), said(9, Resolved, Some(Warning))], &[]),
+            (
+                "in no order",
+                vec![said(9, Resolved, Some(Failed)), said(0, Opened, Some(Passed))],
+                &[],
+            ),
+            (
+                "unread for a moment",
+                vec![said(0, Unreadable, Some(Passed)), said(9, Resolved, Some(Warning))],
+                &[],
+            ),
             (
                 "had failed, could not be read, and passes",
                 vec![said(0, Unreadable, Some(Failed)), said(9, Resolved, Some(Warning))],
                 &[(Resolved, 2)],
             ),
-            ("fixed, and broken again", vec![said(0, Resolved, Some(Failed)), said(9, Opened, Some(Passed))], &[]),
-            ("new, and worse", vec![said(0, Opened, None), said(9, Worsened, Some(Failed))], &[(Worsened, 2)]),
-            ("unread again", vec![said(0, Resolved, Some(Warning)), said(9, Unreadable, Some(Passed))], &[]),
-            ("new, and other", vec![said(0, Opened, None), said(9, Changed, Some(Failed))], &[(Opened, 2)]),
-            ("new, and less bad", vec![said(0, Opened, None), said(9, Eased, Some(Failed))], &[(Opened, 2)]),
-            ("worse, and as bad as before", vec![worse(0, High), said(9, Eased, Some(Failed))], &[]),
-            ("worse, and other", vec![worse(0, Medium), said(9, Changed, Some(Failed))], &[(Worsened, 2)]),
+            (
+                "fixed, and broken again",
+                vec![said(0, Resolved, Some(Failed)), said(9, Opened, Some(Passed))],
+                &[],
+            ),
+            (
+                "new, and worse",
+                vec![said(0, Opened, None), said(9, Worsened, Some(Failed))],
+                &[(Worsened, 2)],
+            ),
+            (
+                "unread again",
+                vec![said(0, Resolved, Some(Warning)), said(9, Unreadable, Some(Passed))],
+                &[],
+            ),
+            (
+                "new, and other",
+                vec![said(0, Opened, None), said(9, Changed, Some(Failed))],
+                &[(Opened, 2)],
+            ),
+            (
+                "new, and less bad",
+                vec![said(0, Opened, None), said(9, Eased, Some(Failed))],
+                &[(Opened, 2)],
+            ),
+            (
+                "worse, and as bad as before",
+                vec![worse(0, High), said(9, Eased, Some(Failed))],
+                &[],
+            ),
+            (
+                "worse, and other",
+                vec![worse(0, Medium), said(9, Changed, Some(Failed))],
+                &[(Worsened, 2)],
+            ),
             ("new, other, and taken up", vec![said(0, Opened, None), taken_up], &[]),
             ("other", vec![said(0, Changed, Some(Failed))], &[]),
             ("less bad", vec![said(0, Eased, Some(Failed))], &[]),
-            ("less bad, and as bad again", vec![said(0, Eased, Some(Failed)), said(9, Worsened, Some(Failed))], &[]),
+            (
+                "less bad, and as bad again",
+                vec![said(0, Eased, Some(Failed)), said(9, Worsened, Some(Failed))],
+                &[],
+            ),
             ("new, and deleted", vec![said(0, Opened, None), said(9, Gone, Some(Failed))], &[]),
             ("deleted", vec![said(0, Gone, Some(Failed))], &[]),
         ];
@@ -259,9 +315,15 @@ mod tests {
 
     #[test]
     fn what_is_told_of_a_finding_that_changed_since_it_opened_is_what_it_is_now() {
-        let eased = News { severity: Severity::Medium, ..said(9, Transition::Eased, Some(Compliance::Failed)) };
+        let eased = News {
+            severity: Severity::Medium,
+            ..said(9, Transition::Eased, Some(Compliance::Failed))
+        };
         let choice = choice(vec![said(0, Transition::Opened, None), eased]);
-        assert_eq!((choice.chosen[0].news.severity, choice.chosen[0].news.before), (Severity::Medium, None));
+        assert_eq!(
+            (choice.chosen[0].news.severity, choice.chosen[0].news.before),
+            (Severity::Medium, None)
+        );
     }
 
     #[test]
@@ -269,7 +331,12 @@ mod tests {
         let resolved = said(0, Transition::Resolved, Some(Compliance::Failed));
         let resolved = News { worst: Some(Severity::Critical), ..resolved };
         let changed = said(9, Transition::Changed, Some(Compliance::Passed));
-        let changed = News { severity: Severity::Informational, worst: None, workflow: Workflow::Resolved, ..changed };
+        let changed = News {
+            severity: Severity::Informational,
+            worst: None,
+            workflow: Workflow::Resolved,
+            ..changed
+        };
         let choice = choice(vec![resolved, changed]);
         assert_eq!(told_of(&choice), [(Transition::Resolved, 2)]);
         assert_eq!(choice.chosen[0].news.weight(), Severity::Critical);
@@ -277,24 +344,43 @@ mod tests {
 
     #[test]
     fn what_passes_is_told_once_it_is_closed() {
-        let pending = News { workflow: Workflow::New, ..said(0, Transition::Resolved, Some(Compliance::Failed)) };
-        let closed = News { workflow: Workflow::Resolved, sent_at: pending.sent_at, ..pending.clone() };
-        let suppressed = |before| News { workflow: Workflow::Suppressed, workflow_before: before, ..pending.clone() };
+        let pending = News {
+            workflow: Workflow::New,
+            ..said(0, Transition::Resolved, Some(Compliance::Failed))
+        };
+        let closed =
+            News { workflow: Workflow::Resolved, sent_at: pending.sent_at, ..pending.clone() };
+        let suppressed = |before| News {
+            workflow: Workflow::Suppressed,
+            workflow_before: before,
+            ..pending.clone()
+        };
         for (name, news, expected) in [
             ("not yet RESOLVED", vec![pending.clone()], 0),
             ("imported, then set RESOLVED", vec![pending.clone(), closed.clone()], 1),
             ("the same within a second, in no order", vec![closed.clone(), pending.clone()], 1),
-            ("set RESOLVED, in a batch of its own, or by an automation rule when it was imported", vec![closed], 1),
+            (
+                "set RESOLVED, in a batch of its own, or by an automation rule when it was imported",
+                vec![closed],
+                1,
+            ),
             ("SUPPRESSED before", vec![suppressed(Some(Workflow::Suppressed))], 1),
             ("SUPPRESSED later", vec![suppressed(Some(Workflow::New))], 0),
         ] {
             let choice = choice(news);
             assert_eq!(choice.chosen.len(), expected, "{name}");
-            assert!(choice.cancelled.is_empty(), "{name}: what closes it must not be taken for known");
+            assert!(
+                choice.cancelled.is_empty(),
+                "{name}: what closes it must not be taken for known"
+            );
         }
         let opened = said(-9, Transition::Opened, None);
         let both = choice(vec![opened, pending]);
-        assert_eq!((both.chosen.len(), both.cancelled.len()), (0, 1), "nobody was told that it opened");
+        assert_eq!(
+            (both.chosen.len(), both.cancelled.len()),
+            (0, 1),
+            "nobody was told that it opened"
+        );
     }
 
     #[test]
@@ -320,7 +406,8 @@ mod tests {
             ("NOTIFIED by hand", notified, (0, 0)),
         ] {
             let choice = choice(vec![news]);
-            let edits = choice.silent.iter().filter(|silent| silent.reason == Silence::Edit).count();
+            let edits =
+                choice.silent.iter().filter(|silent| silent.reason == Silence::Edit).count();
             assert_eq!((choice.chosen.len(), edits), expected, "{name}");
         }
     }
@@ -328,10 +415,13 @@ mod tests {
     #[test]
     fn each_event_that_becomes_no_message_has_a_reason() {
         use Compliance::{Failed, Passed};
-        use Silence::{BelowMinimum, Gone, LaterEvent, Minor, Moved, NotClosed, TakenUp, Unchanged};
+        use Silence::{
+            BelowMinimum, Gone, LaterEvent, Minor, Moved, NotClosed, TakenUp, Unchanged,
+        };
         let low = News { severity: Severity::Low, ..said(0, Transition::Opened, None) };
         let notified = News { workflow: Workflow::Notified, ..said(0, Transition::Opened, None) };
-        let pending = News { workflow: Workflow::New, ..said(0, Transition::Resolved, Some(Failed)) };
+        let pending =
+            News { workflow: Workflow::New, ..said(0, Transition::Resolved, Some(Failed)) };
         let late = said(0, Transition::Opened, None);
         let edit = News { sent_at: late.sent_at + SignedDuration::from_hours(72), ..late };
         for (news, expected) in [
@@ -341,21 +431,46 @@ mod tests {
             (vec![edit], vec![Silence::Edit]),
             // It is decided once it is known whether people know another state.
             (vec![said(0, Transition::Changed, Some(Failed))], vec![]),
-            (vec![News { severity: Severity::Low, ..said(0, Transition::Changed, Some(Failed)) }], vec![Minor]),
-            (vec![News { workflow: Workflow::Notified, ..said(0, Transition::Changed, Some(Failed)) }], vec![Minor]),
+            (
+                vec![News {
+                    severity: Severity::Low,
+                    ..said(0, Transition::Changed, Some(Failed))
+                }],
+                vec![Minor],
+            ),
+            (
+                vec![News {
+                    workflow: Workflow::Notified,
+                    ..said(0, Transition::Changed, Some(Failed))
+                }],
+                vec![Minor],
+            ),
             (vec![said(0, Transition::FirstSeen, None)], vec![Minor]),
             (vec![said(0, Transition::Moved, Some(Failed))], vec![Moved]),
             (vec![said(0, Transition::Unchanged, Some(Failed))], vec![Unchanged]),
-            (vec![said(0, Transition::Opened, None), said(9, Transition::Gone, Some(Failed))], vec![LaterEvent, Gone]),
+            (
+                vec![said(0, Transition::Opened, None), said(9, Transition::Gone, Some(Failed))],
+                vec![LaterEvent, Gone],
+            ),
             // The last event is decided once it is known what people know.
             (
-                vec![said(0, Transition::Opened, Some(Passed)), said(9, Transition::Resolved, Some(Failed))],
+                vec![
+                    said(0, Transition::Opened, Some(Passed)),
+                    said(9, Transition::Resolved, Some(Failed)),
+                ],
                 vec![LaterEvent],
             ),
-            (vec![said(0, Transition::Opened, None), said(9, Transition::Changed, Some(Failed))], vec![LaterEvent]),
+            (
+                vec![said(0, Transition::Opened, None), said(9, Transition::Changed, Some(Failed))],
+                vec![LaterEvent],
+            ),
         ] {
             let silent = choice(news.clone()).silent;
-            assert_eq!(silent.iter().map(|silent| silent.reason).collect::<Vec<_>>(), expected, "{news:?}");
+            assert_eq!(
+                silent.iter().map(|silent| silent.reason).collect::<Vec<_>>(),
+                expected,
+                "{news:?}"
+            );
         }
     }
 
@@ -385,28 +500,34 @@ mod tests {
             other("c", critical),
         ])
         .chosen;
-        assert_eq!(chosen.iter().map(|chosen| chosen.news.id.as_str()).collect::<Vec<_>>(), ["c", "b", "a"]);
+        assert_eq!(
+            chosen.iter().map(|chosen| chosen.news.id.as_str()).collect::<Vec<_>>(),
+            ["c", "b", "a"]
+        );
     }
 
     /// What was so before, and step by step what was said.
     fn any_story() -> impl Strategy<Value = Vec<News>> {
         use Compliance::{Failed, Passed, Warning};
-        let states = prop::collection::vec(prop::sample::select(vec![Passed, Failed, Warning]), 1..6);
-        (prop::option::of(prop::sample::select(vec![Passed, Failed, Warning])), states).prop_map(|(before, states)| {
-            let befores = std::iter::once(before).chain(states.iter().copied().map(Some));
-            let steps = befores.zip(states.clone()).enumerate();
-            let said = steps.filter_map(|(step, (before, now))| {
-                let transition = match (before, now) {
-                    (before, now) if before == Some(now) => return None,
-                    (None, Passed) => return None,
-                    (_, Failed) => Transition::Opened,
-                    (_, Warning) => Transition::Unreadable,
-                    (_, Passed) => Transition::Resolved,
-                };
-                Some(said(i64::try_from(step).unwrap(), transition, before))
-            });
-            said.collect()
-        })
+        let states =
+            prop::collection::vec(prop::sample::select(vec![Passed, Failed, Warning]), 1..6);
+        (prop::option::of(prop::sample::select(vec![Passed, Failed, Warning])), states).prop_map(
+            |(before, states)| {
+                let befores = std::iter::once(before).chain(states.iter().copied().map(Some));
+                let steps = befores.zip(states.clone()).enumerate();
+                let said = steps.filter_map(|(step, (before, now))| {
+                    let transition = match (before, now) {
+                        (before, now) if before == Some(now) => return None,
+                        (None, Passed) => return None,
+                        (_, Failed) => Transition::Opened,
+                        (_, Warning) => Transition::Unreadable,
+                        (_, Passed) => Transition::Resolved,
+                    };
+                    Some(said(i64::try_from(step).unwrap(), transition, before))
+                });
+                said.collect()
+            },
+        )
     }
 
     fn state(news: &News) -> Option<Compliance> {

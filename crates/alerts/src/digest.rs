@@ -26,11 +26,14 @@ pub(crate) fn message(news: &[&News], home: &Region) -> Message {
     let by_severity: Vec<_> = by_severity.collect();
     let by_control = counted(news.iter().map(|news| news.control.slug.to_owned()));
     let by_principal = counted(bad.iter().map(|news| principal(news)));
-    let mut lines: Vec<Line> =
-        [("Severity", &by_severity, false), ("Controls", &by_control, false), ("Changed by", &by_principal, true)]
-            .into_iter()
-            .filter_map(|(label, counts, from_outside)| counts_line(label, counts, from_outside))
-            .collect();
+    let mut lines: Vec<Line> = [
+        ("Severity", &by_severity, false),
+        ("Controls", &by_control, false),
+        ("Changed by", &by_principal, true),
+    ]
+    .into_iter()
+    .filter_map(|(label, counts, from_outside)| counts_line(label, counts, from_outside))
+    .collect();
     lines.push(Line::about("See").link(link::open_findings(home), "all open findings"));
     lines.push(accounts_line(news));
     if news.len() > NAMED {
@@ -61,11 +64,16 @@ fn headline(news: &[&News], by_transition: &[(String, usize)]) -> String {
 }
 
 fn principal(news: &News) -> String {
-    let by = news.changed.as_ref().map(|changed| changed.by.as_deref().unwrap_or("somebody unnamed"));
+    let by =
+        news.changed.as_ref().map(|changed| changed.by.as_deref().unwrap_or("somebody unnamed"));
     by.unwrap_or("not known, found by the sweep").to_owned()
 }
 
-fn counts_line(label: &'static str, counts: &[(String, usize)], from_outside: bool) -> Option<Line> {
+fn counts_line(
+    label: &'static str,
+    counts: &[(String, usize)],
+    from_outside: bool,
+) -> Option<Line> {
     let mut line = Line::about(label);
     for (position, (name, count)) in counts.iter().take(NAMED).enumerate() {
         line = line.words(if position == 0 { "" } else { ", " });
@@ -78,10 +86,12 @@ fn counts_line(label: &'static str, counts: &[(String, usize)], from_outside: bo
 }
 
 fn accounts_line(news: &[&News]) -> Line {
-    let names: BTreeMap<_, _> = news.iter().map(|news| (news.place().account, news.account_name.clone())).collect();
+    let names: BTreeMap<_, _> =
+        news.iter().map(|news| (news.place().account, news.account_name.clone())).collect();
     let counts = counted(news.iter().map(|news| news.place().account.to_string()));
     let named = counts.into_iter().map(|(account, count)| {
-        let name = names.iter().find(|(id, _)| id.as_str() == account).and_then(|(_, name)| name.clone());
+        let name =
+            names.iter().find(|(id, _)| id.as_str() == account).and_then(|(_, name)| name.clone());
         (name.map_or_else(|| account.clone(), |name| format!("{name} ({account})")), count)
     });
     let named: Vec<_> = named.collect();
@@ -111,10 +121,16 @@ fn common_thread(news: &[&News]) -> Option<String> {
     }
 }
 
-fn context(news: &[&News], worst: Option<Severity>, by_transition: &[(String, usize)]) -> BTreeMap<String, String> {
+fn context(
+    news: &[&News],
+    worst: Option<Severity>,
+    by_transition: &[(String, usize)],
+) -> BTreeMap<String, String> {
     let severity = worst.unwrap_or(Severity::Informational).to_string();
-    let known = [("findings".to_owned(), news.len().to_string()), ("severity".to_owned(), severity)];
-    let counts = by_transition.iter().map(|(transition, count)| (transition.clone(), count.to_string()));
+    let known =
+        [("findings".to_owned(), news.len().to_string()), ("severity".to_owned(), severity)];
+    let counts =
+        by_transition.iter().map(|(transition, count)| (transition.clone(), count.to_string()));
     counts.chain(known).collect()
 }
 
@@ -139,15 +155,25 @@ mod tests {
     /// Findings about buckets 0, 1, 2 ..., the first of them CRITICAL and the last resolved.
     fn many(number: usize) -> Vec<News> {
         let news = |n: usize| {
-            let id = format!("cmkwatch/aws/{}00000000002/eu-west-1/bucket-{n}/key-usable", 2 + n % 2);
+            let id =
+                format!("cmkwatch/aws/{}00000000002/eu-west-1/bucket-{n}/key-usable", 2 + n % 2);
             let (transition, severity) = match n {
                 0 => (Transition::Opened, Severity::Critical),
                 n if n == number - 1 => (Transition::Resolved, Severity::Informational),
                 _ => (Transition::Opened, Severity::High),
             };
-            let control = controls::ALL.into_iter().find(|control| control.slug == "key-usable").unwrap();
+            let control =
+                controls::ALL.into_iter().find(|control| control.slug == "key-usable").unwrap();
             let about = About::of_id(&id).unwrap();
-            News { about, id, control, transition, severity, severity_before: Some(Severity::High), ..example::news() }
+            News {
+                about,
+                id,
+                control,
+                transition,
+                severity,
+                severity_before: Some(Severity::High),
+                ..example::news()
+            }
         };
         (0..number).map(news).collect()
     }
@@ -163,7 +189,10 @@ mod tests {
     fn many_findings_are_counted_and_the_worst_are_named() {
         let (_, notification) = digest(&many(231));
         let content = &notification["content"];
-        assert_eq!(content["title"], "\u{1f534} 231 findings about 231 buckets or accounts: 230 opened, 1 resolved");
+        assert_eq!(
+            content["title"],
+            "\u{1f534} 231 findings about 231 buckets or accounts: 230 opened, 1 resolved"
+        );
         let description = content["description"].as_str().unwrap();
         for words in [
             "*Severity* CRITICAL 1, HIGH 229",
@@ -193,10 +222,18 @@ mod tests {
     fn who_mended_is_not_counted_among_those_who_broke() {
         let mut all = many(3);
         let by = Some("arn:aws:iam::200000000002:user/mender".to_owned());
-        all[2].changed = Some(crate::news::Changed { by, call: "PutBucketEncryption".into(), at: None, through: None });
+        all[2].changed = Some(crate::news::Changed {
+            by,
+            call: "PutBucketEncryption".into(),
+            at: None,
+            through: None,
+        });
         let (_, notification) = digest(&all);
         let description = notification["content"]["description"].as_str().unwrap();
-        assert!(description.contains("*Changed by* `arn:") && !description.contains("mender"), "{description}");
+        assert!(
+            description.contains("*Changed by* `arn:") && !description.contains("mender"),
+            "{description}"
+        );
     }
 
     #[test]
@@ -205,16 +242,26 @@ mod tests {
         all[0].transition = Transition::Unreadable;
         let (_, notification) = digest(&all);
         let description = notification["content"]["description"].as_str().unwrap();
-        assert!(description.contains("- CRITICAL, cannot be told: bucket `bucket-0`"), "{description}");
+        assert!(
+            description.contains("- CRITICAL, cannot be told: bucket `bucket-0`"),
+            "{description}"
+        );
     }
 
     #[test]
     fn a_digest_about_one_bucket_stays_in_its_thread() {
-        let one: Vec<_> = many(6).into_iter().map(|news| News { about: example::news().about, ..news }).collect();
+        let one: Vec<_> =
+            many(6).into_iter().map(|news| News { about: example::news().about, ..news }).collect();
         let (_, notification) = digest(&one);
-        assert_eq!(notification["metadata"]["threadId"], "cmkwatch/aws/200000000002/eu-west-1/acme-invoices");
+        assert_eq!(
+            notification["metadata"]["threadId"],
+            "cmkwatch/aws/200000000002/eu-west-1/acme-invoices"
+        );
         let title = notification["content"]["title"].as_str().unwrap();
-        assert!(title.ends_with("6 findings about bucket acme-invoices: 5 opened, 1 resolved"), "{title}");
+        assert!(
+            title.ends_with("6 findings about bucket acme-invoices: 5 opened, 1 resolved"),
+            "{title}"
+        );
     }
 
     #[test]
@@ -222,8 +269,14 @@ mod tests {
         let mut all = many(500);
         for (n, news) in all.iter_mut().enumerate() {
             news.account_name = Some("<".repeat(128));
-            let by = Some(format!("arn:aws:sts::200000000002:assumed-role/{}/{n}", "<".repeat(400)));
-            news.changed = Some(crate::news::Changed { by, call: "PutBucketPolicy".into(), at: None, through: None });
+            let by =
+                Some(format!("arn:aws:sts::200000000002:assumed-role/{}/{n}", "<".repeat(400)));
+            news.changed = Some(crate::news::Changed {
+                by,
+                call: "PutBucketPolicy".into(),
+                at: None,
+                through: None,
+            });
         }
         let (message, notification) = digest(&all);
         assert!(notification["content"]["description"].as_str().unwrap().chars().count() <= 8000);

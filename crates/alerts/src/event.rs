@@ -121,7 +121,8 @@ impl Customers {
     /// True where any of it is there, or differs from what we said.
     fn are_there(&self, severity: &Label) -> bool {
         let ours = self.finding_provider_fields.as_ref();
-        let our_label = ours.and_then(|ours| ours.severity.as_ref()).map(|label| label.label.as_str());
+        let our_label =
+            ours.and_then(|ours| ours.severity.as_ref()).map(|label| label.label.as_str());
         let our_types = ours.and_then(|ours| ours.types.as_ref());
         self.confidence.is_some()
             || self.criticality.is_some()
@@ -148,9 +149,11 @@ pub enum Parsed {
 /// Returns an error if it is no such event, or the finding is none of ours.
 pub fn parse(body: &str, hub: &AccountId) -> Result<Parsed, EventError> {
     let event: Event = serde_json::from_str(body).map_err(EventError::Form)?;
-    let [finding] = <[Asff; 1]>::try_from(event.detail.findings).map_err(|all| EventError::Number(all.len()))?;
+    let [finding] = <[Asff; 1]>::try_from(event.detail.findings)
+        .map_err(|all| EventError::Number(all.len()))?;
     let id = finding.id.clone();
-    read(finding, &event.time, hub).map_err(|what| EventError::NotOurs { id: findings::plain(&id, 512), what })
+    read(finding, &event.time, hub)
+        .map_err(|what| EventError::NotOurs { id: findings::plain(&id, 512), what })
 }
 
 fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<Parsed, &'static str> {
@@ -161,7 +164,11 @@ fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<Parsed, &'stati
     let transition = Transition::of_word(word(fields::TRANSITION)).ok_or("no transition")?;
     let control = match (control_of(&finding.id), transition) {
         (None, Transition::Gone) => {
-            return Ok(Parsed::Silent(Silent { finding: finding.id, transition, reason: Silence::ControlRemoved }));
+            return Ok(Parsed::Silent(Silent {
+                finding: finding.id,
+                transition,
+                reason: Silence::ControlRemoved,
+            }));
         }
         (control, _) => control.ok_or("the id names no control")?,
     };
@@ -183,12 +190,14 @@ fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<Parsed, &'stati
         control,
         transition,
         severity: Severity::of_label(&finding.severity.label).ok_or("an unknown severity")?,
-        status: Compliance::of_word(&finding.compliance.status).ok_or("an unknown compliance status")?,
+        status: Compliance::of_word(&finding.compliance.status)
+            .ok_or("an unknown compliance status")?,
         before: Compliance::of_word(word(fields::STATUS_BEFORE)),
         severity_before: Severity::of_label(word(fields::SEVERITY_BEFORE)),
         worst: Severity::of_label(word(fields::WORST_SEVERITY)),
         workflow_before: Workflow::of_word(word(fields::WORKFLOW_BEFORE)),
-        workflow: Workflow::of_word(&finding.workflow.status).ok_or("an unknown workflow status")?,
+        workflow: Workflow::of_word(&finding.workflow.status)
+            .ok_or("an unknown workflow status")?,
         updated_at,
         noted_at: finding.note.and_then(|note| moment(&note.updated_at?)),
         is_touched: finding.customers.are_there(&finding.severity),
@@ -217,7 +226,8 @@ fn control_of(id: &str) -> Option<&'static Control> {
 /// The account that imported the finding, with [its own product](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-custom-providers.html):
 /// the owner of what it is about, or the hub, where those findings stand whose owner has no Security Hub.
 fn importer(finding: &Asff, about: &About, hub: &AccountId) -> Result<AccountId, &'static str> {
-    let importer: AccountId = finding.aws_account_id.parse().map_err(|_| "AwsAccountId is no account")?;
+    let importer: AccountId =
+        finding.aws_account_id.parse().map_err(|_| "AwsAccountId is no account")?;
     if importer != about.place().account && importer != *hub {
         return Err("it is about another account than the one that imported it");
     }
@@ -260,7 +270,10 @@ mod tests {
     fn a_finding_of_ours_is_read() {
         let news = parse(&example::event()).unwrap();
         assert_eq!(news.id, "cmkwatch/aws/200000000002/eu-west-1/acme-invoices/encrypted-with-cmk");
-        assert_eq!((news.control.slug, news.transition), ("encrypted-with-cmk", Transition::Opened));
+        assert_eq!(
+            (news.control.slug, news.transition),
+            ("encrypted-with-cmk", Transition::Opened)
+        );
         assert_eq!(news.account_name.as_deref(), Some("payments"));
         assert_eq!(news.class, Some(("confidential".into(), "cmk".into())));
         assert_eq!(news.evidence[0].value, "aws/s3 (AWS-managed)");
@@ -282,7 +295,8 @@ mod tests {
         let mut event = example::event();
         let finding = &mut event["detail"]["findings"][0];
         finding["AwsAccountId"] = "100000000001".into();
-        finding["ProductArn"] = "arn:aws:securityhub:us-east-1:100000000001:product/100000000001/default".into();
+        finding["ProductArn"] =
+            "arn:aws:securityhub:us-east-1:100000000001:product/100000000001/default".into();
         assert_eq!(parse(&event).unwrap().account_name, None);
     }
 
@@ -321,8 +335,16 @@ mod tests {
                 "`arn:aws:securityhub:?b?` is none of ours: the id is of no bucket",
             ),
             ("Id", json!("cmkwatch/aws/200000000002/eu-west-1/acme/"), "the id names no control"),
-            ("Id", json!("cmkwatch/aws/200000000002/eu-west-1/acme/nice-words"), "the id names no control"),
-            ("AwsAccountId", json!("300000000003"), "about another account than the one that imported it"),
+            (
+                "Id",
+                json!("cmkwatch/aws/200000000002/eu-west-1/acme/nice-words"),
+                "the id names no control",
+            ),
+            (
+                "AwsAccountId",
+                json!("300000000003"),
+                "about another account than the one that imported it",
+            ),
             ("AwsAccountId", json!("me"), "AwsAccountId is no account"),
             (
                 "ProductArn",
@@ -354,7 +376,10 @@ mod tests {
         let finding = &mut event["detail"]["findings"][0];
         finding["Id"] = "cmkwatch/aws/200000000002/eu-west-1/acme/of-old".into();
         finding["ProductFields"]["cmkwatch/transition"] = "gone".into();
-        let Parsed::Silent(silent) = super::parse(&event.to_string(), &example::hub()).unwrap() else { panic!() };
+        let Parsed::Silent(silent) = super::parse(&event.to_string(), &example::hub()).unwrap()
+        else {
+            panic!()
+        };
         assert_eq!((silent.reason, silent.transition), (Silence::ControlRemoved, Transition::Gone));
     }
 
@@ -362,9 +387,11 @@ mod tests {
     fn what_is_no_event_is_an_error_in_words() {
         let mut none = example::event();
         none["detail"]["findings"] = json!([]);
-        for (body, words) in
-            [("{}", "not an event"), ("no JSON", "not an event"), (&none.to_string(), "with 0 findings")]
-        {
+        for (body, words) in [
+            ("{}", "not an event"),
+            ("no JSON", "not an event"),
+            (&none.to_string(), "with 0 findings"),
+        ] {
             let error = super::parse(body, &example::hub()).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }

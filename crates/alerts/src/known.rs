@@ -78,7 +78,13 @@ pub fn correction(news: &News, known: Option<Told>) -> News {
         (Told::Open(_), Compliance::Failed) => Transition::Worsened,
         (Told::Open(_), _) => Transition::Opened,
     };
-    News { transition, before: Some(before), severity_before, worst: news.worst.max(severity_before), ..news.clone() }
+    News {
+        transition,
+        before: Some(before),
+        severity_before,
+        worst: news.worst.max(severity_before),
+        ..news.clone()
+    }
 }
 
 /// The decision about an event that is worth a message.
@@ -108,14 +114,19 @@ pub fn decide(known: Option<&Known>, news: &News, owner: &str, now: Timestamp) -
         // It died, or its answer was lost: the message may have been sent or not.
         Some(_) => Decision::Alert,
         None if known.version == news.state_version => Decision::Silent(Silence::AlreadyAlerted),
-        None if known.told.is_some_and(|told| told.covers(Told::of(news))) => Decision::Silent(Silence::AlreadyKnown),
+        None if known.told.is_some_and(|told| told.covers(Told::of(news))) => {
+            Decision::Silent(Silence::AlreadyKnown)
+        }
         None => Decision::Alert,
     }
 }
 
 /// The time of a version: they are milliseconds since 1970, or a little more.
 fn version_time(version: u64) -> Timestamp {
-    i64::try_from(version).ok().and_then(|version| Timestamp::from_millisecond(version).ok()).unwrap_or(Timestamp::MAX)
+    i64::try_from(version)
+        .ok()
+        .and_then(|version| Timestamp::from_millisecond(version).ok())
+        .unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
@@ -151,7 +162,9 @@ mod tests {
         let claim = |owner: &str, seconds: i64| {
             Some(Claim { owner: owner.into(), lapses_at: now + SignedDuration::from_secs(seconds) })
         };
-        let known = |version: i64, told, claim| Some(Known { version: version.try_into().unwrap(), told, claim });
+        let known = |version: i64, told, claim| {
+            Some(Known { version: version.try_into().unwrap(), told, claim })
+        };
         let (open, closed) = (Some(Told::Open(High)), Some(Told::Closed));
         let opened = |severity| news(NOW, Transition::Opened, severity);
         for (name, known, news, expected) in [
@@ -167,7 +180,12 @@ mod tests {
             ("opened twice", known(NOW - 1, open, None), opened(High), Silent(AlreadyKnown)),
             ("opened again", known(NOW - 1, closed, None), opened(High), Alert),
             ("worse", known(NOW - 1, open, None), opened(Critical), Alert),
-            ("undetermined", known(NOW - 1, open, None), news(NOW, Transition::Unreadable, High), Alert),
+            (
+                "undetermined",
+                known(NOW - 1, open, None),
+                news(NOW, Transition::Unreadable, High),
+                Alert,
+            ),
             ("resolved", known(NOW - 1, open, None), news(NOW, Transition::Resolved, High), Alert),
             (
                 "resolved twice",
@@ -176,10 +194,25 @@ mod tests {
                 Silent(AlreadyKnown),
             ),
             ("another run sends it", known(NOW, open, claim("other", 9)), opened(High), Wait),
-            ("another run sends the one before", known(NOW - 1, open, claim("other", 9)), opened(High), Wait),
+            (
+                "another run sends the one before",
+                known(NOW - 1, open, claim("other", 9)),
+                opened(High),
+                Wait,
+            ),
             ("another run died with it", known(NOW, open, claim("other", 0)), opened(High), Alert),
-            ("another run died with the one before", known(NOW - 1, open, claim("other", -1)), opened(High), Alert),
-            ("its own claim, of which the answer was lost", known(NOW, open, claim("me", 9)), opened(High), Alert),
+            (
+                "another run died with the one before",
+                known(NOW - 1, open, claim("other", -1)),
+                opened(High),
+                Alert,
+            ),
+            (
+                "its own claim, of which the answer was lost",
+                known(NOW, open, claim("me", 9)),
+                opened(High),
+                Alert,
+            ),
             ("the row is damaged", known(NOW - 1, None, None), opened(High), Alert),
         ] {
             assert_eq!(decide(known.as_ref(), &news, "me", now), expected, "{name}");
@@ -189,7 +222,10 @@ mod tests {
     #[test]
     fn a_minor_change_corrects_what_people_know() {
         use Severity::{High, Low};
-        let passes = News { status: Compliance::Passed, ..news(NOW, Transition::Changed, Severity::Informational) };
+        let passes = News {
+            status: Compliance::Passed,
+            ..news(NOW, Transition::Changed, Severity::Informational)
+        };
         let fails = news(NOW, Transition::Changed, High);
         for (news, known, transition, weight) in [
             (&passes, Told::Open(High), Transition::Resolved, High),
@@ -198,15 +234,22 @@ mod tests {
             (&fails, Told::Open(Low), Transition::Worsened, High),
         ] {
             let corrected = correction(news, Some(known));
-            assert_eq!((corrected.transition, corrected.weight()), (transition, weight), "{known:?}");
+            assert_eq!(
+                (corrected.transition, corrected.weight()),
+                (transition, weight),
+                "{known:?}"
+            );
         }
     }
 
     #[test]
     fn a_change_that_is_older_than_thirty_days_is_only_repeated() {
         let days = |days: i64| NOW - days * 24 * 60 * 60 * 1000;
-        for (age, expected) in [(0, Decision::Alert), (30, Decision::Alert), (31, Decision::Silent(Silence::OldChange))]
-        {
+        for (age, expected) in [
+            (0, Decision::Alert),
+            (30, Decision::Alert),
+            (31, Decision::Silent(Silence::OldChange)),
+        ] {
             let news = news(days(age), Transition::Opened, Severity::High);
             assert_eq!(decide(None, &news, "me", Timestamp::UNIX_EPOCH), expected, "{age}");
         }

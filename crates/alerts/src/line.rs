@@ -57,7 +57,9 @@ impl Line {
             Part::Label(label) => format!("*{label}* "),
             Part::Words(words) => text::slack(words, usize::MAX),
             Part::Value(value) => text::code(value),
-            Part::Link { to, says } => format!("<{to}|{}>", text::slack(says, usize::MAX).replace('|', "/")),
+            Part::Link { to, says } => {
+                format!("<{to}|{}>", text::slack(says, usize::MAX).replace('|', "/"))
+            }
             Part::Json(json) => format!("\n{}", text::block(json)),
         };
         self.0.iter().map(write).collect()

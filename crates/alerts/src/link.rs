@@ -13,20 +13,33 @@ pub(crate) fn finding(home: &Region, id: &str) -> String {
 
 /// All findings of ours that are somebody's work.
 pub(crate) fn open_findings(home: &Region) -> String {
-    findings(home, &[("ProductName", "cmkwatch"), ("RecordState", "ACTIVE"), ("WorkflowStatus", "NEW")])
+    findings(
+        home,
+        &[("ProductName", "cmkwatch"), ("RecordState", "ACTIVE"), ("WorkflowStatus", "NEW")],
+    )
 }
 
 /// The console's own way of writing a filter, each value encoded twice; AWS does not document it.
 fn findings(home: &Region, filters: &[(&str, &str)]) -> String {
-    let filter = |(name, value): &(&str, &str)| format!("{name}={}", encode(&format!("\\operator\\:EQUALS\\:{value}")));
+    let filter = |(name, value): &(&str, &str)| {
+        format!("{name}={}", encode(&format!("\\operator\\:EQUALS\\:{value}")))
+    };
     let search = filters.iter().map(filter).collect::<Vec<_>>().join("&");
-    format!("https://{}/securityhub/home?region={home}#/findings?search={}", console(home), encode(&search))
+    format!(
+        "https://{}/securityhub/home?region={home}#/findings?search={}",
+        console(home),
+        encode(&search)
+    )
 }
 
 /// A bucket's properties.
 pub(crate) fn bucket(bucket: &BucketId) -> String {
     let region = bucket.region();
-    format!("https://{}/s3/buckets/{}?region={region}&tab=properties", console(region), encode(bucket.name().as_str()))
+    format!(
+        "https://{}/s3/buckets/{}?region={region}&tab=properties",
+        console(region),
+        encode(bucket.name().as_str())
+    )
 }
 
 /// The console's host: [each partition](https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html)
@@ -57,7 +70,10 @@ mod tests {
             "https://eu-west-1.console.aws.amazon.com/securityhub/home?region=eu-west-1#/findings?search=\
              Id%3D%255Coperator%255C%253AEQUALS%255C%253Acmkwatch%252Faws%252F1%252Fx"
         );
-        assert!(open_findings(&home).ends_with("%26WorkflowStatus%3D%255Coperator%255C%253AEQUALS%255C%253ANEW"));
+        assert!(
+            open_findings(&home)
+                .ends_with("%26WorkflowStatus%3D%255Coperator%255C%253AEQUALS%255C%253ANEW")
+        );
     }
 
     #[test]
@@ -67,7 +83,11 @@ mod tests {
             ("us-gov-west-1", "us-gov-west-1.console.amazonaws-us-gov.com"),
             ("cn-north-1", "cn-north-1.console.amazonaws.cn"),
         ] {
-            let id = BucketId::new("111111111111".parse().unwrap(), region.parse().unwrap(), "acme".parse().unwrap());
+            let id = BucketId::new(
+                "111111111111".parse().unwrap(),
+                region.parse().unwrap(),
+                "acme".parse().unwrap(),
+            );
             let expected = format!("https://{host}/s3/buckets/acme?region={region}&tab=properties");
             assert_eq!(bucket(&id.unwrap()), expected);
         }

@@ -55,6 +55,9 @@ fn plain(draft: &Draft<'_>) -> String {
     let advice = Some(draft.advice).filter(|advice| !advice.is_empty());
     let advice = advice.map(|advice| Line::about("To do").words(advice).to_plain());
     let lines = draft.lines.iter().map(Line::to_plain).chain(advice);
-    std::iter::once(text::readable(draft.headline, usize::MAX) + "\n").chain(lines).collect::<Vec<_>>().join("\n")
+    std::iter::once(text::readable(draft.headline, usize::MAX) + "\n")
+        .chain(lines)
+        .collect::<Vec<_>>()
+        .join("\n")
         + "\n"
 }

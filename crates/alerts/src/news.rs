@@ -135,7 +135,9 @@ impl News {
     pub(crate) fn silence(&self) -> Option<Silence> {
         match self.transition {
             _ if self.concerns_people() => None,
-            Transition::Opened | Transition::Worsened | Transition::Unreadable => Some(Silence::TakenUp),
+            Transition::Opened | Transition::Worsened | Transition::Unreadable => {
+                Some(Silence::TakenUp)
+            }
             Transition::Resolved => Some(Silence::NotClosed),
             Transition::Eased | Transition::Changed | Transition::FirstSeen => Some(Silence::Minor),
             Transition::Gone => Some(Silence::Gone),
@@ -148,7 +150,9 @@ impl News {
     /// what is over, once it is [closed](Self::is_closed).
     pub(crate) fn concerns_people(&self) -> bool {
         match self.transition {
-            Transition::Opened | Transition::Worsened | Transition::Unreadable => self.workflow == Workflow::New,
+            Transition::Opened | Transition::Worsened | Transition::Unreadable => {
+                self.workflow == Workflow::New
+            }
             Transition::Resolved => self.is_closed(),
             Transition::Eased
             | Transition::Changed
@@ -174,7 +178,9 @@ impl News {
     fn is_closed(&self) -> bool {
         match self.workflow {
             Workflow::Resolved => true,
-            Workflow::Suppressed => matches!(self.workflow_before, None | Some(Workflow::Suppressed)),
+            Workflow::Suppressed => {
+                matches!(self.workflow_before, None | Some(Workflow::Suppressed))
+            }
             Workflow::New | Workflow::Notified => false,
         }
     }

@@ -66,7 +66,11 @@ pub(crate) struct Draft<'a> {
 
 impl Notification {
     pub(crate) fn new(draft: Draft<'_>) -> Self {
-        let title = format!("{} {}", draft.sign, text::slack(draft.headline, LONGEST_TITLE - draft.sign.len() - 1));
+        let title = format!(
+            "{} {}",
+            draft.sign,
+            text::slack(draft.headline, LONGEST_TITLE - draft.sign.len() - 1)
+        );
         let keywords = draft.keywords.iter().map(|keyword| text::slack(keyword, LONGEST_KEYWORD));
         Self {
             version: "1.0",

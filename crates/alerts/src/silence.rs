@@ -106,7 +106,10 @@ mod tests {
     /// A reason that is missing in the list, or written like another, would not be counted or documented.
     #[test]
     fn every_reason_is_listed_once_with_a_word_of_its_own() {
-        assert_eq!(Silence::ALL.map(Silence::as_str).iter().collect::<BTreeSet<_>>().len(), Silence::ALL.len());
+        assert_eq!(
+            Silence::ALL.map(Silence::as_str).iter().collect::<BTreeSet<_>>().len(),
+            Silence::ALL.len()
+        );
         assert!(Silence::ALL.is_sorted(), "in the order of the type");
         assert_eq!(Silence::ALL.last().map(|last| *last as usize), Some(Silence::ALL.len() - 1));
     }
@@ -114,7 +117,9 @@ mod tests {
     #[test]
     fn the_docs_explain_every_reason() {
         let docs = include_str!("../../../docs/operations.md");
-        let (_, section) = docs.split_once("### Why was there no alert?").expect("docs/operations.md has that section");
+        let (_, section) = docs
+            .split_once("### Why was there no alert?")
+            .expect("docs/operations.md has that section");
         for reason in Silence::ALL {
             assert!(section.contains(&format!("| `{reason}` |")), "{reason}");
         }

@@ -17,8 +17,15 @@ pub(crate) fn message(news: &News, home: &Region) -> Message {
     lines.extend(bucket(news));
     lines.push(account(Line::about("Account"), news));
     lines.push(changed(news));
-    lines.extend(news.exemption_ended.as_ref().map(|until| Line::about("Exemption").words("ended on ").value(until)));
-    lines.push(Line::about("Seen").words(news.updated_at.round(Unit::Second).unwrap_or(news.updated_at).to_string()));
+    lines.extend(
+        news.exemption_ended
+            .as_ref()
+            .map(|until| Line::about("Exemption").words("ended on ").value(until)),
+    );
+    lines.push(
+        Line::about("Seen")
+            .words(news.updated_at.round(Unit::Second).unwrap_or(news.updated_at).to_string()),
+    );
     lines.push(links(news, home));
     let statement = news.statement.as_ref().filter(|_| is_failure(news));
     lines.extend(statement.map(|statement| Line::about("Statement").json(statement)));
@@ -55,8 +62,12 @@ fn headline(news: &News) -> String {
     let (severity, control, what) = (news.severity, news.control.slug, subject(news));
     match (news.transition, news.severity_before) {
         (Transition::Resolved, _) => format!("RESOLVED: {what} passes {control} again"),
-        (Transition::Unreadable, _) => format!("{severity}: cannot tell whether {what} passes {control}"),
-        (Transition::Worsened, Some(before)) => format!("{severity}, was {before}: {what} fails {control}"),
+        (Transition::Unreadable, _) => {
+            format!("{severity}: cannot tell whether {what} passes {control}")
+        }
+        (Transition::Worsened, Some(before)) => {
+            format!("{severity}, was {before}: {what} fails {control}")
+        }
         _ => format!("{severity}: {what} fails {control}"),
     }
 }
@@ -75,7 +86,11 @@ fn facts(news: &News) -> Vec<Line> {
         match news.transition {
             Transition::Unreadable => line.words(" was answered with ").value(fact.value.as_str()),
             Transition::Resolved => line.words(" is ").value(fact.value.as_str()),
-            _ => line.words(" is ").value(fact.value.as_str()).words(", wanted is ").value(fact.wanted.as_str()),
+            _ => line
+                .words(" is ")
+                .value(fact.value.as_str())
+                .words(", wanted is ")
+                .value(fact.wanted.as_str()),
         }
     };
     let mut lines: Vec<_> = news.evidence.iter().take(FACTS).map(said).collect();
@@ -89,8 +104,12 @@ fn bucket(news: &News) -> Option<Line> {
     let bucket = news.about.bucket()?;
     let line = Line::about("Bucket").value(bucket.name().as_str());
     Some(match &news.class {
-        Some((class, _)) if class == findings::fields::UNREADABLE => line.words(", its class could not be read"),
-        Some((class, level)) => line.words(", class ").value(class.as_str()).words(" requires ").value(level.as_str()),
+        Some((class, _)) if class == findings::fields::UNREADABLE => {
+            line.words(", its class could not be read")
+        }
+        Some((class, level)) => {
+            line.words(", class ").value(class.as_str()).words(" requires ").value(level.as_str())
+        }
         None => line,
     })
 }
@@ -197,7 +216,10 @@ mod tests {
     fn what_opened_is_told_whole() {
         let notification = notification(&example::news());
         let content = &notification["content"];
-        assert_eq!(content["title"], "\u{1f7e0} HIGH: bucket acme-invoices fails encrypted-with-cmk");
+        assert_eq!(
+            content["title"],
+            "\u{1f7e0} HIGH: bucket acme-invoices fails encrypted-with-cmk"
+        );
         assert_eq!(
             content["description"].as_str().unwrap(),
             "S3 bucket default encryption should use a customer-managed KMS key\n\
@@ -214,7 +236,10 @@ mod tests {
              <https://docs.aws.amazon.com/wellarchitected/latest/security-pillar/sec_protect_data_rest_key_mgmt.html\
              |documentation>"
         );
-        assert_eq!(content["nextSteps"], serde_json::json!([control("encrypted-with-cmk").remediation]));
+        assert_eq!(
+            content["nextSteps"],
+            serde_json::json!([control("encrypted-with-cmk").remediation])
+        );
         let metadata = &notification["metadata"];
         assert_eq!(metadata["threadId"], "cmkwatch/aws/200000000002/eu-west-1/acme-invoices");
         assert_eq!(metadata["additionalContext"]["transition"], "opened");
@@ -234,7 +259,9 @@ mod tests {
         }
         let json: Value = serde_json::from_str(&message.json()).unwrap();
         assert_eq!(json["email"], message.text);
-        assert!(json["default"].as_str().unwrap().starts_with(r#"{"version":"1.0","source":"custom""#));
+        assert!(
+            json["default"].as_str().unwrap().starts_with(r#"{"version":"1.0","source":"custom""#)
+        );
     }
 
     #[test]
@@ -242,18 +269,37 @@ mod tests {
         let news = example::news();
         let before = (Some(Compliance::Failed), Some(Severity::Medium));
         for (transition, expected) in [
-            (Transition::Worsened, "HIGH, was MEDIUM: bucket acme-invoices fails encrypted-with-cmk"),
-            (Transition::Unreadable, "HIGH: cannot tell whether bucket acme-invoices passes encrypted-with-cmk"),
-            (Transition::Resolved, "RESOLVED: bucket acme-invoices passes encrypted-with-cmk again"),
+            (
+                Transition::Worsened,
+                "HIGH, was MEDIUM: bucket acme-invoices fails encrypted-with-cmk",
+            ),
+            (
+                Transition::Unreadable,
+                "HIGH: cannot tell whether bucket acme-invoices passes encrypted-with-cmk",
+            ),
+            (
+                Transition::Resolved,
+                "RESOLVED: bucket acme-invoices passes encrypted-with-cmk again",
+            ),
         ] {
-            let news = News { transition, before: before.0, severity_before: before.1, ..news.clone() };
+            let news =
+                News { transition, before: before.0, severity_before: before.1, ..news.clone() };
             assert_eq!(headline(&news), expected);
             let steps = notification(&news)["content"]["nextSteps"].is_array();
             assert_eq!(steps, transition != Transition::Resolved, "{transition}");
         }
         let about = About::Account(news.place());
-        let account = News { about, control: control("account-readable"), changed: None, class: None, ..news };
-        assert_eq!(headline(&account), "HIGH: account 200000000002 in eu-west-1 fails account-readable");
+        let account = News {
+            about,
+            control: control("account-readable"),
+            changed: None,
+            class: None,
+            ..news
+        };
+        assert_eq!(
+            headline(&account),
+            "HIGH: account 200000000002 in eu-west-1 fails account-readable"
+        );
         let told = notification(&account)["content"]["description"].as_str().unwrap().to_owned();
         assert!(told.contains("*Last change* not known") && !told.contains("*Bucket*"), "{told}");
         let unread = News { transition: Transition::Unreadable, ..account };
@@ -282,15 +328,20 @@ mod tests {
         assert!(!content.contains("<!") && !content.contains("<https://evil"), "{content}");
         // Slack makes links of plain URLs, too, but not within code.
         let told = serde_json::to_value(&message.notification).unwrap()["content"].clone();
-        let told = format!("{}\n{}\n{}", told["title"], told["description"], told["nextSteps"]).replace("```", "`");
+        let told = format!("{}\n{}\n{}", told["title"], told["description"], told["nextSteps"])
+            .replace("```", "`");
         let not_code: String = told.split('`').step_by(2).collect();
-        assert!(!not_code.contains("https://evil") && not_code.contains("https[:]//evil"), "{told}");
+        assert!(
+            !not_code.contains("https://evil") && not_code.contains("https[:]//evil"),
+            "{told}"
+        );
         assert!(message.subject.is_ascii() && message.subject.len() < 100);
     }
 
     #[test]
     fn an_exemption_that_is_over_is_told() {
-        let news = News { exemption_ended: Some("2026-11-24".into()), changed: None, ..example::news() };
+        let news =
+            News { exemption_ended: Some("2026-11-24".into()), changed: None, ..example::news() };
         let told = notification(&news)["content"]["description"].as_str().unwrap().to_owned();
         assert!(told.contains("*Exemption* ended on `2026-11-24`"), "{told}");
     }
@@ -301,7 +352,8 @@ mod tests {
         let finding = &mut event["detail"]["findings"][0];
         finding["Id"] = "cmkwatch/aws/200000000002/eu-west-1/acme-invoices/tls-only".into();
         let bucket = Some("arn:aws:s3:::acme-invoices".into());
-        let remedy = control("tls-only").remedy(&controls::Subject { bucket, ..controls::Subject::default() });
+        let remedy = control("tls-only")
+            .remedy(&controls::Subject { bucket, ..controls::Subject::default() });
         finding["Remediation"]["Recommendation"]["Text"] = remedy.into();
         let notification = notification(&example::read(&event));
         let description = notification["content"]["description"].as_str().unwrap();

@@ -80,7 +80,9 @@ fn fit(text: &str, longest: usize, render: impl Fn(char) -> String) -> String {
 /// The sentences of a text, joined while they fit into `longest` characters; one that does not is cut.
 pub(crate) fn steps(text: &str, longest: usize) -> Vec<String> {
     let mut steps: Vec<String> = Vec::new();
-    for sentence in text.split_inclusive(". ").map(str::trim).filter(|sentence| !sentence.is_empty()) {
+    for sentence in
+        text.split_inclusive(". ").map(str::trim).filter(|sentence| !sentence.is_empty())
+    {
         let sentence = slack(sentence, longest);
         match steps.last_mut() {
             Some(step) if step.chars().count() + 1 + sentence.chars().count() <= longest => {
@@ -102,7 +104,11 @@ mod tests {
     fn nothing_from_outside_is_markup() {
         for (text, expected_slack, expected_code) in [
             ("acme-data.logs", "acme-data.logs", "`acme-data.logs`"),
-            ("<!channel> *now*", "&lt;!channel&gt; \u{2217}now\u{2217}", "`&lt;!channel&gt; *now*`"),
+            (
+                "<!channel> *now*",
+                "&lt;!channel&gt; \u{2217}now\u{2217}",
+                "`&lt;!channel&gt; *now*`",
+            ),
             ("a`b`_c_ ~d~", "a'b'\u{ff3f}c\u{ff3f} \u{223c}d\u{223c}", "`a'b'_c_ ~d~`"),
             (
                 "<https://evil.example|click> & go",
@@ -113,7 +119,10 @@ mod tests {
             ("Zahlungen München 支払", "Zahlungen München 支払", "`Zahlungen München 支払`"),
             ("", "", "`(empty)`"),
         ] {
-            assert_eq!((slack(text, 1000).as_str(), code(text).as_str()), (expected_slack, expected_code));
+            assert_eq!(
+                (slack(text, 1000).as_str(), code(text).as_str()),
+                (expected_slack, expected_code)
+            );
         }
     }
 

@@ -46,14 +46,18 @@ pub fn patient_retries() -> RetryConfig {
 /// The timeouts that go with [`patient_retries`]: 2 minutes for a call, and those of `config` for each attempt.
 #[must_use]
 pub fn patient_timeouts(config: Option<&TimeoutConfig>) -> TimeoutConfig {
-    config.map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder).operation_timeout(PATIENCE).build()
+    config
+        .map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder)
+        .operation_timeout(PATIENCE)
+        .build()
 }
 
 /// Returns true if a call was not made because STS refused the role that it needs: there is none, or it does not trust us.
 #[must_use]
 pub fn is_refused_role(error: &(dyn Error + 'static)) -> bool {
     find::<CredentialsError>(error).is_some()
-        && find::<AssumeRoleError>(error).and_then(ProvideErrorMetadata::code) == Some("AccessDenied")
+        && find::<AssumeRoleError>(error).and_then(ProvideErrorMetadata::code)
+            == Some("AccessDenied")
 }
 
 /// Returns true if a call was not made because there were no credentials for it.
@@ -101,7 +105,9 @@ impl Intercept for Counter {
 }
 
 fn service(config: &ConfigBag) -> String {
-    config.load::<Metadata>().map_or_else(|| "unknown".to_owned(), |metadata| metadata.service().to_owned())
+    config
+        .load::<Metadata>()
+        .map_or_else(|| "unknown".to_owned(), |metadata| metadata.service().to_owned())
 }
 
 /// By the error's code, which is in a header or in the body, according to the protocol.
@@ -122,7 +128,9 @@ mod tests {
 
     #[test]
     fn a_throttled_answer_is_known_by_its_code() {
-        let answer = |status, body: &str| HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body));
+        let answer = |status, body: &str| {
+            HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body))
+        };
         assert!(is_throttled(&answer(503, "<Error><Code>SlowDown</Code></Error>")));
         assert!(is_throttled(&answer(400, r#"{"__type":"ThrottlingException"}"#)));
         assert!(!is_throttled(&answer(400, r#"{"__type":"AccessDeniedException"}"#)));

@@ -37,7 +37,11 @@ pub(crate) fn read(row: &Attributes) -> Known {
         let lapses_at = text("lapses_at").and_then(|moment| moment.parse().ok());
         Claim { owner: owner.clone(), lapses_at: lapses_at.unwrap_or(Timestamp::UNIX_EPOCH) }
     });
-    Known { version: version.unwrap_or_default(), told: text("told").and_then(|word| told(word)), claim }
+    Known {
+        version: version.unwrap_or_default(),
+        told: text("told").and_then(|word| told(word)),
+        claim,
+    }
 }
 
 /// Returns the stored words of every state that makes a message about this one unnecessary.
@@ -70,12 +74,21 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let now: Timestamp = "2026-11-01T00:00:00Z".parse().unwrap();
-        for told in [Some(Told::Closed), Some(Told::Open(Severity::Critical)), Some(Told::Undetermined), None] {
+        for told in [
+            Some(Told::Closed),
+            Some(Told::Open(Severity::Critical)),
+            Some(Told::Undetermined),
+            None,
+        ] {
             for claim in [None, Some(Claim { owner: "run".into(), lapses_at: now })] {
                 let known = Known { version: 7, told, claim };
                 let row = write("cmkwatch/x", &known, now);
                 assert_eq!(read(&row), known);
-                assert_eq!(row["expires_at"], AttributeValue::N("1796515200".into()), "35 days later");
+                assert_eq!(
+                    row["expires_at"],
+                    AttributeValue::N("1796515200".into()),
+                    "35 days later"
+                );
             }
         }
     }
@@ -83,7 +96,11 @@ mod tests {
     #[test]
     fn what_is_damaged_is_not_known() {
         let text = |name: &str, value: &str| (name.to_owned(), AttributeValue::S(value.to_owned()));
-        let row = Attributes::from([text("version", "x"), text("told", "open WIDE"), text("owner", "run")]);
+        let row = Attributes::from([
+            text("version", "x"),
+            text("told", "open WIDE"),
+            text("owner", "run"),
+        ]);
         let claim = Some(Claim { owner: "run".into(), lapses_at: Timestamp::UNIX_EPOCH });
         assert_eq!(read(&row), Known { version: 0, told: None, claim });
     }

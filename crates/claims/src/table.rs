@@ -79,7 +79,12 @@ impl Claims {
     ///
     /// # Errors
     /// Returns an error if a call fails. The claim may have been made: then the next try of the same run has it.
-    pub async fn claim(&self, news: &News, run: &Claim, now: Timestamp) -> Result<Claimed, ClaimsError> {
+    pub async fn claim(
+        &self,
+        news: &News,
+        run: &Claim,
+        now: Timestamp,
+    ) -> Result<Claimed, ClaimsError> {
         if let Decision::Silent(reason) = decide(None, news, &run.owner, now) {
             return Ok(Claimed::Silent(reason));
         }
@@ -115,7 +120,12 @@ impl Claims {
     ///
     /// # Errors
     /// Returns an error if the call fails. The claim lapses then, and if the event comes again, so does the message.
-    pub async fn record(&self, finding: &str, claimed: &Known, now: Timestamp) -> Result<(), ClaimsError> {
+    pub async fn record(
+        &self,
+        finding: &str,
+        claimed: &Known,
+        now: Timestamp,
+    ) -> Result<(), ClaimsError> {
         let sent = Known { claim: None, ..claimed.clone() };
         // If the claim lapsed and somebody else has it, that is theirs to record.
         self.write(finding, &sent, Over::Row(claimed), now).await.map(drop)
@@ -125,9 +135,16 @@ impl Claims {
     ///
     /// # Errors
     /// Returns an error if the call fails.
-    pub async fn release(&self, finding: &str, claimed: &Known, now: Timestamp) -> Result<(), ClaimsError> {
+    pub async fn release(
+        &self,
+        finding: &str,
+        claimed: &Known,
+        now: Timestamp,
+    ) -> Result<(), ClaimsError> {
         let claim = claimed.claim.clone().map(|claim| Claim { lapses_at: now, ..claim });
-        self.write(finding, &Known { claim, ..claimed.clone() }, Over::Row(claimed), now).await.map(drop)
+        self.write(finding, &Known { claim, ..claimed.clone() }, Over::Row(claimed), now)
+            .await
+            .map(drop)
     }
 
     /// Decides about a finding that is as it was before a batch. There is no message if people know that state, or if they were
@@ -135,7 +152,12 @@ impl Claims {
     ///
     /// # Errors
     /// Returns an error if a call fails.
-    pub async fn cancel(&self, news: &News, run: &Claim, now: Timestamp) -> Result<Claimed, ClaimsError> {
+    pub async fn cancel(
+        &self,
+        news: &News,
+        run: &Claim,
+        now: Timestamp,
+    ) -> Result<Claimed, ClaimsError> {
         let told = Told::of(news);
         if told == Told::Closed {
             let row = Known { version: news.state_version, told: Some(told), claim: None };
@@ -160,9 +182,15 @@ impl Claims {
         run: &Claim,
         now: Timestamp,
     ) -> Result<(Claimed, Option<Told>), ClaimsError> {
-        let mine = Known { version: news.state_version, told: Some(Told::of(news)), claim: Some(run.clone()) };
+        let mine = Known {
+            version: news.state_version,
+            told: Some(Told::of(news)),
+            claim: Some(run.clone()),
+        };
         match self.write(&news.id, &mine, Over::Other, now).await? {
-            Written::Done(before) => Ok((Claimed::Won(mine), before.and_then(|before| before.told))),
+            Written::Done(before) => {
+                Ok((Claimed::Won(mine), before.and_then(|before| before.told)))
+            }
             Written::Found(found) if found.claim.is_some() => {
                 // Whether the message of the other run was sent is not known.
                 Ok((self.claim(news, run, now).await?, None))
@@ -192,7 +220,11 @@ impl Claims {
         over: Over<'_>,
         now: Timestamp,
     ) -> Result<Written, ClaimsError> {
-        let request = self.client.put_item().table_name(&self.table).set_item(Some(row::write(finding, known, now)));
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(row::write(finding, known, now)));
         let request = request
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .expression_attribute_names("#version", "version");
@@ -200,14 +232,17 @@ impl Claims {
         let request = match over {
             // An attribute of another type is damaged, and no version of anything.
             Over::Nothing => request
-                .condition_expression("attribute_not_exists(#version) OR NOT attribute_type(#version, :number)")
+                .condition_expression(
+                    "attribute_not_exists(#version) OR NOT attribute_type(#version, :number)",
+                )
                 .expression_attribute_values(":number", AttributeValue::S("N".to_owned())),
             Over::Older => request
                 .condition_expression("#version < :version")
                 .expression_attribute_values(":version", number(known.version)),
             Over::Other => {
                 let covering = row::words_that_cover(known.told);
-                let names: Vec<_> = (0..covering.len()).map(|number| format!(":covering{number}")).collect();
+                let names: Vec<_> =
+                    (0..covering.len()).map(|number| format!(":covering{number}")).collect();
                 let condition = format!(
                     "#version < :version AND attribute_exists(#told) AND NOT #told IN ({}) AND attribute_not_exists(#owner)",
                     names.join(", ")
@@ -219,7 +254,9 @@ impl Claims {
                     .expression_attribute_names("#owner", "owner")
                     .expression_attribute_values(":version", number(known.version))
                     .return_values(ReturnValue::AllOld);
-                values.fold(request, |request, (name, value)| request.expression_attribute_values(name, value))
+                values.fold(request, |request, (name, value)| {
+                    request.expression_attribute_values(name, value)
+                })
             }
             Over::Row(Known { version, claim: None, .. }) => request
                 .condition_expression("#version = :over AND attribute_not_exists(#owner)")
@@ -289,10 +326,14 @@ mod tests {
     /// A write on a condition that begins so, which another row prevents.
     fn prevented(condition: &'static str, by: &Known) -> Rule {
         let found = row::write(FINDING, by, now());
-        mock!(Client::put_item).match_requests(move |request| is_on(request, condition)).then_error(move || {
-            let error = ConditionalCheckFailedException::builder().set_item(Some(found.clone())).build();
-            PutItemError::ConditionalCheckFailedException(error)
-        })
+        mock!(Client::put_item).match_requests(move |request| is_on(request, condition)).then_error(
+            move || {
+                let error = ConditionalCheckFailedException::builder()
+                    .set_item(Some(found.clone()))
+                    .build();
+                PutItemError::ConditionalCheckFailedException(error)
+            },
+        )
     }
 
     fn taken(condition: &'static str) -> Rule {
@@ -311,7 +352,10 @@ mod tests {
     #[tokio::test]
     async fn the_first_message_about_a_finding_is_claimed_by_one_call() {
         let won = claims(&[&taken(NEW)]).claim(&news(5), &run("me"), now()).await.unwrap();
-        assert_eq!(won, Claimed::Won(known(5, Told::Open(controls::Severity::High), Some(run("me")))));
+        assert_eq!(
+            won,
+            Claimed::Won(known(5, Told::Open(controls::Severity::High), Some(run("me"))))
+        );
     }
 
     #[tokio::test]
@@ -324,17 +368,23 @@ mod tests {
             (known(5, open, Some(run("other"))), Claimed::Wait),
             (known(5, open, Some(run("me"))), Claimed::Won(known(5, open, Some(run("me"))))),
         ] {
-            let claimed = claims(&[&prevented(NEW, &row)]).claim(&news(5), &run("me"), now()).await.unwrap();
+            let claimed =
+                claims(&[&prevented(NEW, &row)]).claim(&news(5), &run("me"), now()).await.unwrap();
             assert_eq!(claimed, expected, "{row:?}");
         }
     }
 
     #[tokio::test]
     async fn a_newer_change_takes_the_row_over_whether_or_not_it_becomes_a_message() {
-        for (told, expected) in [(Told::Closed, "won"), (Told::Open(controls::Severity::High), "silent")] {
-            let rules =
-                [prevented(NEW, &known(4, told, None)), taken("#version = :over AND attribute_not_exists(#owner)")];
-            let claimed = claims(&[&rules[0], &rules[1]]).claim(&news(5), &run("me"), now()).await.unwrap();
+        for (told, expected) in
+            [(Told::Closed, "won"), (Told::Open(controls::Severity::High), "silent")]
+        {
+            let rules = [
+                prevented(NEW, &known(4, told, None)),
+                taken("#version = :over AND attribute_not_exists(#owner)"),
+            ];
+            let claimed =
+                claims(&[&rules[0], &rules[1]]).claim(&news(5), &run("me"), now()).await.unwrap();
             let is_won = matches!(claimed, Claimed::Won(_));
             assert_eq!(is_won, expected == "won", "{claimed:?}");
             assert_eq!(rules[1].num_calls(), 1);
@@ -345,8 +395,12 @@ mod tests {
     async fn a_claim_of_a_run_that_died_is_taken_over_once_it_has_lapsed() {
         let open = Told::Open(controls::Severity::High);
         let dead = Claim { lapses_at: now(), ..run("other") };
-        let rules = [prevented(NEW, &known(5, open, Some(dead))), taken("#version = :over AND #owner = :owner")];
-        let claimed = claims(&[&rules[0], &rules[1]]).claim(&news(5), &run("me"), now()).await.unwrap();
+        let rules = [
+            prevented(NEW, &known(5, open, Some(dead))),
+            taken("#version = :over AND #owner = :owner"),
+        ];
+        let claimed =
+            claims(&[&rules[0], &rules[1]]).claim(&news(5), &run("me"), now()).await.unwrap();
         assert!(matches!(claimed, Claimed::Won(_)), "{claimed:?}");
     }
 
@@ -355,7 +409,8 @@ mod tests {
         let open = Told::Open(controls::Severity::High);
         let dead = known(5, open, Some(Claim { lapses_at: now(), ..run("dead") }));
         let rules = [prevented(NEW, &dead), prevented(OVER, &known(5, open, Some(run("other"))))];
-        let claimed = claims(&[&rules[0], &rules[1]]).claim(&news(5), &run("me"), now()).await.unwrap();
+        let claimed =
+            claims(&[&rules[0], &rules[1]]).claim(&news(5), &run("me"), now()).await.unwrap();
         assert_eq!(claimed, Claimed::Wait);
     }
 
@@ -369,7 +424,8 @@ mod tests {
         claims(&[&other]).record(FINDING, &mine, now()).await.unwrap();
         let released = mock!(Client::put_item)
             .match_requests(|request| {
-                is_on(request, OVER) && request.item().unwrap()["lapses_at"] == AttributeValue::S(now().to_string())
+                is_on(request, OVER)
+                    && request.item().unwrap()["lapses_at"] == AttributeValue::S(now().to_string())
             })
             .then_output(|| PutItemOutput::builder().build());
         claims(&[&released]).release(FINDING, &mine, now()).await.unwrap();
@@ -379,36 +435,62 @@ mod tests {
     async fn what_cancels_out_is_no_message_unless_people_know_another_state() {
         let open = Told::Open(controls::Severity::High);
         let closed = || News { status: findings::Compliance::Passed, ..news(5) };
-        let cancel = async |news: &News, rules: &[&Rule]| claims(rules).cancel(news, &run("me"), now()).await.unwrap();
+        let cancel = async |news: &News, rules: &[&Rule]| {
+            claims(rules).cancel(news, &run("me"), now()).await.unwrap()
+        };
         let silent = Claimed::Silent(Silence::CancelledOut);
-        assert_eq!(cancel(&closed(), &[&taken(NEW)]).await, silent, "nobody was told, and it passes");
+        assert_eq!(
+            cancel(&closed(), &[&taken(NEW)]).await,
+            silent,
+            "nobody was told, and it passes"
+        );
         let before = || prevented(NEW, &known(3, open, None));
-        assert_eq!(cancel(&news(5), &[&before(), &taken(OVER)]).await, silent, "people know that it is open");
+        assert_eq!(
+            cancel(&news(5), &[&before(), &taken(OVER)]).await,
+            silent,
+            "people know that it is open"
+        );
         let told = cancel(&closed(), &[&before(), &before(), &taken(OVER)]).await;
-        assert!(matches!(told, Claimed::Won(_)), "people know that it is open, and it passes: {told:?}");
+        assert!(
+            matches!(told, Claimed::Won(_)),
+            "people know that it is open, and it passes: {told:?}"
+        );
         let told = cancel(&news(5), &[&taken(NEW)]).await;
-        assert!(matches!(told, Claimed::Won(_)), "it is not known whether people know that it is open: {told:?}");
+        assert!(
+            matches!(told, Claimed::Won(_)),
+            "it is not known whether people know that it is open: {told:?}"
+        );
     }
 
     #[tokio::test]
     async fn a_minor_change_is_claimed_if_people_know_another_state() {
-        let correct = async |rules: &[&Rule]| claims(rules).correct(&news(5), &run("me"), now()).await.unwrap();
+        let correct = async |rules: &[&Rule]| {
+            claims(rules).correct(&news(5), &run("me"), now()).await.unwrap()
+        };
         let before = row::write(FINDING, &known(4, Told::Closed, None), now());
         let other = mock!(Client::put_item)
             .match_requests(|request| {
                 let values = request.expression_attribute_values().unwrap();
-                let covering: Vec<_> =
-                    (0..2).map(|n| values[&format!(":covering{n}")].as_s().unwrap().as_str()).collect();
+                let covering: Vec<_> = (0..2)
+                    .map(|n| values[&format!(":covering{n}")].as_s().unwrap().as_str())
+                    .collect();
                 is_on(request, "#version < :version AND attribute_exists(#told)")
                     && covering == ["open HIGH", "open CRITICAL"]
             })
-            .then_output(move || PutItemOutput::builder().set_attributes(Some(before.clone())).build());
+            .then_output(move || {
+                PutItemOutput::builder().set_attributes(Some(before.clone())).build()
+            });
         let (claimed, told) = correct(&[&other]).await;
-        assert!(matches!(claimed, Claimed::Won(_)) && told == Some(Told::Closed), "{claimed:?} {told:?}");
-        let same = prevented("#version < :version", &known(4, Told::Open(controls::Severity::High), None));
+        assert!(
+            matches!(claimed, Claimed::Won(_)) && told == Some(Told::Closed),
+            "{claimed:?} {told:?}"
+        );
+        let same =
+            prevented("#version < :version", &known(4, Told::Open(controls::Severity::High), None));
         assert_eq!(correct(&[&same]).await, (Claimed::Silent(Silence::Minor), None));
         let busy = || known(4, Told::Closed, Some(run("other")));
-        let (claimed, _) = correct(&[&prevented("#version < :version", &busy()), &prevented(NEW, &busy())]).await;
+        let (claimed, _) =
+            correct(&[&prevented("#version < :version", &busy()), &prevented(NEW, &busy())]).await;
         assert_eq!(claimed, Claimed::Wait);
     }
 
@@ -418,7 +500,10 @@ mod tests {
         let new = taken(NEW);
         claims(&[&new]).close(&gone, now()).await.unwrap();
         let older = taken("#version < :version");
-        claims(&[&prevented(NEW, &known(4, Told::Closed, None)), &older]).close(&gone, now()).await.unwrap();
+        claims(&[&prevented(NEW, &known(4, Told::Closed, None)), &older])
+            .close(&gone, now())
+            .await
+            .unwrap();
         assert_eq!((new.num_calls(), older.num_calls()), (1, 1));
     }
 }

@@ -53,7 +53,9 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
 
 /// Says why the command could not go on. A reader that went away before the end (`| head`) has what it wanted.
 pub(crate) fn broken(error: &anyhow::Error) -> Exit {
-    let gone = error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == IoErrorKind::BrokenPipe);
+    let gone = error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == IoErrorKind::BrokenPipe);
     if gone {
         return Exit::Clean;
     }

@@ -35,7 +35,11 @@ pub(crate) fn run(Arguments { control, output }: &Arguments) -> anyhow::Result<E
     let text = match (chosen.as_slice(), output) {
         ([], _) => {
             let known: Vec<_> = ALL.iter().map(|control| control.slug).collect();
-            bail!("there is no control `{}`; there are {}", control.as_deref().unwrap_or_default(), known.join(", "))
+            bail!(
+                "there is no control `{}`; there are {}",
+                control.as_deref().unwrap_or_default(),
+                known.join(", ")
+            )
         }
         ([one], Output::Text) => explained(one),
         (all, Output::Text) => all.iter().map(|control| listed(control)).collect(),
@@ -53,7 +57,8 @@ fn file(control: &Control) -> String {
 /// The statement that helps, made out to a bucket and a key that stand for any.
 fn statement(control: &Control) -> Option<String> {
     let key = "arn:aws:kms:us-east-1:111122223333:key/KEY-ID".parse().ok();
-    let subject = Subject { bucket: Some("arn:aws:s3:::BUCKET".to_owned()), key, ..Subject::default() };
+    let subject =
+        Subject { bucket: Some("arn:aws:s3:::BUCKET".to_owned()), key, ..Subject::default() };
     let statement = control.statement.and_then(|statement| statement(&subject));
     statement.and_then(|statement| serde_json::to_string_pretty(&statement).ok())
 }
@@ -67,15 +72,34 @@ fn level(control: &Control) -> &'static str {
 }
 
 fn listed(control: &Control) -> String {
-    format!("{:22} {:9} {:9} {}\n", control.slug, level(control), control.severity.as_str(), control.holds_when)
+    format!(
+        "{:22} {:9} {:9} {}\n",
+        control.slug,
+        level(control),
+        control.severity.as_str(),
+        control.holds_when
+    )
 }
 
 fn explained(control: &Control) -> String {
-    let Control { slug, severity, title, holds_when, why, reference, requirements, remediation, .. } = control;
+    let Control {
+        slug,
+        severity,
+        title,
+        holds_when,
+        why,
+        reference,
+        requirements,
+        remediation,
+        ..
+    } = control;
     let level = level(control);
     let mut text = format!("{slug}: {title}\n\nrequired from level {level}, severity {severity}\n");
-    let evidence = if requirements.is_empty() { "no framework".to_owned() } else { requirements.join("; ") };
-    for (name, said) in [("holds when", holds_when), ("why", why), ("page", reference), ("to do", remediation)] {
+    let evidence =
+        if requirements.is_empty() { "no framework".to_owned() } else { requirements.join("; ") };
+    for (name, said) in
+        [("holds when", holds_when), ("why", why), ("page", reference), ("to do", remediation)]
+    {
         let _ = writeln!(text, "\n{name}: {said}");
     }
     if let Some(statement) = statement(control) {
@@ -102,8 +126,9 @@ fn page(controls: &[&Control]) -> String {
 fn section(control: &Control) -> String {
     let Control { slug, title, why, reference, requirements, remediation, .. } = control;
     let name = slug.replace('-', "_");
-    let mut text =
-        format!("\n## {slug}\n\n{title}: [`{name}.rs`](src/control/{name}.rs), after <{reference}>.\n\n{why}\n\n");
+    let mut text = format!(
+        "\n## {slug}\n\n{title}: [`{name}.rs`](src/control/{name}.rs), after <{reference}>.\n\n{why}\n\n"
+    );
     let _ = writeln!(text, "To do: {remediation}");
     if let Some(statement) = statement(control) {
         let _ = writeln!(text, "\n```json\n{statement}\n```");

@@ -32,9 +32,12 @@ fn read(from: impl Read) -> io::Result<String> {
 
 /// The settings in a file, or those that cmkwatch comes with.
 pub(crate) fn settings(path: Option<&Path>) -> anyhow::Result<Settings> {
-    let Some(path) = path else { return DEFAULT_SETTINGS.parse().context("the settings that are built in") };
+    let Some(path) = path else {
+        return DEFAULT_SETTINGS.parse().context("the settings that are built in");
+    };
     let file = || format!("`{}`", path.display());
-    let text = File::open(path).and_then(read).with_context(|| format!("cannot read {}", file()))?;
+    let text =
+        File::open(path).and_then(read).with_context(|| format!("cannot read {}", file()))?;
     text.parse().with_context(|| format!("{} is not understood", file()))
 }
 

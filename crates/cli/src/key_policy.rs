@@ -41,7 +41,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let class = input::class(settings, arguments.class.as_deref())?;
     let policy = input::policy(&arguments.file)?;
     let lines = judge_key_policy(&policy, &arguments.key_arn, &class).map(line);
-    let subject = Subject { key: Some(arguments.key_arn.clone()), ..Subject::default() }.trusting(&class);
+    let subject =
+        Subject { key: Some(arguments.key_arn.clone()), ..Subject::default() }.trusting(&class);
     report::print(&lines, &subject, arguments.output)?;
     Ok(Exit::of(lines.iter().map(|line| &line.outcome)))
 }

@@ -63,23 +63,30 @@ fn as_json(Line { control, outcome, more }: &Line, subject: &Subject) -> Verdict
         severity: severity(control, outcome).as_str(),
         more: more.clone(),
         undetermined: shortfalls(outcome),
-        remediation: failed.then(|| json!({ "text": control.remediation, "statement": statement() })),
+        remediation: failed
+            .then(|| json!({ "text": control.remediation, "statement": statement() })),
     }
 }
 
 fn as_text(Line { control, outcome, .. }: &Line, subject: &Subject) -> String {
-    let severity =
-        if matches!(outcome, Outcome::Passed(_)) { String::new() } else { format!(" {}", severity(control, outcome)) };
+    let severity = if matches!(outcome, Outcome::Passed(_)) {
+        String::new()
+    } else {
+        format!(" {}", severity(control, outcome))
+    };
     let mut text = format!("{} {}{severity}\n", control.slug, word(outcome).to_uppercase());
     let mut say = |line: &str| text.push_str(&format!("  {}\n", printable(line)));
     match outcome {
-        Outcome::Passed(evidence) => evidence.iter().for_each(|e| say(&format!("{} is {}", e.fact, e.value))),
+        Outcome::Passed(evidence) => {
+            evidence.iter().for_each(|e| say(&format!("{} is {}", e.fact, e.value)))
+        }
         Outcome::Failed { evidence, .. } => {
             evidence.iter().for_each(|e| say(&found(e)));
             say(control.why);
             say(control.remediation);
             let statement = control.statement.and_then(|statement| statement(subject));
-            let pretty = statement.and_then(|statement| serde_json::to_string_pretty(&statement).ok());
+            let pretty =
+                statement.and_then(|statement| serde_json::to_string_pretty(&statement).ok());
             pretty.iter().flat_map(|json| json.lines()).for_each(say);
         }
         Outcome::Undetermined(_) => shortfalls(outcome).iter().for_each(|why| say(why)),

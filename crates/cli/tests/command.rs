@@ -20,8 +20,13 @@ const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/1234abcd-12ab-34cd-56e
 /// Runs the command with this standard input.
 fn run(arguments: &[&str], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cmkwatch"));
-    let mut child =
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     // A command that is refused its options does not read.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
@@ -84,7 +89,8 @@ fn involved() -> Value {
     let refuse = |conditions: Value| json!({ "Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*", "Condition": conditions });
     let mut statements = vec![allow(ROLE, &json!({}))["Statement"][0].clone()];
     for pigeon in 0..11 {
-        let nowhere: serde_json::Map<_, _> = (0..10).map(|hole| (key(pigeon, hole), json!("no"))).collect();
+        let nowhere: serde_json::Map<_, _> =
+            (0..10).map(|hole| (key(pigeon, hole), json!("no"))).collect();
         statements.push(refuse(json!({ "StringEquals": nowhere })));
         for other in 0..pigeon {
             for hole in 0..10 {
@@ -104,15 +110,22 @@ fn what_is_not_a_policy_is_told_with_place_and_reason() {
         text(&output.stderr)
     };
     assert!(wrong("{\"Statement\": [").starts_with("cmkwatch: standard input is not a policy: "));
-    let statement =
-        r#"{"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}, {"Effect": "Alow"}]}"#;
+    let statement = r#"{"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}, {"Effect": "Alow"}]}"#;
     let error = wrong(statement);
     assert!(error.contains("Statement[1].Effect: unknown variant `Alow`"), "{error}");
     assert!(wrong(&" ".repeat(1 << 20)).contains("more than AWS takes"));
     let missing = run(&["key-policy", "/no/such/file", "--key-arn", KEY], "");
-    assert!(text(&missing.stderr).contains("cannot read `/no/such/file`: No such file"), "{}", text(&missing.stderr));
+    assert!(
+        text(&missing.stderr).contains("cannot read `/no/such/file`: No such file"),
+        "{}",
+        text(&missing.stderr)
+    );
     let arn = run(&["key-policy", "-", "--key-arn", "alias/acme"], "");
-    assert!(text(&arn.stderr).contains("`alias/acme` is not the ARN of a KMS key"), "{}", text(&arn.stderr));
+    assert!(
+        text(&arn.stderr).contains("`alias/acme` is not the ARN of a KMS key"),
+        "{}",
+        text(&arn.stderr)
+    );
     assert_eq!((missing.status.code(), arn.status.code()), (Some(1), Some(1)));
 }
 
@@ -121,15 +134,22 @@ fn settings_and_class_decide_what_is_required() {
     let root = allow("111111111111", &json!({}));
     let accepted = key_policy(&["--output", "json"], &root);
     let report: Value = serde_json::from_slice(&accepted.stdout).unwrap();
-    assert_eq!((accepted.status.code(), &report["verdicts"][0]["delegates_to_iam"]), (Some(0), &json!(true)));
+    assert_eq!(
+        (accepted.status.code(), &report["verdicts"][0]["delegates_to_iam"]),
+        (Some(0), &json!(true))
+    );
     assert_eq!(key_policy(&["--class", "restricted"], &root).status.code(), Some(2));
     let unknown = key_policy(&["--class", "secret"], &root);
-    assert!(text(&unknown.stderr).contains("there is no class `secret`; the settings have confidential, internal"));
+    assert!(
+        text(&unknown.stderr)
+            .contains("there is no class `secret`; the settings have confidential, internal")
+    );
 
     let file = std::env::temp_dir().join(format!("cmkwatch-settings-{}.toml", std::process::id()));
     let file = file.to_str().unwrap();
     let settings = "classification = { tag = \"t\", default = \"a\" }\nclass.a.level = \"cmk\"\nkey-policy.trusted-accounts = [\"222222222222\"]\n";
-    let foreign = allow("222222222222", &json!({ "StringLike": { "kms:ViaService": "s3.*.amazonaws.com" } }));
+    let foreign =
+        allow("222222222222", &json!({ "StringLike": { "kms:ViaService": "s3.*.amazonaws.com" } }));
     fs::write(file, settings).unwrap();
     assert_eq!(key_policy(&[], &foreign).status.code(), Some(2));
     assert_eq!(key_policy(&["--settings", file], &foreign).status.code(), Some(0));
@@ -148,7 +168,11 @@ fn a_key_policy_may_admit_the_organization_that_is_watched() {
     assert_eq!(key_policy(&["--organization", "o-otherorg000"], &policy).status.code(), Some(2));
     let wrong = key_policy(&["--organization", "acme"], &policy);
     assert_eq!(wrong.status.code(), Some(1));
-    assert!(text(&wrong.stderr).contains("an organization id is o- and"), "{}", text(&wrong.stderr));
+    assert!(
+        text(&wrong.stderr).contains("an organization id is o- and"),
+        "{}",
+        text(&wrong.stderr)
+    );
 }
 
 #[test]
@@ -158,14 +182,19 @@ fn a_bucket_policy_is_judged_with_the_requests_that_are_not_refused() {
         "Condition": { "Bool": { "aws:SecureTransport": "false" }, "StringEquals": { "aws:ResourceAccount": "333333333333" } },
     } });
     let judged = |more: &[&str]| {
-        let arguments = ["bucket-policy", "-", "--bucket", "acme", "--key-arn", KEY, "--output", "json"];
+        let arguments =
+            ["bucket-policy", "-", "--bucket", "acme", "--key-arn", KEY, "--output", "json"];
         let output = run(&[&arguments, more].concat(), &policy.to_string());
         assert_eq!(output.status.code(), Some(2));
         serde_json::from_slice::<Value>(&output.stdout).unwrap()
     };
     let report = judged(&["--account", "333333333333"]);
-    let controls: Vec<_> =
-        report["verdicts"].as_array().unwrap().iter().map(|v| v["control"].as_str().unwrap()).collect();
+    let controls: Vec<_> = report["verdicts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| v["control"].as_str().unwrap())
+        .collect();
     assert_eq!(controls, ["tls-only", "uploads-use-cmk", "ssec-blocked"]);
     assert_eq!(
         report["verdicts"][0]["requests"],
@@ -193,15 +222,20 @@ fn each_control_is_explained_with_the_file_that_decides_it() {
     let unknown = run(&["explain", "tls"], "");
     assert_eq!(unknown.status.code(), Some(1));
     assert!(
-        text(&unknown.stderr).contains("there is no control `tls`; there are account-readable, encrypted-with-kms")
+        text(&unknown.stderr)
+            .contains("there is no control `tls`; there are account-readable, encrypted-with-kms")
     );
 }
 
 #[test]
 fn the_page_of_the_controls_is_made_of_the_catalogue() {
     let page = text(&run(&["explain", "--output", "markdown"], "").stdout);
-    let kept = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../controls/README.md")).unwrap();
-    assert!(page == kept, "run: cargo run --bin cmkwatch explain --output markdown > crates/controls/README.md");
+    let kept =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../controls/README.md")).unwrap();
+    assert!(
+        page == kept,
+        "run: cargo run --bin cmkwatch explain --output markdown > crates/controls/README.md"
+    );
 }
 
 #[test]

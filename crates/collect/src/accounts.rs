@@ -3,7 +3,9 @@
 //! Credentials are kept from one invocation to the next until shortly before they expire; the SDK's identity cache does
 //! that, and every client of an account shares it. So are the clients, which remember how far they were throttled.
 
-use aws_config::{Region as SdkRegion, SdkConfig, identity::IdentityCache, sts::AssumeRoleProvider};
+use aws_config::{
+    Region as SdkRegion, SdkConfig, identity::IdentityCache, sts::AssumeRoleProvider,
+};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use facts::{AccountId, Place};
 use std::{
@@ -76,8 +78,13 @@ impl Accounts {
     }
 
     async fn enter(&self, account: &AccountId) -> SdkConfig {
-        let role = format!("arn:{}:iam::{account}:role/{}", self.home.region.partition(), self.role);
-        let provider = AssumeRoleProvider::builder(role).session_name(&self.session).configure(&self.own).build().await;
+        let role =
+            format!("arn:{}:iam::{account}:role/{}", self.home.region.partition(), self.role);
+        let provider = AssumeRoleProvider::builder(role)
+            .session_name(&self.session)
+            .configure(&self.own)
+            .build()
+            .await;
         self.own
             .clone()
             .into_builder()
@@ -89,14 +96,18 @@ impl Accounts {
 
 impl Clients {
     fn new(config: &SdkConfig, place: &Place) -> Self {
-        let s3 = aws_sdk_s3::config::Builder::from(config).retry_partition(calls::partition("s3", place));
-        let kms = aws_sdk_kms::config::Builder::from(config).retry_partition(calls::partition("kms", place));
+        let s3 = aws_sdk_s3::config::Builder::from(config)
+            .retry_partition(calls::partition("s3", place));
+        let kms = aws_sdk_kms::config::Builder::from(config)
+            .retry_partition(calls::partition("kms", place));
         let tagging = aws_sdk_resourcegroupstagging::config::Builder::from(config)
             .retry_partition(calls::partition("tagging", place));
         Self {
             s3: aws_sdk_s3::Client::from_conf(s3.interceptor(calls::Counter).build()),
             kms: aws_sdk_kms::Client::from_conf(kms.interceptor(calls::Counter).build()),
-            tagging: aws_sdk_resourcegroupstagging::Client::from_conf(tagging.interceptor(calls::Counter).build()),
+            tagging: aws_sdk_resourcegroupstagging::Client::from_conf(
+                tagging.interceptor(calls::Counter).build(),
+            ),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Everything that the controls ask about one bucket.
 
-use crate::{Accounts, CollectError, Keys, accounts::Clients, bucket_policy, encryption, listing, tags};
+use crate::{
+    Accounts, CollectError, Keys, accounts::Clients, bucket_policy, encryption, listing, tags,
+};
 use facts::{Bucket, BucketId, Fact, Tags};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -45,7 +47,8 @@ pub async fn bucket(
             None => tags::of_bucket(&s3, &tagging, id).await,
         }
     };
-    let (declared, policy, tags) = tokio::join!(encryption::declared(&s3, id), bucket_policy::of_bucket(&s3, id), tags);
+    let (declared, policy, tags) =
+        tokio::join!(encryption::declared(&s3, id), bucket_policy::of_bucket(&s3, id), tags);
     let (Some(declared), Some(policy), Some(tags)) = (declared?, policy?, tags?) else {
         return Ok(Collected::Gone { read_at: now });
     };
@@ -55,5 +58,12 @@ pub async fn bucket(
         return Ok(Collected::Gone { read_at: now });
     }
     let encryption = encryption::with_key(accounts, id, declared, &keys).await?;
-    Ok(Collected::Present(Box::new(Bucket { id: id.clone(), read_at: now, tags, encryption, policy, key_users: None })))
+    Ok(Collected::Present(Box::new(Bucket {
+        id: id.clone(),
+        read_at: now,
+        tags,
+        encryption,
+        policy,
+        key_users: None,
+    })))
 }

@@ -13,8 +13,12 @@ pub(crate) async fn of_bucket(
     s3: &Client,
     id: &BucketId,
 ) -> Result<Option<Fact<Option<PolicyDocument>>>, CollectError> {
-    let question = Question { permission: "s3:GetBucketPolicy", subject: format!("bucket {}", id.name()) };
-    let request = s3.get_bucket_policy().bucket(id.name().as_str()).expected_bucket_owner(id.account().as_str());
+    let question =
+        Question { permission: "s3:GetBucketPolicy", subject: format!("bucket {}", id.name()) };
+    let request = s3
+        .get_bucket_policy()
+        .bucket(id.name().as_str())
+        .expected_bucket_owner(id.account().as_str());
     match request.send().await {
         Ok(answer) => {
             let text = answer.policy.ok_or_else(|| question.incomplete("a policy"))?;
@@ -35,7 +39,9 @@ mod tests {
     use aws_sdk_s3::config::http::HttpResponse;
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
 
-    async fn answered(response: fn() -> HttpResponse) -> Result<Option<Fact<Option<PolicyDocument>>>, CollectError> {
+    async fn answered(
+        response: fn() -> HttpResponse,
+    ) -> Result<Option<Fact<Option<PolicyDocument>>>, CollectError> {
         let rule = mock!(Client::get_bucket_policy)
             .match_requests(|r| r.expected_bucket_owner() == Some("111111111111"))
             .then_http_response(response);
@@ -45,14 +51,22 @@ mod tests {
     #[tokio::test]
     async fn a_policy_none_and_a_refusal_are_three_things() {
         let text = include_str!("../tests/answers/bucket-policy.json");
-        let policy = answered(|| answer(200, include_str!("../tests/answers/bucket-policy.json"))).await.unwrap();
+        let policy = answered(|| answer(200, include_str!("../tests/answers/bucket-policy.json")))
+            .await
+            .unwrap();
         assert_eq!(policy, Some(Fact::Known(Some(text.parse()))));
         let unclear = answered(|| answer(200, "{}")).await.unwrap();
         assert!(matches!(unclear, Some(Fact::Known(Some(Err(_))))), "{unclear:?}");
-        assert_eq!(answered(|| s3_error(404, "NoSuchBucketPolicy")).await.unwrap(), Some(Fact::Known(None)));
+        assert_eq!(
+            answered(|| s3_error(404, "NoSuchBucketPolicy")).await.unwrap(),
+            Some(Fact::Known(None))
+        );
         assert_eq!(answered(|| s3_error(404, "NoSuchBucket")).await.unwrap(), None);
         let refused = answered(|| s3_error(403, "AccessDenied")).await.unwrap().unwrap();
-        assert_eq!(refused.known().unwrap_err().to_string(), "`s3:GetBucketPolicy` on bucket acme: AccessDenied");
+        assert_eq!(
+            refused.known().unwrap_err().to_string(),
+            "`s3:GetBucketPolicy` on bucket acme: AccessDenied"
+        );
         assert!(answered(|| s3_error(503, "InternalError")).await.is_err());
     }
 }

@@ -20,11 +20,15 @@ pub(crate) async fn declared(
     s3: &Client,
     id: &BucketId,
 ) -> Result<Option<Fact<BucketEncryption<KeyReference>>>, CollectError> {
-    let request = s3.get_bucket_encryption().bucket(id.name().as_str()).expected_bucket_owner(id.account().as_str());
+    let request = s3
+        .get_bucket_encryption()
+        .bucket(id.name().as_str())
+        .expected_bucket_owner(id.account().as_str());
     match request.send().await {
         Ok(answer) => {
             let configuration = answer.server_side_encryption_configuration;
-            let configuration = configuration.ok_or_else(|| question(id).incomplete("a configuration"))?;
+            let configuration =
+                configuration.ok_or_else(|| question(id).incomplete("a configuration"))?;
             let rules: Vec<_> = configuration.rules.into_iter().map(rule).collect();
             Ok(Some(Fact::Known(BucketEncryption::of(&rules))))
         }
@@ -39,21 +43,31 @@ fn failed(
     match code(&error) {
         Some("NoSuchBucket") => Ok(None),
         // A bucket made before January 2023 may have no configuration; what it has then is SSE-S3.
-        Some("ServerSideEncryptionConfigurationNotFoundError") => Ok(Some(Fact::Known(BucketEncryption::of(&[])))),
+        Some("ServerSideEncryptionConfigurationNotFoundError") => {
+            Ok(Some(Fact::Known(BucketEncryption::of(&[]))))
+        }
         _ => match other_region(&error, id) {
-            Some(region) => Err(CollectError::OtherRegion { subject: question(id).subject, region }),
+            Some(region) => {
+                Err(CollectError::OtherRegion { subject: question(id).subject, region })
+            }
             None => question(id).unanswered(error).map(Some),
         },
     }
 }
 
 fn question(id: &BucketId) -> Question {
-    Question { permission: "s3:GetEncryptionConfiguration", subject: format!("bucket {}", id.name()) }
+    Question {
+        permission: "s3:GetEncryptionConfiguration",
+        subject: format!("bucket {}", id.name()),
+    }
 }
 
 /// The region that [S3 names](https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html) when it is asked
 /// in another than the bucket's.
-fn other_region(error: &SdkError<GetBucketEncryptionError, HttpResponse>, id: &BucketId) -> Option<String> {
+fn other_region(
+    error: &SdkError<GetBucketEncryptionError, HttpResponse>,
+    id: &BucketId,
+) -> Option<String> {
     let region = error.raw_response()?.headers().get("x-amz-bucket-region")?;
     let misplaced = matches!(
         code(error)?,
@@ -67,7 +81,10 @@ fn rule(rule: ServerSideEncryptionRule) -> EncryptionRule {
         let Ok(key) = default.kms_master_key_id.unwrap_or_default().parse::<KeyReference>();
         (default.sse_algorithm.as_str().into(), key)
     };
-    let blocked = rule.blocked_encryption_types.and_then(|blocked| blocked.encryption_type).unwrap_or_default();
+    let blocked = rule
+        .blocked_encryption_types
+        .and_then(|blocked| blocked.encryption_type)
+        .unwrap_or_default();
     EncryptionRule {
         default: rule.apply_server_side_encryption_by_default.map(default),
         bucket_key: rule.bucket_key_enabled.unwrap_or(false),
@@ -87,7 +104,9 @@ pub(crate) async fn with_key(
         Fact::Unreadable(why) => return Ok(Fact::Unreadable(why)),
     };
     let default = match default {
-        DefaultEncryption::Kms(reference) => DefaultEncryption::Kms(key::look_up(accounts, id, reference, keys).await?),
+        DefaultEncryption::Kms(reference) => {
+            DefaultEncryption::Kms(key::look_up(accounts, id, reference, keys).await?)
+        }
         DefaultEncryption::KmsDsse(reference) => {
             DefaultEncryption::KmsDsse(key::look_up(accounts, id, reference, keys).await?)
         }
@@ -108,12 +127,16 @@ mod tests {
         response: fn() -> HttpResponse,
     ) -> Result<Option<Fact<BucketEncryption<KeyReference>>>, CollectError> {
         let rule = mock!(Client::get_bucket_encryption)
-            .match_requests(|r| r.bucket() == Some("acme") && r.expected_bucket_owner() == Some("111111111111"))
+            .match_requests(|r| {
+                r.bucket() == Some("acme") && r.expected_bucket_owner() == Some("111111111111")
+            })
             .then_http_response(response);
         declared(&mock_client!(aws_sdk_s3, RuleMode::MatchAny, [&rule]), &bucket()).await
     }
 
-    async fn default_of(response: fn() -> HttpResponse) -> Option<Fact<DefaultEncryption<KeyReference>>> {
+    async fn default_of(
+        response: fn() -> HttpResponse,
+    ) -> Option<Fact<DefaultEncryption<KeyReference>>> {
         answered(response).await.unwrap().map(|fact| fact.map(|encryption| encryption.default))
     }
 
@@ -121,7 +144,10 @@ mod tests {
     async fn rules_are_read_as_s3_writes_them() {
         let key = |text: &str| text.parse::<KeyReference>().unwrap();
         let cases: [(fn() -> HttpResponse, _); 4] = [
-            (|| answer(200, include_str!("../tests/answers/encryption-sse-s3.xml")), DefaultEncryption::SseS3),
+            (
+                || answer(200, include_str!("../tests/answers/encryption-sse-s3.xml")),
+                DefaultEncryption::SseS3,
+            ),
             (
                 || answer(200, include_str!("../tests/answers/encryption-kms-alias.xml")),
                 DefaultEncryption::Kms(key("alias/acme")),
@@ -145,8 +171,14 @@ mod tests {
     #[tokio::test]
     async fn a_bucket_key_and_a_block_are_read() {
         let answers: [(fn() -> HttpResponse, _); 2] = [
-            (|| answer(200, include_str!("../tests/answers/encryption-blocked-types-only.xml")), (false, true)),
-            (|| answer(200, include_str!("../tests/answers/encryption-bucket-key.xml")), (true, false)),
+            (
+                || answer(200, include_str!("../tests/answers/encryption-blocked-types-only.xml")),
+                (false, true),
+            ),
+            (
+                || answer(200, include_str!("../tests/answers/encryption-bucket-key.xml")),
+                (true, false),
+            ),
         ];
         for (response, expected) in answers {
             let Some(Fact::Known(encryption)) = answered(response).await.unwrap() else { panic!() };
@@ -177,8 +209,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_says_nothing_of_the_bucket_is_an_error() {
-        let others: [fn() -> HttpResponse; 3] =
-            [|| s3_error(400, "ExpiredToken"), || s3_error(403, "RequestTimeTooSkewed"), || answer(400, "")];
+        let others: [fn() -> HttpResponse; 3] = [
+            || s3_error(400, "ExpiredToken"),
+            || s3_error(403, "RequestTimeTooSkewed"),
+            || answer(400, ""),
+        ];
         for response in others {
             assert!(matches!(answered(response).await.unwrap_err(), CollectError::Call { .. }));
         }
@@ -192,6 +227,9 @@ mod tests {
             response
         };
         let error = answered(moved).await.unwrap_err();
-        assert!(matches!(&error, CollectError::OtherRegion { region, .. } if region == "eu-west-1"), "{error}");
+        assert!(
+            matches!(&error, CollectError::OtherRegion { region, .. } if region == "eu-west-1"),
+            "{error}"
+        );
     }
 }

@@ -5,12 +5,19 @@ use crate::{
     error::{Question, code},
 };
 use aws_sdk_kms::Client;
-use facts::{AccountId, BucketId, Fact, Governance, KeyArn, Place, PolicyDocument, Rotation, Unreadable};
+use facts::{
+    AccountId, BucketId, Fact, Governance, KeyArn, Place, PolicyDocument, Rotation, Unreadable,
+};
 
 /// Asks in the key's own account, with its role there. Takes 2 calls; 3 for a key of an account that gives cmkwatch no
 /// role, whose rotation the bucket's account may know.
-pub(crate) async fn of_key(accounts: &Accounts, bucket: &BucketId, key: &KeyArn) -> Result<Governance, CollectError> {
-    let place = |account: &AccountId| Place { account: account.clone(), region: key.region().clone() };
+pub(crate) async fn of_key(
+    accounts: &Accounts,
+    bucket: &BucketId,
+    key: &KeyArn,
+) -> Result<Governance, CollectError> {
+    let place =
+        |account: &AccountId| Place { account: account.clone(), region: key.region().clone() };
     let kms = accounts.clients(&place(key.account())).await.kms;
     let (policy, rotation) = tokio::join!(policy(&kms, key), rotation(&kms, key));
     let is_foreign = key.account() != bucket.account();
@@ -30,7 +37,10 @@ pub(crate) async fn of_key(accounts: &Accounts, bucket: &BucketId, key: &KeyArn)
 
 /// [GetKeyPolicy](https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyPolicy.html): "Cross-account use: No".
 fn outside(key: &KeyArn) -> Unreadable {
-    let code = format!("no role in account {}, within which alone a key policy can be read", key.account());
+    let code = format!(
+        "no role in account {}, within which alone a key policy can be read",
+        key.account()
+    );
     Unreadable { permission: "kms:GetKeyPolicy", subject: format!("key {key}"), code }
 }
 
@@ -48,7 +58,8 @@ async fn policy(kms: &Client, key: &KeyArn) -> Result<Fact<PolicyDocument>, Coll
 /// By [GetKeyRotationStatus](https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyRotationStatus.html).
 async fn rotation(kms: &Client, key: &KeyArn) -> Result<Fact<Rotation>, CollectError> {
     const DEFAULT_DAYS: u32 = 365;
-    let question = Question { permission: "kms:GetKeyRotationStatus", subject: format!("key {key}") };
+    let question =
+        Question { permission: "kms:GetKeyRotationStatus", subject: format!("key {key}") };
     match kms.get_key_rotation_status().key_id(key.as_str()).send().await {
         Ok(answer) if answer.key_rotation_enabled => {
             let days = answer.rotation_period_in_days.and_then(|days| u32::try_from(days).ok());
@@ -71,7 +82,9 @@ mod tests {
 
     const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
-    async fn policy_of(response: fn() -> HttpResponse) -> Result<Fact<PolicyDocument>, CollectError> {
+    async fn policy_of(
+        response: fn() -> HttpResponse,
+    ) -> Result<Fact<PolicyDocument>, CollectError> {
         let rule = mock!(Client::get_key_policy)
             .match_requests(|request| request.key_id() == Some(KEY))
             .then_http_response(response);
@@ -80,12 +93,15 @@ mod tests {
 
     async fn rotation_of(response: fn() -> HttpResponse) -> Result<Fact<Rotation>, CollectError> {
         let rule = mock!(Client::get_key_rotation_status).then_http_response(response);
-        rotation(&mock_client!(aws_sdk_kms, RuleMode::MatchAny, [&rule]), &KEY.parse().unwrap()).await
+        rotation(&mock_client!(aws_sdk_kms, RuleMode::MatchAny, [&rule]), &KEY.parse().unwrap())
+            .await
     }
 
     #[tokio::test]
     async fn a_policy_is_read_refused_or_not_understood() {
-        let policy = policy_of(|| answer(200, include_str!("../tests/answers/key-policy.json"))).await.unwrap();
+        let policy = policy_of(|| answer(200, include_str!("../tests/answers/key-policy.json")))
+            .await
+            .unwrap();
         let Fact::Known(Ok(policy)) = policy else { panic!("{policy:?}") };
         assert_eq!(policy.name(0), "Enable IAM User Permissions");
         let unclear = policy_of(|| answer(200, r#"{"Policy":"{}"}"#)).await.unwrap();
@@ -98,13 +114,17 @@ mod tests {
 
     #[tokio::test]
     async fn rotation_is_on_off_or_out_of_the_question() {
-        let on = rotation_of(|| answer(200, include_str!("../tests/answers/key-rotation.json"))).await.unwrap();
+        let on = rotation_of(|| answer(200, include_str!("../tests/answers/key-rotation.json")))
+            .await
+            .unwrap();
         assert_eq!(on, Fact::Known(Rotation::Every(180)));
-        let without_period = rotation_of(|| answer(200, r#"{"KeyRotationEnabled":true}"#)).await.unwrap();
+        let without_period =
+            rotation_of(|| answer(200, r#"{"KeyRotationEnabled":true}"#)).await.unwrap();
         assert_eq!(without_period, Fact::Known(Rotation::Every(365)));
         let off = rotation_of(|| answer(200, r#"{"KeyRotationEnabled":false}"#)).await.unwrap();
         assert_eq!(off, Fact::Known(Rotation::Off));
-        let unsupported = rotation_of(|| kms_error(400, "UnsupportedOperationException")).await.unwrap();
+        let unsupported =
+            rotation_of(|| kms_error(400, "UnsupportedOperationException")).await.unwrap();
         assert_eq!(unsupported, Fact::Known(Rotation::Unsupported));
         let refused = rotation_of(|| kms_error(400, "AccessDeniedException")).await.unwrap();
         assert_eq!(refused.known().unwrap_err().permission, "kms:GetKeyRotationStatus");

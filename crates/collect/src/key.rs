@@ -7,7 +7,8 @@ use crate::{
 };
 use aws_sdk_kms::{Client, types::KeyMetadata};
 use facts::{
-    AccountId, BucketId, Fact, Key, KeyManager, KeyReference, KeyState, Place, Region, ResolvedKey, Unreadable, UsedKey,
+    AccountId, BucketId, Fact, Key, KeyManager, KeyReference, KeyState, Place, Region, ResolvedKey,
+    Unreadable, UsedKey,
 };
 use jiff::Timestamp;
 
@@ -21,7 +22,8 @@ pub(crate) async fn look_up(
     keys: &Keys,
 ) -> Result<UsedKey, CollectError> {
     let known = keys.resolved(&reference.within(&bucket.place()));
-    let resolved = known.get_or_try_init(|| resolve(accounts, bucket, &reference, keys)).await?.clone();
+    let resolved =
+        known.get_or_try_init(|| resolve(accounts, bucket, &reference, keys)).await?.clone();
     Ok(UsedKey { reference, resolved })
 }
 
@@ -80,11 +82,13 @@ async fn ask(
         foreign(accounts, bucket, reference, &kms).await
     };
     match answer {
-        Err(error) if error.is_unanswered() && region != bucket.region() => Ok(Fact::Unreadable(Unreadable {
-            permission: "kms:DescribeKey",
-            subject: format!("key {reference}"),
-            code: format!("no answer from region {region}"),
-        })),
+        Err(error) if error.is_unanswered() && region != bucket.region() => {
+            Ok(Fact::Unreadable(Unreadable {
+                permission: "kms:DescribeKey",
+                subject: format!("key {reference}"),
+                code: format!("no answer from region {region}"),
+            }))
+        }
         answer => answer,
     }
 }
@@ -112,7 +116,8 @@ async fn foreign(
         Err(error) if !error.is_refused_role() => Err(error),
         Ok(Fact::Unreadable(_)) | Err(_) => {
             let (_, region) = place(reference, bucket);
-            describe(&kms_of(accounts, bucket.account(), region).await, &reference.to_string()).await
+            describe(&kms_of(accounts, bucket.account(), region).await, &reference.to_string())
+                .await
         }
     }
 }
@@ -122,11 +127,15 @@ async fn describe(kms: &Client, key: &str) -> Result<Fact<ResolvedKey>, CollectE
     match kms.describe_key().key_id(key).send().await {
         Ok(answer) => {
             let metadata = answer.key_metadata.and_then(from_metadata);
-            let key = metadata.map(Box::new).ok_or_else(|| question.incomplete("the metadata of a key"))?;
+            let key = metadata
+                .map(Box::new)
+                .ok_or_else(|| question.incomplete("the metadata of a key"))?;
             Ok(Fact::Known(ResolvedKey::Found(key)))
         }
         Err(error) => match code(&error) {
-            Some("NotFoundException" | "InvalidArnException") => Ok(Fact::Known(ResolvedKey::Missing)),
+            Some("NotFoundException" | "InvalidArnException") => {
+                Ok(Fact::Known(ResolvedKey::Missing))
+            }
             _ => question.unanswered(error),
         },
     }
@@ -134,7 +143,10 @@ async fn describe(kms: &Client, key: &str) -> Result<Fact<ResolvedKey>, CollectE
 
 /// A key that only AWS can have made, found by [ListAliases](https://docs.aws.amazon.com/kms/latest/APIReference/API_ListAliases.html):
 /// an alias without a target belongs to a key that was not created yet.
-async fn reserved(kms: &Client, reference: &KeyReference) -> Result<Fact<ResolvedKey>, CollectError> {
+async fn reserved(
+    kms: &Client,
+    reference: &KeyReference,
+) -> Result<Fact<ResolvedKey>, CollectError> {
     let question = Question { permission: "kms:ListAliases", subject: format!("key {reference}") };
     let mut pages = kms.list_aliases().into_paginator().items().send();
     while let Some(alias) = pages.next().await {
@@ -198,18 +210,27 @@ mod tests {
 
     #[tokio::test]
     async fn the_metadata_of_a_key() {
-        let fact = described(|| answer(200, include_str!("../tests/answers/key-pending-deletion.json"))).await.unwrap();
+        let fact =
+            described(|| answer(200, include_str!("../tests/answers/key-pending-deletion.json")))
+                .await
+                .unwrap();
         let Fact::Known(ResolvedKey::Found(key)) = fact else { panic!("{fact:?}") };
         assert_eq!(
             (key.manager, key.spec.as_str(), key.usage.as_str()),
             (KeyManager::Customer, "SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT")
         );
-        assert_eq!(key.state, KeyState::PendingDeletion(Some("2026-12-01T10:00:00Z".parse().unwrap())));
+        assert_eq!(
+            key.state,
+            KeyState::PendingDeletion(Some("2026-12-01T10:00:00Z".parse().unwrap()))
+        );
     }
 
     #[tokio::test]
     async fn values_that_are_new_to_us_are_kept() {
-        let fact = described(|| answer(200, include_str!("../tests/answers/key-of-the-future.json"))).await.unwrap();
+        let fact =
+            described(|| answer(200, include_str!("../tests/answers/key-of-the-future.json")))
+                .await
+                .unwrap();
         let Fact::Known(ResolvedKey::Found(key)) = fact else { panic!("{fact:?}") };
         assert_eq!(key.manager, KeyManager::Other("PARTNER".into()));
         assert_eq!(key.state, KeyState::Other("Resting".into()));
@@ -226,7 +247,8 @@ mod tests {
         );
         let failed = described(|| kms_error(400, "ThrottlingException")).await.unwrap_err();
         assert!(matches!(failed, CollectError::Call { answered: true, .. }));
-        let incomplete = described(|| answer(200, "{\"KeyMetadata\":{\"KeyId\":\"1\"}}")).await.unwrap_err();
+        let incomplete =
+            described(|| answer(200, "{\"KeyMetadata\":{\"KeyId\":\"1\"}}")).await.unwrap_err();
         assert!(matches!(incomplete, CollectError::Incomplete { .. }));
     }
 
@@ -236,11 +258,18 @@ mod tests {
         let list = mock!(Client::list_aliases)
             .then_http_response(|| answer(200, include_str!("../tests/answers/aliases.json")));
         let by_id = mock!(Client::describe_key)
-            .match_requests(|request| request.key_id() == Some("1234abcd-12ab-34cd-56ef-1234567890ab"))
-            .then_http_response(|| answer(200, include_str!("../tests/answers/key-aws-managed.json")));
+            .match_requests(|request| {
+                request.key_id() == Some("1234abcd-12ab-34cd-56ef-1234567890ab")
+            })
+            .then_http_response(|| {
+                answer(200, include_str!("../tests/answers/key-aws-managed.json"))
+            });
         let kms = mock_client!(aws_sdk_kms, RuleMode::MatchAny, [&list, &by_id]);
         let made = reserved(&kms, &"alias/aws/s3".parse().unwrap()).await.unwrap();
-        assert!(matches!(&made, Fact::Known(ResolvedKey::Found(key)) if key.manager == KeyManager::Aws), "{made:?}");
+        assert!(
+            matches!(&made, Fact::Known(ResolvedKey::Found(key)) if key.manager == KeyManager::Aws),
+            "{made:?}"
+        );
         for not_made in ["alias/aws/ebs", "alias/aws/unheard-of"] {
             let fact = reserved(&kms, &not_made.parse().unwrap()).await.unwrap();
             assert_eq!(fact, Fact::Known(ResolvedKey::AwsManagedDefault), "{not_made}");

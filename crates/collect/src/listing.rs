@@ -34,7 +34,12 @@ impl Listing {
     /// The list of an account; nothing is called yet.
     pub async fn of(accounts: &Accounts, account: &AccountId) -> Self {
         let place = Place { account: account.clone(), region: accounts.home().region.clone() };
-        Self { s3: accounts.clients(&place).await.s3, account: account.clone(), next: None, begun: false }
+        Self {
+            s3: accounts.clients(&place).await.s3,
+            account: account.clone(),
+            next: None,
+            begun: false,
+        }
     }
 
     /// The next page, which may be empty; none after the last. Unreadable where cmkwatch is refused its role in the account, or
@@ -48,7 +53,8 @@ impl Listing {
         }
         self.begun = true;
         // "BucketRegion is returned if the request contains at least one valid parameter": here, max-buckets.
-        let request = self.s3.list_buckets().max_buckets(A_PAGE).set_continuation_token(self.next.take());
+        let request =
+            self.s3.list_buckets().max_buckets(A_PAGE).set_continuation_token(self.next.take());
         match request.send().await {
             Ok(page) => {
                 self.next = page.continuation_token.filter(|token| !token.is_empty());
@@ -56,11 +62,14 @@ impl Listing {
                     let region = bucket.bucket_region.and_then(|region| region.parse().ok());
                     Some(Listed { region, name: bucket.name? })
                 });
-                let listed = stream::iter(named).map(|bucket| self.with_region(bucket)).buffered(AT_ONCE);
+                let listed =
+                    stream::iter(named).map(|bucket| self.with_region(bucket)).buffered(AT_ONCE);
                 Ok(Some(Fact::Known(listed.collect().await)))
             }
             Err(error) => match self.question().unanswered(error) {
-                Err(error) if error.is_refused_role() => Ok(Some(Fact::Unreadable(self.refused_role()))),
+                Err(error) if error.is_refused_role() => {
+                    Ok(Some(Fact::Unreadable(self.refused_role())))
+                }
                 answer => answer.map(Some),
             },
         }
@@ -87,7 +96,8 @@ impl Listing {
 /// The region of a bucket, by [HeadBucket](https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html), whose answer names it
 /// in a header, even if it refuses; `None` if it does not.
 async fn region_of(s3: &Client, bucket: &str, owner: &AccountId) -> Option<Region> {
-    let header = |response: &HttpResponse| response.headers().get("x-amz-bucket-region")?.parse().ok();
+    let header =
+        |response: &HttpResponse| response.headers().get("x-amz-bucket-region")?.parse().ok();
     match s3.head_bucket().bucket(bucket).expected_bucket_owner(owner.as_str()).send().await {
         Ok(answer) => answer.bucket_region?.parse().ok(),
         Err(error) => error.raw_response().and_then(header),
@@ -98,15 +108,27 @@ async fn region_of(s3: &Client, bucket: &str, owner: &AccountId) -> Option<Regio
 /// [expected owner's](https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html): somebody else may have
 /// taken the name of a bucket that was deleted. True where that cannot be told.
 pub(crate) async fn has(s3: &Client, id: &BucketId) -> Result<bool, CollectError> {
-    let question = Question { permission: "s3:ListAllMyBuckets", subject: format!("account {}", id.account()) };
+    let question = Question {
+        permission: "s3:ListAllMyBuckets",
+        subject: format!("account {}", id.account()),
+    };
     let mut next = None;
     loop {
-        let request = s3.list_buckets().max_buckets(A_PAGE).prefix(id.name().as_str()).set_continuation_token(next);
+        let request = s3
+            .list_buckets()
+            .max_buckets(A_PAGE)
+            .prefix(id.name().as_str())
+            .set_continuation_token(next);
         let page = match request.send().await {
             Ok(page) => page,
             Err(error) => return question.unanswered::<bool, _, _>(error).map(|_| true),
         };
-        if page.buckets.unwrap_or_default().iter().any(|bucket| bucket.name() == Some(id.name().as_str())) {
+        if page
+            .buckets
+            .unwrap_or_default()
+            .iter()
+            .any(|bucket| bucket.name() == Some(id.name().as_str()))
+        {
             return Ok(true);
         }
         next = page.continuation_token.filter(|token| !token.is_empty());
@@ -129,16 +151,27 @@ mod tests {
     }
 
     fn page(entries: &str, token: &str) -> HttpResponse {
-        let token =
-            if token.is_empty() { String::new() } else { format!("<ContinuationToken>{token}</ContinuationToken>") };
-        answer(200, &format!("<ListAllMyBucketsResult><Buckets>{entries}</Buckets>{token}</ListAllMyBucketsResult>"))
+        let token = if token.is_empty() {
+            String::new()
+        } else {
+            format!("<ContinuationToken>{token}</ContinuationToken>")
+        };
+        answer(
+            200,
+            &format!(
+                "<ListAllMyBucketsResult><Buckets>{entries}</Buckets>{token}</ListAllMyBucketsResult>"
+            ),
+        )
     }
 
     #[tokio::test]
     async fn pages_come_one_by_one_with_the_region_of_each_bucket() {
-        const FIRST: &str = "<Bucket><Name>acme</Name><BucketRegion>eu-west-1</BucketRegion></Bucket>";
+        const FIRST: &str =
+            "<Bucket><Name>acme</Name><BucketRegion>eu-west-1</BucketRegion></Bucket>";
         let first = mock!(Client::list_buckets)
-            .match_requests(|request| request.max_buckets() == Some(1000) && request.continuation_token().is_none())
+            .match_requests(|request| {
+                request.max_buckets() == Some(1000) && request.continuation_token().is_none()
+            })
             .then_http_response(|| page(FIRST, "more"));
         let second = mock!(Client::list_buckets)
             .match_requests(|request| request.continuation_token() == Some("more"))
@@ -152,7 +185,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_bucket_that_is_not_listed_is_somebody_elses() {
-        let with = |response: fn() -> HttpResponse| mock!(Client::list_buckets).then_http_response(response);
+        let with = |response: fn() -> HttpResponse| {
+            mock!(Client::list_buckets).then_http_response(response)
+        };
         let answers: [(fn() -> HttpResponse, bool); 4] = [
             (|| page("<Bucket><Name>acme</Name></Bucket>", ""), true),
             (|| page("<Bucket><Name>acme-2</Name></Bucket>", ""), false),
@@ -169,7 +204,11 @@ mod tests {
         ];
         let s3 = mock_client!(aws_sdk_s3, RuleMode::Sequential, [&pages[0], &pages[1]]);
         assert!(has(&s3, &bucket()).await.unwrap());
-        let s3 = mock_client!(aws_sdk_s3, RuleMode::Sequential, [&with(|| s3_error(400, "ExpiredToken"))]);
+        let s3 = mock_client!(
+            aws_sdk_s3,
+            RuleMode::Sequential,
+            [&with(|| s3_error(400, "ExpiredToken"))]
+        );
         assert!(has(&s3, &bucket()).await.is_err());
     }
 
@@ -195,14 +234,20 @@ mod tests {
         };
         let list = mock!(Client::list_buckets).then_http_response(|| page(BUCKETS, ""));
         let (first, second) = (head("first", Some("ap-south-2")), head("second", None));
-        let Some(Fact::Known(found)) = listing(&[&list, &first, &second]).page().await.unwrap() else { panic!() };
-        let found: Vec<_> = found.iter().map(|bucket| bucket.region.as_ref().map(Region::as_str)).collect();
+        let Some(Fact::Known(found)) = listing(&[&list, &first, &second]).page().await.unwrap()
+        else {
+            panic!()
+        };
+        let found: Vec<_> =
+            found.iter().map(|bucket| bucket.region.as_ref().map(Region::as_str)).collect();
         assert_eq!(found, [Some("ap-south-2"), None, Some("eu-west-1")]);
     }
 
     #[tokio::test]
     async fn refused_and_unanswered_are_two_things() {
-        let with = |response: fn() -> HttpResponse| mock!(Client::list_buckets).then_http_response(response);
+        let with = |response: fn() -> HttpResponse| {
+            mock!(Client::list_buckets).then_http_response(response)
+        };
         let refused = listing(&[&with(|| s3_error(403, "AccessDenied"))]).page().await.unwrap();
         assert!(matches!(refused, Some(Fact::Unreadable(_))), "{refused:?}");
         let unanswered = listing(&[&with(|| s3_error(400, "ExpiredToken"))]).page().await;

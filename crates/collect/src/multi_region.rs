@@ -10,7 +10,10 @@ use facts::{Fact, KeyArn, Place};
 ///
 /// # Errors
 /// Returns an error if the call is not answered, or if there is no role in the account of the key.
-pub async fn related_keys(accounts: &Accounts, key: &KeyArn) -> Result<Fact<Vec<KeyArn>>, CollectError> {
+pub async fn related_keys(
+    accounts: &Accounts,
+    key: &KeyArn,
+) -> Result<Fact<Vec<KeyArn>>, CollectError> {
     let place = Place { account: key.account().clone(), region: key.region().clone() };
     ask(&accounts.clients(&place).await.kms, key).await
 }
@@ -19,10 +22,13 @@ async fn ask(kms: &Client, key: &KeyArn) -> Result<Fact<Vec<KeyArn>>, CollectErr
     let question = Question { permission: "kms:DescribeKey", subject: format!("key {key}") };
     let answer = match kms.describe_key().key_id(key.as_str()).send().await {
         Ok(answer) => answer,
-        Err(error) if crate::error::code(&error) == Some("NotFoundException") => return Ok(Fact::Known(Vec::new())),
+        Err(error) if crate::error::code(&error) == Some("NotFoundException") => {
+            return Ok(Fact::Known(Vec::new()));
+        }
         Err(error) => return question.unanswered(error),
     };
-    let configuration = answer.key_metadata.and_then(|metadata| metadata.multi_region_configuration);
+    let configuration =
+        answer.key_metadata.and_then(|metadata| metadata.multi_region_configuration);
     let all = configuration.into_iter().flat_map(|configuration| {
         let replicas = configuration.replica_keys.unwrap_or_default();
         configuration.primary_key.into_iter().chain(replicas)
@@ -39,7 +45,9 @@ mod tests {
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
 
     async fn related(response: fn() -> HttpResponse) -> Result<Fact<Vec<KeyArn>>, CollectError> {
-        let key = "arn:aws:kms:us-east-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab".parse().unwrap();
+        let key = "arn:aws:kms:us-east-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab"
+            .parse()
+            .unwrap();
         let rule = mock!(Client::describe_key).then_http_response(response);
         ask(&mock_client!(aws_sdk_kms, RuleMode::MatchAny, [&rule]), &key).await
     }
@@ -47,7 +55,9 @@ mod tests {
     #[tokio::test]
     async fn the_other_keys_are_known_from_primary_and_replica_alike() {
         let Fact::Known(keys) =
-            related(|| answer(200, include_str!("../tests/answers/key-multi-region.json"))).await.unwrap()
+            related(|| answer(200, include_str!("../tests/answers/key-multi-region.json")))
+                .await
+                .unwrap()
         else {
             panic!()
         };
@@ -59,8 +69,14 @@ mod tests {
     async fn a_key_that_is_gone_has_none_and_one_that_is_refused_is_unreadable() {
         let gone = related(|| kms_error(400, "NotFoundException")).await.unwrap();
         assert_eq!(gone, Fact::Known(Vec::new()));
-        let single = related(|| answer(200, include_str!("../tests/answers/key-pending-deletion.json"))).await.unwrap();
+        let single =
+            related(|| answer(200, include_str!("../tests/answers/key-pending-deletion.json")))
+                .await
+                .unwrap();
         assert_eq!(single, Fact::Known(Vec::new()));
-        assert!(matches!(related(|| kms_error(400, "AccessDeniedException")).await.unwrap(), Fact::Unreadable(_)));
+        assert!(matches!(
+            related(|| kms_error(400, "AccessDeniedException")).await.unwrap(),
+            Fact::Unreadable(_)
+        ));
     }
 }

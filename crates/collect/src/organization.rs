@@ -45,7 +45,10 @@ impl Accounts {
     }
 }
 
-async fn membership(organizations: &Client, account: &AccountId) -> Result<Membership, CollectError> {
+async fn membership(
+    organizations: &Client,
+    account: &AccountId,
+) -> Result<Membership, CollectError> {
     match organizations.describe_account().account_id(account.as_str()).send().await {
         Ok(answer) => Ok(match answer.account.as_ref().and_then(state) {
             Some(state) if CLOSED.contains(&state) => Membership::Closed(state.to_owned()),
@@ -72,7 +75,10 @@ fn client(own: &SdkConfig) -> Client {
 }
 
 async fn list(organizations: &Client) -> Result<Vec<AccountId>, CollectError> {
-    let question = || Question { permission: "organizations:ListAccounts", subject: "the organization".to_owned() };
+    let question = || Question {
+        permission: "organizations:ListAccounts",
+        subject: "the organization".to_owned(),
+    };
     // A page may be empty and name a next one all the same; the paginator goes on.
     let mut pages = organizations.list_accounts().into_paginator().send();
     let mut found = Vec::new();
@@ -134,7 +140,8 @@ mod tests {
         let account = "111111111111".parse().unwrap();
         let asked = async |response: fn() -> HttpResponse| {
             let rule = mock!(Client::describe_account).then_http_response(response);
-            membership(&mock_client!(aws_sdk_organizations, RuleMode::MatchAny, [&rule]), &account).await
+            membership(&mock_client!(aws_sdk_organizations, RuleMode::MatchAny, [&rule]), &account)
+                .await
         };
         for response in [
             || answer(200, r#"{"Account":{"Id":"111111111111"}}"#),
@@ -144,7 +151,10 @@ mod tests {
         ] {
             assert_eq!(asked(response).await.unwrap(), Membership::Member);
         }
-        let closed = asked(|| answer(200, r#"{"Account":{"Id":"111111111111","State":"SUSPENDED"}}"#)).await.unwrap();
+        let closed =
+            asked(|| answer(200, r#"{"Account":{"Id":"111111111111","State":"SUSPENDED"}}"#))
+                .await
+                .unwrap();
         assert_eq!(closed, Membership::Closed("SUSPENDED".to_owned()));
         let stranger = asked(|| kms_error(400, "AccountNotFoundException")).await.unwrap();
         assert_eq!(stranger, Membership::Stranger);
@@ -153,9 +163,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_refused_or_not_answered_is_an_error() {
-        let refused = listed(&[&with(|| kms_error(400, "AccessDeniedException"))]).await.unwrap_err();
+        let refused =
+            listed(&[&with(|| kms_error(400, "AccessDeniedException"))]).await.unwrap_err();
         assert!(matches!(&refused, CollectError::Refused(_)), "{refused}");
-        let throttled = listed(&[&with(|| kms_error(400, "TooManyRequestsException"))]).await.unwrap_err();
+        let throttled =
+            listed(&[&with(|| kms_error(400, "TooManyRequestsException"))]).await.unwrap_err();
         assert!(matches!(&throttled, CollectError::Call { .. }), "{throttled}");
     }
 }

@@ -7,7 +7,10 @@ use facts::BucketId;
 
 /// An error document of [S3](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html).
 pub(crate) fn s3_error(status: u16, code: &str) -> HttpResponse {
-    answer(status, &format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>no</Message></Error>"))
+    answer(
+        status,
+        &format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>no</Message></Error>"),
+    )
 }
 
 /// An error of [KMS](https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html).
@@ -22,5 +25,10 @@ pub(crate) fn answer(status: u16, body: &str) -> HttpResponse {
 
 /// The bucket that is asked about.
 pub(crate) fn bucket() -> BucketId {
-    BucketId::new("111111111111".parse().unwrap(), "us-east-1".parse().unwrap(), "acme".parse().unwrap()).unwrap()
+    BucketId::new(
+        "111111111111".parse().unwrap(),
+        "us-east-1".parse().unwrap(),
+        "acme".parse().unwrap(),
+    )
+    .unwrap()
 }

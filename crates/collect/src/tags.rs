@@ -21,20 +21,28 @@ pub(crate) async fn of_bucket(
     let Some(Fact::Unreadable(why)) = told else { return Ok(told) };
     match in_bulk(tagging, &id.place(), &[id.arn()]).await? {
         // One that is missing may be new to the index, too.
-        Fact::Known(mut found) => Ok(Some(found.remove(&id.arn()).map_or(Fact::Unreadable(why), Fact::Known))),
+        Fact::Known(mut found) => {
+            Ok(Some(found.remove(&id.arn()).map_or(Fact::Unreadable(why), Fact::Known)))
+        }
         Fact::Unreadable(_) => Ok(Some(Fact::Unreadable(why))),
     }
 }
 
 async fn by_bucket(s3: &Client, id: &BucketId) -> Result<Option<Fact<Tags>>, CollectError> {
-    let request = s3.get_bucket_tagging().bucket(id.name().as_str()).expected_bucket_owner(id.account().as_str());
+    let request = s3
+        .get_bucket_tagging()
+        .bucket(id.name().as_str())
+        .expected_bucket_owner(id.account().as_str());
     match request.send().await {
         Ok(answer) => Ok(Some(Fact::Known(answer.tag_set.into_iter().map(pair).collect()))),
         Err(error) => match code(&error) {
             Some("NoSuchTagSet") => Ok(Some(Fact::Known(Tags::new()))),
             Some("NoSuchBucket") => Ok(None),
             _ => {
-                let question = Question { permission: "s3:GetBucketTagging", subject: format!("bucket {}", id.name()) };
+                let question = Question {
+                    permission: "s3:GetBucketTagging",
+                    subject: format!("bucket {}", id.name()),
+                };
                 question.unanswered(error).map(Some)
             }
         },
@@ -71,14 +79,17 @@ async fn in_bulk(
     place: &Place,
     buckets: &[String],
 ) -> Result<Fact<HashMap<String, Tags>>, CollectError> {
-    let question = Question { permission: "tag:GetResources", subject: format!("buckets of {place}") };
+    let question =
+        Question { permission: "tag:GetResources", subject: format!("buckets of {place}") };
     match tagging.get_resources().set_resource_arn_list(Some(buckets.to_vec())).send().await {
         Ok(answer) => {
             let listed = answer.resource_tag_mapping_list.unwrap_or_default().into_iter();
             let tags = |list: Option<Vec<aws_sdk_resourcegroupstagging::types::Tag>>| {
                 list.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect()
             };
-            Ok(Fact::Known(listed.filter_map(|of| Some((of.resource_arn?, tags(of.tags)))).collect()))
+            Ok(Fact::Known(
+                listed.filter_map(|of| Some((of.resource_arn?, tags(of.tags)))).collect(),
+            ))
         }
         Err(error) => question.unanswered(error),
     }
@@ -109,35 +120,50 @@ mod tests {
             .match_requests(|request| request.resource_arn_list().len() == 2)
             .then_http_response(|| answer(200, include_str!("../tests/answers/resources.json")));
         let tagging = mock_client!(aws_sdk_resourcegroupstagging, RuleMode::MatchAny, [&rule]);
-        let Fact::Known(found) = in_bulk(&tagging, &bucket().place(), &arns).await.unwrap() else { panic!() };
+        let Fact::Known(found) = in_bulk(&tagging, &bucket().place(), &arns).await.unwrap() else {
+            panic!()
+        };
         let tags: Tags = [("data-classification".to_owned(), "restricted".to_owned())].into();
         assert_eq!(found, [("arn:aws:s3:::acme".to_owned(), tags)].into());
     }
 
     #[tokio::test]
     async fn what_the_bucket_refuses_the_tagging_api_may_tell() {
-        let refused = mock!(Client::get_bucket_tagging).then_http_response(|| s3_error(403, "AccessDenied"));
+        let refused =
+            mock!(Client::get_bucket_tagging).then_http_response(|| s3_error(403, "AccessDenied"));
         let s3 = mock_client!(aws_sdk_s3, RuleMode::MatchAny, [&refused]);
         let told = mock!(Tagging::get_resources)
             .then_http_response(|| answer(200, include_str!("../tests/answers/resources.json")));
         let tagging = mock_client!(aws_sdk_resourcegroupstagging, RuleMode::MatchAny, [&told]);
-        let Some(Fact::Known(tags)) = of_bucket(&s3, &tagging, &bucket()).await.unwrap() else { panic!() };
+        let Some(Fact::Known(tags)) = of_bucket(&s3, &tagging, &bucket()).await.unwrap() else {
+            panic!()
+        };
         assert_eq!(tags["data-classification"], "restricted");
-        let none = mock!(Tagging::get_resources).then_http_response(|| kms_error(400, "AccessDeniedException"));
+        let none = mock!(Tagging::get_resources)
+            .then_http_response(|| kms_error(400, "AccessDeniedException"));
         let tagging = mock_client!(aws_sdk_resourcegroupstagging, RuleMode::MatchAny, [&none]);
-        let Some(Fact::Unreadable(why)) = of_bucket(&s3, &tagging, &bucket()).await.unwrap() else { panic!() };
+        let Some(Fact::Unreadable(why)) = of_bucket(&s3, &tagging, &bucket()).await.unwrap() else {
+            panic!()
+        };
         assert_eq!(why.permission, "s3:GetBucketTagging");
     }
 
     #[tokio::test]
     async fn no_tags_are_known_and_refused_ones_are_not() {
-        let tagged = answered(|| answer(200, include_str!("../tests/answers/tagging.xml"))).await.unwrap();
+        let tagged =
+            answered(|| answer(200, include_str!("../tests/answers/tagging.xml"))).await.unwrap();
         let tags = [("data-classification", "restricted"), ("team", "a & b")];
-        assert_eq!(tagged, Some(Fact::Known(tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into())));
+        assert_eq!(
+            tagged,
+            Some(Fact::Known(tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into()))
+        );
         let untagged = answered(|| s3_error(404, "NoSuchTagSet")).await.unwrap();
         assert_eq!(untagged, Some(Fact::Known(Tags::new())));
         assert_eq!(answered(|| s3_error(404, "NoSuchBucket")).await.unwrap(), None);
         let refused = answered(|| s3_error(403, "AccessDenied")).await.unwrap().unwrap();
-        assert_eq!(refused.known().unwrap_err().to_string(), "`s3:GetBucketTagging` on bucket acme: AccessDenied");
+        assert_eq!(
+            refused.known().unwrap_err().to_string(),
+            "`s3:GetBucketTagging` on bucket acme: AccessDenied"
+        );
     }
 }

@@ -1,6 +1,9 @@
 //! How long a policy takes to be read and judged, by its size in KB: those that people write, and those that are made to be
 //! hard. AWS takes 20 KB of a bucket and 32 KB of a key; what is larger shows how the time grows.
-#![allow(clippy::unwrap_used, reason = "a bench may stop at the first thing that is not as expected")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a bench may stop at the first thing that is not as expected"
+)]
 
 use controls::{Class, Settings, judge_bucket_policy, judge_key_policy};
 use divan::Bencher;
@@ -17,7 +20,8 @@ fn main() {
 }
 
 fn class() -> Class {
-    let settings = "classification = { tag = \"t\", default = \"all\" }\nclass.all.level = \"enforced\"";
+    let settings =
+        "classification = { tag = \"t\", default = \"all\" }\nclass.all.level = \"enforced\"";
     settings.parse::<Settings>().unwrap().default
 }
 
@@ -43,7 +47,9 @@ fn judge_key(bencher: Bencher, text: &str) {
 
 fn judge_bucket(bencher: Bencher, text: &str) {
     let key: KeyArn = KEY.parse().unwrap();
-    bencher.bench(|| judge_bucket_policy(&text.parse::<Policy>().unwrap(), BUCKET, key.account(), &key));
+    bencher.bench(|| {
+        judge_bucket_policy(&text.parse::<Policy>().unwrap(), BUCKET, key.account(), &key)
+    });
 }
 
 fn role(number: usize) -> String {
@@ -98,7 +104,10 @@ fn key_with_everyone_by_conditions(bencher: Bencher, kilobytes: usize) {
 fn key_with_hostile_wildcards(bencher: Bencher, kilobytes: usize) {
     let text = policy(kilobytes, |number| {
         let pattern = format!("{}b{number}", "*a".repeat(100));
-        use_of(&json!("*"), &json!({ "StringLike": { "kms:ViaService": [pattern, "a".repeat(200)] } }))
+        use_of(
+            &json!("*"),
+            &json!({ "StringLike": { "kms:ViaService": [pattern, "a".repeat(200)] } }),
+        )
     });
     judge_key(bencher, &text);
 }
@@ -111,7 +120,11 @@ fn key_with_refusals_that_depend_on_each_other(bencher: Bencher, kilobytes: usiz
         0 => use_of(&json!("*"), &json!({})),
         _ => {
             let value = if number % 2 == 0 { "StringEquals" } else { "StringNotEquals" };
-            refuse("kms:*", &json!("*"), &json!({ value: { tag(number * 7): "a", tag(number * 11 + 3): "a" } }))
+            refuse(
+                "kms:*",
+                &json!("*"),
+                &json!({ value: { tag(number * 7): "a", tag(number * 11 + 3): "a" } }),
+            )
         }
     });
     judge_key(bencher, &text);

@@ -92,7 +92,8 @@ impl Control {
     #[must_use]
     pub fn remedy(&self, subject: &Subject) -> String {
         let statement = self.statement.and_then(|statement| statement(subject));
-        let whole = statement.map(|statement| format!("{}{BEFORE_STATEMENT}{statement}", self.remediation));
+        let whole =
+            statement.map(|statement| format!("{}{BEFORE_STATEMENT}{statement}", self.remediation));
         whole
             .filter(|whole| whole.chars().count() <= LONGEST_REMEDIATION)
             .unwrap_or_else(|| self.remediation.to_owned())
@@ -102,7 +103,9 @@ impl Control {
 /// What to do in words, and the statement that helps, of a text that [`Control::remedy`] made.
 #[must_use]
 pub fn parts_of_remedy(remedy: &str) -> (&str, Option<&str>) {
-    remedy.split_once(BEFORE_STATEMENT).map_or((remedy, None), |(words, statement)| (words, Some(statement)))
+    remedy
+        .split_once(BEFORE_STATEMENT)
+        .map_or((remedy, None), |(words, statement)| (words, Some(statement)))
 }
 
 /// Every control, lowest level first: the one about accounts, and [those about buckets](OF_BUCKETS).
@@ -146,7 +149,10 @@ mod tests {
     #[test]
     fn a_statement_fits_beside_its_remediation() {
         let bucket = format!("arn:aws:s3:::{}", "b".repeat(63));
-        let key = "arn:aws:kms:ap-southeast-1:111111111111:key/mrk-1234abcd12ab34cd56ef1234567890ab".parse().unwrap();
+        let key =
+            "arn:aws:kms:ap-southeast-1:111111111111:key/mrk-1234abcd12ab34cd56ef1234567890ab"
+                .parse()
+                .unwrap();
         let subject = Subject { bucket: Some(bucket), key: Some(key), ..Subject::default() };
         for control in ALL.iter().filter(|control| control.statement.is_some()) {
             let remedy = control.remedy(&subject);

@@ -2,8 +2,8 @@
 
 use crate::{Class, Control, OF_BUCKETS, Outcome, Settings, judge};
 use facts::{
-    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager, KeyState, ResolvedKey,
-    Rotation, Tags, Unreadable, UsedKey,
+    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager,
+    KeyState, ResolvedKey, Rotation, Tags, Unreadable, UsedKey,
 };
 use jiff::Timestamp;
 
@@ -18,14 +18,23 @@ pub(crate) const DEFAULT_KEY_POLICY: &str = r#"{"Version": "2012-10-17", "Statem
 
 /// A class that requires everything, and takes the settings as they are if nothing is said.
 pub(crate) fn class() -> Class {
-    let settings = "classification = { tag = \"t\", default = \"all\" }\n[class.all]\nlevel = \"enforced\"";
+    let settings =
+        "classification = { tag = \"t\", default = \"all\" }\n[class.all]\nlevel = \"enforced\"";
     settings.parse::<Settings>().unwrap().default
 }
 
 /// A bucket without tags and without a policy, which blocks SSE-C and has a bucket key.
 pub(crate) fn bucket(encryption: Fact<DefaultEncryption>) -> Bucket {
-    let id = BucketId::new("111111111111".parse().unwrap(), "us-east-1".parse().unwrap(), "acme".parse().unwrap());
-    let encryption = encryption.map(|default| BucketEncryption { default, bucket_key: true, blocks_sse_c: true });
+    let id = BucketId::new(
+        "111111111111".parse().unwrap(),
+        "us-east-1".parse().unwrap(),
+        "acme".parse().unwrap(),
+    );
+    let encryption = encryption.map(|default| BucketEncryption {
+        default,
+        bucket_key: true,
+        blocks_sse_c: true,
+    });
     let policy = Fact::Known(None);
     Bucket {
         id: id.unwrap(),
@@ -65,7 +74,9 @@ pub(crate) fn denied(permission: &'static str) -> Unreadable {
 
 /// What is said of a bucket whose class requires this level only.
 pub(crate) fn by_class(control: &Control, bucket: &Bucket, level: &str) -> Outcome {
-    let settings = format!("classification = {{ tag = \"t\", default = \"all\" }}\nclass.all.level = \"{level}\"");
+    let settings = format!(
+        "classification = {{ tag = \"t\", default = \"all\" }}\nclass.all.level = \"{level}\""
+    );
     let verdicts = judge(bucket, &settings.parse().unwrap()).verdicts;
     let position = OF_BUCKETS.iter().position(|other| other.slug == control.slug).unwrap();
     verdicts.into_iter().nth(position).unwrap().outcome

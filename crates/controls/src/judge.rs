@@ -1,8 +1,8 @@
 //! All controls applied to one bucket, by what its class requires.
 
 use crate::{
-    Class, Control, Exemption, Level, LogBuckets, OF_BUCKETS, Outcome, Rule, Settings, class::classify, control,
-    log_delivery,
+    Class, Control, Exemption, Level, LogBuckets, OF_BUCKETS, Outcome, Rule, Settings,
+    class::classify, control, log_delivery,
 };
 use facts::{Account, Bucket, Fact, Unreadable};
 use jiff::tz::TimeZone;
@@ -40,8 +40,10 @@ pub fn judge(bucket: &Bucket, settings: &Settings) -> Judgement {
         Fact::Unreadable(why) => judge_as_any(bucket, settings, why),
     };
     let wants_key_users = wants_key_users(bucket, &class, reached, &outcomes);
-    let verdicts =
-        OF_BUCKETS.into_iter().zip(outcomes).map(|(control, outcome)| excepted(bucket, control, outcome, settings));
+    let verdicts = OF_BUCKETS
+        .into_iter()
+        .zip(outcomes)
+        .map(|(control, outcome)| excepted(bucket, control, outcome, settings));
     Judgement { reached, verdicts: verdicts.collect(), class, wants_key_users }
 }
 
@@ -60,22 +62,33 @@ fn apply(control: &Control, bucket: &Bucket, class: &Class) -> Outcome {
 }
 
 /// That who else uses the key was not asked is no reason to leave anything open: it can be asked, if it decides.
-fn wants_key_users(bucket: &Bucket, class: &Fact<Class>, reached: Option<Level>, outcomes: &[Outcome]) -> bool {
-    let open = reached.is_none() || outcomes.last().is_some_and(|last| matches!(last, Outcome::Undetermined(_)));
+fn wants_key_users(
+    bucket: &Bucket,
+    class: &Fact<Class>,
+    reached: Option<Level>,
+    outcomes: &[Outcome],
+) -> bool {
+    let open = reached.is_none()
+        || outcomes.last().is_some_and(|last| matches!(last, Outcome::Undetermined(_)));
     let is_customers = control::found_key(bucket).is_some_and(|key| key.governance.is_some());
     bucket.key_users.is_none() && is_customers && open && class.known().is_ok()
 }
 
 /// The level that a bucket reaches, and an outcome for each of [`OF_BUCKETS`], if it is of this class.
 fn judge_as(bucket: &Bucket, class: &Class) -> (Option<Level>, Vec<Outcome>) {
-    let outcomes: Vec<_> = OF_BUCKETS.iter().map(|control| (*control, apply(control, bucket, class))).collect();
+    let outcomes: Vec<_> =
+        OF_BUCKETS.iter().map(|control| (*control, apply(control, bucket, class))).collect();
     let reached = level_reached(&outcomes);
     let required = |(control, outcome)| required(bucket, control, outcome, class);
     (reached, outcomes.into_iter().map(required).collect())
 }
 
 /// The same for a bucket of which no class is known: only what each class says of it is sure.
-fn judge_as_any(bucket: &Bucket, settings: &Settings, why: &Unreadable) -> (Option<Level>, Vec<Outcome>) {
+fn judge_as_any(
+    bucket: &Bucket,
+    settings: &Settings,
+    why: &Unreadable,
+) -> (Option<Level>, Vec<Outcome>) {
     let judged = settings.classes.values().map(|class| judge_as(bucket, class));
     let agreed = judged.reduce(|(reached, outcomes), (other, others)| {
         let outcomes = outcomes.into_iter().zip(others).map(|(one, two)| agreed(one, &two, why));
@@ -95,7 +108,10 @@ fn agreed(one: Outcome, two: &Outcome, why: &Unreadable) -> Outcome {
 /// Narrows an outcome to what the class requires.
 fn required(bucket: &Bucket, control: &Control, outcome: Outcome, class: &Class) -> Outcome {
     if class.level < control.level {
-        return Outcome::NotApplicable(format!("class {} requires level {} only", class.name, class.level));
+        return Outcome::NotApplicable(format!(
+            "class {} requires level {} only",
+            class.name, class.level
+        ));
     }
     let lets_off = control.lets_off_log_buckets && class.log_buckets == LogBuckets::Exempt;
     if !lets_off || !matches!(outcome, Outcome::Failed { .. }) {
@@ -103,22 +119,34 @@ fn required(bucket: &Bucket, control: &Control, outcome: Outcome, class: &Class)
     }
     match log_delivery::receives(bucket) {
         Ok(None) => outcome,
-        Ok(Some(logs)) => Outcome::NotApplicable(format!("the bucket receives {logs}, which need SSE-S3")),
+        Ok(Some(logs)) => {
+            Outcome::NotApplicable(format!("the bucket receives {logs}, which need SSE-S3"))
+        }
         // Perhaps it receives such logs, and would be let off.
         Err(undetermined) => undetermined,
     }
 }
 
 /// Lets off what an exemption is about, on the day on which the bucket was read.
-fn excepted(bucket: &Bucket, control: &'static Control, outcome: Outcome, settings: &Settings) -> Verdict {
+fn excepted(
+    bucket: &Bucket,
+    control: &'static Control,
+    outcome: Outcome,
+    settings: &Settings,
+) -> Verdict {
     let today = bucket.read_at.to_zoned(TimeZone::UTC).date();
-    let concerned = || settings.exemptions.iter().filter(|exemption| exemption.concerns(&bucket.id, control));
+    let concerned =
+        || settings.exemptions.iter().filter(|exemption| exemption.concerns(&bucket.id, control));
     match concerned().find(|exemption| today <= exemption.until) {
         Some(Exemption { until, reason, .. }) => {
             let outcome = Outcome::NotApplicable(format!("exempt until {until}: {reason}"));
             Verdict { control, outcome, lapsed: None }
         }
-        None => Verdict { control, outcome, lapsed: concerned().max_by_key(|exemption| exemption.until).cloned() },
+        None => Verdict {
+            control,
+            outcome,
+            lapsed: concerned().max_by_key(|exemption| exemption.until).cloned(),
+        },
     }
 }
 
@@ -126,7 +154,8 @@ fn excepted(bucket: &Bucket, control: &'static Control, outcome: Outcome, settin
 fn level_reached(outcomes: &[(&Control, Outcome)]) -> Option<Level> {
     let mut reached = Level::SseS3;
     for level in Level::ALL.into_iter().filter(|level| *level > Level::SseS3) {
-        let here: Vec<_> = outcomes.iter().filter(|(control, _)| control.level == level).map(|(_, o)| o).collect();
+        let here: Vec<_> =
+            outcomes.iter().filter(|(control, _)| control.level == level).map(|(_, o)| o).collect();
         if here.iter().any(|outcome| matches!(outcome, Outcome::Failed { .. })) {
             break;
         }
@@ -153,7 +182,10 @@ mod tests {
     "#;
 
     fn cmk() -> Fact<DefaultEncryption> {
-        Fact::Known(DefaultEncryption::Kms(kms(KEY_ARN, Fact::Known(ResolvedKey::Found(Box::new(key(KEY_ARN)))))))
+        Fact::Known(DefaultEncryption::Kms(kms(
+            KEY_ARN,
+            Fact::Known(ResolvedKey::Found(Box::new(key(KEY_ARN)))),
+        )))
     }
 
     fn aws_managed() -> Fact<DefaultEncryption> {
@@ -205,7 +237,11 @@ mod tests {
             ("no such class", sse_s3(), "FF-----P---"),
             ("Public", sse_s3(), "FF-----P---"),
         ] {
-            assert_eq!(letters(&judged(encryption.clone(), tagged(class))), expected, "{class} {encryption:?}");
+            assert_eq!(
+                letters(&judged(encryption.clone(), tagged(class))),
+                expected,
+                "{class} {encryption:?}"
+            );
         }
     }
 
@@ -217,7 +253,8 @@ mod tests {
     #[test]
     fn with_tags_unread_nothing_passes_and_nothing_fails() {
         let tags = || Fact::Unreadable(denied("s3:GetBucketTagging"));
-        for (encryption, expected) in [(sse_s3(), "??-----?-?-"), (cmk(), "???????????"), (unreadable(), "???????????")]
+        for (encryption, expected) in
+            [(sse_s3(), "??-----?-?-"), (cmk(), "???????????"), (unreadable(), "???????????")]
         {
             assert_eq!(letters(&judged(encryption, tags())), expected);
         }
@@ -241,7 +278,11 @@ mod tests {
     }
 
     fn with_policy(encryption: Fact<DefaultEncryption>, policy: &str) -> Bucket {
-        Bucket { policy: Fact::Known(Some(policy.parse())), tags: tagged("restricted"), ..bucket(encryption) }
+        Bucket {
+            policy: Fact::Known(Some(policy.parse())),
+            tags: tagged("restricted"),
+            ..bucket(encryption)
+        }
     }
 
     #[test]
@@ -249,7 +290,10 @@ mod tests {
         let load_balancer = r#"{"Statement": {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::127311923021:root"},
             "Action": "s3:PutObject", "Resource": "arn:aws:s3:::acme/AWSLogs/*"}}"#;
         let service = |name: &str| {
-            load_balancer.replace("\"AWS\": \"arn:aws:iam::127311923021:root\"", &format!("\"Service\": \"{name}\""))
+            load_balancer.replace(
+                "\"AWS\": \"arn:aws:iam::127311923021:root\"",
+                &format!("\"Service\": \"{name}\""),
+            )
         };
         for (policy, off) in [
             (load_balancer.to_owned(), true),
@@ -268,15 +312,24 @@ mod tests {
                 if off { "-------P-F-" } else { "FF-----P-F-" },
                 "{policy}"
             );
-            let checked = SETTINGS.replace("\"confidential\" }", "\"confidential\", log-buckets = \"check\" }");
-            assert_eq!(letters(&judge(&bucket, &checked.parse().unwrap())), "FF-----P-F-", "{policy}");
+            let checked = SETTINGS
+                .replace("\"confidential\" }", "\"confidential\", log-buckets = \"check\" }");
+            assert_eq!(
+                letters(&judge(&bucket, &checked.parse().unwrap())),
+                "FF-----P-F-",
+                "{policy}"
+            );
         }
     }
 
     #[test]
     fn with_the_policy_unread_a_failure_may_be_one_that_is_let_off() {
         let policy = || Fact::Unreadable(denied("s3:GetBucketPolicy"));
-        let unread = |encryption| Bucket { policy: policy(), tags: tagged("restricted"), ..bucket(encryption) };
+        let unread = |encryption| Bucket {
+            policy: policy(),
+            tags: tagged("restricted"),
+            ..bucket(encryption)
+        };
         assert_eq!(letters(&judge(&unread(sse_s3()), &SETTINGS.parse().unwrap())), "??-----P-?-");
         assert_eq!(letters(&judge(&unread(cmk()), &SETTINGS.parse().unwrap())), "PPPPPPPP??P");
     }
@@ -284,8 +337,9 @@ mod tests {
     #[test]
     fn an_exemption_holds_until_its_last_day_and_is_told_after_it() {
         let exempt = |until: &str, more: &str| {
-            let text =
-                format!("{SETTINGS}\n[[exempt]]\nbuckets = \"a*e\"\nreason = \"SEC-142\"\nuntil = {until}\n{more}");
+            let text = format!(
+                "{SETTINGS}\n[[exempt]]\nbuckets = \"a*e\"\nreason = \"SEC-142\"\nuntil = {until}\n{more}"
+            );
             judge(&bucket(sse_s3()), &text.parse().unwrap())
         };
         // The facts are of 1970-01-01.
@@ -293,7 +347,10 @@ mod tests {
         let over = exempt("1969-12-31", "");
         assert_eq!(letters(&over), "FF-----P---");
         assert_eq!(over.verdicts[0].lapsed.as_ref().unwrap().reason, "SEC-142");
-        assert_eq!(letters(&exempt("1970-01-01", "controls = [\"encrypted-with-cmk\"]")), "F------P---");
+        assert_eq!(
+            letters(&exempt("1970-01-01", "controls = [\"encrypted-with-cmk\"]")),
+            "F------P---"
+        );
         assert_eq!(letters(&exempt("1970-01-01", "accounts = [\"222222222222\"]")), "FF-----P---");
         assert_eq!(letters(&exempt("1970-01-01", "accounts = [\"111111111111\"]")), "-----------");
         let reason = exempt("1970-01-01", "").verdicts.remove(0).outcome;
@@ -302,7 +359,9 @@ mod tests {
 
     #[test]
     fn an_exemption_that_holds_outweighs_one_that_is_over() {
-        let entry = |until: &str| format!("[[exempt]]\nbuckets = \"acme\"\nreason = \"r\"\nuntil = {until}\n");
+        let entry = |until: &str| {
+            format!("[[exempt]]\nbuckets = \"acme\"\nreason = \"r\"\nuntil = {until}\n")
+        };
         let text = format!("{SETTINGS}\n{}{}", entry("1969-01-01"), entry("1971-01-01"));
         let judgement = judge(&bucket(sse_s3()), &text.parse().unwrap());
         assert_eq!(letters(&judgement), "-----------");

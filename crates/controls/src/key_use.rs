@@ -108,7 +108,9 @@ fn said(grant: &Grant) -> String {
     match (&grant.principal, &grant.caller) {
         (Principal::Anyone, Caller::Account(account)) => format!("* (account {account})"),
         (Principal::Anyone, Caller::Identity { arn, .. }) => format!("* ({arn})"),
-        (Principal::Anyone, Caller::Federated(name) | Caller::CanonicalUser(name)) => format!("* ({name})"),
+        (Principal::Anyone, Caller::Federated(name) | Caller::CanonicalUser(name)) => {
+            format!("* ({name})")
+        }
         (Principal::Account(account), _) => format!("account {account}"),
         (principal, _) => principal.to_string(),
     }
@@ -117,6 +119,8 @@ fn said(grant: &Grant) -> String {
 /// A use in words: `open to arn:...:role/app: kms:Decrypt (statement AppRole)`; without the `*`, which is markup in places.
 pub(crate) fn told(found: &Use) -> String {
     let Use { statement, principal, operations, .. } = found;
-    let principal = principal.strip_prefix('*').map_or_else(|| principal.clone(), |who| format!("everyone{who}"));
+    let principal = principal
+        .strip_prefix('*')
+        .map_or_else(|| principal.clone(), |who| format!("everyone{who}"));
     format!("open to {principal}: {} (statement {statement})", operations.join(", "))
 }

@@ -27,5 +27,6 @@ pub use level::Level;
 pub use outcome::{Evidence, Outcome, Severity, Shortfall};
 pub use policy::{BucketPolicyVerdict, KeyPolicyVerdict, judge_bucket_policy, judge_key_policy};
 pub use settings::{
-    Alerts, Class, ClassName, Exemption, LogBuckets, OrganizationId, RootDelegation, Settings, SettingsError,
+    Alerts, Class, ClassName, Exemption, LogBuckets, OrganizationId, RootDelegation, Settings,
+    SettingsError,
 };

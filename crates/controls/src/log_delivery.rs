@@ -16,8 +16,10 @@ const LOAD_BALANCERS: &str = "logs of load balancers";
 const SERVER_ACCESS: &str = "S3 server access logs";
 
 /// The services that write them.
-const SERVICES: [(&str, &str); 2] =
-    [("logdelivery.elasticloadbalancing.amazonaws.com", LOAD_BALANCERS), ("logging.s3.amazonaws.com", SERVER_ACCESS)];
+const SERVICES: [(&str, &str); 2] = [
+    ("logdelivery.elasticloadbalancing.amazonaws.com", LOAD_BALANCERS),
+    ("logging.s3.amazonaws.com", SERVER_ACCESS),
+];
 
 /// The accounts of Elastic Load Balancing in regions that were there before August 2022, from the two pages above; those of
 /// China from the provider of Terraform.
@@ -57,7 +59,8 @@ pub(crate) fn receives(bucket: &Bucket) -> Result<Option<&'static str>, Outcome>
 }
 
 fn allows_uploads(statement: &Statement) -> bool {
-    let is_upload = |action: &String| Pattern::wildcard(&action.to_lowercase()).matches("s3:putobject");
+    let is_upload =
+        |action: &String| Pattern::wildcard(&action.to_lowercase()).matches("s3:putobject");
     statement.effect == Effect::Allow
         && matches!(&statement.actions, Selection::Only(actions) if actions.iter().any(is_upload))
 }
@@ -65,8 +68,12 @@ fn allows_uploads(statement: &Statement) -> bool {
 fn writer(statement: &Statement) -> Option<&'static str> {
     let Selection::Only(principals) = &statement.principals else { return None };
     principals.iter().find_map(|principal| match principal {
-        Principal::Service(name) => SERVICES.iter().find(|(service, _)| service == name).map(|(_, logs)| *logs),
-        Principal::Account(account) => LOAD_BALANCER_ACCOUNTS.contains(&account.as_str()).then_some(LOAD_BALANCERS),
+        Principal::Service(name) => {
+            SERVICES.iter().find(|(service, _)| service == name).map(|(_, logs)| *logs)
+        }
+        Principal::Account(account) => {
+            LOAD_BALANCER_ACCOUNTS.contains(&account.as_str()).then_some(LOAD_BALANCERS)
+        }
         _ => None,
     })
 }

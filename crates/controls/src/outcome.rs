@@ -81,7 +81,8 @@ pub enum Severity {
 
 impl Severity {
     /// All severities, least first.
-    pub const ALL: [Self; 5] = [Self::Informational, Self::Low, Self::Medium, Self::High, Self::Critical];
+    pub const ALL: [Self; 5] =
+        [Self::Informational, Self::Low, Self::Medium, Self::High, Self::Critical];
 
     /// The label of ASFF.
     #[must_use]

@@ -38,15 +38,21 @@ pub fn judge_key_policy(policy: &Policy, key: &KeyArn, class: &Class) -> [KeyPol
     let (closed, uses) = control::key_policy_closed(policy, key, class);
     let delegates_to_iam = via_s3.delegates_to_iam;
     let control = &control::KEY_POLICY_CLOSED;
-    [via_s3, KeyPolicyVerdict { control, outcome: closed, delegates_to_iam, uses }]
-        .map(|verdict| KeyPolicyVerdict { outcome: without_ids(policy, verdict.outcome), ..verdict })
+    [via_s3, KeyPolicyVerdict { control, outcome: closed, delegates_to_iam, uses }].map(|verdict| {
+        KeyPolicyVerdict { outcome: without_ids(policy, verdict.outcome), ..verdict }
+    })
 }
 
 /// Judges a bucket policy: `tls-only`, `uploads-use-cmk` and, as far as a policy decides it, `ssec-blocked`. `bucket` is the
 /// bucket's ARN, `owner` its account, and `key` the key of its default encryption. As to unique ids, see
 /// [`judge_key_policy`].
 #[must_use]
-pub fn judge_bucket_policy(policy: &Policy, bucket: &str, owner: &AccountId, key: &KeyArn) -> [BucketPolicyVerdict; 3] {
+pub fn judge_bucket_policy(
+    policy: &Policy,
+    bucket: &str,
+    owner: &AccountId,
+    key: &KeyArn,
+) -> [BucketPolicyVerdict; 3] {
     let of = Owned { bucket, owner };
     [
         control::tls_only(Some(policy), of),
@@ -59,7 +65,11 @@ pub fn judge_bucket_policy(policy: &Policy, bucket: &str, owner: &AccountId, key
 /// Of a policy that names somebody by a unique id it cannot be told that nobody gets through.
 fn without_ids(policy: &Policy, outcome: Outcome) -> Outcome {
     let named = policy.statements.iter().flat_map(|statement| statement.principals.named());
-    let id = named.filter_map(|principal| if let Principal::Deleted(id) = principal { Some(id) } else { None }).next();
+    let id = named
+        .filter_map(
+            |principal| if let Principal::Deleted(id) = principal { Some(id) } else { None },
+        )
+        .next();
     match (outcome, id) {
         (Outcome::Passed(_), Some(id)) => {
             let value = format!("{id} (a unique id, which AWS resolves when the policy is put)");

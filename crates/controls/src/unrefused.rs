@@ -36,9 +36,14 @@ pub(crate) fn verdict(
     let found = gaps(policy, of, asked);
     let (outcome, requests) = match found {
         Err(error) => (too_complex("bucket policy", error), Vec::new()),
-        Ok(requests) if requests.is_empty() => (Outcome::Passed(vec![Evidence::new(fact, WANTED, WANTED)]), requests),
+        Ok(requests) if requests.is_empty() => {
+            (Outcome::Passed(vec![Evidence::new(fact, WANTED, WANTED)]), requests)
+        }
         Ok(requests) => {
-            let evidence = requests.iter().map(|request| Evidence::new(fact, request.clone(), WANTED)).collect();
+            let evidence = requests
+                .iter()
+                .map(|request| Evidence::new(fact, request.clone(), WANTED))
+                .collect();
             (Outcome::Failed { severity: control.severity, evidence }, requests)
         }
     };
@@ -51,13 +56,24 @@ fn owned(request: &Request, of: Owned<'_>) -> Request {
 }
 
 /// What of the requests gets through, with the statements that come closest to refusing it.
-fn gaps(policy: Option<&Policy>, of: Owned<'_>, asked: &[Asked]) -> Result<Vec<String>, TooComplex> {
+fn gaps(
+    policy: Option<&Policy>,
+    of: Owned<'_>,
+    asked: &[Asked],
+) -> Result<Vec<String>, TooComplex> {
     let Some(policy) = policy else {
-        return Ok(asked.iter().map(|(said, _)| format!("{said} (there is no bucket policy)")).collect());
+        return Ok(asked
+            .iter()
+            .map(|(said, _)| format!("{said} (there is no bucket policy)"))
+            .collect());
     };
     let requests: Vec<_> = asked.iter().map(|(_, request)| owned(request, of)).collect();
     let gaps = policy.gaps(&requests)?;
-    Ok(asked.iter().zip(gaps).filter_map(|((said, _), gap)| Some(told(policy, said, &gap?))).collect())
+    Ok(asked
+        .iter()
+        .zip(gaps)
+        .filter_map(|((said, _), gap)| Some(told(policy, said, &gap?)))
+        .collect())
 }
 
 fn told(policy: &Policy, said: &str, gap: &Gap) -> String {
@@ -71,6 +87,7 @@ fn told(policy: &Policy, said: &str, gap: &Gap) -> String {
         format!("statement {} {what}", policy.name(*statement))
     };
     let close: Vec<_> = gap.because.iter().take(MOST_TOLD).map(left).collect();
-    let because = if close.is_empty() { "no statement refuses it".to_owned() } else { close.join(", ") };
+    let because =
+        if close.is_empty() { "no statement refuses it".to_owned() } else { close.join(", ") };
     format!("{said} ({because})")
 }

@@ -50,7 +50,8 @@ fn class(case: &Case) -> Class {
 
 fn judged(control: &str, case: &Case) -> Outcome {
     let (policy, key) = (case.policy.to_string().parse::<Policy>().unwrap(), KEY.parse().unwrap());
-    let keys = judge_key_policy(&policy, &key, &class(case)).map(|verdict| (verdict.control.slug, verdict.outcome));
+    let keys = judge_key_policy(&policy, &key, &class(case))
+        .map(|verdict| (verdict.control.slug, verdict.outcome));
     let buckets = judge_bucket_policy(&policy, BUCKET, key.account(), &key)
         .map(|verdict| (verdict.control.slug, verdict.outcome));
     keys.into_iter().chain(buckets).find(|(slug, _)| *slug == control).unwrap().1

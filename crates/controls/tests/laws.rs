@@ -1,10 +1,13 @@
 //! What holds for every bucket: what could not be read neither passes nor fails.
-#![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is not as expected")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may stop at the first thing that is not as expected"
+)]
 
 use controls::{Outcome, Settings, judge};
 use facts::{
-    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager, KeyState, KeyUser,
-    PolicyDocument, ResolvedKey, Rotation, Tags, Unreadable, UsedKey,
+    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager,
+    KeyState, KeyUser, PolicyDocument, ResolvedKey, Rotation, Tags, Unreadable, UsedKey,
 };
 use jiff::Timestamp;
 use proptest::{prelude::*, sample::select};
@@ -67,12 +70,16 @@ fn facts() -> impl Strategy<Value = Facts> {
         any::<bool>(),
         proptest::option::of(select(&BUCKET_POLICIES[..])),
     );
-    let rotations = [Rotation::Off, Rotation::Unsupported, Rotation::Every(365), Rotation::Every(999)];
+    let rotations =
+        [Rotation::Off, Rotation::Unsupported, Rotation::Every(365), Rotation::Every(999)];
     let states = vec![KeyState::Enabled, KeyState::Disabled, KeyState::PendingDeletion(None)];
     let users = proptest::collection::vec(select(&[None, Some("cmk"), Some("enforced")][..]), 0..3);
     let of_key = (select(&KEY_POLICIES[..]), select(rotations.to_vec()), select(states), users);
     (of_bucket, of_key).prop_map(
-        |((class, default, bucket_key, blocks_sse_c, policy), (key_policy, rotation, state, users))| Facts {
+        |(
+            (class, default, bucket_key, blocks_sse_c, policy),
+            (key_policy, rotation, state, users),
+        )| Facts {
             class,
             default,
             bucket_key,
@@ -87,7 +94,11 @@ fn facts() -> impl Strategy<Value = Facts> {
 }
 
 fn user(class: Option<&str>) -> KeyUser {
-    let bucket = BucketId::new("222222222222".parse().unwrap(), "us-east-1".parse().unwrap(), "other".parse().unwrap());
+    let bucket = BucketId::new(
+        "222222222222".parse().unwrap(),
+        "us-east-1".parse().unwrap(),
+        "other".parse().unwrap(),
+    );
     KeyUser { bucket: bucket.unwrap(), class: class.map(str::to_owned) }
 }
 
@@ -107,7 +118,8 @@ fn refused() -> impl Strategy<Value = Refused> {
 }
 
 fn read<T>(value: T, refused: bool) -> Fact<T> {
-    let why = Unreadable { permission: "s3:Get", subject: "it".into(), code: "AccessDenied".into() };
+    let why =
+        Unreadable { permission: "s3:Get", subject: "it".into(), code: "AccessDenied".into() };
     if refused { Fact::Unreadable(why) } else { Fact::Known(value) }
 }
 
@@ -125,7 +137,10 @@ fn bucket(facts: &Facts, refused: Refused) -> Bucket {
             rotation: read(facts.rotation, refused.rotation),
         }),
     };
-    let used = |resolved| UsedKey { reference: "alias/a".parse().unwrap(), resolved: read(resolved, refused.key) };
+    let used = |resolved| UsedKey {
+        reference: "alias/a".parse().unwrap(),
+        resolved: read(resolved, refused.key),
+    };
     let default = match facts.default {
         0 => DefaultEncryption::SseS3,
         1 => DefaultEncryption::Kms(used(ResolvedKey::AwsManagedDefault)),
@@ -135,13 +150,21 @@ fn bucket(facts: &Facts, refused: Refused) -> Bucket {
         _ => DefaultEncryption::Kms(used(ResolvedKey::Found(Box::new(key())))),
     };
     let (bucket_key, blocks_sse_c) = (facts.bucket_key, facts.blocks_sse_c);
-    let tags: Tags = facts.class.iter().map(|class| ("class".to_owned(), (*class).to_owned())).collect();
+    let tags: Tags =
+        facts.class.iter().map(|class| ("class".to_owned(), (*class).to_owned())).collect();
     Bucket {
-        id: BucketId::new("111111111111".parse().unwrap(), "us-east-1".parse().unwrap(), "acme".parse().unwrap())
-            .unwrap(),
+        id: BucketId::new(
+            "111111111111".parse().unwrap(),
+            "us-east-1".parse().unwrap(),
+            "acme".parse().unwrap(),
+        )
+        .unwrap(),
         read_at: Timestamp::UNIX_EPOCH,
         tags: read(tags, refused.tags),
-        encryption: read(BucketEncryption { default, bucket_key, blocks_sse_c }, refused.encryption),
+        encryption: read(
+            BucketEncryption { default, bucket_key, blocks_sse_c },
+            refused.encryption,
+        ),
         policy: read(facts.policy.map(document), refused.policy),
         key_users: Some(read(facts.users.clone(), refused.users)),
     }

@@ -40,8 +40,14 @@ mod tests {
     #[test]
     fn only_twelve_digits_are_an_account_id() {
         assert_eq!("123456789012".parse::<AccountId>().unwrap().as_str(), "123456789012");
-        for text in ["", "12345678901", "1234567890123", "12345678901a", "１２３４５６７８９０１２", "123456789012\n"]
-        {
+        for text in [
+            "",
+            "12345678901",
+            "1234567890123",
+            "12345678901a",
+            "１２３４５６７８９０１２",
+            "123456789012\n",
+        ] {
             assert!(text.parse::<AccountId>().is_err(), "{text:?}");
         }
     }

@@ -31,7 +31,10 @@ impl FromStr for BucketName {
         if has_current_form(text) || has_legacy_form(text) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Malformed::new("a bucket name (3 to 63 lower-case letters, digits, dots and hyphens)", text))
+            Err(Malformed::new(
+                "a bucket name (3 to 63 lower-case letters, digits, dots and hyphens)",
+                text,
+            ))
         }
     }
 }
@@ -40,7 +43,9 @@ fn has_current_form(text: &str) -> bool {
     let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let bytes = text.as_bytes();
     (3..=63).contains(&bytes.len())
-        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-'))
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-'))
         && edge(bytes.first())
         && edge(bytes.last())
         && !text.contains("..")
@@ -65,7 +70,9 @@ mod tests {
 
     #[test]
     fn both_forms_are_names_and_are_told_apart() {
-        for (text, legacy) in [("acme-data", false), ("a.b-3", false), ("Acme_Data", true), ("-acme", true)] {
+        for (text, legacy) in
+            [("acme-data", false), ("a.b-3", false), ("Acme_Data", true), ("-acme", true)]
+        {
             assert_eq!(text.parse::<BucketName>().unwrap().is_legacy(), legacy, "{text}");
         }
     }
@@ -73,9 +80,19 @@ mod tests {
     #[test]
     fn other_texts_are_no_names() {
         let long = "a".repeat(256);
-        for text in
-            ["", "ab", "...", "a/b/c", "acme data", "acme\ndata", "<b>acme", "bücket", "acme:data", "acme*", &long]
-        {
+        for text in [
+            "",
+            "ab",
+            "...",
+            "a/b/c",
+            "acme data",
+            "acme\ndata",
+            "<b>acme",
+            "bücket",
+            "acme:data",
+            "acme*",
+            &long,
+        ] {
             assert!(text.parse::<BucketName>().is_err(), "{text:?}");
         }
     }

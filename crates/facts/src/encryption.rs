@@ -151,8 +151,14 @@ mod tests {
             (vec![rule("AES256", "")], DefaultEncryption::SseS3),
             (vec![rule("aws:kms", "")], DefaultEncryption::Kms(KeyReference::Absent)),
             (vec![silent, rule("aws:kms", "alias/a")], DefaultEncryption::Kms(key.clone())),
-            (vec![rule("aws:kms", "alias/a"), rule("aws:kms", "alias/a")], DefaultEncryption::Kms(key.clone())),
-            (vec![rule("aws:kms", "alias/a"), rule("AES256", "")], DefaultEncryption::Contradictory),
+            (
+                vec![rule("aws:kms", "alias/a"), rule("aws:kms", "alias/a")],
+                DefaultEncryption::Kms(key.clone()),
+            ),
+            (
+                vec![rule("aws:kms", "alias/a"), rule("AES256", "")],
+                DefaultEncryption::Contradictory,
+            ),
             (vec![rule("aws:kms:dsse", "alias/a")], DefaultEncryption::KmsDsse(key)),
             (vec![rule("aws:fsx", "")], DefaultEncryption::Unknown("aws:fsx".into())),
         ] {
@@ -171,7 +177,11 @@ mod tests {
             (vec![silent, with_key], true, true),
         ] {
             let encryption = BucketEncryption::of(&rules);
-            assert_eq!((encryption.bucket_key, encryption.blocks_sse_c), (bucket_key, blocks_sse_c), "{rules:?}");
+            assert_eq!(
+                (encryption.bucket_key, encryption.blocks_sse_c),
+                (bucket_key, blocks_sse_c),
+                "{rules:?}"
+            );
         }
     }
 }

@@ -25,11 +25,18 @@ struct Arn {
 impl Arn {
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(6, ':');
-        let ("arn", partition, "kms") = (parts.next()?, parts.next()?, parts.next()?) else { return None };
+        let ("arn", partition, "kms") = (parts.next()?, parts.next()?, parts.next()?) else {
+            return None;
+        };
         let region: Region = parts.next()?.parse().ok()?;
         let account = parts.next()?.parse().ok()?;
         let resource = text.len() - parts.next()?.len();
-        (partition == region.partition()).then(|| Self { text: text.to_owned(), region, account, resource })
+        (partition == region.partition()).then(|| Self {
+            text: text.to_owned(),
+            region,
+            account,
+            resource,
+        })
     }
 
     fn resource(&self) -> &str {
@@ -46,7 +53,10 @@ pub(crate) fn is_key_id(text: &str) -> bool {
 pub(crate) fn is_alias_name(text: &str) -> bool {
     text.len() <= 256
         && text.strip_prefix("alias/").is_some_and(|name| {
-            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-'))
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-'))
         })
 }
 

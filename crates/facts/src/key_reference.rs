@@ -48,10 +48,16 @@ impl KeyReference {
     /// The same key or alias by its ARN, as a bucket of this place means it; what can name no key stays as it is.
     #[must_use]
     pub fn within(&self, Place { account, region }: &Place) -> Self {
-        let arn = |resource: &str| format!("arn:{}:kms:{region}:{account}:{resource}", region.partition());
+        let arn = |resource: &str| {
+            format!("arn:{}:kms:{region}:{account}:{resource}", region.partition())
+        };
         match self {
-            Self::Id(id) => arn(&format!("key/{id}")).parse().map_or_else(|_| self.clone(), Self::Arn),
-            Self::AliasName(alias) => arn(alias).parse().map_or_else(|_| self.clone(), Self::AliasArn),
+            Self::Id(id) => {
+                arn(&format!("key/{id}")).parse().map_or_else(|_| self.clone(), Self::Arn)
+            }
+            Self::AliasName(alias) => {
+                arn(alias).parse().map_or_else(|_| self.clone(), Self::AliasArn)
+            }
             Self::Absent | Self::Arn(_) | Self::AliasArn(_) | Self::Unrecognised(_) => self.clone(),
         }
     }
@@ -129,12 +135,18 @@ mod tests {
 
     #[test]
     fn a_bare_name_has_its_meaning_where_the_bucket_lies() {
-        let place = Place { account: "123456789012".parse().unwrap(), region: "us-east-1".parse().unwrap() };
+        let place = Place {
+            account: "123456789012".parse().unwrap(),
+            region: "us-east-1".parse().unwrap(),
+        };
         for (reference, meant) in [
             ("", ""),
             ("1234", "arn:aws:kms:us-east-1:123456789012:key/1234"),
             ("alias/acme", "arn:aws:kms:us-east-1:123456789012:alias/acme"),
-            ("arn:aws:kms:eu-west-1:222222222222:key/1", "arn:aws:kms:eu-west-1:222222222222:key/1"),
+            (
+                "arn:aws:kms:eu-west-1:222222222222:key/1",
+                "arn:aws:kms:eu-west-1:222222222222:key/1",
+            ),
             ("alias/", "alias/"),
         ] {
             assert_eq!(parse(reference).within(&place).to_string(), meant);

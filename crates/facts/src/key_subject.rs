@@ -38,7 +38,10 @@ mod tests {
 
     #[test]
     fn an_arn_says_which() {
-        for arn in ["arn:aws:kms:us-east-1:123456789012:key/1234", "arn:aws:kms:us-east-1:123456789012:alias/acme"] {
+        for arn in [
+            "arn:aws:kms:us-east-1:123456789012:key/1234",
+            "arn:aws:kms:us-east-1:123456789012:alias/acme",
+        ] {
             assert_eq!(arn.parse::<KeySubject>().unwrap().as_str(), arn);
         }
         assert!("arn:aws:s3:::acme".parse::<KeySubject>().is_err());

@@ -29,7 +29,10 @@ impl Region {
             ("eusc-", "aws-eusc"),
             ("cn-", "aws-cn"),
         ];
-        BY_PREFIX.iter().find(|(prefix, _)| self.0.starts_with(prefix)).map_or("aws", |(_, partition)| partition)
+        BY_PREFIX
+            .iter()
+            .find(|(prefix, _)| self.0.starts_with(prefix))
+            .map_or("aws", |(_, partition)| partition)
     }
 }
 
@@ -71,8 +74,14 @@ mod tests {
 
     #[test]
     fn the_form_decides() {
-        for text in ["us-east-1", "ap-southeast-7", "us-gov-west-1", "mx-central-1", "eusc-de-east-1", "us-isob-east-1"]
-        {
+        for text in [
+            "us-east-1",
+            "ap-southeast-7",
+            "us-gov-west-1",
+            "mx-central-1",
+            "eusc-de-east-1",
+            "us-isob-east-1",
+        ] {
             assert_eq!(text.parse::<Region>().unwrap().as_str(), text);
         }
         for text in [

@@ -50,14 +50,18 @@ impl About {
     #[must_use]
     pub fn of_id(id: &str) -> Option<Self> {
         let parts: Vec<_> = id.split('/').collect();
-        let ["cmkwatch", partition, account, region, rest @ ..] = parts.as_slice() else { return None };
+        let ["cmkwatch", partition, account, region, rest @ ..] = parts.as_slice() else {
+            return None;
+        };
         let place = Place { account: account.parse().ok()?, region: region.parse().ok()? };
         if place.region.partition() != *partition {
             return None;
         }
         match rest {
             [_] => Some(Self::Account(place)),
-            [name, _] => BucketId::new(place.account, place.region, name.parse().ok()?).ok().map(Self::Bucket),
+            [name, _] => BucketId::new(place.account, place.region, name.parse().ok()?)
+                .ok()
+                .map(Self::Bucket),
             _ => None,
         }
     }
@@ -75,10 +79,19 @@ mod tests {
 
     #[test]
     fn an_id_says_what_it_is_about() {
-        let place = Place { account: "123456789012".parse().unwrap(), region: "us-gov-west-1".parse().unwrap() };
-        let bucket = BucketId::new(place.account.clone(), place.region.clone(), "acme".parse().unwrap()).unwrap();
+        let place = Place {
+            account: "123456789012".parse().unwrap(),
+            region: "us-gov-west-1".parse().unwrap(),
+        };
+        let bucket =
+            BucketId::new(place.account.clone(), place.region.clone(), "acme".parse().unwrap())
+                .unwrap();
         for (about, slug, id) in [
-            (About::Bucket(bucket), "tls-only", "cmkwatch/aws-us-gov/123456789012/us-gov-west-1/acme/tls-only"),
+            (
+                About::Bucket(bucket),
+                "tls-only",
+                "cmkwatch/aws-us-gov/123456789012/us-gov-west-1/acme/tls-only",
+            ),
             (
                 About::Account(place),
                 "account-readable",

@@ -24,7 +24,9 @@ impl ApiCall {
     /// that [crosses accounts](https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html),
     /// it is the one with the ARN of the caller, which only the caller's account receives.
     pub fn keep_better(&mut self, other: Self) {
-        let has_arn = |call: &Self| call.principal.as_ref().is_some_and(|principal| principal.starts_with("arn:"));
+        let has_arn = |call: &Self| {
+            call.principal.as_ref().is_some_and(|principal| principal.starts_with("arn:"))
+        };
         if (&self.event_time, has_arn(self)) < (&other.event_time, has_arn(&other)) {
             *self = other;
         }
@@ -34,8 +36,9 @@ impl ApiCall {
     pub(crate) fn renamed(known: &[Self], others: &[Self]) -> Option<Vec<Self>> {
         let mut renamed = known.to_vec();
         for call in &mut renamed {
-            let is_same =
-                |other: &&Self| (&other.event_name, &other.event_time) == (&call.event_name, &call.event_time);
+            let is_same = |other: &&Self| {
+                (&other.event_name, &other.event_time) == (&call.event_name, &call.event_time)
+            };
             if let Some(other) = others.iter().find(is_same).cloned() {
                 call.keep_better(other);
             }
@@ -46,7 +49,9 @@ impl ApiCall {
     /// Who changed what a control looks at: the latest whose call does that, or else the latest of all.
     pub(crate) fn of<'a>(api_calls: &'a [Self], slug: &str) -> Option<&'a Self> {
         let control = ALL.into_iter().find(|control| control.slug == slug);
-        let is_its = |api_call: &&Self| control.is_some_and(|control| control.is_changed_by(&api_call.event_name));
+        let is_its = |api_call: &&Self| {
+            control.is_some_and(|control| control.is_changed_by(&api_call.event_name))
+        };
         let its = api_calls.iter().filter(is_its).max_by_key(|api_call| &api_call.event_time);
         its.or_else(|| Self::latest(api_calls))
     }
@@ -77,8 +82,11 @@ impl ApiCall {
             (fields::CHANGED_BY, self.principal.as_ref()),
             (fields::INVOKED_BY, self.invoked_by.as_ref()),
         ];
-        let text = |value: &String| Some(plain(value, fields::LONGEST_VALUE)).filter(|text| !text.trim().is_empty());
-        let named = named.into_iter().filter_map(|(key, value)| Some((key.to_owned(), text(value?)?)));
+        let text = |value: &String| {
+            Some(plain(value, fields::LONGEST_VALUE)).filter(|text| !text.trim().is_empty())
+        };
+        let named =
+            named.into_iter().filter_map(|(key, value)| Some((key.to_owned(), text(value?)?)));
         product_fields.extend(named);
     }
 }
@@ -89,14 +97,24 @@ mod tests {
 
     fn api_call(event_name: &str, second: u32) -> ApiCall {
         let event_time = Some(format!("2026-11-01T00:00:{second:02}Z"));
-        ApiCall { event_name: event_name.to_owned(), event_id: None, event_time, principal: None, invoked_by: None }
+        ApiCall {
+            event_name: event_name.to_owned(),
+            event_id: None,
+            event_time,
+            principal: None,
+            invoked_by: None,
+        }
     }
 
     #[test]
     fn a_blank_name_makes_no_field() {
         let mut fields = BTreeMap::new();
         let blank = Some(" ".to_owned());
-        let call = ApiCall { principal: blank.clone(), invoked_by: blank, ..api_call("PutBucketTagging", 1) };
+        let call = ApiCall {
+            principal: blank.clone(),
+            invoked_by: blank,
+            ..api_call("PutBucketTagging", 1)
+        };
         call.describe(&mut fields);
         assert_eq!(fields.keys().collect::<Vec<_>>(), [fields::EVENT_NAME, fields::EVENT_TIME]);
     }
@@ -107,7 +125,8 @@ mod tests {
             principal: Some(principal.to_owned()),
             ..api_call("PutBucketEncryption", second)
         };
-        let (owners, callers) = (by(1, "AROA:jane of account 222222222222"), by(1, "arn:aws:sts::222222222222:x"));
+        let (owners, callers) =
+            (by(1, "AROA:jane of account 222222222222"), by(1, "arn:aws:sts::222222222222:x"));
         for (mut first, second) in [(owners.clone(), callers.clone()), (callers.clone(), owners)] {
             first.keep_better(second);
             assert_eq!(first, callers);

@@ -1,8 +1,8 @@
 //! The words of a finding: what was judged, said to a person.
 
 use crate::{
-    About, Compliance, Finding, KeyUse, Observation, Reason, RecordState, Resource, Summary, Workflow, digest, fields,
-    plain, seen::class_of, text,
+    About, Compliance, Finding, KeyUse, Observation, Reason, RecordState, Resource, Summary,
+    Workflow, digest, fields, plain, seen::class_of, text,
 };
 use controls::{Evidence, Exemption, Outcome, Severity, Shortfall, Subject, Verdict};
 use facts::{Account, Bucket, Fact, KeyReference, Place, ResolvedKey, UsedKey};
@@ -17,7 +17,8 @@ const LONGEST_FACT: usize = 300;
 pub(crate) fn compose(observation: &Observation<'_>, verdict: &Verdict) -> Result<Finding, String> {
     let bucket = observation.bucket;
     let about = About::Bucket(bucket.id.clone());
-    let mut finding = draft(about, observation.hub, verdict, bucket.read_at, &subject_of(observation))?;
+    let mut finding =
+        draft(about, observation.hub, verdict, bucket.read_at, &subject_of(observation))?;
     finding.resources = resources(bucket);
     finding.remediation = text::cut(&verdict.control.remedy(&statement_subject(observation)), 512);
     finding.product_fields.extend(bucket_fields(observation));
@@ -25,7 +26,11 @@ pub(crate) fn compose(observation: &Observation<'_>, verdict: &Verdict) -> Resul
 }
 
 /// The finding for the verdict about an account, to be stored in `hub`.
-pub(crate) fn compose_account(account: &Account, hub: &Place, verdict: &Verdict) -> Result<Finding, String> {
+pub(crate) fn compose_account(
+    account: &Account,
+    hub: &Place,
+    verdict: &Verdict,
+) -> Result<Finding, String> {
     let about = About::Account(account.place.clone());
     let subject = format!("Account {} in region {}", account.place.account, account.place.region);
     let mut finding = draft(about, hub, verdict, account.read_at, &subject)?;
@@ -52,7 +57,10 @@ pub(crate) fn archived(
         (fields::CLASS, key_use.class.clone()),
         (fields::LEVEL_REQUIRED, level),
         (fields::KEY_ALIAS, key_use.alias.clone()),
-        (fields::DIGEST, Some(known.fingerprint.clone()).filter(|fingerprint| !fingerprint.is_empty())),
+        (
+            fields::DIGEST,
+            Some(known.fingerprint.clone()).filter(|fingerprint| !fingerprint.is_empty()),
+        ),
         (fields::GONE_BECAUSE, Some(text::cut(because, fields::LONGEST_VALUE))),
         (fields::VERSION, Some(env!("CARGO_PKG_VERSION").to_owned())),
     ];
@@ -69,9 +77,14 @@ pub(crate) fn archived(
         reasons: Vec::new(),
         requirements: Vec::new(),
         remediation: "Nothing is left to do.".to_owned(),
-        reference: control.map_or("https://docs.aws.amazon.com/AmazonS3/", |control| control.reference).to_owned(),
+        reference: control
+            .map_or("https://docs.aws.amazon.com/AmazonS3/", |control| control.reference)
+            .to_owned(),
         resources: std::iter::once(resource_of(about)).chain(key).collect(),
-        product_fields: told.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect(),
+        product_fields: told
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+            .collect(),
         record_state: RecordState::Archived,
         created_at: Timestamp::UNIX_EPOCH,
         first_observed_at: Timestamp::UNIX_EPOCH,
@@ -94,7 +107,13 @@ fn sealed(mut finding: Finding) -> Finding {
 }
 
 /// What a finding says whatever it is about; `subject` begins its description.
-fn draft(about: About, hub: &Place, verdict: &Verdict, read_at: Timestamp, subject: &str) -> Result<Finding, String> {
+fn draft(
+    about: About,
+    hub: &Place,
+    verdict: &Verdict,
+    read_at: Timestamp,
+    subject: &str,
+) -> Result<Finding, String> {
     let (compliance, severity) = match &verdict.outcome {
         Outcome::Passed(_) => (Compliance::Passed, Severity::Informational),
         Outcome::Failed { severity, .. } => (Compliance::Failed, *severity),
@@ -104,7 +123,8 @@ fn draft(about: About, hub: &Place, verdict: &Verdict, read_at: Timestamp, subje
     let control = verdict.control;
     let evidence = (fields::EVIDENCE.to_owned(), evidence_json(&verdict.outcome));
     let version = (fields::VERSION.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
-    let ended = lapsed(verdict).map(|exemption| (fields::EXEMPTION_ENDED.to_owned(), exemption.until.to_string()));
+    let ended = lapsed(verdict)
+        .map(|exemption| (fields::EXEMPTION_ENDED.to_owned(), exemption.until.to_string()));
     Ok(Finding {
         id: about.id(control.slug),
         about,
@@ -115,7 +135,11 @@ fn draft(about: About, hub: &Place, verdict: &Verdict, read_at: Timestamp, subje
         severity,
         compliance,
         reasons: reasons(&verdict.outcome),
-        requirements: control.requirements.iter().map(|&requirement| requirement.to_owned()).collect(),
+        requirements: control
+            .requirements
+            .iter()
+            .map(|&requirement| requirement.to_owned())
+            .collect(),
         remediation: text::cut(control.remediation, 512),
         reference: control.reference.to_owned(),
         resources: Vec::new(),
@@ -140,15 +164,21 @@ fn statement_subject(observation: &Observation<'_>) -> Subject {
 fn subject_of(observation: &Observation<'_>) -> String {
     let name = observation.bucket.id.name();
     match &observation.judgement.class {
-        Fact::Known(class) => format!("Bucket {name} (class {}, which requires level {})", class.name, class.level),
+        Fact::Known(class) => {
+            format!("Bucket {name} (class {}, which requires level {})", class.name, class.level)
+        }
         Fact::Unreadable(_) => format!("Bucket {name} (its class could not be read)"),
     }
 }
 
 fn description(subject: &str, verdict: &Verdict) -> String {
     let said = match &verdict.outcome {
-        Outcome::Passed(evidence) => join(evidence, |e| format!("{} is {}, as required.", e.fact, value(e))),
-        Outcome::Failed { evidence, .. } => format!("{}. {}", join(evidence, sentence), verdict.control.why),
+        Outcome::Passed(evidence) => {
+            join(evidence, |e| format!("{} is {}, as required.", e.fact, value(e)))
+        }
+        Outcome::Failed { evidence, .. } => {
+            format!("{}. {}", join(evidence, sentence), verdict.control.why)
+        }
         Outcome::Undetermined(shortfalls) => format!(
             "it cannot be told whether the control `{}` holds: {}.",
             verdict.control.slug,
@@ -205,7 +235,11 @@ fn reason(shortfall: &Shortfall) -> Reason {
         }
         Shortfall::NotUnderstood(evidence) => (
             "NOT_UNDERSTOOD",
-            format!("{} is {}, which this version of cmkwatch does not understand", evidence.fact, value(evidence)),
+            format!(
+                "{} is {}, which this version of cmkwatch does not understand",
+                evidence.fact,
+                value(evidence)
+            ),
         ),
     };
     Reason { code: code.to_owned(), description }
@@ -246,7 +280,11 @@ fn key_alias(bucket: &Bucket) -> Option<String> {
 fn bucket_fields(observation: &Observation<'_>) -> BTreeMap<String, String> {
     let (class, required) = class_of(observation.judgement);
     let reached = observation.judgement.reached.map_or("undetermined", |level| level.as_str());
-    let known = [(fields::CLASS, class), (fields::LEVEL_REQUIRED, required), (fields::LEVEL_REACHED, reached)];
+    let known = [
+        (fields::CLASS, class),
+        (fields::LEVEL_REQUIRED, required),
+        (fields::LEVEL_REACHED, reached),
+    ];
     let alias = key_alias(observation.bucket).map(|alias| (fields::KEY_ALIAS.to_owned(), alias));
     known.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().chain(alias).collect()
 }
@@ -268,7 +306,9 @@ fn evidence_json(outcome: &Outcome) -> String {
         }
     };
     let mut entries: Vec<_> = match outcome {
-        Outcome::Passed(evidence) | Outcome::Failed { evidence, .. } => evidence.iter().map(known).collect(),
+        Outcome::Passed(evidence) | Outcome::Failed { evidence, .. } => {
+            evidence.iter().map(known).collect()
+        }
         Outcome::Undetermined(shortfalls) => shortfalls.iter().map(short).collect(),
         Outcome::NotApplicable(_) => Vec::new(),
     };

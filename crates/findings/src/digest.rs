@@ -5,7 +5,8 @@ use sha2::{Digest, Sha256};
 
 /// The fields that a digest covers besides status, severity and resources: facts and no prose. The moment, the API call and
 /// the version are not among them, so that the same state judged again is the same, by a later version too.
-const COVERED: [&str; 4] = [fields::CLASS, fields::LEVEL_REQUIRED, fields::LEVEL_REACHED, fields::EVIDENCE];
+const COVERED: [&str; 4] =
+    [fields::CLASS, fields::LEVEL_REQUIRED, fields::LEVEL_REACHED, fields::EVIDENCE];
 
 /// 32 hexadecimal digits, the same for the same state.
 pub(crate) fn digest(finding: &Finding) -> String {

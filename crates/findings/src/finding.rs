@@ -97,7 +97,9 @@ impl Compliance {
     /// The status that a word of ASFF names, if it is one that we use.
     #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {
-        [Self::Passed, Self::Failed, Self::Warning].into_iter().find(|status| status.as_str() == word)
+        [Self::Passed, Self::Failed, Self::Warning]
+            .into_iter()
+            .find(|status| status.as_str() == word)
     }
 }
 

@@ -4,7 +4,10 @@
 //! ([guidelines](https://docs.aws.amazon.com/securityhub/latest/partnerguide/guidelines-batchimportfindings.html)). An [`Item`] is
 //! that state. The crate `state` stores it; nothing here knows where.
 
-use crate::{ApiCall, Compliance, Finding, Reading, RecordState, Transition, Workflow, fields, repair::LATEST_EDIT};
+use crate::{
+    ApiCall, Compliance, Finding, Reading, RecordState, Transition, Workflow, fields,
+    repair::LATEST_EDIT,
+};
 use controls::{Level, Severity};
 use facts::{KeyUser, Place};
 use jiff::Timestamp;
@@ -146,7 +149,8 @@ impl Change {
     /// The change that a finding reports; `None` if it reports none, or an earlier version of cmkwatch imported it.
     fn of(finding: &Finding) -> Option<Self> {
         let field = |name: &str| finding.product_fields.get(name).map(String::as_str);
-        let transition = finding.transition().filter(|transition| *transition != Transition::Unchanged)?;
+        let transition =
+            finding.transition().filter(|transition| *transition != Transition::Unchanged)?;
         let before = field(fields::STATUS_BEFORE).and_then(Compliance::of_word);
         Some(Self {
             version: field(fields::STATE_VERSION)?.parse().ok()?,
@@ -186,13 +190,15 @@ impl ControlState {
     pub(crate) fn known(&self) -> Option<&Summary> {
         let is_bad = |verdict: Option<&Summary>| verdict.is_some_and(|verdict| !verdict.passed());
         let now = is_bad(self.observed.as_ref());
-        let mut received = std::iter::once(self.published.as_ref()).chain(self.doubts.iter().map(Option::as_ref));
+        let mut received =
+            std::iter::once(self.published.as_ref()).chain(self.doubts.iter().map(Option::as_ref));
         received.find(|verdict| is_bad(*verdict) != now).unwrap_or(self.published.as_ref())
     }
 
     /// Notes that a verdict which was never marked as published is followed by another.
     pub(crate) fn doubt(&mut self) {
-        let is_bad = |verdict: &Option<Summary>| verdict.as_ref().is_some_and(|verdict| !verdict.passed());
+        let is_bad =
+            |verdict: &Option<Summary>| verdict.as_ref().is_some_and(|verdict| !verdict.passed());
         if self.doubts.iter().all(|doubt| is_bad(doubt) != is_bad(&self.observed)) {
             self.doubts.push(self.observed.clone());
         }
@@ -266,9 +272,11 @@ impl Item {
     /// Returns the item as it is once its version has been published.
     #[must_use]
     pub fn published(&self) -> Self {
-        let mut item = Self { published: self.version, neighbours: BTreeSet::new(), ..self.clone() };
+        let mut item =
+            Self { published: self.version, neighbours: BTreeSet::new(), ..self.clone() };
         item.stored_in = item.moving_to.take().or(item.stored_in);
-        for control in item.controls.values_mut().filter(|control| control.planned > self.published) {
+        for control in item.controls.values_mut().filter(|control| control.planned > self.published)
+        {
             control.published.clone_from(&control.observed);
             control.doubts.clear();
             control.is_repair = false;
@@ -296,16 +304,22 @@ fn adopted(finding: &Finding, now: Timestamp) -> ControlState {
         first_observed_at: finding.first_observed_at,
         updated_at: finding.updated_at,
         planned: u64::from(is_open),
-        worst: finding.product_fields.get(fields::WORST_SEVERITY).and_then(|word| Severity::of_label(word)),
+        worst: finding
+            .product_fields
+            .get(fields::WORST_SEVERITY)
+            .and_then(|word| Severity::of_label(word)),
         // RESOLVED may have been set shortly before: the item that noted it is lost.
-        resolved_at: (now.duration_since(finding.updated_at) <= LATEST_EDIT).then_some(finding.updated_at),
+        resolved_at: (now.duration_since(finding.updated_at) <= LATEST_EDIT)
+            .then_some(finding.updated_at),
         change: Change::of(finding),
         is_repair: false,
     }
 }
 
 fn key_use_of(finding: &Finding) -> KeyUse {
-    let field = |name: &str| finding.product_fields.get(name).filter(|value| *value != fields::UNREADABLE).cloned();
+    let field = |name: &str| {
+        finding.product_fields.get(name).filter(|value| *value != fields::UNREADABLE).cloned()
+    };
     let level = field(fields::LEVEL_REQUIRED);
     KeyUse {
         class: field(fields::CLASS),
@@ -340,7 +354,11 @@ mod tests {
             (Some("secret"), Some(Level::Cmk), Some("public"), false),
             (None, None, Some("public"), true),
         ] {
-            assert_eq!(bucket(class, level).is_concerned(other), concerned, "{class:?} {level:?} {other:?}");
+            assert_eq!(
+                bucket(class, level).is_concerned(other),
+                concerned,
+                "{class:?} {level:?} {other:?}"
+            );
         }
     }
 }

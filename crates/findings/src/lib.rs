@@ -22,7 +22,9 @@ mod transition;
 pub use about::{About, place_prefix};
 pub use api_call::ApiCall;
 pub use finding::{Compliance, Finding, Reason, RecordState, Resource, TYPE, Workflow};
-pub use item::{BucketOfKey, Change, ControlState, Item, KeyUse, Neighbours, StoredIn, Summary, Unannounced};
+pub use item::{
+    BucketOfKey, Change, ControlState, Item, KeyUse, Neighbours, StoredIn, Summary, Unannounced,
+};
 pub use plan::{Looking, Plan, Terms, plan};
 pub use reading::Reading;
 pub use repair::{Held, Repairs, repairs, worth_comparing};

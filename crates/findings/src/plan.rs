@@ -3,8 +3,9 @@
 //! Agrees with the table in `docs/finding-lifecycle.md`.
 
 use crate::{
-    ApiCall, Change, Compliance, ControlState, Finding, Item, Neighbours, RecordState, Seen, StoredIn, Summary,
-    Transition, Unannounced, Workflow, compose, fields, seen::keys_matter, spread,
+    ApiCall, Change, Compliance, ControlState, Finding, Item, Neighbours, RecordState, Seen,
+    StoredIn, Summary, Transition, Unannounced, Workflow, compose, fields, seen::keys_matter,
+    spread,
 };
 use controls::{Settings, Severity};
 use facts::Place;
@@ -82,7 +83,10 @@ pub fn plan(before: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> Pl
     let renamed = ApiCall::renamed(&before.api_calls, terms.api_calls);
     let look = Look { before, seen, terms, version, moves, starts_to_move, renamed };
     let judged: Vec<_> = look.slugs().map(|slug| (slug, look.judge(slug))).collect();
-    let controls = judged.iter().filter_map(|(slug, next)| Some(((*slug).to_owned(), next.state.clone()?))).collect();
+    let controls = judged
+        .iter()
+        .filter_map(|(slug, next)| Some(((*slug).to_owned(), next.state.clone()?)))
+        .collect();
     let (unannounced, missed) = look.unannounced(&controls);
     let item = look.item(controls, unannounced);
     let mut plan = Plan {
@@ -92,7 +96,11 @@ pub fn plan(before: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> Pl
         import: Vec::new(),
         reopen: Vec::new(),
         resolve: Vec::new(),
-        moved_from: before.stored_in.as_ref().map(|old| old.place.clone()).filter(|old| *old != terms.hub.place),
+        moved_from: before
+            .stored_in
+            .as_ref()
+            .map(|old| old.place.clone())
+            .filter(|old| *old != terms.hub.place),
     };
     for (slug, next) in judged {
         look.publish(slug, next, &mut plan);
@@ -132,7 +140,9 @@ impl Plan {
             if moves && finding.record_state == RecordState::Active {
                 finding.workflow = settled_in(finding, *workflow);
             } else {
-                finding.product_fields.insert(fields::WORKFLOW_BEFORE.to_owned(), workflow.as_str().to_owned());
+                finding
+                    .product_fields
+                    .insert(fields::WORKFLOW_BEFORE.to_owned(), workflow.as_str().to_owned());
             }
         }
     }
@@ -141,7 +151,8 @@ impl Plan {
     #[must_use]
     pub fn transitions(&self) -> Vec<String> {
         let word = |finding: &Finding| {
-            let transition = finding.product_fields.get(fields::TRANSITION).map_or("", String::as_str);
+            let transition =
+                finding.product_fields.get(fields::TRANSITION).map_or("", String::as_str);
             format!("{}:{transition}", finding.slug())
         };
         self.import.iter().map(word).collect()
@@ -183,7 +194,8 @@ impl<'a> Look<'a> {
     fn slugs(&self) -> impl Iterator<Item = &'a str> {
         let (seen, before) = (self.seen, self.before);
         let is_judged = |slug: &&str| seen.drafts.iter().any(|draft| draft.slug == *slug);
-        let known: BTreeSet<_> = before.controls.keys().chain(self.terms.repair.keys()).map(String::as_str).collect();
+        let known: BTreeSet<_> =
+            before.controls.keys().chain(self.terms.repair.keys()).map(String::as_str).collect();
         let others = known.into_iter().filter(move |slug| !is_judged(slug));
         seen.drafts.iter().map(|draft| draft.slug).chain(others)
     }
@@ -192,7 +204,9 @@ impl<'a> Look<'a> {
     fn judge(&self, slug: &str) -> Next {
         let before = self.before.controls.get(slug);
         let draft = self.seen.drafts.iter().find(|draft| draft.slug == slug);
-        let finding = draft.and_then(|draft| draft.finding.clone().ok()).filter(|now| self.is_wanted(now, before));
+        let finding = draft
+            .and_then(|draft| draft.finding.clone().ok())
+            .filter(|now| self.is_wanted(now, before));
         let observed = finding.as_ref().map(Summary::of);
         let repair = self.terms.repair.get(slug);
         if before.is_none() && observed.is_none() && repair.is_none() {
@@ -201,7 +215,8 @@ impl<'a> Look<'a> {
         let mut state = before.cloned().unwrap_or_else(|| ControlState::new(self.seen.read_at));
         let differs = state.observed != observed;
         let is_renamed = self.is_renamed(&state);
-        let repeats = observed.is_some() && (self.starts_to_move || self.is_due(&state) || is_renamed);
+        let repeats =
+            observed.is_some() && (self.starts_to_move || self.is_due(&state) || is_renamed);
         if differs || repeats || repair.is_some() {
             if state.planned > self.before.published {
                 state.doubt();
@@ -251,13 +266,17 @@ impl<'a> Look<'a> {
         let is_due = |change: &&Change| change.version > self.before.published || state.is_repair;
         match state.change.as_ref().filter(is_due) {
             Some(change) => change.clone(),
-            None => Change { version: state.change.as_ref().map_or(0, |change| change.version), ..self.change(state) },
+            None => Change {
+                version: state.change.as_ref().map_or(0, |change| change.version),
+                ..self.change(state)
+            },
         }
     }
 
     /// Returns true unless the finding passes, the settings leave such findings out, and none exists.
     fn is_wanted(&self, now: &Finding, before: Option<&ControlState>) -> bool {
-        let exists = before.is_some_and(|before| before.observed.is_some() || before.published.is_some());
+        let exists =
+            before.is_some_and(|before| before.observed.is_some() || before.published.is_some());
         self.terms.settings.import_passed || now.compliance != Compliance::Passed || exists
     }
 
@@ -266,7 +285,8 @@ impl<'a> Look<'a> {
     fn is_due(&self, state: &ControlState) -> bool {
         let (days, read_at) = (self.terms.settings.refresh_after_days, self.seen.read_at);
         let age = read_at.duration_since(state.updated_at);
-        (state.published.is_some() && spread::is_due(&self.seen.about.id_prefix(), days, state.updated_at, read_at))
+        (state.published.is_some()
+            && spread::is_due(&self.seen.about.id_prefix(), days, state.updated_at, read_at))
             || (state.planned > self.before.published && age >= LATEST_IMPORT)
     }
 
@@ -290,7 +310,8 @@ impl<'a> Look<'a> {
     fn found_by_sweep(&self, controls: &BTreeMap<String, ControlState>) -> Option<Unannounced> {
         let Self { before, seen, .. } = self;
         let is_created = before.version == 0 && before.controls.is_empty() && !seen.gone;
-        let is_of_aws = is_created || before.gone != seen.gone || before.reading.differs(&seen.reading);
+        let is_of_aws =
+            is_created || before.gone != seen.gone || before.reading.differs(&seen.reading);
         let found = controls.iter().filter(|(slug, state)| self.differs(slug, state)).count();
         if !is_of_aws || found == 0 {
             return before.unannounced.clone();
@@ -307,7 +328,11 @@ impl<'a> Look<'a> {
 
     /// The whole item; the one before if nothing differs. A fact that changed without changing a verdict is a difference, too: else
     /// a later verdict would seem to have changed with it.
-    fn item(&self, controls: BTreeMap<String, ControlState>, unannounced: Option<Unannounced>) -> Item {
+    fn item(
+        &self,
+        controls: BTreeMap<String, ControlState>,
+        unannounced: Option<Unannounced>,
+    ) -> Item {
         let Self { before, seen, terms, .. } = self;
         let is_same = controls == before.controls
             && before.key_use == seen.key_use
@@ -391,13 +416,18 @@ impl<'a> Look<'a> {
         finding.updated_at = state.updated_at;
         let history = [
             (fields::TRANSITION, Some(reported.transition.to_string())),
-            (fields::STATE_VERSION, Some(reported.version).filter(|version| *version > 0).map(|it| it.to_string())),
+            (
+                fields::STATE_VERSION,
+                Some(reported.version).filter(|version| *version > 0).map(|it| it.to_string()),
+            ),
             (fields::TRANSITION_AT, Some(reported.at.to_string())),
             (fields::STATUS_BEFORE, reported.before.map(|(status, _)| status.as_str().to_owned())),
             (fields::SEVERITY_BEFORE, reported.before.map(|(_, severity)| severity.to_string())),
             (fields::WORST_SEVERITY, state.worst.map(|worst| worst.to_string())),
         ];
-        finding.product_fields.extend(history.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+        finding
+            .product_fields
+            .extend(history.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
         let slug = finding.slug().to_owned();
         if let Some(api_call) = ApiCall::of(self.api_calls(reported), &slug) {
             api_call.describe(&mut finding.product_fields);
@@ -406,7 +436,8 @@ impl<'a> Look<'a> {
 
     /// The calls behind this evaluation if it changed the control, or else those behind the last change.
     fn api_calls(&self, reported: &Change) -> &[ApiCall] {
-        let is_changed = reported.version == self.version && reported.transition != Transition::Unchanged;
+        let is_changed =
+            reported.version == self.version && reported.transition != Transition::Unchanged;
         match (is_changed, &self.renamed) {
             (true, _) => self.terms.api_calls,
             (false, Some(renamed)) => renamed,
@@ -416,13 +447,23 @@ impl<'a> Look<'a> {
 
     /// The archived finding of a control that has none any more; `None` if Security Hub has none either.
     fn archived(&self, slug: &str, state: &ControlState, reported: &Change) -> Option<Finding> {
-        let any = Summary { status: Compliance::Passed, severity: Severity::Informational, fingerprint: String::new() };
+        let any = Summary {
+            status: Compliance::Passed,
+            severity: Severity::Informational,
+            fingerprint: String::new(),
+        };
         let received = state.published.as_ref().or(state.doubts.iter().flatten().next());
         let known = received.or(self.terms.repair.contains_key(slug).then_some(&any))?;
         let stored_in = self.before.stored_in.as_ref().unwrap_or(self.terms.hub);
         let why = self.seen.why_none(slug);
-        let mut finding =
-            compose::archived(&self.seen.about, slug, &stored_in.place, &self.before.key_use, known, &why);
+        let mut finding = compose::archived(
+            &self.seen.about,
+            slug,
+            &stored_in.place,
+            &self.before.key_use,
+            known,
+            &why,
+        );
         let before = reported.before.or(Some((known.status, known.severity)));
         self.complete(&mut finding, state, &Change { before, ..reported.clone() });
         Some(finding)
@@ -433,7 +474,8 @@ impl<'a> Look<'a> {
         let why = format!("it is stored in the Security Hub of {} now", self.terms.hub.place);
         finding.place = old.clone();
         finding.record_state = RecordState::Archived;
-        let history = [(fields::GONE_BECAUSE, why), (fields::TRANSITION, Transition::Moved.to_string())];
+        let history =
+            [(fields::GONE_BECAUSE, why), (fields::TRANSITION, Transition::Moved.to_string())];
         finding.product_fields.extend(history.map(|(key, value)| (key.to_owned(), value)));
         finding
     }
@@ -446,8 +488,13 @@ fn announces(call: &ApiCall, found: &Unannounced) -> bool {
 }
 
 /// The worst severity since the control last passed; `None` if it passes and did before.
-fn worst(before: Option<&Summary>, now: Option<&Summary>, until_now: Option<Severity>) -> Option<Severity> {
-    let severity = |summary: Option<&Summary>| summary.filter(|summary| !summary.passed()).map(|s| s.severity);
+fn worst(
+    before: Option<&Summary>,
+    now: Option<&Summary>,
+    until_now: Option<Severity>,
+) -> Option<Severity> {
+    let severity =
+        |summary: Option<&Summary>| summary.filter(|summary| !summary.passed()).map(|s| s.severity);
     let before = severity(before).map(|severity| until_now.unwrap_or(severity).max(severity));
     before.max(severity(now))
 }

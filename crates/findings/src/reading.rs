@@ -40,7 +40,10 @@ impl Reading {
         if let Fact::Known(encryption) = &bucket.encryption {
             let named = encryption.default.key().map(|key| key.reference.to_string());
             let algorithm = encryption.default.algorithm();
-            reading.add("encryption", &(algorithm, named, encryption.bucket_key, encryption.blocks_sse_c));
+            reading.add(
+                "encryption",
+                &(algorithm, named, encryption.bucket_key, encryption.blocks_sse_c),
+            );
             if let Some(UsedKey { resolved: Fact::Known(key), .. }) = encryption.default.key() {
                 reading.add_key(key, bucket);
             }
@@ -57,7 +60,9 @@ impl Reading {
             return;
         }
         let state = match state {
-            KeyState::PendingDeletion(_) | KeyState::PendingReplicaDeletion => "pending deletion".to_owned(),
+            KeyState::PendingDeletion(_) | KeyState::PendingReplicaDeletion => {
+                "pending deletion".to_owned()
+            }
             _ if !["AWS_KMS", "EXTERNAL"].contains(&origin.as_str()) => String::new(),
             state => format!("{state:?}"),
         };
@@ -100,7 +105,8 @@ fn in_order(policy: &PolicyDocument) -> Vec<String> {
         lines.sort_unstable();
         lines.join("\n")
     };
-    let mut statements: Vec<_> = policy.statements.iter().map(|statement| lines(format!("{statement:#?}"))).collect();
+    let mut statements: Vec<_> =
+        policy.statements.iter().map(|statement| lines(format!("{statement:#?}"))).collect();
     statements.sort_unstable();
     statements.push(format!("{:?}", policy.version));
     statements
@@ -126,7 +132,10 @@ mod tests {
         assert!(!before.differs(&reading(&[("key", "c")])));
         assert!(before.differs(&reading(&[("policy", "c"), ("encryption", "b")])));
         let unread = before.updated(&reading(&[("policy", "c")]));
-        assert!(unread.differs(&before) && !unread.differs(&reading(&[("policy", "c"), ("encryption", "b")])));
+        assert!(
+            unread.differs(&before)
+                && !unread.differs(&reading(&[("policy", "c"), ("encryption", "b")]))
+        );
     }
 
     fn bucket() -> Bucket {
@@ -145,13 +154,22 @@ mod tests {
             }),
         };
         let resolved = Fact::Known(ResolvedKey::Found(Box::new(key)));
-        let default = DefaultEncryption::Kms(UsedKey { reference: "alias/acme".parse().unwrap(), resolved });
+        let default =
+            DefaultEncryption::Kms(UsedKey { reference: "alias/acme".parse().unwrap(), resolved });
         Bucket {
-            id: BucketId::new("111111111111".parse().unwrap(), "us-east-1".parse().unwrap(), "acme".parse().unwrap())
-                .unwrap(),
+            id: BucketId::new(
+                "111111111111".parse().unwrap(),
+                "us-east-1".parse().unwrap(),
+                "acme".parse().unwrap(),
+            )
+            .unwrap(),
             read_at: Timestamp::UNIX_EPOCH,
             tags: Fact::Known([("class".to_owned(), "secret".to_owned())].into()),
-            encryption: Fact::Known(BucketEncryption { default, bucket_key: true, blocks_sse_c: false }),
+            encryption: Fact::Known(BucketEncryption {
+                default,
+                bucket_key: true,
+                blocks_sse_c: false,
+            }),
             policy: Fact::Known(Some(text.parse())),
             key_users: None,
         }
@@ -161,7 +179,8 @@ mod tests {
     #[test]
     fn the_same_bucket_has_the_same_digests() {
         let found: Vec<_> = Reading::of(&bucket(), "class").0.into_iter().collect();
-        let found: Vec<_> = found.iter().map(|(name, digest)| (name.as_str(), digest.as_str())).collect();
+        let found: Vec<_> =
+            found.iter().map(|(name, digest)| (name.as_str(), digest.as_str())).collect();
         let expected = [
             ("encryption", "11660425c26656ba2"),
             ("key", "16d4147fba55830eb"),
@@ -182,7 +201,8 @@ mod tests {
                         "Resource": "*"}}"#
                 )
             };
-            let text = format!(r#"{{"Statement": [{}, {}]}}"#, statement(sids[0]), statement(sids[1]));
+            let text =
+                format!(r#"{{"Statement": [{}, {}]}}"#, statement(sids[0]), statement(sids[1]));
             Reading::of(&Bucket { policy: Fact::Known(Some(text.parse())), ..bucket() }, "class")
         };
         let before = with(r#""111111111111", "222222222222""#, ["A", "B"]);
@@ -195,7 +215,8 @@ mod tests {
     fn what_no_event_announces_is_not_read() {
         let of = |change: fn(&mut Key)| {
             let mut bucket = bucket();
-            let Fact::Known(BucketEncryption { default: DefaultEncryption::Kms(used), .. }) = &mut bucket.encryption
+            let Fact::Known(BucketEncryption { default: DefaultEncryption::Kms(used), .. }) =
+                &mut bucket.encryption
             else {
                 panic!()
             };
@@ -214,7 +235,8 @@ mod tests {
             key.state = KeyState::Other("Unavailable".into());
         });
         assert!(!connected.differs(&disconnected));
-        let foreign = of(|key| key.arn = "arn:aws:kms:us-east-1:222222222222:key/1234".parse().unwrap());
+        let foreign =
+            of(|key| key.arn = "arn:aws:kms:us-east-1:222222222222:key/1234".parse().unwrap());
         assert!(!foreign.digests().contains_key("key policy"));
     }
 

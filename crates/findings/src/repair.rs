@@ -80,10 +80,18 @@ impl Repairs {
 /// Compares the active findings that Security Hub holds with the state that was published. `only` are the controls that are
 /// compared; `None` for all. `now` is the time at which Security Hub was asked.
 #[must_use]
-pub fn repairs(item: &Item, about: &About, held: &[Held], only: Option<&BTreeSet<String>>, now: Timestamp) -> Repairs {
+pub fn repairs(
+    item: &Item,
+    about: &About,
+    held: &[Held],
+    only: Option<&BTreeSet<String>>,
+    now: Timestamp,
+) -> Repairs {
     let mut repairs = Repairs::default();
     let is_compared = |slug: &str| only.is_none_or(|only| only.contains(slug));
-    let unknown = held.iter().filter(|held| !item.controls.contains_key(held.slug()) && is_compared(held.slug()));
+    let unknown = held
+        .iter()
+        .filter(|held| !item.controls.contains_key(held.slug()) && is_compared(held.slug()));
     repairs.import.extend(unknown.map(|held| (held.slug().to_owned(), held.updated_at)));
     for (slug, state) in item.controls.iter().filter(|(slug, _)| is_compared(slug)) {
         let id = about.id(slug);
@@ -91,11 +99,17 @@ pub fn repairs(item: &Item, about: &About, held: &[Held], only: Option<&BTreeSet
         let is_newer = |held: &Held| held.updated_at.duration_since(state.updated_at) > OF_ANOTHER;
         let is_same = active.and_then(|held| held.summary.as_ref()) == state.published.as_ref();
         if !is_same || active.is_some_and(is_newer) {
-            repairs.import.insert(slug.clone(), active.map_or(Timestamp::UNIX_EPOCH, |held| held.updated_at));
+            repairs
+                .import
+                .insert(slug.clone(), active.map_or(Timestamp::UNIX_EPOCH, |held| held.updated_at));
         } else if let (Some(held), Some(published)) = (active, &state.published) {
             match (published.status, held.workflow) {
-                (Compliance::Passed, Some(Workflow::New | Workflow::Notified)) => repairs.resolve.push(id),
-                (Compliance::Failed | Compliance::Warning, Some(Workflow::Resolved)) if is_ours(state, now) => {
+                (Compliance::Passed, Some(Workflow::New | Workflow::Notified)) => {
+                    repairs.resolve.push(id)
+                }
+                (Compliance::Failed | Compliance::Warning, Some(Workflow::Resolved))
+                    if is_ours(state, now) =>
+                {
                     repairs.reopen.push(id);
                 }
                 _ => {}
@@ -108,7 +122,8 @@ pub fn repairs(item: &Item, about: &About, held: &[Held], only: Option<&BTreeSet
 /// Returns true if RESOLVED over a failure is an edit of ours that took effect after the failure was imported.
 fn is_ours(state: &ControlState, now: Timestamp) -> bool {
     state.resolved_at.is_some_and(|resolved_at| {
-        state.updated_at.duration_since(resolved_at) <= LATEST_EDIT && now.duration_since(resolved_at) <= LATEST_LOOK
+        state.updated_at.duration_since(resolved_at) <= LATEST_EDIT
+            && now.duration_since(resolved_at) <= LATEST_LOOK
     })
 }
 
@@ -122,7 +137,8 @@ pub fn worth_comparing(items: &[(&Item, u64)]) -> Option<BTreeSet<String>> {
     for (item, since) in items {
         for (slug, state) in &item.controls {
             let ((is_needed, is_changed), count) = counts.entry(slug).or_default();
-            *is_needed |= state.published.as_ref().is_some_and(|now| !now.passed()) || concerns_people(state, *since);
+            *is_needed |= state.published.as_ref().is_some_and(|now| !now.passed())
+                || concerns_people(state, *since);
             *is_changed |= state.planned > *since;
             *count += usize::from(state.published.is_some());
         }
@@ -130,9 +146,12 @@ pub fn worth_comparing(items: &[(&Item, u64)]) -> Option<BTreeSet<String>> {
     if counts.values().map(|(_, count)| count).sum::<usize>() <= PAGE {
         return None;
     }
-    let severity = |slug: &str| controls::ALL.into_iter().find(|control| control.slug == slug).map(|it| it.severity);
+    let severity = |slug: &str| {
+        controls::ALL.into_iter().find(|control| control.slug == slug).map(|it| it.severity)
+    };
     let mut ranked: Vec<_> = counts.into_iter().collect();
-    ranked.sort_by_key(|(slug, (rank, _))| Reverse((*rank, severity(slug).unwrap_or(Severity::Low))));
+    ranked
+        .sort_by_key(|(slug, (rank, _))| Reverse((*rank, severity(slug).unwrap_or(Severity::Low))));
     let (mut chosen, mut findings) = (BTreeSet::new(), 0);
     for (slug, ((is_needed, _), count)) in ranked {
         if is_needed || findings + count <= PAGE {
@@ -145,8 +164,9 @@ pub fn worth_comparing(items: &[(&Item, u64)]) -> Option<BTreeSet<String>> {
 
 /// Returns true if a control changed after a version in a way that people may be alerted about, or that archived its finding.
 fn concerns_people(state: &ControlState, since: u64) -> bool {
-    let is_news =
-        |transition: Transition| transition.is_news() || matches!(transition, Transition::Resolved | Transition::Gone);
+    let is_news = |transition: Transition| {
+        transition.is_news() || matches!(transition, Transition::Resolved | Transition::Gone)
+    };
     state.change.as_ref().is_some_and(|change| change.version > since && is_news(change.transition))
 }
 
@@ -167,8 +187,16 @@ mod tests {
                 ..ControlState::new(Timestamp::UNIX_EPOCH)
             }
         };
-        let slugs = ["tls-only", "encrypted-with-cmk", "key-usable", "key-rotates", "bucket-key-on", "ssec-blocked"];
-        let controls = slugs.iter().enumerate().map(|(number, slug)| ((*slug).to_owned(), state(number)));
+        let slugs = [
+            "tls-only",
+            "encrypted-with-cmk",
+            "key-usable",
+            "key-rotates",
+            "bucket-key-on",
+            "ssec-blocked",
+        ];
+        let controls =
+            slugs.iter().enumerate().map(|(number, slug)| ((*slug).to_owned(), state(number)));
         Item { version, published: version, controls: controls.collect(), ..Item::unknown() }
     }
 
@@ -186,7 +214,11 @@ mod tests {
         assert_eq!(chosen.len(), 5, "{chosen:?}");
         assert!(chosen.contains("tls-only"), "it fails");
         assert!(chosen.contains("encrypted-with-cmk"), "it is the most severe of those that pass");
-        assert_eq!(worth_comparing(&vec![(&failing, 4); 20]).unwrap().len(), 5, "all were imported since, and pass");
+        assert_eq!(
+            worth_comparing(&vec![(&failing, 4); 20]).unwrap().len(),
+            5,
+            "all were imported since, and pass"
+        );
         let mut resolved = item(0, 5);
         for slug in ["ssec-blocked", "key-rotates"] {
             let state = resolved.controls.get_mut(slug).unwrap();

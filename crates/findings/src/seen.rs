@@ -49,10 +49,10 @@ impl Seen {
     #[must_use]
     pub fn bucket(observation: &Observation<'_>) -> Self {
         let Observation { bucket, judgement, tag, .. } = observation;
-        let drafts = judgement
-            .verdicts
-            .iter()
-            .map(|verdict| Draft { slug: verdict.control.slug, finding: compose::compose(observation, verdict) });
+        let drafts = judgement.verdicts.iter().map(|verdict| Draft {
+            slug: verdict.control.slug,
+            finding: compose::compose(observation, verdict),
+        });
         let class = judgement.class.known().ok();
         let key_use = KeyUse {
             class: class.map(|class| class.name.to_string()),
@@ -61,7 +61,13 @@ impl Seen {
         };
         let about = About::Bucket(bucket.id.clone());
         let reading = Reading::of(bucket, tag);
-        Self { reading, key_use, gone: false, drafts: drafts.collect(), ..Self::nothing(about, bucket.read_at) }
+        Self {
+            reading,
+            key_use,
+            gone: false,
+            drafts: drafts.collect(),
+            ..Self::nothing(about, bucket.read_at)
+        }
     }
 
     /// Says that S3 knows no such bucket.
@@ -84,7 +90,10 @@ impl Seen {
     /// Drafts the finding of an account in a region, which is stored in `hub`.
     #[must_use]
     pub fn account(account: &Account, verdict: &Verdict, hub: &Place) -> Self {
-        let draft = Draft { slug: verdict.control.slug, finding: compose::compose_account(account, hub, verdict) };
+        let draft = Draft {
+            slug: verdict.control.slug,
+            finding: compose::compose_account(account, hub, verdict),
+        };
         let about = About::Account(account.place.clone());
         Self { gone: false, drafts: vec![draft], ..Self::nothing(about, account.read_at) }
     }

@@ -12,7 +12,10 @@ const LEAST: SignedDuration = SignedDuration::from_hours(12);
 #[must_use]
 pub fn is_due(subject: &str, every_days: u8, last: Timestamp, now: Timestamp) -> bool {
     let every = u64::from(every_days.max(1));
-    let offset = Sha256::digest(subject).iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+    let offset = Sha256::digest(subject)
+        .iter()
+        .take(8)
+        .fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
     let turn = |moment: Timestamp| {
         let day = u64::try_from(moment.as_second()).unwrap_or_default() / (24 * 60 * 60);
         (day + offset % every) / every
@@ -25,7 +28,8 @@ mod tests {
     use super::*;
 
     fn day(number: i64) -> Timestamp {
-        "2026-11-01T04:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_hours(24 * number)
+        "2026-11-01T04:00:00Z".parse::<Timestamp>().unwrap()
+            + SignedDuration::from_hours(24 * number)
     }
 
     #[test]
@@ -44,7 +48,10 @@ mod tests {
                 due_on.push(due);
             }
             let even = 3000 / u32::from(every);
-            assert!(due_on.iter().all(|due| (even * 7 / 10..=even * 13 / 10).contains(due)), "{every}: {due_on:?}");
+            assert!(
+                due_on.iter().all(|due| (even * 7 / 10..=even * 13 / 10).contains(due)),
+                "{every}: {due_on:?}"
+            );
         }
     }
 

@@ -31,7 +31,11 @@ mod tests {
 
     #[test]
     fn names_stay_as_they_are() {
-        for text in ["arn:aws:sts::123456789012:assumed-role/Admin/jane@acme.com", "acme-data.logs", "aws:kms (own)"] {
+        for text in [
+            "arn:aws:sts::123456789012:assumed-role/Admin/jane@acme.com",
+            "acme-data.logs",
+            "aws:kms (own)",
+        ] {
             assert_eq!(plain(text, 100), text);
         }
     }

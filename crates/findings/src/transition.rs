@@ -81,7 +81,9 @@ impl Transition {
         match (before.status, now.status) {
             (Failed, Failed) if now.severity > before.severity => Self::Worsened,
             (Failed, Failed) if now.severity < before.severity => Self::Eased,
-            (Failed, Failed) | (Warning, Warning) | (Passed, Passed) if before.fingerprint == now.fingerprint => {
+            (Failed, Failed) | (Warning, Warning) | (Passed, Passed)
+                if before.fingerprint == now.fingerprint =>
+            {
                 Self::Unchanged
             }
             (Failed, Failed) | (Warning, Warning) | (Passed, Passed) => Self::Changed,

@@ -20,8 +20,8 @@ mod truth;
 
 pub use analysis::{Caller, Gap, Grant, Left, TooComplex};
 pub use document::{
-    Comparison, Condition, Effect, LONGEST, NotAPolicy, Operator, Order, Policy, Principal, Quantifier, Selection,
-    Statement, UnknownOperator, Version,
+    Comparison, Condition, Effect, LONGEST, NotAPolicy, Operator, Order, Policy, Principal,
+    Quantifier, Selection, Statement, UnknownOperator, Version,
 };
 pub use pattern::Pattern;
 pub use request::{Given, Request};

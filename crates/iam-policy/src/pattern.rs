@@ -143,8 +143,12 @@ impl Pattern {
                     again = Some((here, there));
                     here += 1;
                 }
-                (Some(Token::Char(a)), Token::Char(b)) if a == b => (here, there) = (here + 1, there + 1),
-                (Some(Token::One), Token::Char(_) | Token::One) => (here, there) = (here + 1, there + 1),
+                (Some(Token::Char(a)), Token::Char(b)) if a == b => {
+                    (here, there) = (here + 1, there + 1)
+                }
+                (Some(Token::One), Token::Char(_) | Token::One) => {
+                    (here, there) = (here + 1, there + 1)
+                }
                 _ => {
                     let Some((star, from)) = again else { return false };
                     again = Some((star, from + 1));
@@ -175,10 +179,16 @@ impl Pattern {
 
     /// True where the characters before the first wildcard of either differ already, or those after the last.
     fn parts_at_once(&self, other: &Self) -> bool {
-        fn differ<'a>(ours: impl Iterator<Item = &'a Token>, theirs: impl Iterator<Item = &'a Token>) -> bool {
-            ours.zip(theirs).take_while(|(a, b)| !a.is_any() && !b.is_any()).any(|(a, b)| !a.meets(*b))
+        fn differ<'a>(
+            ours: impl Iterator<Item = &'a Token>,
+            theirs: impl Iterator<Item = &'a Token>,
+        ) -> bool {
+            ours.zip(theirs)
+                .take_while(|(a, b)| !a.is_any() && !b.is_any())
+                .any(|(a, b)| !a.meets(*b))
         }
-        differ(self.tokens.iter(), other.tokens.iter()) || differ(self.tokens.iter().rev(), other.tokens.iter().rev())
+        differ(self.tokens.iter(), other.tokens.iter())
+            || differ(self.tokens.iter().rev(), other.tokens.iter().rev())
     }
 
     /// How much work it is to compare two patterns, in pairs of characters.
@@ -201,7 +211,9 @@ impl Pattern {
         let next = row.iter().zip(self.and_end()).map(|(&here, ours)| {
             let stays = here && (theirs.is_any() || ours.is_some_and(Token::is_any));
             let reached = stays || diagonal;
-            diagonal = here && !theirs.is_any() && ours.is_some_and(|ours| !ours.is_any() && ours.meets(theirs));
+            diagonal = here
+                && !theirs.is_any()
+                && ours.is_some_and(|ours| !ours.is_any() && ours.meets(theirs));
             reached
         });
         next.collect()
@@ -302,7 +314,11 @@ mod tests {
             ("s3.*.amazonaws.com", "s3*", false),
             ("?", "*", false),
         ] {
-            assert_eq!(Pattern::wildcard(pattern).covers(&Pattern::wildcard(set)), covers, "{pattern} {set}");
+            assert_eq!(
+                Pattern::wildcard(pattern).covers(&Pattern::wildcard(set)),
+                covers,
+                "{pattern} {set}"
+            );
         }
     }
 
@@ -321,7 +337,9 @@ mod tests {
         match (pattern.split_first(), text.split_first()) {
             (None, None) => true,
             (Some(('*', rest)), None) => matches_slowly(rest, text),
-            (Some(('*', rest)), Some((_, after))) => matches_slowly(rest, text) || matches_slowly(pattern, after),
+            (Some(('*', rest)), Some((_, after))) => {
+                matches_slowly(rest, text) || matches_slowly(pattern, after)
+            }
             (Some(('?', rest)), Some((_, after))) => matches_slowly(rest, after),
             (Some((a, rest)), Some((b, after))) => a == b && matches_slowly(rest, after),
             _ => false,

@@ -59,7 +59,12 @@ impl Given {
     /// It has a value that matches none of these.
     #[must_use]
     pub fn unlike(patterns: impl IntoIterator<Item = Pattern>) -> Self {
-        Self { absent: false, present: true, like: None, unlike: patterns.into_iter().map(Shape::Text).collect() }
+        Self {
+            absent: false,
+            present: true,
+            like: None,
+            unlike: patterns.into_iter().map(Shape::Text).collect(),
+        }
     }
 
     /// It is an ARN that matches, each part for itself.
@@ -69,7 +74,10 @@ impl Given {
 
     /// It is an ARN that matches none of these, each part for itself.
     pub(crate) fn unlike_arns(patterns: impl Iterator<Item = String>) -> Self {
-        Self { unlike: patterns.map(|pattern| Shape::arn(&pattern, Version::V2008)).collect(), ..Self::unlike([]) }
+        Self {
+            unlike: patterns.map(|pattern| Shape::arn(&pattern, Version::V2008)).collect(),
+            ..Self::unlike([])
+        }
     }
 
     /// As said, and none of these texts.

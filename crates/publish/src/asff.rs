@@ -6,13 +6,17 @@
 
 use crate::PublishError;
 use aws_sdk_securityhub::types::{
-    AwsSecurityFinding, Compliance as AsffCompliance, ComplianceStatus, FindingProviderFields, FindingProviderSeverity,
-    Partition, Recommendation, RecordState as AsffRecordState, Remediation, Resource as AsffResource, SeverityLabel,
-    StatusReason, Workflow as AsffWorkflow, WorkflowStatus,
+    AwsSecurityFinding, Compliance as AsffCompliance, ComplianceStatus, FindingProviderFields,
+    FindingProviderSeverity, Partition, Recommendation, RecordState as AsffRecordState,
+    Remediation, Resource as AsffResource, SeverityLabel, StatusReason, Workflow as AsffWorkflow,
+    WorkflowStatus,
 };
 use controls::Severity;
 use facts::Place;
-use findings::{About, Compliance, Finding, Held, Reason, RecordState, Resource, Summary, TYPE, Workflow, fields};
+use findings::{
+    About, Compliance, Finding, Held, Reason, RecordState, Resource, Summary, TYPE, Workflow,
+    fields,
+};
 use jiff::Timestamp;
 use std::collections::HashMap;
 
@@ -45,7 +49,11 @@ pub(crate) fn to_asff(finding: &Finding) -> AwsSecurityFinding {
         .compliance(compliance(finding))
         .remediation(remediation(finding))
         .set_resources(Some(
-            finding.resources.iter().map(|resource| to_resource(resource, &finding.about.place())).collect(),
+            finding
+                .resources
+                .iter()
+                .map(|resource| to_resource(resource, &finding.about.place()))
+                .collect(),
         ))
         .set_product_fields(Some(product_fields(finding)))
         .record_state(match finding.record_state {
@@ -65,18 +73,22 @@ fn provider_fields(finding: &Finding) -> FindingProviderFields {
 }
 
 fn compliance(finding: &Finding) -> AsffCompliance {
-    let reason =
-        |reason: &Reason| StatusReason::builder().reason_code(&reason.code).description(&reason.description).build();
+    let reason = |reason: &Reason| {
+        StatusReason::builder().reason_code(&reason.code).description(&reason.description).build()
+    };
     let reasons: Vec<_> = finding.reasons.iter().map(reason).collect();
     AsffCompliance::builder()
         .status(ComplianceStatus::from(finding.compliance.as_str()))
-        .set_related_requirements(Some(finding.requirements.clone()).filter(|list| !list.is_empty()))
+        .set_related_requirements(
+            Some(finding.requirements.clone()).filter(|list| !list.is_empty()),
+        )
         .set_status_reasons(Some(reasons).filter(|list| !list.is_empty()))
         .build()
 }
 
 fn remediation(finding: &Finding) -> Remediation {
-    let recommendation = Recommendation::builder().text(&finding.remediation).url(&finding.reference).build();
+    let recommendation =
+        Recommendation::builder().text(&finding.remediation).url(&finding.reference).build();
     Remediation::builder().recommendation(recommendation).build()
 }
 
@@ -84,7 +96,10 @@ fn remediation(finding: &Finding) -> Remediation {
 fn product_fields(finding: &Finding) -> HashMap<String, String> {
     let owner = finding.about.place();
     let elsewhere = owner != finding.place;
-    let named = [(fields::OWNER_ACCOUNT, owner.account.to_string()), (fields::OWNER_REGION, owner.region.to_string())];
+    let named = [
+        (fields::OWNER_ACCOUNT, owner.account.to_string()),
+        (fields::OWNER_REGION, owner.region.to_string()),
+    ];
     let named = named.into_iter().filter(|_| elsewhere).map(|(key, value)| (key.to_owned(), value));
     // "NonEmptyString": one blank value would cost the whole finding.
     let is_full = |(_, value): &(String, String)| !value.trim().is_empty();
@@ -134,7 +149,10 @@ pub(crate) fn held(asff: AwsSecurityFinding) -> Option<Held> {
     };
     Some(Held {
         summary: summary(),
-        workflow: from_workflow(asff.workflow.as_ref().and_then(|workflow| workflow.status.clone())).ok(),
+        workflow: from_workflow(
+            asff.workflow.as_ref().and_then(|workflow| workflow.status.clone()),
+        )
+        .ok(),
         updated_at: moment(asff.updated_at.as_deref()).unwrap_or(Timestamp::UNIX_EPOCH),
         id: asff.id?,
     })
@@ -142,7 +160,10 @@ pub(crate) fn held(asff: AwsSecurityFinding) -> Option<Held> {
 
 fn read(asff: AwsSecurityFinding, place: &Place) -> Result<Finding, &'static str> {
     let compliance = asff.compliance.ok_or("no compliance")?;
-    let recommendation = asff.remediation.and_then(|remediation| remediation.recommendation).ok_or("no remediation")?;
+    let recommendation = asff
+        .remediation
+        .and_then(|remediation| remediation.recommendation)
+        .ok_or("no remediation")?;
     let created_at = moment(asff.created_at.as_deref())?;
     let id = asff.id.ok_or("no id")?;
     Ok(Finding {
@@ -159,14 +180,22 @@ fn read(asff: AwsSecurityFinding, place: &Place) -> Result<Finding, &'static str
         remediation: recommendation.text.unwrap_or_default(),
         reference: recommendation.url.unwrap_or_default(),
         resources: from_resources(asff.resources.unwrap_or_default()),
-        product_fields: asff.product_fields.unwrap_or_default().into_iter().filter(is_ours).collect(),
+        product_fields: asff
+            .product_fields
+            .unwrap_or_default()
+            .into_iter()
+            .filter(is_ours)
+            .collect(),
         record_state: match asff.record_state {
             Some(AsffRecordState::Archived) => RecordState::Archived,
             Some(AsffRecordState::Active) => RecordState::Active,
             _ => return Err("an unknown record state"),
         },
         created_at,
-        first_observed_at: asff.first_observed_at.as_deref().map_or(Ok(created_at), |text| moment(Some(text)))?,
+        first_observed_at: asff
+            .first_observed_at
+            .as_deref()
+            .map_or(Ok(created_at), |text| moment(Some(text)))?,
         updated_at: moment(asff.updated_at.as_deref())?,
         workflow: from_workflow(asff.workflow.and_then(|workflow| workflow.status))?,
     })
@@ -177,16 +206,23 @@ fn moment(text: Option<&str>) -> Result<Timestamp, &'static str> {
 }
 
 fn severity(fields: Option<&FindingProviderFields>) -> Result<Severity, &'static str> {
-    let label = fields.and_then(|fields| fields.severity.as_ref()).and_then(|severity| severity.label.as_ref());
+    let label = fields
+        .and_then(|fields| fields.severity.as_ref())
+        .and_then(|severity| severity.label.as_ref());
     Severity::of_label(label.ok_or("no severity")?.as_str()).ok_or("an unknown severity")
 }
 
 fn status(status: Option<&ComplianceStatus>) -> Result<Compliance, &'static str> {
-    status.and_then(|status| Compliance::of_word(status.as_str())).ok_or("an unknown compliance status")
+    status
+        .and_then(|status| Compliance::of_word(status.as_str()))
+        .ok_or("an unknown compliance status")
 }
 
 fn reason(reason: StatusReason) -> Reason {
-    Reason { code: reason.reason_code.unwrap_or_default(), description: reason.description.unwrap_or_default() }
+    Reason {
+        code: reason.reason_code.unwrap_or_default(),
+        description: reason.description.unwrap_or_default(),
+    }
 }
 
 /// As the SDK holds one, a resource takes 31 KB, and a vector that is collected from theirs keeps that memory.
@@ -208,7 +244,8 @@ fn from_resource(resource: AsffResource) -> Option<Resource> {
 /// Who owns it is told by the id. Security Hub adds [fields of its own](https://docs.aws.amazon.com/securityhub/latest/userguide/asff-top-level-attributes.html),
 /// `aws/...`, which may not be sent back.
 fn is_ours((key, _): &(String, String)) -> bool {
-    !key.starts_with("aws/") && ![fields::OWNER_ACCOUNT, fields::OWNER_REGION].contains(&key.as_str())
+    !key.starts_with("aws/")
+        && ![fields::OWNER_ACCOUNT, fields::OWNER_REGION].contains(&key.as_str())
 }
 
 fn from_workflow(status: Option<WorkflowStatus>) -> Result<Workflow, &'static str> {
@@ -229,7 +266,8 @@ mod tests {
             ("eusc-de-east-1", None),
             ("us-iso-east-1", None),
         ] {
-            let place = Place { account: "111111111111".parse().unwrap(), region: region.parse().unwrap() };
+            let place =
+                Place { account: "111111111111".parse().unwrap(), region: region.parse().unwrap() };
             let resource = to_resource(&Resource::Bucket("arn:aws:s3:::acme".into()), &place);
             assert_eq!(resource.partition.as_ref().map(Partition::as_str), expected, "{region}");
             assert_eq!(resource.region.as_deref(), Some(region));
@@ -240,11 +278,15 @@ mod tests {
     #[test]
     fn neither_the_region_of_the_finding_nor_a_blank_field_is_sent() {
         let mut finding = finding(1);
-        finding
-            .product_fields
-            .extend([(fields::CHANGED_BY.to_owned(), String::new()), ("cmkwatch/x".into(), " ".into())]);
+        finding.product_fields.extend([
+            (fields::CHANGED_BY.to_owned(), String::new()),
+            ("cmkwatch/x".into(), " ".into()),
+        ]);
         let asff = to_asff(&finding);
         assert_eq!(asff.region, None);
-        assert_eq!(asff.product_fields.unwrap().into_keys().collect::<Vec<_>>(), ["cmkwatch/class"]);
+        assert_eq!(
+            asff.product_fields.unwrap().into_keys().collect::<Vec<_>>(),
+            ["cmkwatch/class"]
+        );
     }
 }

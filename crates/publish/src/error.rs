@@ -61,9 +61,10 @@ impl Closed {
         match code? {
             // DescribeHub knows the other one, too.
             "InvalidAccessException" | "ResourceNotFoundException" => Some(Self::Off),
-            code @ ("AccessDenied" | "AccessDeniedException" | "UnrecognizedClientException" | "OptInRequired") => {
-                Some(Self::Refused(code.to_owned()))
-            }
+            code @ ("AccessDenied"
+            | "AccessDeniedException"
+            | "UnrecognizedClientException"
+            | "OptInRequired") => Some(Self::Refused(code.to_owned())),
             _ => None,
         }
     }

@@ -6,7 +6,12 @@ use findings::{About, Compliance, Finding, Reason, RecordState, Resource, Workfl
 
 /// The bucket that they are about.
 pub(crate) fn bucket() -> BucketId {
-    BucketId::new("111111111111".parse().unwrap(), "eu-west-1".parse().unwrap(), "acme".parse().unwrap()).unwrap()
+    BucketId::new(
+        "111111111111".parse().unwrap(),
+        "eu-west-1".parse().unwrap(),
+        "acme".parse().unwrap(),
+    )
+    .unwrap()
 }
 
 /// One of many findings about it.
@@ -20,7 +25,10 @@ pub(crate) fn finding(number: usize) -> Finding {
         description: "This one is not.".into(),
         severity: Severity::High,
         compliance: Compliance::Failed,
-        reasons: vec![Reason { code: "KEY_STATE".into(), description: "key state is Disabled".into() }],
+        reasons: vec![Reason {
+            code: "KEY_STATE".into(),
+            description: "key state is Disabled".into(),
+        }],
         requirements: vec!["PCI DSS v4.0.1/3.5.1".into()],
         remediation: "Make it good.".into(),
         reference: "https://docs.aws.amazon.com/".into(),

@@ -43,10 +43,16 @@ impl SecurityHub {
     ///
     /// # Errors
     /// Returns an error if a call fails.
-    pub async fn held(&self, prefixes: &[String]) -> Result<Vec<Result<Finding, PublishError>>, PublishError> {
+    pub async fn held(
+        &self,
+        prefixes: &[String],
+    ) -> Result<Vec<Result<Finding, PublishError>>, PublishError> {
         let mut held = Vec::new();
         for some in prefixes.chunks(MOST_VALUES) {
-            held.extend(self.select(self.own(some), |finding| Some(asff::from_asff(finding, &self.place))).await?);
+            held.extend(
+                self.select(self.own(some), |finding| Some(asff::from_asff(finding, &self.place)))
+                    .await?,
+            );
         }
         Ok(held)
     }
@@ -61,10 +67,12 @@ impl SecurityHub {
         prefixes: &[String],
         only: Option<&BTreeSet<String>>,
     ) -> Result<Vec<Held>, PublishError> {
-        let generators = only.map(|only| only.iter().map(|slug| equal(&format!("cmkwatch/{slug}"))).collect());
+        let generators =
+            only.map(|only| only.iter().map(|slug| equal(&format!("cmkwatch/{slug}"))).collect());
         let mut active = Vec::new();
         for some in prefixes.chunks(MOST_VALUES) {
-            let filters = self.own(some).record_state(equal("ACTIVE")).set_generator_id(generators.clone());
+            let filters =
+                self.own(some).record_state(equal("ACTIVE")).set_generator_id(generators.clone());
             active.extend(self.select(filters, asff::held).await?);
         }
         Ok(active)
@@ -74,7 +82,10 @@ impl SecurityHub {
     ///
     /// # Errors
     /// Returns an error if a call fails.
-    pub async fn workflows(&self, prefix: String) -> Result<BTreeMap<String, Workflow>, PublishError> {
+    pub async fn workflows(
+        &self,
+        prefix: String,
+    ) -> Result<BTreeMap<String, Workflow>, PublishError> {
         let workflow = |finding: AwsSecurityFinding| {
             let status = finding.workflow()?.status()?;
             Some((finding.id()?.to_owned(), Workflow::of_word(status.as_str())?))
@@ -99,7 +110,9 @@ impl SecurityHub {
     /// Returns an error if a call fails.
     pub async fn regions_of(&self, account: &AccountId) -> Result<BTreeSet<Region>, PublishError> {
         let prefix = format!("cmkwatch/{}/{account}/", self.place.region.partition());
-        let filters = AwsSecurityFindingFilters::builder().id(prefixed(&prefix)).record_state(equal("ACTIVE"));
+        let filters = AwsSecurityFindingFilters::builder()
+            .id(prefixed(&prefix))
+            .record_state(equal("ACTIVE"));
         let importers = [account.as_str(), self.place.account.as_str()];
         let region = |finding: AwsSecurityFinding| {
             let is_believed = importers.contains(&finding.aws_account_id()?);
@@ -125,8 +138,16 @@ impl SecurityHub {
         let (filters, mut all, mut next) = (filters.build(), Vec::new(), None);
         loop {
             self.pace.get_findings.until_ready().await;
-            let request = self.client.get_findings().filters(filters.clone()).max_results(100).set_next_token(next);
-            let page = request.send().await.map_err(|error| self.failed("securityhub:GetFindings", error))?;
+            let request = self
+                .client
+                .get_findings()
+                .filters(filters.clone())
+                .max_results(100)
+                .set_next_token(next);
+            let page = request
+                .send()
+                .await
+                .map_err(|error| self.failed("securityhub:GetFindings", error))?;
             all.extend(page.findings.unwrap_or_default().into_iter().filter_map(&read));
             next = page.next_token.filter(|token| !token.is_empty());
             if next.is_none() {
@@ -144,7 +165,10 @@ mod tests {
     use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 
     fn hub(rules: &[&Rule]) -> SecurityHub {
-        SecurityHub::with_client(mock_client!(aws_sdk_securityhub, RuleMode::Sequential, rules), &bucket().place())
+        SecurityHub::with_client(
+            mock_client!(aws_sdk_securityhub, RuleMode::Sequential, rules),
+            &bucket().place(),
+        )
     }
 
     fn page(number: usize, next: Option<&str>) -> GetFindingsOutput {
@@ -166,7 +190,8 @@ mod tests {
         let second = mock!(Client::get_findings)
             .match_requests(|request| request.next_token() == Some("more"))
             .then_output(move || page(1, None));
-        let held = hub(&[&first, &second]).held(&[About::Bucket(bucket()).id_prefix()]).await.unwrap();
+        let held =
+            hub(&[&first, &second]).held(&[About::Bucket(bucket()).id_prefix()]).await.unwrap();
         let held: Vec<_> = held.into_iter().map(Result::unwrap).collect();
         assert_eq!(held, [finding(0), finding(1)]);
     }
@@ -195,8 +220,14 @@ mod tests {
                     == ("cmkwatch/key-usable".into(), "ACTIVE".into())
             })
             .then_output(|| {
-                let strange = AwsSecurityFinding::builder().id("cmkwatch/x").updated_at("2026-11-01T00:00:00Z").build();
-                GetFindingsOutput::builder().findings(strange).findings(asff::to_asff(&finding(0))).build()
+                let strange = AwsSecurityFinding::builder()
+                    .id("cmkwatch/x")
+                    .updated_at("2026-11-01T00:00:00Z")
+                    .build();
+                GetFindingsOutput::builder()
+                    .findings(strange)
+                    .findings(asff::to_asff(&finding(0)))
+                    .build()
             });
         let held = hub(&[&rule]).active(&["cmkwatch/".to_owned()], Some(&only)).await.unwrap();
         let updated_at = "2026-11-01T00:00:00Z".parse().unwrap();
@@ -208,11 +239,19 @@ mod tests {
     async fn a_finding_that_is_not_as_we_write_them_is_an_error_of_its_own() {
         let strange = || {
             let strange = AwsSecurityFinding::builder().id("cmkwatch/x").build();
-            GetFindingsOutput::builder().findings(strange).findings(asff::to_asff(&finding(0))).build()
+            GetFindingsOutput::builder()
+                .findings(strange)
+                .findings(asff::to_asff(&finding(0)))
+                .build()
         };
-        let held = hub(&[&mock!(Client::get_findings).then_output(strange)]).held(&["cmkwatch/".to_owned()]).await;
+        let held = hub(&[&mock!(Client::get_findings).then_output(strange)])
+            .held(&["cmkwatch/".to_owned()])
+            .await;
         let held = held.unwrap();
-        assert!(matches!(&held[0], Err(PublishError::NotOurs { id, .. }) if id == "cmkwatch/x"), "{held:?}");
+        assert!(
+            matches!(&held[0], Err(PublishError::NotOurs { id, .. }) if id == "cmkwatch/x"),
+            "{held:?}"
+        );
         assert_eq!(held[1].as_ref().unwrap(), &finding(0));
     }
 
@@ -220,13 +259,17 @@ mod tests {
     #[tokio::test]
     async fn what_a_third_account_says_of_an_account_does_not_count() {
         let account: AccountId = "222222222222".parse().unwrap();
-        for (importer, expected) in [("333333333333", 0), ("111111111111", 1), ("222222222222", 1)] {
+        for (importer, expected) in [("333333333333", 0), ("111111111111", 1), ("222222222222", 1)]
+        {
             let answer = move || {
                 let id = "cmkwatch/aws/222222222222/eu-west-1/acme/key-usable";
                 let found = AwsSecurityFinding::builder().id(id).aws_account_id(importer).build();
                 GetFindingsOutput::builder().findings(found).build()
             };
-            let regions = hub(&[&mock!(Client::get_findings).then_output(answer)]).regions_of(&account).await.unwrap();
+            let regions = hub(&[&mock!(Client::get_findings).then_output(answer)])
+                .regions_of(&account)
+                .await
+                .unwrap();
             assert_eq!(regions.len(), expected, "{importer}");
         }
     }

@@ -6,7 +6,9 @@ use aws_sdk_securityhub::{
     Client, config,
     error::{ProvideErrorMetadata, SdkError},
     operation::batch_import_findings::BatchImportFindingsError,
-    types::{AwsSecurityFinding, AwsSecurityFindingIdentifier, ImportFindingsError, WorkflowUpdate},
+    types::{
+        AwsSecurityFinding, AwsSecurityFindingIdentifier, ImportFindingsError, WorkflowUpdate,
+    },
 };
 use facts::Place;
 use findings::{Finding, Workflow};
@@ -64,7 +66,10 @@ impl SecurityHub {
     }
 
     /// Imports a batch; what is refused within it is sent once more, each alone. Returns what is still refused.
-    async fn import_batch(&self, batch: Vec<AwsSecurityFinding>) -> Result<Vec<ImportFindingsError>, PublishError> {
+    async fn import_batch(
+        &self,
+        batch: Vec<AwsSecurityFinding>,
+    ) -> Result<Vec<ImportFindingsError>, PublishError> {
         let first = self.send(batch.clone()).await?;
         let mut refused = Vec::new();
         for refusal in first {
@@ -77,17 +82,27 @@ impl SecurityHub {
     }
 
     /// Sends a batch; what was refused of it. One that is malformed may fail the call as a whole; then all were refused.
-    async fn send(&self, batch: Vec<AwsSecurityFinding>) -> Result<Vec<ImportFindingsError>, PublishError> {
+    async fn send(
+        &self,
+        batch: Vec<AwsSecurityFinding>,
+    ) -> Result<Vec<ImportFindingsError>, PublishError> {
         self.pace.batch_import_findings.until_ready().await;
         match self.client.batch_import_findings().set_findings(Some(batch.clone())).send().await {
             Ok(answer) => Ok(answer.failed_findings.unwrap_or_default()),
             Err(error)
-                if error.as_service_error().is_some_and(BatchImportFindingsError::is_invalid_input_exception) =>
+                if error
+                    .as_service_error()
+                    .is_some_and(BatchImportFindingsError::is_invalid_input_exception) =>
             {
                 let refusal = ImportFindingsError::builder()
                     .error_code("InvalidInputException")
-                    .error_message(error.message().unwrap_or("something in the batch is malformed"));
-                Ok(batch.into_iter().map(|finding| refusal.clone().set_id(finding.id).build()).collect())
+                    .error_message(
+                        error.message().unwrap_or("something in the batch is malformed"),
+                    );
+                Ok(batch
+                    .into_iter()
+                    .map(|finding| refusal.clone().set_id(finding.id).build())
+                    .collect())
             }
             Err(error) => Err(self.failed("securityhub:BatchImportFindings", error)),
         }
@@ -97,11 +112,17 @@ impl SecurityHub {
     ///
     /// # Errors
     /// Returns an error if a call fails, or if Security Hub did not process a finding.
-    pub async fn set_workflow(&self, ids: &[String], workflow: Workflow) -> Result<(), PublishError> {
+    pub async fn set_workflow(
+        &self,
+        ids: &[String],
+        workflow: Workflow,
+    ) -> Result<(), PublishError> {
         let product = self.product_arn();
         for batch in ids.chunks(BATCH) {
             self.pace.batch_update_findings.until_ready().await;
-            let identifier = |id: &String| AwsSecurityFindingIdentifier::builder().id(id).product_arn(&product).build();
+            let identifier = |id: &String| {
+                AwsSecurityFindingIdentifier::builder().id(id).product_arn(&product).build()
+            };
             let answer = self
                 .client
                 .batch_update_findings()
@@ -121,7 +142,11 @@ impl SecurityHub {
         asff::product_arn(&self.place)
     }
 
-    pub(crate) fn failed<E, R>(&self, permission: &'static str, error: SdkError<E, R>) -> PublishError
+    pub(crate) fn failed<E, R>(
+        &self,
+        permission: &'static str,
+        error: SdkError<E, R>,
+    ) -> PublishError
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
@@ -142,8 +167,8 @@ mod tests {
     use aws_sdk_securityhub::{
         config::http::HttpResponse,
         operation::{
-            batch_import_findings::BatchImportFindingsOutput, batch_update_findings::BatchUpdateFindingsOutput,
-            describe_hub::DescribeHubOutput,
+            batch_import_findings::BatchImportFindingsOutput,
+            batch_update_findings::BatchUpdateFindingsOutput, describe_hub::DescribeHubOutput,
         },
         types::{BatchUpdateFindingsUnprocessedFinding, error::InvalidInputException},
     };
@@ -158,7 +183,11 @@ mod tests {
     }
 
     fn refusal(id: &str) -> ImportFindingsError {
-        ImportFindingsError::builder().id(id).error_code("InternalError").error_message("later").build()
+        ImportFindingsError::builder()
+            .id(id)
+            .error_code("InternalError")
+            .error_message("later")
+            .build()
     }
 
     fn done() -> BatchImportFindingsOutput {
@@ -181,18 +210,21 @@ mod tests {
         let throttled = mock!(Client::describe_hub)
             .sequence()
             .http_response(|| {
-                let body = SdkBody::from("{\"__type\":\"TooManyRequestsException\",\"message\":\"slow down\"}");
+                let body = SdkBody::from(
+                    "{\"__type\":\"TooManyRequestsException\",\"message\":\"slow down\"}",
+                );
                 HttpResponse::new(StatusCode::try_from(429).unwrap(), body)
             })
             .times(10)
             .output(|| DescribeHubOutput::builder().subscribed_at("2026-11-01T00:00:00Z").build())
             .build();
-        let client = mock_client!(aws_sdk_securityhub, RuleMode::Sequential, [&throttled], |config| {
-            config
-                .retry_config(calls::patient_retries())
-                .timeout_config(calls::patient_timeouts(None))
-                .sleep_impl(TokioSleep::new())
-        });
+        let client =
+            mock_client!(aws_sdk_securityhub, RuleMode::Sequential, [&throttled], |config| {
+                config
+                    .retry_config(calls::patient_retries())
+                    .timeout_config(calls::patient_timeouts(None))
+                    .sleep_impl(TokioSleep::new())
+            });
         let hub = SecurityHub::with_client(client, &bucket().place());
         assert_eq!(hub.on_since().await.unwrap(), "2026-11-01T00:00:00Z");
     }
@@ -201,9 +233,15 @@ mod tests {
     async fn what_is_refused_is_sent_once_more_alone() {
         let all = mock!(Client::batch_import_findings)
             .match_requests(|request| request.findings().len() == 3)
-            .then_output(|| BatchImportFindingsOutput::builder().failed_findings(refusal(&finding(1).id)).build());
+            .then_output(|| {
+                BatchImportFindingsOutput::builder()
+                    .failed_findings(refusal(&finding(1).id))
+                    .build()
+            });
         let alone = mock!(Client::batch_import_findings)
-            .match_requests(|request| request.findings().len() == 1 && request.findings()[0].id == Some(finding(1).id))
+            .match_requests(|request| {
+                request.findings().len() == 1 && request.findings()[0].id == Some(finding(1).id)
+            })
             .then_output(done);
         assert!(hub(&[&all, &alone]).import(&findings(3)).await.unwrap().is_empty());
         assert_eq!((all.num_calls(), alone.num_calls()), (1, 1));
@@ -221,26 +259,37 @@ mod tests {
         let first_again = mock!(Client::batch_import_findings).then_output(refuse(&[0]));
         let second_again = mock!(Client::batch_import_findings).then_output(done);
         let refused = hub(&[&all, &first_again, &second_again]).import(&findings(3)).await.unwrap();
-        assert!(matches!(&refused[..], [PublishError::Refused { id, .. }] if *id == finding(0).id), "{refused:?}");
+        assert!(
+            matches!(&refused[..], [PublishError::Refused { id, .. }] if *id == finding(0).id),
+            "{refused:?}"
+        );
     }
 
     #[tokio::test]
     async fn a_refusal_of_what_was_not_sent_is_an_error_too() {
-        let refuse = || BatchImportFindingsOutput::builder().failed_findings(refusal("another")).build();
+        let refuse =
+            || BatchImportFindingsOutput::builder().failed_findings(refusal("another")).build();
         let rule = mock!(Client::batch_import_findings).then_output(refuse);
         assert_eq!(hub(&[&rule]).import(&findings(1)).await.unwrap().len(), 1);
     }
 
     #[tokio::test]
     async fn a_batch_that_is_refused_as_a_whole_is_sent_one_by_one() {
-        let invalid = || BatchImportFindingsError::InvalidInputException(InvalidInputException::builder().build());
+        let invalid = || {
+            BatchImportFindingsError::InvalidInputException(
+                InvalidInputException::builder().build(),
+            )
+        };
         let whole = mock!(Client::batch_import_findings)
             .match_requests(|request| request.findings().len() == 2)
             .then_error(invalid);
         let good = mock!(Client::batch_import_findings).then_output(done);
         let bad = mock!(Client::batch_import_findings).then_error(invalid);
         let refused = hub(&[&whole, &good, &bad]).import(&findings(2)).await.unwrap();
-        assert!(matches!(&refused[..], [PublishError::Refused { id, .. }] if *id == finding(1).id), "{refused:?}");
+        assert!(
+            matches!(&refused[..], [PublishError::Refused { id, .. }] if *id == finding(1).id),
+            "{refused:?}"
+        );
     }
 
     #[tokio::test]
@@ -258,11 +307,14 @@ mod tests {
     #[tokio::test]
     async fn a_workflow_that_was_not_set_is_an_error() {
         let left = || {
-            let left = BatchUpdateFindingsUnprocessedFinding::builder().error_code("FindingNotFound").build();
+            let left = BatchUpdateFindingsUnprocessedFinding::builder()
+                .error_code("FindingNotFound")
+                .build();
             BatchUpdateFindingsOutput::builder().unprocessed_findings(left).build()
         };
         let rule = mock!(Client::batch_update_findings).then_output(left);
-        let error = hub(&[&rule]).set_workflow(&[finding(0).id], Workflow::Resolved).await.unwrap_err();
+        let error =
+            hub(&[&rule]).set_workflow(&[finding(0).id], Workflow::Resolved).await.unwrap_err();
         assert!(error.to_string().contains("FindingNotFound"), "{error}");
     }
 }

@@ -92,7 +92,11 @@ impl ReevaluateKeyUsers {
     ///
     /// # Errors
     /// Returns an error if it is one of ours and malformed.
-    pub fn read(source: &str, kind: &str, detail: &Value) -> Result<Option<(Self, Vec<ApiCall>)>, QueueError> {
+    pub fn read(
+        source: &str,
+        kind: &str,
+        detail: &Value,
+    ) -> Result<Option<(Self, Vec<ApiCall>)>, QueueError> {
         if source != SOURCE || ![KIND, EARLIER_KIND].contains(&kind) {
             return Ok(None);
         }
@@ -122,9 +126,12 @@ mod tests {
             principal: None,
             invoked_by: None,
         };
-        let bucket =
-            BucketId::new("123456789012".parse().unwrap(), "us-east-1".parse().unwrap(), "acme".parse().unwrap())
-                .unwrap();
+        let bucket = BucketId::new(
+            "123456789012".parse().unwrap(),
+            "us-east-1".parse().unwrap(),
+            "acme".parse().unwrap(),
+        )
+        .unwrap();
         let because_of = Some(OtherUser { bucket: bucket.clone(), class: Some("public".into()) });
         for (arn, after, because_of) in [
             ("arn:aws:kms:us-east-1:123456789012:key/1234", None, because_of),
@@ -132,13 +139,18 @@ mod tests {
         ] {
             let users = ReevaluateKeyUsers { subject: arn.parse().unwrap(), after, because_of };
             let message = users.message(std::slice::from_ref(&api_call)).unwrap();
-            assert_eq!(message.delay.is_none(), users.because_of.is_some(), "the index must show the bucket first");
+            assert_eq!(
+                message.delay.is_none(),
+                users.because_of.is_some(),
+                "the index must show the bucket first"
+            );
             let body: Value = serde_json::from_str(&message.body).unwrap();
             let kind = body["detail-type"].as_str().unwrap();
             let read = ReevaluateKeyUsers::read(SOURCE, kind, &body["detail"]).unwrap();
             assert_eq!(read, Some((users, vec![api_call.clone()])));
         }
-        let earlier = json!({"subject": "arn:aws:kms:us-east-1:123456789012:key/1234", "next": "token"});
+        let earlier =
+            json!({"subject": "arn:aws:kms:us-east-1:123456789012:key/1234", "next": "token"});
         let (users, _) = ReevaluateKeyUsers::read(SOURCE, EARLIER_KIND, &earlier).unwrap().unwrap();
         assert_eq!((users.after, users.because_of), (None, None));
         assert_eq!(ReevaluateKeyUsers::read("aws.kms", KIND, &Value::Null).unwrap(), None);

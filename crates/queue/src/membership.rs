@@ -28,8 +28,12 @@ impl MembershipChange {
     /// Returns the message, to be delivered after so many seconds, at most 900.
     #[must_use]
     pub fn after(&self, seconds: u16) -> Message {
-        let detail = json!({ "account": self.account.as_str(), "changed_at": self.changed_at.to_string() });
-        Message::after(seconds, json!({ "source": SOURCE, "detail-type": KIND, "detail": detail }).to_string())
+        let detail =
+            json!({ "account": self.account.as_str(), "changed_at": self.changed_at.to_string() });
+        Message::after(
+            seconds,
+            json!({ "source": SOURCE, "detail-type": KIND, "detail": detail }).to_string(),
+        )
     }
 
     /// Reads the detail of an event; `None` if it is of another source or kind.
@@ -41,7 +45,8 @@ impl MembershipChange {
             return Ok(None);
         }
         let Detail { account, changed_at } = Detail::deserialize(detail)?;
-        let changed_at = changed_at.parse().map_err(|error: jiff::Error| serde::de::Error::custom(error));
+        let changed_at =
+            changed_at.parse().map_err(|error: jiff::Error| serde::de::Error::custom(error));
         let changed_at = changed_at.map_err(QueueError::NotOurs)?;
         Ok(Some(Self { account: account.parse()?, changed_at }))
     }
@@ -53,10 +58,16 @@ mod tests {
 
     #[test]
     fn what_is_sent_is_what_is_read() {
-        let change = MembershipChange { account: "123456789012".parse().unwrap(), changed_at: Timestamp::UNIX_EPOCH };
+        let change = MembershipChange {
+            account: "123456789012".parse().unwrap(),
+            changed_at: Timestamp::UNIX_EPOCH,
+        };
         let body: Value = serde_json::from_str(&change.after(300).body).unwrap();
         assert_eq!(MembershipChange::read(SOURCE, KIND, &body["detail"]).unwrap(), Some(change));
         assert_eq!(MembershipChange::read("aws.s3", KIND, &body["detail"]).unwrap(), None);
-        assert!(MembershipChange::read(SOURCE, KIND, &json!({ "account": "1", "changed_at": "x" })).is_err());
+        assert!(
+            MembershipChange::read(SOURCE, KIND, &json!({ "account": "1", "changed_at": "x" }))
+                .is_err()
+        );
     }
 }

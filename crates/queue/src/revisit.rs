@@ -107,7 +107,9 @@ impl From<ApiCall> for WrittenCall {
 }
 
 impl From<WrittenCall> for ApiCall {
-    fn from(WrittenCall { event_name, event_id, event_time, principal, invoked_by }: WrittenCall) -> Self {
+    fn from(
+        WrittenCall { event_name, event_id, event_time, principal, invoked_by }: WrittenCall,
+    ) -> Self {
         Self { event_name, event_id, event_time, principal, invoked_by }
     }
 }
@@ -147,13 +149,15 @@ impl Revisit {
         let Detail { account, region, second_look, buckets } = match (source, kind) {
             (SOURCE, KIND) => Detail::deserialize(detail)?,
             (SOURCE, EARLIER_KIND) => {
-                let EarlierDetail { account, region, second_look, visit } = EarlierDetail::deserialize(detail)?;
+                let EarlierDetail { account, region, second_look, visit } =
+                    EarlierDetail::deserialize(detail)?;
                 Detail { account, region, second_look, buckets: vec![visit] }
             }
             _ => return Ok(None),
         };
         let place = Place { account: account.parse()?, region: region.parse()? };
-        let visits = buckets.into_iter().map(|visit| visit.read(&place)).collect::<Result<_, _>>()?;
+        let visits =
+            buckets.into_iter().map(|visit| visit.read(&place)).collect::<Result<_, _>>()?;
         let purpose = if second_look { Purpose::SecondLook } else { Purpose::Evaluate };
         Ok(Some(Self { purpose, visits }))
     }
@@ -180,7 +184,9 @@ impl Visit {
     /// About how long it is as JSON.
     fn bytes(&self) -> usize {
         let bytes = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let call = |call: &ApiCall| 100 + call.event_name.len() + bytes(&call.event_id) + bytes(&call.principal);
+        let call = |call: &ApiCall| {
+            100 + call.event_name.len() + bytes(&call.event_id) + bytes(&call.principal)
+        };
         200 + self.api_calls.iter().map(call).sum::<usize>()
     }
 }
@@ -204,8 +210,12 @@ mod tests {
     use serde_json::json;
 
     fn visit(region: &str, name: &str) -> Visit {
-        let bucket =
-            BucketId::new("123456789012".parse().unwrap(), region.parse().unwrap(), name.parse().unwrap()).unwrap();
+        let bucket = BucketId::new(
+            "123456789012".parse().unwrap(),
+            region.parse().unwrap(),
+            name.parse().unwrap(),
+        )
+        .unwrap();
         let api_call = ApiCall {
             event_name: "DisableKey".into(),
             event_id: Some("1".into()),
@@ -219,10 +229,12 @@ mod tests {
     #[test]
     fn what_is_sent_is_what_is_read() {
         for purpose in [Purpose::Evaluate, Purpose::SecondLook] {
-            let other = Visit { api_calls: Vec::new(), since: None, ..visit("us-east-1", "acme-2") };
+            let other =
+                Visit { api_calls: Vec::new(), since: None, ..visit("us-east-1", "acme-2") };
             let revisit = Revisit { purpose, visits: vec![visit("us-east-1", "acme-1"), other] };
             let body: Value = serde_json::from_str(&revisit.after(0).unwrap().body).unwrap();
-            let (source, kind) = (body["source"].as_str().unwrap(), body["detail-type"].as_str().unwrap());
+            let (source, kind) =
+                (body["source"].as_str().unwrap(), body["detail-type"].as_str().unwrap());
             assert_eq!(Revisit::read(source, kind, &body["detail"]).unwrap(), Some(revisit));
         }
     }
@@ -232,15 +244,23 @@ mod tests {
         let visits = (0..41).map(|number| visit("us-east-1", &format!("acme-{number}")));
         let visits = visits.chain([visit("eu-west-1", "acme")]);
         let revisits = Revisit::of(Purpose::SecondLook, visits);
-        assert_eq!(revisits.iter().map(|revisit| revisit.visits.len()).collect::<Vec<_>>(), [1, 20, 20, 1]);
+        assert_eq!(
+            revisits.iter().map(|revisit| revisit.visits.len()).collect::<Vec<_>>(),
+            [1, 20, 20, 1]
+        );
         assert_eq!(Revisit::of(Purpose::Evaluate, []), []);
         let long = |number: usize| {
-            let api_call =
-                ApiCall { principal: Some("a".repeat(30_000)), ..visit("us-east-1", "acme").api_calls.remove(0) };
+            let api_call = ApiCall {
+                principal: Some("a".repeat(30_000)),
+                ..visit("us-east-1", "acme").api_calls.remove(0)
+            };
             Visit { api_calls: vec![api_call], ..visit("us-east-1", &format!("acme-{number}")) }
         };
         let revisits = Revisit::of(Purpose::Evaluate, (0..7).map(long));
-        assert_eq!(revisits.iter().map(|revisit| revisit.visits.len()).collect::<Vec<_>>(), [3, 3, 1]);
+        assert_eq!(
+            revisits.iter().map(|revisit| revisit.visits.len()).collect::<Vec<_>>(),
+            [3, 3, 1]
+        );
     }
 
     #[test]

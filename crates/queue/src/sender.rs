@@ -102,7 +102,8 @@ impl Queue {
         let entries = messages.iter().enumerate().map(|(number, message)| entry(number, message));
         let entries: Result<Vec<_>, _> = entries.collect();
         let entries = entries.map_err(|error| self.failed(error))?;
-        let request = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        let request =
+            self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
         let answer = request.send().await.map_err(|error| self.failed(error))?;
         match answer.failed.into_iter().next() {
             None => Ok(()),
@@ -115,7 +116,11 @@ impl Queue {
     }
 
     fn failed(&self, source: impl std::error::Error + Send + Sync + 'static) -> QueueError {
-        QueueError::Call { permission: "sqs:SendMessage", queue: self.url.clone(), source: Box::new(source) }
+        QueueError::Call {
+            permission: "sqs:SendMessage",
+            queue: self.url.clone(),
+            source: Box::new(source),
+        }
     }
 }
 
@@ -129,7 +134,10 @@ fn fitting(messages: &[Message]) -> usize {
     fit.count().max(1)
 }
 
-fn entry(number: usize, message: &Message) -> Result<SendMessageBatchRequestEntry, aws_sdk_sqs::error::BuildError> {
+fn entry(
+    number: usize,
+    message: &Message,
+) -> Result<SendMessageBatchRequestEntry, aws_sdk_sqs::error::BuildError> {
     let order = message.order.as_ref();
     SendMessageBatchRequestEntry::builder()
         .id(number.to_string())
@@ -144,7 +152,10 @@ fn entry(number: usize, message: &Message) -> Result<SendMessageBatchRequestEntr
 mod tests {
     use super::*;
     use aws_sdk_sqs::{
-        operation::{get_queue_attributes::GetQueueAttributesOutput, send_message_batch::SendMessageBatchOutput},
+        operation::{
+            get_queue_attributes::GetQueueAttributesOutput,
+            send_message_batch::SendMessageBatchOutput,
+        },
         types::{BatchResultErrorEntry, SendMessageBatchResultEntry},
     };
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
@@ -155,13 +166,20 @@ mod tests {
 
     fn sent() -> SendMessageBatchOutput {
         let taken = Vec::<SendMessageBatchResultEntry>::new();
-        SendMessageBatchOutput::builder().set_successful(Some(taken)).set_failed(Some(Vec::new())).build().unwrap()
+        SendMessageBatchOutput::builder()
+            .set_successful(Some(taken))
+            .set_failed(Some(Vec::new()))
+            .build()
+            .unwrap()
     }
 
     #[tokio::test]
     async fn batches_keep_the_limits() {
-        for (number, bytes, calls) in [(0, 1, 0), (1, 300 * 1024, 1), (10, 1, 1), (11, 1, 2), (10, 50 * 1024, 3)] {
-            let rule = mock!(Client::send_message_batch).sequence().output(sent).repeatedly().build();
+        for (number, bytes, calls) in
+            [(0, 1, 0), (1, 300 * 1024, 1), (10, 1, 1), (11, 1, 2), (10, 50 * 1024, 3)]
+        {
+            let rule =
+                mock!(Client::send_message_batch).sequence().output(sent).repeatedly().build();
             let client = mock_client!(aws_sdk_sqs, RuleMode::Sequential, [&rule]);
             let queue = Queue { client, url: "https://sqs/changes".into() };
             queue.send(&messages(number, bytes)).await.unwrap();
@@ -178,7 +196,8 @@ mod tests {
             (Name::ApproximateNumberOfMessagesDelayed, "1"),
         ];
         let answer = move || {
-            let counts = counts.iter().map(|(name, count)| (name.clone(), (*count).to_owned())).collect();
+            let counts =
+                counts.iter().map(|(name, count)| (name.clone(), (*count).to_owned())).collect();
             GetQueueAttributesOutput::builder().set_attributes(Some(counts)).build()
         };
         let rule = mock!(Client::get_queue_attributes).then_output(answer);
@@ -189,13 +208,24 @@ mod tests {
     #[tokio::test]
     async fn a_message_that_is_not_taken_is_an_error() {
         let refuse = || {
-            let refused = BatchResultErrorEntry::builder().id("0").code("Throttled").sender_fault(false).build();
+            let refused = BatchResultErrorEntry::builder()
+                .id("0")
+                .code("Throttled")
+                .sender_fault(false)
+                .build();
             let taken = Vec::<SendMessageBatchResultEntry>::new();
-            SendMessageBatchOutput::builder().set_successful(Some(taken)).failed(refused.unwrap()).build().unwrap()
+            SendMessageBatchOutput::builder()
+                .set_successful(Some(taken))
+                .failed(refused.unwrap())
+                .build()
+                .unwrap()
         };
         let rule = mock!(Client::send_message_batch).then_output(refuse);
         let client = mock_client!(aws_sdk_sqs, RuleMode::Sequential, [&rule]);
-        let error = Queue { client, url: "https://sqs/changes".into() }.send(&messages(1, 1)).await.unwrap_err();
+        let error = Queue { client, url: "https://sqs/changes".into() }
+            .send(&messages(1, 1))
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("Throttled"), "{error}");
     }
 }

@@ -97,7 +97,9 @@ impl Task {
         body.hash(&mut hash);
         let (sweep, account) = match self {
             Self::Account { sweep, account, .. } => (sweep, account),
-            Self::Buckets(SweepPart { sweep, place: Place { account, .. }, .. }) => (sweep, account),
+            Self::Buckets(SweepPart { sweep, place: Place { account, .. }, .. }) => {
+                (sweep, account)
+            }
         };
         let id = format!("{sweep}/{account}/{:016x}", hash.finish());
         Ok(Message { body, order: Some(Order { group: account.to_string(), id }), delay: None })
@@ -110,27 +112,40 @@ impl Task {
     pub fn read(body: &str) -> Result<Self, QueueError> {
         Ok(match serde_json::from_str(body)? {
             // As an earlier version wrote a part, which was another one: the account is swept once more.
-            Written::Buckets(EarlierPart { sweep, account }) => Self::account(sweep, account.parse()?),
+            Written::Buckets(EarlierPart { sweep, account }) => {
+                Self::account(sweep, account.parse()?)
+            }
             Written::Account { sweep, account, membership_changed_at } => {
-                let membership_changed_at = membership_changed_at.and_then(|moment| moment.parse().ok());
+                let membership_changed_at =
+                    membership_changed_at.and_then(|moment| moment.parse().ok());
                 Self::Account { sweep, account: account.parse()?, membership_changed_at }
             }
-            Written::Part { sweep, part, requeues, failed, account, region, from, before, is_new, audit, buckets } => {
-                Self::Buckets(SweepPart {
-                    sweep,
-                    part,
-                    requeues,
-                    failed,
-                    place: Place { account: account.parse()?, region: region.parse()? },
-                    range: NameRange {
-                        from: from.map(|name| name.parse()).transpose()?,
-                        before: before.map(|name| name.parse()).transpose()?,
-                    },
-                    is_new,
-                    audit,
-                    buckets: buckets.iter().map(|name| name.parse()).collect::<Result<_, _>>()?,
-                })
-            }
+            Written::Part {
+                sweep,
+                part,
+                requeues,
+                failed,
+                account,
+                region,
+                from,
+                before,
+                is_new,
+                audit,
+                buckets,
+            } => Self::Buckets(SweepPart {
+                sweep,
+                part,
+                requeues,
+                failed,
+                place: Place { account: account.parse()?, region: region.parse()? },
+                range: NameRange {
+                    from: from.map(|name| name.parse()).transpose()?,
+                    before: before.map(|name| name.parse()).transpose()?,
+                },
+                is_new,
+                audit,
+                buckets: buckets.iter().map(|name| name.parse()).collect::<Result<_, _>>()?,
+            }),
         })
     }
 
@@ -141,21 +156,29 @@ impl Task {
                 account: account.to_string(),
                 membership_changed_at: membership_changed_at.map(|moment| moment.to_string()),
             },
-            Self::Buckets(SweepPart { sweep, part, requeues, failed, place, range, is_new, audit, buckets }) => {
-                Written::Part {
-                    sweep: sweep.clone(),
-                    part: *part,
-                    requeues: *requeues,
-                    failed: *failed,
-                    account: place.account.to_string(),
-                    region: place.region.to_string(),
-                    from: range.from.as_ref().map(ToString::to_string),
-                    before: range.before.as_ref().map(ToString::to_string),
-                    is_new: *is_new,
-                    audit: *audit,
-                    buckets: buckets.iter().map(ToString::to_string).collect(),
-                }
-            }
+            Self::Buckets(SweepPart {
+                sweep,
+                part,
+                requeues,
+                failed,
+                place,
+                range,
+                is_new,
+                audit,
+                buckets,
+            }) => Written::Part {
+                sweep: sweep.clone(),
+                part: *part,
+                requeues: *requeues,
+                failed: *failed,
+                account: place.account.to_string(),
+                region: place.region.to_string(),
+                from: range.from.as_ref().map(ToString::to_string),
+                before: range.before.as_ref().map(ToString::to_string),
+                is_new: *is_new,
+                audit: *audit,
+                buckets: buckets.iter().map(ToString::to_string).collect(),
+            },
         }
     }
 }
@@ -166,7 +189,10 @@ mod tests {
 
     #[test]
     fn what_is_sent_is_what_is_read() {
-        let place = Place { account: "123456789012".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+        let place = Place {
+            account: "123456789012".parse().unwrap(),
+            region: "eu-west-1".parse().unwrap(),
+        };
         let part = SweepPart {
             sweep: "2026-11-01T00:00:00Z".into(),
             part: 3,
@@ -184,9 +210,11 @@ mod tests {
             account: part.place.account.clone(),
             membership_changed_at: Some(Timestamp::UNIX_EPOCH),
         };
-        for (task, group) in
-            [(account, "123456789012"), (joined, "123456789012"), (Task::Buckets(part), "123456789012")]
-        {
+        for (task, group) in [
+            (account, "123456789012"),
+            (joined, "123456789012"),
+            (Task::Buckets(part), "123456789012"),
+        ] {
             let message = task.message().unwrap();
             assert_eq!(Task::read(&message.body).unwrap(), task);
             let order = message.order.unwrap();
@@ -204,7 +232,12 @@ mod tests {
 
     #[test]
     fn what_is_not_as_we_write_it_is_an_error() {
-        for body in ["", "{}", r#"{"task":"account","sweep":"","account":"1"}"#, r#"{"task":"account","sweep":""}"#] {
+        for body in [
+            "",
+            "{}",
+            r#"{"task":"account","sweep":"","account":"1"}"#,
+            r#"{"task":"account","sweep":""}"#,
+        ] {
             assert!(Task::read(body).is_err(), "{body}");
         }
     }

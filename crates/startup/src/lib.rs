@@ -5,10 +5,15 @@
 //! in the namespace `cmkwatch` with the function as dimension. Only here, and by the mains, are the
 //! clock, the environment and files looked at.
 
-#![allow(clippy::disallowed_methods, reason = "here the mains look at the time, the environment and files")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "here the mains look at the time, the environment and files"
+)]
 
 use anyhow::{Context as _, anyhow};
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, sts::AssumeRoleProvider, timeout::TimeoutConfig};
+use aws_config::{
+    BehaviorVersion, SdkConfig, retry::RetryConfig, sts::AssumeRoleProvider, timeout::TimeoutConfig,
+};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::tls;
 use collect::Accounts;
@@ -41,7 +46,12 @@ const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(2);
 /// # Errors
 /// A variable that is missing, a recorder that was set before.
 pub fn observe() -> anyhow::Result<&'static Collector> {
-    tracing_subscriber::fmt().json().flatten_event(true).with_span_list(false).with_target(false).init();
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_span_list(false)
+        .with_target(false)
+        .init();
     let name = variable("AWS_LAMBDA_FUNCTION_NAME")?;
     let builder = Builder::new().cloudwatch_namespace("cmkwatch").with_dimension("Function", name);
     let collector = builder.init().map_err(|error| anyhow!("no metrics: {error}"))?;
@@ -59,7 +69,8 @@ pub fn observe() -> anyhow::Result<&'static Collector> {
 /// A file that is missing, or is not understood; the error names line and key.
 pub fn settings() -> anyhow::Result<Settings> {
     let path = Path::new(&variable("LAMBDA_TASK_ROOT")?).join("cmkwatch.toml");
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     text.parse().with_context(|| format!("{} is wrong", path.display()))
 }
 
@@ -77,23 +88,28 @@ pub fn watch(own: &SdkConfig) -> anyhow::Result<Watch> {
 /// Returns an error if settings or variables are missing or wrong.
 pub async fn retiring_watch(own: &SdkConfig) -> anyhow::Result<Watch> {
     let role = AssumeRoleProvider::builder(variable("CMKWATCH_RETIRE_ROLE")?);
-    let role = role.session_name(variable("AWS_LAMBDA_FUNCTION_NAME")?).configure(own).build().await;
+    let role =
+        role.session_name(variable("AWS_LAMBDA_FUNCTION_NAME")?).configure(own).build().await;
     let role = SharedCredentialsProvider::new(role);
     watch_by(own, &own.clone().into_builder().credentials_provider(role).build())
 }
 
 /// Makes a watch whose table and queue are reached by `own`, and the roles in accounts by `entering`.
 fn watch_by(own: &SdkConfig, entering: &SdkConfig) -> anyhow::Result<Watch> {
-    let organization = variable("CMKWATCH_ORGANIZATION")?.parse().map_err(|error: String| anyhow!(error));
+    let organization =
+        variable("CMKWATCH_ORGANIZATION")?.parse().map_err(|error: String| anyhow!(error));
     let settings = settings()?.within(&organization.context("CMKWATCH_ORGANIZATION is wrong")?);
     let account = variable("CMKWATCH_ACCOUNT")?.parse().context("CMKWATCH_ACCOUNT is wrong")?;
     let region = variable("AWS_REGION")?.parse().context("AWS_REGION is wrong")?;
-    let (role, session) = (variable("CMKWATCH_MEMBER_ROLE")?, variable("AWS_LAMBDA_FUNCTION_NAME")?);
+    let (role, session) =
+        (variable("CMKWATCH_MEMBER_ROLE")?, variable("AWS_LAMBDA_FUNCTION_NAME")?);
     let accounts = Accounts::new(entering.clone(), Place { account, region }, role, session);
     let state = State::new(own, variable("CMKWATCH_STATE_TABLE")?);
     let deployment = Deployment {
         generation: number("CMKWATCH_GENERATION")?,
-        second_look: SignedDuration::from_secs(i64::from(number::<u16>("CMKWATCH_SECOND_LOOK_SECONDS")?)),
+        second_look: SignedDuration::from_secs(i64::from(number::<u16>(
+            "CMKWATCH_SECOND_LOOK_SECONDS",
+        )?)),
         regions: regions(&variable("CMKWATCH_REGIONS")?).context("CMKWATCH_REGIONS is wrong")?,
     };
     let changes = queue(own, "CMKWATCH_CHANGES_QUEUE")?;
@@ -106,7 +122,9 @@ fn regions(text: &str) -> anyhow::Result<BTreeSet<Region>> {
     Ok(names.map(str::parse).collect::<Result<_, _>>()?)
 }
 
-fn number<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(name: &str) -> anyhow::Result<T> {
+fn number<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+    name: &str,
+) -> anyhow::Result<T> {
     let text = variable(name)?;
     text.parse().with_context(|| format!("{name} is `{text}`, and no number that fits"))
 }

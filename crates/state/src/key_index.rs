@@ -23,7 +23,11 @@ impl State {
     ///
     /// # Errors
     /// Returns an error if the call fails.
-    pub async fn buckets_of(&self, subject: &KeySubject, after: Option<&BucketId>) -> Result<KeyIndex, StateError> {
+    pub async fn buckets_of(
+        &self,
+        subject: &KeySubject,
+        after: Option<&BucketId>,
+    ) -> Result<KeyIndex, StateError> {
         let (index, attribute) = match subject {
             KeySubject::Key(_) => ("by-key", "key"),
             KeySubject::Alias(_) => ("by-alias", "alias"),
@@ -51,7 +55,10 @@ impl State {
     ///
     /// # Errors
     /// Returns an error if a call fails.
-    pub async fn all_buckets_of(&self, subject: &KeySubject) -> Result<Vec<BucketOfKey>, StateError> {
+    pub async fn all_buckets_of(
+        &self,
+        subject: &KeySubject,
+    ) -> Result<Vec<BucketOfKey>, StateError> {
         let (mut all, mut next) = (Vec::new(), None);
         loop {
             let page = self.buckets_of(subject, next.as_ref()).await?;
@@ -67,7 +74,10 @@ impl State {
 fn bucket_of_key(attributes: &HashMap<String, AttributeValue>) -> Option<BucketOfKey> {
     let text = |name: &str| attributes.get(name).and_then(|value| value.as_s().ok()).cloned();
     let level = text("level").and_then(|word| row::level(&word).ok());
-    Some(BucketOfKey { user: KeyUser { bucket: bucket_of_keys(attributes)?, class: text("class") }, level })
+    Some(BucketOfKey {
+        user: KeyUser { bucket: bucket_of_keys(attributes)?, class: text("class") },
+        level,
+    })
 }
 
 /// The bucket that the keys of a row name.

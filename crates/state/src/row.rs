@@ -3,8 +3,8 @@
 use controls::{Level, Severity};
 use facts::Place;
 use findings::{
-    ApiCall, Change, Compliance, ControlState, Item, KeyUse, Neighbours, Reading, StoredIn, Summary, Transition,
-    Unannounced,
+    ApiCall, Change, Compliance, ControlState, Item, KeyUse, Neighbours, Reading, StoredIn,
+    Summary, Transition, Unannounced,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -143,7 +143,17 @@ struct WrittenUnannounced {
 
 impl Written {
     pub(crate) fn of(item: &Item) -> Self {
-        let Item { version, published, generation, read_at, stored_in, moving_to, gone, key_use, .. } = item;
+        let Item {
+            version,
+            published,
+            generation,
+            read_at,
+            stored_in,
+            moving_to,
+            gone,
+            key_use,
+            ..
+        } = item;
         let KeyUse { class, level, key, alias } = key_use.clone();
         let expires_at = read_at.checked_add(KEPT_WHEN_GONE).unwrap_or(Timestamp::MAX).as_second();
         Self {
@@ -162,14 +172,21 @@ impl Written {
             neighbours: item.neighbours.iter().map(WrittenNeighbours::of).collect(),
             reading: item.reading.digests().clone(),
             unannounced: item.unannounced.as_ref().map(WrittenUnannounced::of),
-            controls: item.controls.iter().map(|(slug, state)| (slug.clone(), WrittenControl::of(state))).collect(),
+            controls: item
+                .controls
+                .iter()
+                .map(|(slug, state)| (slug.clone(), WrittenControl::of(state)))
+                .collect(),
             expires_at: gone.then_some(expires_at),
         }
     }
 
     pub(crate) fn read(self) -> Result<Item, String> {
         if self.schema != SCHEMA {
-            return Err(format!("its schema is {}, and this program knows {SCHEMA} only", self.schema));
+            return Err(format!(
+                "its schema is {}, and this program knows {SCHEMA} only",
+                self.schema
+            ));
         }
         let controls = self.controls.into_iter().map(|(slug, control)| Ok((slug, control.read()?)));
         let neighbour = |WrittenNeighbours { key, class }| Neighbours { key, class };
@@ -208,7 +225,11 @@ impl WrittenUnannounced {
 
 impl WrittenStoredIn {
     fn of(StoredIn { place, since }: &StoredIn) -> Self {
-        Self { account: place.account.to_string(), region: place.region.to_string(), since: since.clone() }
+        Self {
+            account: place.account.to_string(),
+            region: place.region.to_string(),
+            since: since.clone(),
+        }
     }
 
     fn read(self) -> Result<StoredIn, String> {
@@ -241,7 +262,11 @@ impl WrittenControl {
         Self {
             observed: state.observed.as_ref().map(WrittenSummary::of),
             published: state.published.as_ref().map(WrittenSummary::of),
-            doubts: state.doubts.iter().map(|doubt| doubt.as_ref().map(WrittenSummary::of)).collect(),
+            doubts: state
+                .doubts
+                .iter()
+                .map(|doubt| doubt.as_ref().map(WrittenSummary::of))
+                .collect(),
             created: state.created_at.map(|moment| moment.to_string()),
             first: state.first_observed_at.to_string(),
             updated: state.updated_at.to_string(),
@@ -276,14 +301,18 @@ impl WrittenControl {
 
 impl WrittenChange {
     fn of(Change { version, transition, at, before }: &Change) -> Self {
-        let before = before.map(|(status, severity)| (status.as_str().to_owned(), severity.to_string()));
+        let before =
+            before.map(|(status, severity)| (status.as_str().to_owned(), severity.to_string()));
         Self { version: *version, transition: transition.to_string(), at: at.to_string(), before }
     }
 
     fn read(self) -> Result<Change, String> {
         let transition = Transition::of_word(&self.transition);
-        let transition = transition.ok_or_else(|| format!("`{}` is no transition", self.transition))?;
-        let before = |(status, label): (String, String)| Ok::<_, String>((self::status(&status)?, severity(&label)?));
+        let transition =
+            transition.ok_or_else(|| format!("`{}` is no transition", self.transition))?;
+        let before = |(status, label): (String, String)| {
+            Ok::<_, String>((self::status(&status)?, severity(&label)?))
+        };
         let before = self.before.map(before).transpose()?;
         Ok(Change { version: self.version, transition, at: moment(&self.at)?, before })
     }
@@ -291,11 +320,19 @@ impl WrittenChange {
 
 impl WrittenSummary {
     fn of(Summary { status, severity, fingerprint }: &Summary) -> Self {
-        Self { status: status.as_str().to_owned(), severity: severity.to_string(), print: fingerprint.clone() }
+        Self {
+            status: status.as_str().to_owned(),
+            severity: severity.to_string(),
+            print: fingerprint.clone(),
+        }
     }
 
     fn read(self) -> Result<Summary, String> {
-        Ok(Summary { status: status(&self.status)?, severity: severity(&self.severity)?, fingerprint: self.print })
+        Ok(Summary {
+            status: status(&self.status)?,
+            severity: severity(&self.severity)?,
+            fingerprint: self.print,
+        })
     }
 }
 
@@ -312,7 +349,10 @@ fn severity(text: &str) -> Result<Severity, String> {
 }
 
 pub(crate) fn level(text: &str) -> Result<Level, String> {
-    Level::ALL.into_iter().find(|level| level.as_str() == text).ok_or_else(|| format!("`{text}` is no level"))
+    Level::ALL
+        .into_iter()
+        .find(|level| level.as_str() == text)
+        .ok_or_else(|| format!("`{text}` is no level"))
 }
 
 #[cfg(test)]
@@ -325,20 +365,29 @@ pub(crate) mod tests {
     }
 
     fn summary() -> impl Strategy<Value = Option<Summary>> {
-        let status = prop_oneof![Just(Compliance::Passed), Just(Compliance::Failed), Just(Compliance::Warning)];
+        let status = prop_oneof![
+            Just(Compliance::Passed),
+            Just(Compliance::Failed),
+            Just(Compliance::Warning)
+        ];
         let severity = prop_oneof![Just(Severity::Low), Just(Severity::Critical)];
-        let made = (status, severity, "[0-9a-f]{32}").prop_map(|(status, severity, fingerprint)| Summary {
-            status,
-            severity,
-            fingerprint,
-        });
+        let made = (status, severity, "[0-9a-f]{32}")
+            .prop_map(|(status, severity, fingerprint)| Summary { status, severity, fingerprint });
         proptest::option::of(made)
     }
 
     fn control() -> impl Strategy<Value = ControlState> {
         let optional = || proptest::option::of(time());
         (summary(), summary(), optional(), time(), time(), 0_u64..1 << 50, optional()).prop_map(
-            |(observed, published, created_at, first_observed_at, updated_at, planned, resolved_at)| ControlState {
+            |(
+                observed,
+                published,
+                created_at,
+                first_observed_at,
+                updated_at,
+                planned,
+                resolved_at,
+            )| ControlState {
                 change: published.as_ref().map(|published| Change {
                     version: planned,
                     transition: Transition::Worsened,
@@ -362,20 +411,31 @@ pub(crate) mod tests {
     pub(crate) fn item() -> impl Strategy<Value = Item> {
         let text = || proptest::option::of("[a-z]{1,9}");
         let controls = proptest::collection::btree_map("[a-z-]{1,20}", control(), 0..11);
-        (1_u64..1 << 50, 0_u64..1 << 50, time(), any::<bool>(), text(), text(), text(), controls).prop_map(
-            |(version, published, read_at, gone, class, key, alias, controls)| Item {
+        (1_u64..1 << 50, 0_u64..1 << 50, time(), any::<bool>(), text(), text(), text(), controls)
+            .prop_map(|(version, published, read_at, gone, class, key, alias, controls)| Item {
                 version,
                 published,
                 generation: published,
                 read_at,
                 stored_in: key.as_ref().map(|_| StoredIn {
-                    place: Place { account: "123456789012".parse().unwrap(), region: "us-east-1".parse().unwrap() },
+                    place: Place {
+                        account: "123456789012".parse().unwrap(),
+                        region: "us-east-1".parse().unwrap(),
+                    },
                     since: read_at.to_string(),
                 }),
                 moving_to: None,
                 gone,
-                neighbours: key.iter().map(|key| Neighbours { key: key.clone(), class: class.clone() }).collect(),
-                key_use: KeyUse { level: class.as_ref().map(|_| Level::Enforced), class, key, alias: alias.clone() },
+                neighbours: key
+                    .iter()
+                    .map(|key| Neighbours { key: key.clone(), class: class.clone() })
+                    .collect(),
+                key_use: KeyUse {
+                    level: class.as_ref().map(|_| Level::Enforced),
+                    class,
+                    key,
+                    alias: alias.clone(),
+                },
                 api_calls: alias
                     .into_iter()
                     .map(|event_name| ApiCall {
@@ -389,8 +449,7 @@ pub(crate) mod tests {
                 reading: Reading::stored([("policy".to_owned(), format!("1{published:x}"))].into()),
                 unannounced: gone.then_some(Unannounced { transitions: 3, since: read_at }),
                 controls,
-            },
-        )
+            })
     }
 
     proptest! {
@@ -404,8 +463,18 @@ pub(crate) mod tests {
     fn what_this_program_does_not_know_is_not_read() {
         let written = || Written::of(&Item { version: 1, ..Item::unknown() });
         assert!(Written { schema: 2, ..written() }.read().unwrap_err().contains("schema is 2"));
-        assert!(Written { read_at: "yesterday".into(), ..written() }.read().unwrap_err().contains("`yesterday`"));
-        assert!(Written { level: Some("top".into()), ..written() }.read().unwrap_err().contains("`top`"));
+        assert!(
+            Written { read_at: "yesterday".into(), ..written() }
+                .read()
+                .unwrap_err()
+                .contains("`yesterday`")
+        );
+        assert!(
+            Written { level: Some("top".into()), ..written() }
+                .read()
+                .unwrap_err()
+                .contains("`top`")
+        );
     }
 
     #[test]

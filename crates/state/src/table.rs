@@ -71,11 +71,21 @@ impl State {
     ///
     /// # Errors
     /// Returns an error if a call fails.
-    pub async fn buckets(&self, place: &Place, range: &NameRange) -> Result<BTreeMap<BucketName, Row>, StateError> {
+    pub async fn buckets(
+        &self,
+        place: &Place,
+        range: &NameRange,
+    ) -> Result<BTreeMap<BucketName, Row>, StateError> {
         let (mut buckets, mut start) = (BTreeMap::new(), None);
         // "0" follows "/", so the range ends with the last bucket.
-        let from = range.from.as_ref().map_or_else(|| "bucket/".to_owned(), |name| format!("bucket/{name}"));
-        let before = range.before.as_ref().map_or_else(|| "bucket0".to_owned(), |name| format!("bucket/{name}"));
+        let from = range
+            .from
+            .as_ref()
+            .map_or_else(|| "bucket/".to_owned(), |name| format!("bucket/{name}"));
+        let before = range
+            .before
+            .as_ref()
+            .map_or_else(|| "bucket0".to_owned(), |name| format!("bucket/{name}"));
         loop {
             let query = self.client.query().table_name(&self.table).consistent_read(true);
             let query = query
@@ -119,7 +129,9 @@ impl State {
         let request = match over {
             // An attribute of another type is damaged, and no version of anything.
             0 => request
-                .condition_expression("attribute_not_exists(#version) OR NOT attribute_type(#version, :number)")
+                .condition_expression(
+                    "attribute_not_exists(#version) OR NOT attribute_type(#version, :number)",
+                )
                 .expression_attribute_values(":number", AttributeValue::S("N".to_owned())),
             over => request
                 .condition_expression("#version = :over")
@@ -154,7 +166,12 @@ impl State {
     ///
     /// # Errors
     /// Returns an error if the call fails.
-    pub async fn note_audited(&self, account: &AccountId, home: &Region, at: Timestamp) -> Result<(), StateError> {
+    pub async fn note_audited(
+        &self,
+        account: &AccountId,
+        home: &Region,
+        at: Timestamp,
+    ) -> Result<(), StateError> {
         let request = self.client.put_item().table_name(&self.table);
         let request = request
             .item("place", AttributeValue::S(partition_of_account(account, home)))
@@ -167,20 +184,31 @@ impl State {
     ///
     /// # Errors
     /// Returns an error if the call fails.
-    pub async fn account(&self, account: &AccountId, home: &Region) -> Result<AccountState, StateError> {
+    pub async fn account(
+        &self,
+        account: &AccountId,
+        home: &Region,
+    ) -> Result<AccountState, StateError> {
         // No account has so many regions that they take more than one page.
         let query = self.client.query().table_name(&self.table).consistent_read(true);
         let query = query
             .key_condition_expression("#place = :place")
             .expression_attribute_names("#place", "place")
-            .expression_attribute_values(":place", AttributeValue::S(partition_of_account(account, home)));
+            .expression_attribute_values(
+                ":place",
+                AttributeValue::S(partition_of_account(account, home)),
+            );
         let page = query.send().await.map_err(|error| self.failed("dynamodb:Query", error))?;
         let rows = page.items.unwrap_or_default();
-        let text = |row: &Attributes, name: &str| row.get(name).and_then(|value| value.as_s().ok().cloned());
+        let text = |row: &Attributes, name: &str| {
+            row.get(name).and_then(|value| value.as_s().ok().cloned())
+        };
         let mut account = AccountState::default();
         for row in &rows {
             let Some(name) = text(row, "item") else { continue };
-            account.regions.extend(name.strip_prefix("region/").and_then(|region| region.parse().ok()));
+            account
+                .regions
+                .extend(name.strip_prefix("region/").and_then(|region| region.parse().ok()));
             if name == AUDITED {
                 account.audited_at = text(row, "audited_at").and_then(|moment| moment.parse().ok());
             }
@@ -232,7 +260,11 @@ impl State {
         at: Timestamp,
     ) -> Result<(), StateError> {
         let expires_at = at.checked_add(KEPT_WHEN_GONE).unwrap_or(Timestamp::MAX).as_second();
-        let request = self.client.put_item().table_name(&self.table).set_item(Some(key_of_departure(hub, account)));
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(key_of_departure(hub, account)));
         let request = request
             .item("expires_at", AttributeValue::N(expires_at.to_string()))
             .item("retired", AttributeValue::Bool(departure == Departure::Retired));
@@ -243,7 +275,11 @@ impl State {
     ///
     /// # Errors
     /// Returns an error if the call fails.
-    pub async fn forget_departure(&self, hub: &AccountId, account: &AccountId) -> Result<(), StateError> {
+    pub async fn forget_departure(
+        &self,
+        hub: &AccountId,
+        account: &AccountId,
+    ) -> Result<(), StateError> {
         self.delete(key_of_departure(hub, account)).await
     }
 
@@ -251,12 +287,19 @@ impl State {
     ///
     /// # Errors
     /// Returns an error if the call fails.
-    pub async fn departure(&self, hub: &AccountId, account: &AccountId) -> Result<Option<Departure>, StateError> {
+    pub async fn departure(
+        &self,
+        hub: &AccountId,
+        account: &AccountId,
+    ) -> Result<Option<Departure>, StateError> {
         let request = self.client.get_item().table_name(&self.table).consistent_read(true);
         let answer = request.set_key(Some(key_of_departure(hub, account))).send().await;
         let row = answer.map_err(|error| self.failed("dynamodb:GetItem", error))?.item;
-        let is_retired = |row: Attributes| row.get("retired").and_then(|retired| retired.as_bool().ok().copied());
-        let departure = |row| if is_retired(row) == Some(true) { Departure::Retired } else { Departure::Begun };
+        let is_retired = |row: Attributes| {
+            row.get("retired").and_then(|retired| retired.as_bool().ok().copied())
+        };
+        let departure =
+            |row| if is_retired(row) == Some(true) { Departure::Retired } else { Departure::Begun };
         Ok(row.map(departure))
     }
 
@@ -265,12 +308,16 @@ impl State {
     ///
     /// # Errors
     /// Returns an error if the call fails.
-    pub async fn noted_accounts(&self, hub: &AccountId) -> Result<Option<BTreeSet<AccountId>>, StateError> {
+    pub async fn noted_accounts(
+        &self,
+        hub: &AccountId,
+    ) -> Result<Option<BTreeSet<AccountId>>, StateError> {
         let request = self.client.get_item().table_name(&self.table).consistent_read(true);
         let answer = request.set_key(Some(key_of_organization(hub))).send().await;
         let row = answer.map_err(|error| self.failed("dynamodb:GetItem", error))?.item;
         let accounts = row.as_ref().and_then(|row| row.get("accounts")?.as_ss().ok());
-        Ok(accounts.map(|accounts| accounts.iter().filter_map(|account| account.parse().ok()).collect()))
+        Ok(accounts
+            .map(|accounts| accounts.iter().filter_map(|account| account.parse().ok()).collect()))
     }
 
     /// Notes the active accounts of the organization, up to about 25,000: a row has at most
@@ -278,13 +325,18 @@ impl State {
     ///
     /// # Errors
     /// Returns an error if the call fails.
-    pub async fn note_accounts(&self, hub: &AccountId, accounts: &BTreeSet<AccountId>) -> Result<(), StateError> {
+    pub async fn note_accounts(
+        &self,
+        hub: &AccountId,
+        accounts: &BTreeSet<AccountId>,
+    ) -> Result<(), StateError> {
         // A set cannot be empty.
         if accounts.is_empty() {
             return Ok(());
         }
         let accounts = accounts.iter().map(ToString::to_string).collect();
-        let request = self.client.put_item().table_name(&self.table).set_item(Some(key_of_organization(hub)));
+        let request =
+            self.client.put_item().table_name(&self.table).set_item(Some(key_of_organization(hub)));
         let request = request.item("accounts", AttributeValue::Ss(accounts));
         request.send().await.map(drop).map_err(|error| self.failed("dynamodb:PutItem", error))
     }
@@ -299,7 +351,10 @@ impl State {
 }
 
 fn row(attributes: Attributes) -> Row {
-    let version = attributes.get("version").and_then(|value| value.as_n().ok()?.parse().ok()).unwrap_or_default();
+    let version = attributes
+        .get("version")
+        .and_then(|value| value.as_n().ok()?.parse().ok())
+        .unwrap_or_default();
     let read = serde_dynamo::from_item::<_, Written>(attributes).map_err(|error| error.to_string());
     match read.and_then(Written::read) {
         Ok(item) => Row::Item(Box::new(item)),
@@ -336,7 +391,8 @@ fn key_of_departure(hub: &AccountId, account: &AccountId) -> Attributes {
 }
 
 fn key(place: String, item: String) -> Attributes {
-    [("place".to_owned(), AttributeValue::S(place)), ("item".to_owned(), AttributeValue::S(item))].into()
+    [("place".to_owned(), AttributeValue::S(place)), ("item".to_owned(), AttributeValue::S(item))]
+        .into()
 }
 
 #[cfg(test)]
@@ -345,7 +401,8 @@ mod tests {
     use crate::row;
     use aws_sdk_dynamodb::{
         operation::{
-            delete_item::DeleteItemOutput, get_item::GetItemOutput, put_item::PutItemOutput, query::QueryOutput,
+            delete_item::DeleteItemOutput, get_item::GetItemOutput, put_item::PutItemOutput,
+            query::QueryOutput,
         },
         types::error::ConditionalCheckFailedException,
     };
@@ -354,7 +411,10 @@ mod tests {
     use proptest::{strategy::Strategy, strategy::ValueTree, test_runner::TestRunner};
 
     fn state(rules: &[&Rule]) -> State {
-        State { client: mock_client!(aws_sdk_dynamodb, RuleMode::Sequential, rules), table: "cmkwatch-state".into() }
+        State {
+            client: mock_client!(aws_sdk_dynamodb, RuleMode::Sequential, rules),
+            table: "cmkwatch-state".into(),
+        }
     }
 
     fn bucket(name: &str) -> BucketId {
@@ -381,13 +441,17 @@ mod tests {
                 let key = request.key().unwrap();
                 let text = |name: &str| key[name].as_s().unwrap().as_str();
                 request.consistent_read() == Some(true)
-                    && (text("place"), text("item")) == ("aws/123456789012/eu-west-1", "bucket/acme")
+                    && (text("place"), text("item"))
+                        == ("aws/123456789012/eu-west-1", "bucket/acme")
             })
             .then_output(move || GetItemOutput::builder().set_item(Some(answer.clone())).build());
         let read = state(&[&rule]).read(&About::Bucket(bucket("acme"))).await.unwrap();
         assert_eq!(read, Some(Row::Item(Box::new(known))));
         let none = mock!(Client::get_item).then_output(|| GetItemOutput::builder().build());
-        assert_eq!(state(&[&none]).read(&About::Account(bucket("acme").place())).await.unwrap(), None);
+        assert_eq!(
+            state(&[&none]).read(&About::Account(bucket("acme").place())).await.unwrap(),
+            None
+        );
     }
 
     #[tokio::test]
@@ -403,7 +467,10 @@ mod tests {
             (damage(|row| drop(row.insert("controls".into(), AttributeValue::S("x".into())))), 7),
             (damage(|row| drop(row.insert("version".into(), AttributeValue::S("x".into())))), 0),
         ] {
-            assert!(matches!(damaged, Row::Unreadable { version, .. } if version == expected), "{damaged:?}");
+            assert!(
+                matches!(damaged, Row::Unreadable { version, .. } if version == expected),
+                "{damaged:?}"
+            );
         }
     }
 
@@ -418,7 +485,9 @@ mod tests {
             })
             .then_output(|| PutItemOutput::builder().build());
         let new = mock!(Client::put_item)
-            .match_requests(|request| request.condition_expression().unwrap().starts_with("attribute_not_exists"))
+            .match_requests(|request| {
+                request.condition_expression().unwrap().starts_with("attribute_not_exists")
+            })
             .then_output(|| PutItemOutput::builder().build());
         let state = state(&[&over, &new]);
         assert!(state.commit(&about, &item(), 5).await.unwrap());
@@ -430,15 +499,18 @@ mod tests {
         let about = About::Bucket(bucket("acme"));
         let refused = |found: Option<Attributes>| {
             mock!(Client::put_item).then_error(move || {
-                let error = ConditionalCheckFailedException::builder().set_item(found.clone()).build();
+                let error =
+                    ConditionalCheckFailedException::builder().set_item(found.clone()).build();
                 PutItemError::ConditionalCheckFailedException(error)
             })
         };
         let mine = item();
         let other = Item { version: mine.version + 1, ..mine.clone() };
-        for (found, expected) in
-            [(Some(attributes("acme", &other)), false), (None, false), (Some(attributes("acme", &mine)), true)]
-        {
+        for (found, expected) in [
+            (Some(attributes("acme", &other)), false),
+            (None, false),
+            (Some(attributes("acme", &mine)), true),
+        ] {
             assert_eq!(state(&[&refused(found)]).commit(&about, &mine, 5).await.unwrap(), expected);
         }
     }
@@ -462,8 +534,12 @@ mod tests {
         let second = mock!(Client::query)
             .match_requests(|request| request.exclusive_start_key().is_some())
             .then_output(move || page(&["admin", "bcme"], None, two.clone()));
-        let range = NameRange { from: Some("acme".parse().unwrap()), before: Some("bcme".parse().unwrap()) };
-        let found = state(&[&first, &second]).buckets(&bucket("acme").place(), &range).await.unwrap();
+        let range = NameRange {
+            from: Some("acme".parse().unwrap()),
+            before: Some("bcme".parse().unwrap()),
+        };
+        let found =
+            state(&[&first, &second]).buckets(&bucket("acme").place(), &range).await.unwrap();
         assert_eq!(found.keys().map(BucketName::as_str).collect::<Vec<_>>(), ["acme", "admin"]);
     }
 
@@ -474,19 +550,25 @@ mod tests {
         known.key_use.level = Some(controls::Level::Enforced);
         let answer = attributes("acme", &known);
         let rule = mock!(Client::query)
-            .match_requests(|request| request.index_name() == Some("by-alias") && request.consistent_read().is_none())
+            .match_requests(|request| {
+                request.index_name() == Some("by-alias") && request.consistent_read().is_none()
+            })
             .then_output(move || QueryOutput::builder().items(answer.clone()).build());
         let alias: KeySubject = "arn:aws:kms:eu-west-1:123456789012:alias/acme".parse().unwrap();
         let found = state(&[&rule]).all_buckets_of(&alias).await.unwrap();
         let [found] = found.as_slice() else { panic!("{found:?}") };
         assert_eq!(found.user.bucket, bucket("acme"));
-        assert_eq!((found.user.class.as_deref(), found.level), (Some("secret"), Some(controls::Level::Enforced)));
+        assert_eq!(
+            (found.user.class.as_deref(), found.level),
+            (Some("secret"), Some(controls::Level::Enforced))
+        );
     }
 
     #[tokio::test]
     async fn the_accounts_of_the_organization_are_one_row() {
         let hub: AccountId = "999999999999".parse().unwrap();
-        let accounts: BTreeSet<AccountId> = ["111111111111", "222222222222"].map(|id| id.parse().unwrap()).into();
+        let accounts: BTreeSet<AccountId> =
+            ["111111111111", "222222222222"].map(|id| id.parse().unwrap()).into();
         let written = mock!(Client::put_item)
             .match_requests(|request| {
                 let row = request.item().unwrap();
@@ -495,8 +577,8 @@ mod tests {
             })
             .then_output(|| PutItemOutput::builder().build());
         let set = AttributeValue::Ss(vec!["222222222222".into(), "111111111111".into()]);
-        let read =
-            mock!(Client::get_item).then_output(move || GetItemOutput::builder().item("accounts", set.clone()).build());
+        let read = mock!(Client::get_item)
+            .then_output(move || GetItemOutput::builder().item("accounts", set.clone()).build());
         let none = mock!(Client::get_item).then_output(|| GetItemOutput::builder().build());
         let state = state(&[&written, &read, &none]);
         state.note_accounts(&hub, &BTreeSet::new()).await.unwrap();
@@ -507,7 +589,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_departure_is_begun_or_done_and_expires() {
-        let [hub, account]: [AccountId; 2] = ["999999999999", "111111111111"].map(|id| id.parse().unwrap());
+        let [hub, account]: [AccountId; 2] =
+            ["999999999999", "111111111111"].map(|id| id.parse().unwrap());
         let written = mock!(Client::put_item)
             .match_requests(|request| {
                 let row = request.item().unwrap();
@@ -518,13 +601,17 @@ mod tests {
             .then_output(|| PutItemOutput::builder().build());
         let read = |retired: Option<bool>| {
             mock!(Client::get_item).then_output(move || {
-                let row = retired.map(|retired| [("retired".to_owned(), AttributeValue::Bool(retired))].into());
+                let row = retired
+                    .map(|retired| [("retired".to_owned(), AttributeValue::Bool(retired))].into());
                 GetItemOutput::builder().set_item(row).build()
             })
         };
         let rules = [written, read(Some(false)), read(Some(true)), read(None)];
         let state = state(&rules.iter().collect::<Vec<_>>());
-        state.note_departure(&hub, &account, Departure::Begun, Timestamp::UNIX_EPOCH).await.unwrap();
+        state
+            .note_departure(&hub, &account, Departure::Begun, Timestamp::UNIX_EPOCH)
+            .await
+            .unwrap();
         for expected in [Some(Departure::Begun), Some(Departure::Retired), None] {
             assert_eq!(state.departure(&hub, &account).await.unwrap(), expected);
         }
@@ -534,24 +621,31 @@ mod tests {
     async fn an_account_is_removed_with_its_regions_last() {
         let removed = |item: &'static str| {
             mock!(Client::delete_item)
-                .match_requests(move |request| request.key().unwrap()["item"] == AttributeValue::S(item.into()))
+                .match_requests(move |request| {
+                    request.key().unwrap()["item"] == AttributeValue::S(item.into())
+                })
                 .then_output(|| DeleteItemOutput::builder().build())
         };
         let place = bucket("acme").place();
         let rules = [removed("audited"), removed("region/eu-west-1"), removed("bucket/acme")];
         let state = state(&rules.iter().collect::<Vec<_>>());
-        state.remove_account(&place.account, &place.region, &[place.region.clone()].into()).await.unwrap();
+        state
+            .remove_account(&place.account, &place.region, &[place.region.clone()].into())
+            .await
+            .unwrap();
         state.remove(&About::Bucket(bucket("acme"))).await.unwrap();
     }
 
     #[tokio::test]
     async fn the_regions_of_an_account_are_rows_of_their_own() {
         let text = |name: &str, value: &str| (name.to_owned(), AttributeValue::S(value.into()));
-        let audited = Attributes::from([text("item", "audited"), text("audited_at", "2026-11-01T00:00:00Z")]);
+        let audited =
+            Attributes::from([text("item", "audited"), text("audited_at", "2026-11-01T00:00:00Z")]);
         let rows = vec![audited, [text("item", "region/eu-west-1")].into()];
         let rule = mock!(Client::query)
             .match_requests(|request| {
-                request.expression_attribute_values().unwrap()[":place"] == AttributeValue::S("aws/123456789012".into())
+                request.expression_attribute_values().unwrap()[":place"]
+                    == AttributeValue::S("aws/123456789012".into())
             })
             .then_output(move || QueryOutput::builder().set_items(Some(rows.clone())).build());
         let place = bucket("acme").place();

@@ -16,8 +16,10 @@ use std::collections::BTreeMap;
 /// Returns true if an error says that the role in the account was refused.
 #[must_use]
 pub fn is_refused_role(error: &anyhow::Error) -> bool {
-    let by_security_hub = error.downcast_ref::<PublishError>().and_then(PublishError::closed) == Some(&Closed::NoRole);
-    by_security_hub || error.downcast_ref::<CollectError>().is_some_and(CollectError::is_refused_role)
+    let by_security_hub = error.downcast_ref::<PublishError>().and_then(PublishError::closed)
+        == Some(&Closed::NoRole);
+    by_security_hub
+        || error.downcast_ref::<CollectError>().is_some_and(CollectError::is_refused_role)
 }
 
 /// An account in a region, as an evaluation reaches it.
@@ -49,7 +51,12 @@ impl Watch {
     }
 
     /// Archives the finding of an account that is not watched any more; `home` is the hub's own Security Hub.
-    pub(crate) async fn retire_account(&self, place: &Place, home: &Hub, because: &str) -> anyhow::Result<()> {
+    pub(crate) async fn retire_account(
+        &self,
+        place: &Place,
+        home: &Hub,
+        because: &str,
+    ) -> anyhow::Result<()> {
         let about = About::Account(place.clone());
         self.publish_account(home, &Seen::retired(&about, self.now(), because)).await.map(drop)
     }
@@ -74,7 +81,8 @@ impl Watch {
         place: &Place,
         read_at: Timestamp,
     ) -> anyhow::Result<bool> {
-        let Some(PublishError::Call { permission, place: there, closed: Some(closed), .. }) = error.downcast_ref()
+        let Some(PublishError::Call { permission, place: there, closed: Some(closed), .. }) =
+            error.downcast_ref()
         else {
             return Ok(false);
         };
@@ -86,11 +94,16 @@ impl Watch {
             }
             Closed::NoRole => {
                 let subject = format!("the role in account {}", there.account);
-                let why = Unreadable { permission: "sts:AssumeRole", subject, code: "AccessDenied".to_owned() };
+                let why = Unreadable {
+                    permission: "sts:AssumeRole",
+                    subject,
+                    code: "AccessDenied".to_owned(),
+                };
                 (why.clone(), Fact::Unreadable(why))
             }
         };
-        let account = Account { place: place.clone(), read_at, buckets, security_hub: Fact::Unreadable(why) };
+        let account =
+            Account { place: place.clone(), read_at, buckets, security_hub: Fact::Unreadable(why) };
         self.reconcile_account(&account).await?;
         Ok(true)
     }
@@ -103,7 +116,9 @@ impl World for AccountWorld<'_> {
 
     async fn read(&self) -> anyhow::Result<Item> {
         let row = match self.watch.state.read(&self.about).await? {
-            Some(Row::Item(item)) if item.read_at > self.seen.read_at => return Err(Outdated.into()),
+            Some(Row::Item(item)) if item.read_at > self.seen.read_at => {
+                return Err(Outdated.into());
+            }
             Some(Row::Item(item)) => return Ok(*item),
             row => row,
         };
@@ -111,7 +126,9 @@ impl World for AccountWorld<'_> {
         let held = self.watch.findings_held(&self.home.security_hub, &self.seen.ids()).await?;
         let adopted = Item::adopt(&held, &self.home.stored_in, self.now());
         Ok(match row {
-            Some(Row::Unreadable { version, why }) => self.watch.rebuilt(&self.about, adopted, version, &why),
+            Some(Row::Unreadable { version, why }) => {
+                self.watch.rebuilt(&self.about, adopted, version, &why)
+            }
             _ => adopted,
         })
     }

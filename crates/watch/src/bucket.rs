@@ -7,9 +7,12 @@ use crate::{
 use anyhow::Context as _;
 use collect::{Beforehand, CollectError, Collected};
 use controls::judge;
-use facts::{Bucket, BucketId, Fact, KeyArn, KeySubject, KeyUser, Place, Region, ResolvedKey, Tags};
+use facts::{
+    Bucket, BucketId, Fact, KeyArn, KeySubject, KeyUser, Place, Region, ResolvedKey, Tags,
+};
 use findings::{
-    About, ApiCall, Compliance, Finding, Item, Looking, Neighbours, Observation, Seen, Terms, Workflow, plan,
+    About, ApiCall, Compliance, Finding, Item, Looking, Neighbours, Observation, Seen, Terms,
+    Workflow, plan,
 };
 use jiff::Timestamp;
 use queue::{OtherUser, ReevaluateKeyUsers};
@@ -62,10 +65,17 @@ impl Watch {
     ///
     /// # Errors
     /// Returns an error if a call fails or Security Hub refuses a finding. The next evaluation does what is missing.
-    pub async fn reconcile(&self, hubs: &Hubs, bucket: &BucketId, api_calls: &[ApiCall]) -> anyhow::Result<Reconciled> {
+    pub async fn reconcile(
+        &self,
+        hubs: &Hubs,
+        bucket: &BucketId,
+        api_calls: &[ApiCall],
+    ) -> anyhow::Result<Reconciled> {
         match self.reconcile_here(hubs, bucket, api_calls).await {
             Err(error) => match other_region(&error) {
-                Some(region) => self.reconcile_in_other_region(hubs, region.parse()?, bucket, api_calls).await,
+                Some(region) => {
+                    self.reconcile_in_other_region(hubs, region.parse()?, bucket, api_calls).await
+                }
                 None => Err(error),
             },
             reconciled => reconciled,
@@ -120,7 +130,10 @@ impl Watch {
         let terms = Terms { looking: Looking::Sweep { is_new }, ..self.terms(hub, &[]) };
         let seen = match world.look(shared.beforehand(tags), Some(shared)).await {
             Err(error) if other_region(&error).is_some() => {
-                return self.reconcile(&Hubs::default(), bucket, &[]).await.map(Sweeping::Reconciled);
+                return self
+                    .reconcile(&Hubs::default(), bucket, &[])
+                    .await
+                    .map(Sweeping::Reconciled);
             }
             seen => seen?,
         };
@@ -159,24 +172,43 @@ impl Watch {
         let there = BucketId::new(bucket.account().clone(), region, bucket.name().clone())?;
         let reconciled = self.reconcile_here(hubs, &there, api_calls).await;
         let hub = self.hub_of(&bucket.place()).await?;
-        let world = BucketWorld { unread: Some(Unread::Elsewhere), ..self.world(bucket, &hub, api_calls) };
+        let world =
+            BucketWorld { unread: Some(Unread::Elsewhere), ..self.world(bucket, &hub, api_calls) };
         // This is done even if the bucket could not be evaluated where it is, and the first error is kept.
         match protocol::evaluate(&world, &self.terms(&hub, api_calls), None).await {
             Ok(_) => reconciled,
             Err(error) => Err(match reconciled {
                 Ok(_) => error,
-                Err(first) => first.context(format!("and, in the region where it was thought to be: {error:#}")),
+                Err(first) => first
+                    .context(format!("and, in the region where it was thought to be: {error:#}")),
             }),
         }
     }
 
-    pub(crate) fn world<'a>(&'a self, id: &'a BucketId, hub: &'a Hub, api_calls: &'a [ApiCall]) -> BucketWorld<'a> {
-        BucketWorld { watch: self, id, about: About::Bucket(id.clone()), hub, api_calls, unread: None }
+    pub(crate) fn world<'a>(
+        &'a self,
+        id: &'a BucketId,
+        hub: &'a Hub,
+        api_calls: &'a [ApiCall],
+    ) -> BucketWorld<'a> {
+        BucketWorld {
+            watch: self,
+            id,
+            about: About::Bucket(id.clone()),
+            hub,
+            api_calls,
+            unread: None,
+        }
     }
 
     /// Archives the findings of a bucket whose account is not watched any more, in `hub`. 3 calls, or some more if Security Hub is
     /// another one now.
-    pub(crate) async fn retire_bucket(&self, bucket: &BucketId, hub: &Hub, because: &str) -> anyhow::Result<()> {
+    pub(crate) async fn retire_bucket(
+        &self,
+        bucket: &BucketId,
+        hub: &Hub,
+        because: &str,
+    ) -> anyhow::Result<()> {
         let unread = Some(Unread::Retired(because.to_owned()));
         let world = BucketWorld { unread, ..self.world(bucket, hub, &[]) };
         protocol::evaluate(&world, &self.terms(hub, &[]), None).await.map(drop)
@@ -193,7 +225,8 @@ impl Watch {
         hub: &Hub,
         is_new: bool,
     ) -> anyhow::Result<BTreeMap<BucketId, Item>> {
-        let prefixes: Vec<_> = buckets.iter().map(|bucket| About::Bucket(bucket.clone()).id_prefix()).collect();
+        let prefixes: Vec<_> =
+            buckets.iter().map(|bucket| About::Bucket(bucket.clone()).id_prefix()).collect();
         let mut held = self.findings_held(&hub.security_hub, &prefixes).await?;
         let home = self.home_hub().await;
         if is_new && hub.security_hub.place() != home.place() {
@@ -215,7 +248,12 @@ impl Watch {
     /// Returns the item that replaces a row which cannot be read: adopted from Security Hub, under the version of the row.
     pub(crate) fn rebuilt(&self, about: &About, item: Item, version: u64, why: &str) -> Item {
         metrics::counter!("StateUnreadable").increment(1);
-        tracing::error!(item = about.id_prefix(), version, why, "state not readable: rebuilt from Security Hub");
+        tracing::error!(
+            item = about.id_prefix(),
+            version,
+            why,
+            "state not readable: rebuilt from Security Hub"
+        );
         Item { version, ..item }
     }
 }
@@ -228,14 +266,17 @@ impl BucketWorld<'_> {
             Some(Unread::Retired(because)) => return Ok(Seen::retired(&self.about, now, because)),
             None => {}
         }
-        let mut bucket = match collect::bucket(&self.watch.accounts, self.id, now, beforehand).await? {
-            Collected::Present(bucket) => bucket,
-            Collected::Gone { read_at } => return Ok(Seen::gone(self.id, read_at)),
-        };
+        let mut bucket =
+            match collect::bucket(&self.watch.accounts, self.id, now, beforehand).await? {
+                Collected::Present(bucket) => bucket,
+                Collected::Gone { read_at } => return Ok(Seen::gone(self.id, read_at)),
+            };
         let mut judgement = judge(&bucket, &self.watch.settings);
-        if let (true, Some(key), Fact::Known(class)) = (judgement.wants_key_users, found_key(&bucket), &judgement.class)
+        if let (true, Some(key), Fact::Known(class)) =
+            (judgement.wants_key_users, found_key(&bucket), &judgement.class)
         {
-            bucket.key_users = Some(Fact::Known(self.other_users(key, class.name.as_str(), shared).await?));
+            bucket.key_users =
+                Some(Fact::Known(self.other_users(key, class.name.as_str(), shared).await?));
             judgement = judge(&bucket, &self.watch.settings);
         }
         let (hub, tag) = (&self.hub.stored_in.place, self.watch.settings.tag.as_str());
@@ -248,15 +289,22 @@ impl BucketWorld<'_> {
     }
 
     /// The buckets of other classes that use a key.
-    async fn other_users(&self, key: KeyArn, class: &str, shared: Option<&Shared>) -> anyhow::Result<Vec<KeyUser>> {
+    async fn other_users(
+        &self,
+        key: KeyArn,
+        class: &str,
+        shared: Option<&Shared>,
+    ) -> anyhow::Result<Vec<KeyUser>> {
         let subject = KeySubject::Key(key);
         let ask = || async { self.watch.state.all_buckets_of(&subject).await };
         let all = match shared {
             Some(shared) => shared.users(&subject).get_or_try_init(ask).await?.clone(),
             None => ask().await?,
         };
-        let is_other = |user: &KeyUser| user.bucket != *self.id && user.class.as_deref() != Some(class);
-        let mut others: Vec<_> = all.into_iter().map(|bucket| bucket.user).filter(is_other).collect();
+        let is_other =
+            |user: &KeyUser| user.bucket != *self.id && user.class.as_deref() != Some(class);
+        let mut others: Vec<_> =
+            all.into_iter().map(|bucket| bucket.user).filter(is_other).collect();
         others.sort();
         Ok(others)
     }
@@ -282,7 +330,9 @@ impl World for BucketWorld<'_> {
         }
         let adopted = Item::adopt(&held, &self.hub.stored_in, self.now());
         Ok(match row {
-            Some(Row::Unreadable { version, why }) => self.watch.rebuilt(&self.about, adopted, version, &why),
+            Some(Row::Unreadable { version, why }) => {
+                self.watch.rebuilt(&self.about, adopted, version, &why)
+            }
             _ => adopted,
         })
     }
@@ -301,7 +351,9 @@ impl World for BucketWorld<'_> {
     async fn workflows(&self, of: &Place) -> anyhow::Result<BTreeMap<String, Workflow>> {
         match self.is_forgotten(of).await? {
             true => Ok(BTreeMap::new()),
-            false => Ok(self.watch.security_hub(of).await.workflows(self.about.id_prefix()).await?),
+            false => {
+                Ok(self.watch.security_hub(of).await.workflows(self.about.id_prefix()).await?)
+            }
         }
     }
 
@@ -333,7 +385,11 @@ impl World for BucketWorld<'_> {
             Ok(users.message(self.api_calls)?)
         };
         let messages = item.neighbours.iter().map(ask).collect::<anyhow::Result<Vec<_>>>()?;
-        self.watch.changes.send(&messages).await.context("other users of the key were not asked for")
+        self.watch
+            .changes
+            .send(&messages)
+            .await
+            .context("other users of the key were not asked for")
     }
 }
 
@@ -361,7 +417,9 @@ fn count(item: &Item) {
     for observed in item.controls.values().filter_map(|state| state.observed.as_ref()) {
         *statuses.entry(observed.status.as_str()).or_default() += 1;
     }
-    for status in [Compliance::Passed, Compliance::Failed, Compliance::Warning].map(Compliance::as_str) {
+    for status in
+        [Compliance::Passed, Compliance::Failed, Compliance::Warning].map(Compliance::as_str)
+    {
         let count = statuses.get(status).copied().unwrap_or_default();
         metrics::counter!("Findings", "Status" => status).increment(count);
     }

@@ -54,10 +54,13 @@ impl Watch {
                 return compared;
             }
             let only = match depth {
-                Depth::OneCall => worth_comparing(&some.iter().map(|it| (&it.item, it.since)).collect::<Vec<_>>()),
+                Depth::OneCall => {
+                    worth_comparing(&some.iter().map(|it| (&it.item, it.since)).collect::<Vec<_>>())
+                }
                 Depth::All => None,
             };
-            let prefixes: Vec<_> = some.iter().map(|it| About::Bucket(it.bucket.clone()).id_prefix()).collect();
+            let prefixes: Vec<_> =
+                some.iter().map(|it| About::Bucket(it.bucket.clone()).id_prefix()).collect();
             match hub.security_hub.active(&prefixes, only.as_ref()).await {
                 Ok(held) => {
                     for Compared { bucket, item, .. } in some {
@@ -67,7 +70,9 @@ impl Watch {
                 }
                 Err(error) => {
                     let error = Arc::new(error);
-                    let unknown = || anyhow!(Arc::clone(&error)).context("what Security Hub holds is not known");
+                    let unknown = || {
+                        anyhow!(Arc::clone(&error)).context("what Security Hub holds is not known")
+                    };
                     compared.extend(some.into_iter().map(|it| (it.bucket, Err(unknown()))));
                 }
             }
@@ -84,18 +89,22 @@ impl Watch {
     ) -> anyhow::Result<usize> {
         let about = About::Bucket(bucket.clone());
         let (prefix, version) = (about.id_prefix(), item.version);
-        let held: Vec<_> = held.iter().filter(|held| held.id.starts_with(&prefix)).cloned().collect();
+        let held: Vec<_> =
+            held.iter().filter(|held| held.id.starts_with(&prefix)).cloned().collect();
         let found = repairs(&item, &about, &held, only, self.now());
         if found == Repairs::default() {
             return Ok(0);
         }
         let (world, terms) = (self.world(bucket, hub, &[]), self.terms(hub, &[]));
-        protocol::repair(&world, &terms, item, &found).await.context("Security Hub was not repaired")?;
+        protocol::repair(&world, &terms, item, &found)
+            .await
+            .context("Security Hub was not repaired")?;
         metrics::counter!("FindingsRepaired").increment(found.count() as u64);
         let Repairs { import, reopen, resolve } = &found;
         let imported: Vec<_> = import.keys().map(String::as_str).collect();
         let (account, region, name) = (bucket.account(), bucket.region(), bucket.name());
-        let (imported, reopened, resolved) = (imported.join(" "), reopen.join(" "), resolve.join(" "));
+        let (imported, reopened, resolved) =
+            (imported.join(" "), reopen.join(" "), resolve.join(" "));
         tracing::warn!(%account, %region, bucket = %name, version, imported, reopened, resolved, "Security Hub repaired");
         Ok(found.count())
     }

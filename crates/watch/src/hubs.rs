@@ -31,7 +31,9 @@ pub struct Hubs(Mutex<BTreeMap<Place, Arc<OnceCell<Hub>>>>);
 
 impl Hubs {
     fn of(&self, place: &Place) -> Arc<OnceCell<Hub>> {
-        Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(place.clone()).or_default())
+        Arc::clone(
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(place.clone()).or_default(),
+        )
     }
 }
 
@@ -62,11 +64,19 @@ impl Watch {
     pub async fn hub_of(&self, place: &Place) -> Result<Hub, PublishError> {
         let own = self.security_hub(place).await;
         match own.on_since().await {
-            Ok(since) => Ok(Hub { stored_in: stored_in(&own, since), security_hub: own, enabled: Fact::Known(true) }),
+            Ok(since) => Ok(Hub {
+                stored_in: stored_in(&own, since),
+                security_hub: own,
+                enabled: Fact::Known(true),
+            }),
             Err(error) if error.closed() == Some(&Closed::Off) && place != self.accounts.home() => {
                 let home = self.home_hub().await;
                 let since = home.on_since().await?;
-                Ok(Hub { stored_in: stored_in(&home, since), security_hub: home, enabled: Fact::Known(false) })
+                Ok(Hub {
+                    stored_in: stored_in(&home, since),
+                    security_hub: home,
+                    enabled: Fact::Known(false),
+                })
             }
             Err(error) => Err(error),
         }
@@ -77,7 +87,11 @@ impl Watch {
     ///
     /// # Errors
     /// Returns an error if a call fails for another reason.
-    pub async fn subjects_held(&self, place: &Place, and_home: bool) -> Result<BTreeSet<About>, PublishError> {
+    pub async fn subjects_held(
+        &self,
+        place: &Place,
+        and_home: bool,
+    ) -> Result<BTreeSet<About>, PublishError> {
         let held = async {
             let hub = self.hub_of(place).await?;
             let mut held = hub.security_hub.subjects(place_prefix(place)).await?;
@@ -118,8 +132,11 @@ impl Watch {
         let hub = self.hub_of(place).await?;
         if hub.enabled != Fact::Known(true) {
             let security_hub = hub.enabled.clone();
-            let account = Account { place: place.clone(), read_at, buckets: Fact::Known(()), security_hub };
-            self.reconcile_account(&account).await.context("that Security Hub is off there could not be published")?;
+            let account =
+                Account { place: place.clone(), read_at, buckets: Fact::Known(()), security_hub };
+            self.reconcile_account(&account)
+                .await
+                .context("that Security Hub is off there could not be published")?;
         }
         Ok(hub)
     }
@@ -135,16 +152,25 @@ impl Watch {
         for finding in security_hub.held(prefixes).await? {
             match finding {
                 Ok(finding) => held.push(finding),
-                Err(error) => tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "finding ignored"),
+                Err(error) => tracing::warn!(
+                    error = format!("{:#}", anyhow::Error::from(error)),
+                    "finding ignored"
+                ),
             }
         }
         Ok(held)
     }
 
-    pub(crate) async fn import(&self, to: &Place, findings: &[Finding]) -> anyhow::Result<Vec<Refusal>> {
+    pub(crate) async fn import(
+        &self,
+        to: &Place,
+        findings: &[Finding],
+    ) -> anyhow::Result<Vec<Refusal>> {
         let refused = self.security_hub(to).await.import(findings).await?;
-        let refusal =
-            |error: PublishError| Refusal { id: error.finding().unwrap_or_default().to_owned(), why: error.into() };
+        let refusal = |error: PublishError| Refusal {
+            id: error.finding().unwrap_or_default().to_owned(),
+            why: error.into(),
+        };
         Ok(refused.into_iter().map(refusal).collect())
     }
 }

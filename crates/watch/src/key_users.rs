@@ -28,7 +28,10 @@ impl Watch {
     ///
     /// # Errors
     /// Returns an error if the queue does not answer.
-    pub async fn ask_second_looks(&self, visits: impl IntoIterator<Item = Visit>) -> anyhow::Result<()> {
+    pub async fn ask_second_looks(
+        &self,
+        visits: impl IntoIterator<Item = Visit>,
+    ) -> anyhow::Result<()> {
         let seconds = u16::try_from(self.second_look.as_secs()).unwrap_or(u16::MAX);
         self.send(Purpose::SecondLook, visits, seconds).await
     }
@@ -38,7 +41,11 @@ impl Watch {
     ///
     /// # Errors
     /// Returns an error if the queue does not answer.
-    pub async fn postpone(&self, purpose: Purpose, visits: impl IntoIterator<Item = Visit>) -> anyhow::Result<()> {
+    pub async fn postpone(
+        &self,
+        purpose: Purpose,
+        visits: impl IntoIterator<Item = Visit>,
+    ) -> anyhow::Result<()> {
         self.send(purpose, visits, A_MINUTE).await
     }
 
@@ -57,7 +64,8 @@ impl Watch {
         seconds: u16,
     ) -> anyhow::Result<()> {
         let revisits = Revisit::of(purpose, visits);
-        let messages = revisits.iter().map(|revisit| revisit.after(seconds)).collect::<Result<Vec<_>, _>>()?;
+        let messages =
+            revisits.iter().map(|revisit| revisit.after(seconds)).collect::<Result<Vec<_>, _>>()?;
         Ok(self.changes.send(&messages).await?)
     }
 
@@ -75,8 +83,10 @@ impl Watch {
         let (mut next, mut count) = (asked.after.clone(), 0);
         loop {
             let page = self.state.buckets_of(&asked.subject, next.as_ref()).await?;
-            let concerned: Vec<_> = page.buckets.iter().filter(|bucket| is_concerned(asked, bucket)).collect();
-            self.revisit(concerned.iter().map(|bucket| bucket.user.bucket.clone()), api_calls).await?;
+            let concerned: Vec<_> =
+                page.buckets.iter().filter(|bucket| is_concerned(asked, bucket)).collect();
+            self.revisit(concerned.iter().map(|bucket| bucket.user.bucket.clone()), api_calls)
+                .await?;
             count += concerned.len();
             if page.next.is_none() {
                 return Ok(count);
@@ -95,7 +105,11 @@ impl Watch {
     ///
     /// # Errors
     /// Returns an error if KMS or the queue does not answer.
-    pub async fn revisit_users_of_related(&self, key: &KeySubject, api_calls: &[ApiCall]) -> anyhow::Result<usize> {
+    pub async fn revisit_users_of_related(
+        &self,
+        key: &KeySubject,
+        api_calls: &[ApiCall],
+    ) -> anyhow::Result<usize> {
         let KeySubject::Key(key) = key else { return Ok(0) };
         let related = match collect::related_keys(&self.accounts, key).await {
             Ok(Fact::Known(related)) => related,
@@ -110,7 +124,8 @@ impl Watch {
             Err(error) => return Err(error.into()),
         };
         let message = |key| {
-            ReevaluateKeyUsers { subject: KeySubject::Key(key), after: None, because_of: None }.message(api_calls)
+            ReevaluateKeyUsers { subject: KeySubject::Key(key), after: None, because_of: None }
+                .message(api_calls)
         };
         let messages = related.into_iter().map(message).collect::<Result<Vec<_>, _>>()?;
         self.changes.send(&messages).await?;
@@ -119,8 +134,7 @@ impl Watch {
 }
 
 fn is_concerned(asked: &ReevaluateKeyUsers, bucket: &BucketOfKey) -> bool {
-    asked
-        .because_of
-        .as_ref()
-        .is_none_or(|other| other.bucket != bucket.user.bucket && bucket.is_concerned(other.class.as_deref()))
+    asked.because_of.as_ref().is_none_or(|other| {
+        other.bucket != bucket.user.bucket && bucket.is_concerned(other.class.as_deref())
+    })
 }

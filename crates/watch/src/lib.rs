@@ -76,7 +76,18 @@ impl Watch {
     ) -> Self {
         let Deployment { generation, second_look, regions } = deployment;
         let (hubs, noted) = (Mutex::default(), Mutex::default());
-        Self { accounts, settings, state, changes, generation, second_look, regions, now, hubs, noted }
+        Self {
+            accounts,
+            settings,
+            state,
+            changes,
+            generation,
+            second_look,
+            regions,
+            now,
+            hubs,
+            noted,
+        }
     }
 
     /// The way into the member accounts.

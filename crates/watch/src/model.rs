@@ -10,12 +10,12 @@
 use crate::protocol::{self, Next, Refusal, World};
 use controls::{Settings, judge};
 use facts::{
-    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager, KeyState, KeyUser, Place,
-    ResolvedKey, Rotation, Tags, Unreadable, UsedKey,
+    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager,
+    KeyState, KeyUser, Place, ResolvedKey, Rotation, Tags, Unreadable, UsedKey,
 };
 use findings::{
-    About, Compliance, Finding, Held, Item, Looking, Neighbours, Observation, RecordState, Seen, StoredIn, Terms,
-    Workflow, fields, repairs,
+    About, Compliance, Finding, Held, Item, Looking, Neighbours, Observation, RecordState, Seen,
+    StoredIn, Terms, Workflow, fields, repairs,
 };
 use futures_util::task::noop_waker_ref;
 use jiff::{SignedDuration, Timestamp};
@@ -97,9 +97,10 @@ impl Outside {
         let workflow = match before {
             None => finding.workflow,
             Some(before) => {
-                let returns =
-                    before.record_state == RecordState::Archived && finding.record_state == RecordState::Active;
-                let fails = before.compliance == Compliance::Passed && finding.compliance != Compliance::Passed;
+                let returns = before.record_state == RecordState::Archived
+                    && finding.record_state == RecordState::Active;
+                let fails = before.compliance == Compliance::Passed
+                    && finding.compliance != Compliance::Passed;
                 match before.workflow {
                     Workflow::Notified | Workflow::Resolved if returns || fails => Workflow::New,
                     workflow => workflow,
@@ -107,10 +108,15 @@ impl Outside {
             }
         };
         if before.is_none() {
-            assert_eq!(finding.created_at, finding.updated_at, "AWS refuses to create it: {finding:?}");
+            assert_eq!(
+                finding.created_at, finding.updated_at,
+                "AWS refuses to create it: {finding:?}"
+            );
         }
         match finding.product_fields[fields::TRANSITION].as_str() {
-            "opened" | "worsened" | "unreadable" => drop(self.known.insert(finding.id.clone(), true)),
+            "opened" | "worsened" | "unreadable" => {
+                drop(self.known.insert(finding.id.clone(), true))
+            }
             "resolved" => drop(self.known.insert(finding.id.clone(), false)),
             // People are not told of it.
             "first-seen" => drop(self.known.entry(finding.id.clone()).or_insert(false)),
@@ -158,7 +164,12 @@ impl Future for Step {
 
 fn bucket_id(number: usize) -> BucketId {
     let name = format!("acme-{number}");
-    BucketId::new("111111111111".parse().unwrap(), "us-east-1".parse().unwrap(), name.parse().unwrap()).unwrap()
+    BucketId::new(
+        "111111111111".parse().unwrap(),
+        "us-east-1".parse().unwrap(),
+        name.parse().unwrap(),
+    )
+    .unwrap()
 }
 
 fn place() -> Place {
@@ -188,7 +199,10 @@ impl Model {
         let (reconciled, next) = protocol::second_look(self, terms, DELAY).await?;
         if next == Next::Compare {
             Step::default().await;
-            let active = self.visible().into_iter().filter(|finding| finding.record_state == RecordState::Active);
+            let active = self
+                .visible()
+                .into_iter()
+                .filter(|finding| finding.record_state == RecordState::Active);
             let held: Vec<_> = active.map(|finding| Held::of(&finding)).collect();
             let found = repairs(&reconciled.item, &self.about, &held, None, self.now());
             protocol::repair(self, terms, reconciled.item, &found).await?;
@@ -293,12 +307,21 @@ fn seen(number: usize, truth: Truth, read_at: Timestamp, index: &[Option<Item>; 
         id,
         read_at,
         tags: Fact::Known(Tags::from([("class".to_owned(), CLASSES[number].to_owned())])),
-        encryption: default.map(|default| BucketEncryption { default, bucket_key: true, blocks_sse_c: true }),
+        encryption: default.map(|default| BucketEncryption {
+            default,
+            bucket_key: true,
+            blocks_sse_c: true,
+        }),
         policy: Fact::Known(None),
         key_users: Some(Fact::Known(users)),
     };
     let judgement = judge(&bucket, settings());
-    Seen::bucket(&Observation { bucket: &bucket, judgement: &judgement, hub: &place(), tag: "data-classification" })
+    Seen::bucket(&Observation {
+        bucket: &bucket,
+        judgement: &judgement,
+        hub: &place(),
+        tag: "data-classification",
+    })
 }
 
 fn shared_key() -> UsedKey {
@@ -316,7 +339,10 @@ fn shared_key() -> UsedKey {
             rotation: Fact::Known(Rotation::Every(365)),
         }),
     };
-    UsedKey { reference: KEY.parse().unwrap(), resolved: Fact::Known(ResolvedKey::Found(Box::new(key))) }
+    UsedKey {
+        reference: KEY.parse().unwrap(),
+        resolved: Fact::Known(ResolvedKey::Found(Box::new(key))),
+    }
 }
 
 fn settings() -> &'static Settings {
@@ -360,7 +386,10 @@ fn handle(outside: &Rc<RefCell<Outside>>, message: Message) -> Running {
                 let mut outside = outside.borrow_mut();
                 outside.index = outside.table.clone();
                 for number in (0..BUCKETS).filter(|number| *number != of) {
-                    let used = outside.index[number].as_ref().map(|item| item.key_use.clone()).unwrap_or_default();
+                    let used = outside.index[number]
+                        .as_ref()
+                        .map(|item| item.key_use.clone())
+                        .unwrap_or_default();
                     if used.key.as_deref() == Some(KEY) && used.class != class {
                         outside.queue.push(Message::Evaluate(number));
                     }
@@ -418,7 +447,9 @@ impl Play {
                 outside.truth[number] = truth;
                 outside.queue.push(Message::Evaluate(number));
             }
-            Happening::Take(nth) => self.take(nth, |message| !matches!(message, Message::SecondLook(_))),
+            Happening::Take(nth) => {
+                self.take(nth, |message| !matches!(message, Message::SecondLook(_)))
+            }
             Happening::Advance(nth, steps) => (0..steps).for_each(|_| self.advance(nth)),
             Happening::Die(nth) => {
                 if nth < self.running.len() {
@@ -440,7 +471,8 @@ impl Play {
 
     fn take(&mut self, nth: usize, may: impl Fn(&Message) -> bool) {
         let mut outside = self.outside.borrow_mut();
-        let waiting: Vec<_> = (0..outside.queue.len()).filter(|at| may(&outside.queue[*at])).collect();
+        let waiting: Vec<_> =
+            (0..outside.queue.len()).filter(|at| may(&outside.queue[*at])).collect();
         let Some(at) = waiting.get(nth % waiting.len().max(1)) else { return };
         let message = outside.queue.remove(*at);
         drop(outside);
@@ -496,8 +528,9 @@ impl Play {
             let about = About::Bucket(bucket_id(number));
             let held = outside.hub.values().filter(|finding| finding.about == about);
             let active = held.filter(|finding| finding.record_state == RecordState::Active);
-            let found: BTreeMap<_, _> =
-                active.map(|finding| (finding.slug().to_owned(), (finding.compliance, finding.workflow))).collect();
+            let found: BTreeMap<_, _> = active
+                .map(|finding| (finding.slug().to_owned(), (finding.compliance, finding.workflow)))
+                .collect();
             prop_assert_eq!(&found, &expected, "Security Hub, {}", number);
             let item = outside.table[number].as_ref();
             let state: BTreeMap<_, _> = item
@@ -505,9 +538,14 @@ impl Play {
                 .flat_map(|item| &item.controls)
                 .filter_map(|(slug, state)| Some((slug.clone(), state.observed.as_ref()?.status)))
                 .collect();
-            let statuses = expected.iter().map(|(slug, (status, _))| (slug.clone(), *status)).collect();
+            let statuses =
+                expected.iter().map(|(slug, (status, _))| (slug.clone(), *status)).collect();
             prop_assert_eq!(state, statuses, "the state, {}", number);
-            prop_assert!(item.is_none_or(|item| item.published == item.version), "not published, {}", number);
+            prop_assert!(
+                item.is_none_or(|item| item.published == item.version),
+                "not published, {}",
+                number
+            );
         }
         Ok(())
     }
@@ -519,7 +557,13 @@ impl Play {
             for (slug, (status, _)) in self.expected(number) {
                 let id = About::Bucket(bucket_id(number)).id(&slug);
                 let known = outside.known.get(&id).copied().unwrap_or_default();
-                prop_assert_eq!(known, status != Compliance::Passed, "people know of {} {}", number, slug);
+                prop_assert_eq!(
+                    known,
+                    status != Compliance::Passed,
+                    "people know of {} {}",
+                    number,
+                    slug
+                );
             }
         }
         Ok(())
@@ -527,7 +571,8 @@ impl Play {
 
     /// The findings that the truth demands.
     fn expected(&self, number: usize) -> BTreeMap<String, (Compliance, Workflow)> {
-        let (passed, failed) = ((Compliance::Passed, Workflow::Resolved), (Compliance::Failed, Workflow::New));
+        let (passed, failed) =
+            ((Compliance::Passed, Workflow::Resolved), (Compliance::Failed, Workflow::New));
         let warning = (Compliance::Warning, Workflow::New);
         let truth = self.outside.borrow().truth;
         let shared = truth.iter().filter(|truth| **truth == Truth::SharedKey).count() > 1;
@@ -535,7 +580,9 @@ impl Play {
             Truth::Deleted => [None; 3],
             Truth::SseS3 => [Some(failed), Some(failed), None],
             Truth::Refused => [Some(warning); 3],
-            Truth::SharedKey => [Some(passed), Some(passed), Some(if shared { failed } else { passed })],
+            Truth::SharedKey => {
+                [Some(passed), Some(passed), Some(if shared { failed } else { passed })]
+            }
         };
         let slugs = ["encrypted-with-kms", "encrypted-with-cmk", "key-serves-one-class"];
         slugs.iter().zip(all).filter_map(|(slug, said)| Some(((*slug).to_owned(), said?))).collect()

@@ -75,7 +75,11 @@ pub struct Reconciled {
 /// # Errors
 /// Returns an error if a call fails, if Security Hub refuses a finding, or if the bucket differs at each of several looks. What
 /// is missing then is done by whoever evaluates next.
-pub(crate) async fn evaluate(world: &impl World, terms: &Terms<'_>, known: Option<Item>) -> anyhow::Result<Reconciled> {
+pub(crate) async fn evaluate(
+    world: &impl World,
+    terms: &Terms<'_>,
+    known: Option<Item>,
+) -> anyhow::Result<Reconciled> {
     let mut item = match known {
         Some(item) => item,
         None => world.read().await?,
@@ -89,7 +93,12 @@ pub(crate) async fn evaluate(world: &impl World, terms: &Terms<'_>, known: Optio
         };
         let plan = plan(&item, &now, terms, world.now());
         if plan.is_settled() {
-            return Ok(Reconciled { transitions: Vec::new(), changed: false, since, item: plan.item });
+            return Ok(Reconciled {
+                transitions: Vec::new(),
+                changed: false,
+                since,
+                item: plan.item,
+            });
         }
         if plan.changed && !world.commit(&plan.item, item.version).await? {
             item = world.read().await?;
@@ -125,7 +134,11 @@ fn refuse_if_superseded(item: &Item, terms: &Terms<'_>, now: Timestamp) -> Resul
 }
 
 /// Publishes what was committed, and marks it as published. Returns the transitions and the item.
-async fn publish(world: &impl World, mut plan: Plan, terms: &Terms<'_>) -> anyhow::Result<(Vec<String>, Item)> {
+async fn publish(
+    world: &impl World,
+    mut plan: Plan,
+    terms: &Terms<'_>,
+) -> anyhow::Result<(Vec<String>, Item)> {
     if let Some(place) = plan.asks_workflows_of().cloned() {
         plan.heed(&world.workflows(&place).await?);
     }
@@ -136,7 +149,8 @@ async fn publish(world: &impl World, mut plan: Plan, terms: &Terms<'_>) -> anyho
         reopen.clear();
     }
     set_workflow(world, &reopen, Workflow::New).await?;
-    let (here, elsewhere): (Vec<_>, Vec<_>) = import.into_iter().partition(|finding| finding.place == terms.hub.place);
+    let (here, elsewhere): (Vec<_>, Vec<_>) =
+        import.into_iter().partition(|finding| finding.place == terms.hub.place);
     let mut refused = import_to(world, &terms.hub.place, &here).await?;
     // A finding that the new Security Hub refuses stays where it is.
     let is_taken = |finding: &Finding| refused.iter().all(|refusal| refusal.id != finding.id);
@@ -165,7 +179,12 @@ async fn is_latest(world: &impl World, item: &Item) -> anyhow::Result<bool> {
 }
 
 /// Marks a version as published, or takes back the workflow statuses that were set for it if another one was committed.
-async fn mark(world: &impl World, item: Item, reopened: &[String], resolved: &[String]) -> anyhow::Result<Item> {
+async fn mark(
+    world: &impl World,
+    item: Item,
+    reopened: &[String],
+    resolved: &[String],
+) -> anyhow::Result<Item> {
     let published = item.published();
     if published == item || world.commit(&published, item.version).await? {
         return Ok(published);
@@ -176,7 +195,11 @@ async fn mark(world: &impl World, item: Item, reopened: &[String], resolved: &[S
 }
 
 /// Opens what was set RESOLVED and fails by the latest version, and resolves what was opened and passes.
-async fn take_back(world: &impl World, reopened: &[String], resolved: &[String]) -> anyhow::Result<()> {
+async fn take_back(
+    world: &impl World,
+    reopened: &[String],
+    resolved: &[String],
+) -> anyhow::Result<()> {
     if reopened.is_empty() && resolved.is_empty() {
         return Ok(());
     }
@@ -190,14 +213,22 @@ async fn take_back(world: &impl World, reopened: &[String], resolved: &[String])
     set_workflow(world, &open, Workflow::Resolved).await
 }
 
-async fn set_workflow(world: &impl World, ids: &[String], workflow: Workflow) -> anyhow::Result<()> {
+async fn set_workflow(
+    world: &impl World,
+    ids: &[String],
+    workflow: Workflow,
+) -> anyhow::Result<()> {
     if ids.is_empty() {
         return Ok(());
     }
     world.set_workflow(ids, workflow).await
 }
 
-async fn import_to(world: &impl World, place: &Place, findings: &[Finding]) -> anyhow::Result<Vec<Refusal>> {
+async fn import_to(
+    world: &impl World,
+    place: &Place,
+    findings: &[Finding],
+) -> anyhow::Result<Vec<Refusal>> {
     if findings.is_empty() {
         return Ok(Vec::new());
     }

@@ -31,7 +31,12 @@ impl Watch {
     ///
     /// # Errors
     /// Returns an error if a call fails. Done again, it does the rest.
-    pub async fn retire(&self, place: &Place, has_role: bool, because: &str) -> anyhow::Result<Retired> {
+    pub async fn retire(
+        &self,
+        place: &Place,
+        has_role: bool,
+        because: &str,
+    ) -> anyhow::Result<Retired> {
         let home = self.hub_of(self.accounts.home()).await?;
         let own = match has_role {
             true => match self.hub_of(place).await {
@@ -45,11 +50,14 @@ impl Watch {
         for (name, row) in self.state.buckets(place, &NameRange::default()).await? {
             let bucket = BucketId::new(place.account.clone(), place.region.clone(), name)?;
             let active = active_findings(&row);
-            let is_at_home = matches!(&row, Row::Item(item) if is_stored_in(item, self.accounts.home()));
+            let is_at_home =
+                matches!(&row, Row::Item(item) if is_stored_in(item, self.accounts.home()));
             match own.as_ref().or(Some(&home).filter(|_| is_at_home)) {
                 _ if active == 0 => {}
                 Some(hub) => {
-                    self.retire_bucket(&bucket, hub, because).await.with_context(|| format!("{bucket} not retired"))?;
+                    self.retire_bucket(&bucket, hub, because)
+                        .await
+                        .with_context(|| format!("{bucket} not retired"))?;
                     retired.archived += active;
                 }
                 None => retired.left_behind += active,
@@ -87,10 +95,15 @@ impl Watch {
 /// How many findings Security Hub holds, or may hold.
 fn active_findings(row: &Row) -> usize {
     let Row::Item(item) = row else { return 0 };
-    let is_active = |control: &&findings::ControlState| control.published.is_some() || control.planned > item.published;
+    let is_active = |control: &&findings::ControlState| {
+        control.published.is_some() || control.planned > item.published
+    };
     item.controls.values().filter(is_active).count()
 }
 
 fn is_stored_in(item: &Item, place: &Place) -> bool {
-    item.stored_in.as_ref().or(item.moving_to.as_ref()).is_some_and(|stored_in| stored_in.place == *place)
+    item.stored_in
+        .as_ref()
+        .or(item.moving_to.as_ref())
+        .is_some_and(|stored_in| stored_in.place == *place)
 }

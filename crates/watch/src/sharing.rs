@@ -27,6 +27,11 @@ impl Shared {
 
     /// The buckets that use a key.
     pub(crate) fn users(&self, key: &KeySubject) -> Asked {
-        self.users.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default().clone()
+        self.users
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(key.clone())
+            .or_default()
+            .clone()
     }
 }

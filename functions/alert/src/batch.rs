@@ -1,7 +1,10 @@
 //! A batch of events: which become messages, why the others do not, and which must come again.
 
 use crate::{Names, Topic};
-use alerts::{Choice, Chosen, Claim, Gone, Known, Message, Parsed, Received, Silent, choose, correction, parse};
+use alerts::{
+    Choice, Chosen, Claim, Gone, Known, Message, Parsed, Received, Silent, choose, correction,
+    parse,
+};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use claims::{Claimed, Claims};
 use controls::Alerts;
@@ -68,7 +71,11 @@ impl Done {
                     self.failed.extend(chosen.receipts);
                 }
                 Err(error) => {
-                    tracing::error!(finding, error, "the message was not claimed: its events come again");
+                    tracing::error!(
+                        finding,
+                        error,
+                        "the message was not claimed: its events come again"
+                    );
                     self.failed.extend(chosen.receipts);
                 }
             }
@@ -80,13 +87,26 @@ impl Done {
 impl Alert {
     /// A function that publishes to `topic`, in the account `hub` and the `home` region of Security Hub.
     #[must_use]
-    pub fn new(topic: Topic, names: Names, claims: Claims, alerts: Alerts, hub: AccountId, home: Region) -> Self {
+    pub fn new(
+        topic: Topic,
+        names: Names,
+        claims: Claims,
+        alerts: Alerts,
+        hub: AccountId,
+        home: Region,
+    ) -> Self {
         Self { topic, names, claims, alerts, hub, home }
     }
 
     /// Sends messages about what of the batch is worth one, and returns which events must come again. What is not published at
     /// `deadline` comes again, too. `run` is this invocation, by which it claims messages.
-    pub async fn handle(&self, batch: SqsEvent, run: &Claim, now: Timestamp, deadline: Instant) -> SqsBatchResponse {
+    pub async fn handle(
+        &self,
+        batch: SqsEvent,
+        run: &Claim,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> SqsBatchResponse {
         let received = batch.records.len();
         let mut done = Done::default();
         let understood = self.sort(batch.records, &mut done);
@@ -114,21 +134,38 @@ impl Alert {
         metrics::counter!("FindingsAlerted").increment(findings as u64);
         metrics::counter!("Failures").increment(failed.len() as u64);
         let (silent, failures) = (silent.len(), failed.len());
-        tracing::info!(received, findings, messages = sent, silent, failed = failures, "batch done");
+        tracing::info!(
+            received,
+            findings,
+            messages = sent,
+            silent,
+            failed = failures,
+            "batch done"
+        );
         let mut response = SqsBatchResponse::default();
         failed.into_iter().for_each(|message| response.add_failure(message));
         response
     }
 
     /// Records which findings are archived.
-    async fn close(&self, gone: Vec<Gone<String>>, done: &mut Done, now: Timestamp, deadline: Instant) {
+    async fn close(
+        &self,
+        gone: Vec<Gone<String>>,
+        done: &mut Done,
+        now: Timestamp,
+        deadline: Instant,
+    ) {
         let closing = stream::iter(gone).map(async |gone| {
             let closed = timeout_at(deadline, self.claims.close(&gone, now)).await;
             (gone, in_words(closed))
         });
         for (gone, closed) in closing.buffered(AT_ONCE).collect::<Vec<_>>().await {
             if let Err(error) = closed {
-                tracing::error!(finding = gone.finding, error, "it was not recorded that the finding is archived");
+                tracing::error!(
+                    finding = gone.finding,
+                    error,
+                    "it was not recorded that the finding is archived"
+                );
                 done.failed.extend(gone.receipts);
             }
         }
@@ -164,26 +201,32 @@ impl Alert {
         now: Timestamp,
         deadline: Instant,
     ) -> Vec<(Chosen<String>, Result<Claimed, String>)> {
-        let correcting = stream::iter(minor).map(async |Chosen { news, receipts }| {
-            match in_words(timeout_at(deadline, self.claims.correct(&news, run, now)).await) {
-                Ok((claimed @ Claimed::Won(_), told)) => {
-                    (Chosen { news: correction(&news, told), receipts }, Ok(claimed))
+        let correcting =
+            stream::iter(minor).map(async |Chosen { news, receipts }| {
+                match in_words(timeout_at(deadline, self.claims.correct(&news, run, now)).await) {
+                    Ok((claimed @ Claimed::Won(_), told)) => {
+                        (Chosen { news: correction(&news, told), receipts }, Ok(claimed))
+                    }
+                    Ok((claimed, _)) => (Chosen { news, receipts }, Ok(claimed)),
+                    Err(error) => (Chosen { news, receipts }, Err(error)),
                 }
-                Ok((claimed, _)) => (Chosen { news, receipts }, Ok(claimed)),
-                Err(error) => (Chosen { news, receipts }, Err(error)),
-            }
-        });
+            });
         correcting.buffered(AT_ONCE).collect().await
     }
 
     /// Adds the names of accounts that the events do not have.
     async fn name(&self, won: &mut [Won], deadline: Instant) {
-        let unnamed = won.iter_mut().map(|won| &mut won.chosen.news).filter(|news| news.account_name.is_none());
+        let unnamed = won
+            .iter_mut()
+            .map(|won| &mut won.chosen.news)
+            .filter(|news| news.account_name.is_none());
         let unnamed: Vec<_> = unnamed.collect();
         let accounts: BTreeSet<_> = unnamed.iter().map(|news| news.place().account).collect();
         let until = deadline.min(Instant::now() + PATIENCE);
         let names = timeout_at(until, self.names.of(accounts)).await.unwrap_or_default();
-        unnamed.into_iter().for_each(|news| news.account_name = names.get(&news.place().account).cloned());
+        unnamed
+            .into_iter()
+            .for_each(|news| news.account_name = names.get(&news.place().account).cloned());
     }
 
     /// One for each finding, or one for all.
@@ -192,11 +235,19 @@ impl Alert {
             let news: Vec<_> = won.iter().map(|won| &won.chosen.news).collect();
             return vec![(Message::digest(&news, &self.home), won)];
         }
-        won.into_iter().map(|won| (Message::about(&won.chosen.news, &self.home), vec![won])).collect()
+        won.into_iter()
+            .map(|won| (Message::about(&won.chosen.news, &self.home), vec![won]))
+            .collect()
     }
 
     /// Publishes one message, if there is time until `until`, and records that; returns its events if publishing fails.
-    async fn publish(&self, message: Message, won: Vec<Won>, now: Timestamp, until: Instant) -> Vec<String> {
+    async fn publish(
+        &self,
+        message: Message,
+        won: Vec<Won>,
+        now: Timestamp,
+        until: Instant,
+    ) -> Vec<String> {
         let published = in_words(timeout_at(until, self.topic.publish(&message)).await);
         let is_published = published.is_ok();
         let recording = stream::iter(&won).map(async |Won { chosen, claimed }| {
@@ -208,10 +259,15 @@ impl Alert {
             };
             recorded.err().map(|error| (finding, format!("{:#}", anyhow::Error::from(error))))
         });
-        for (finding, error) in recording.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten() {
+        for (finding, error) in
+            recording.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten()
+        {
             // The event of a message that was sent does not come again: that would repeat the message.
-            let what =
-                if is_published { "message sent but not recorded" } else { "claim not released: it lapses by itself" };
+            let what = if is_published {
+                "message sent but not recorded"
+            } else {
+                "claim not released: it lapses by itself"
+            };
             tracing::error!(finding, error, "{what}");
         }
         let (subject, findings) = (&message.subject, won.len());
@@ -236,11 +292,17 @@ impl Alert {
             // Without an id the response names "", by which Lambda takes the whole batch as failed: nothing is lost.
             let receipt = record.message_id.unwrap_or_default();
             match parse(record.body.as_deref().unwrap_or_default(), &self.hub) {
-                Ok(Parsed::News(news)) => understood.push(Received { receipt, is_first, news: *news }),
+                Ok(Parsed::News(news)) => {
+                    understood.push(Received { receipt, is_first, news: *news })
+                }
                 Ok(Parsed::Silent(silent)) => done.silent.push(silent),
                 Err(error) => {
                     let error = anyhow::Error::from(error);
-                    tracing::error!(message_id = receipt, error = format!("{error:#}"), "message not understood");
+                    tracing::error!(
+                        message_id = receipt,
+                        error = format!("{error:#}"),
+                        "message not understood"
+                    );
                     done.failed.push(receipt);
                 }
             }
@@ -281,7 +343,9 @@ mod tests {
         operation::put_item::{PutItemError, PutItemOutput},
         types::{AttributeValue, error::ConditionalCheckFailedException},
     };
-    use aws_sdk_organizations::{Client as Organizations, operation::describe_account::DescribeAccountOutput};
+    use aws_sdk_organizations::{
+        Client as Organizations, operation::describe_account::DescribeAccountOutput,
+    };
     use aws_sdk_sns::{
         Client,
         operation::publish::{PublishError, PublishOutput},
@@ -326,15 +390,18 @@ mod tests {
     }
 
     async fn failures(function: &Alert, bodies: Vec<String>) -> Vec<String> {
-        let (now, deadline) = ("2026-11-25T04:01:00Z".parse().unwrap(), Instant::now() + Duration::from_secs(60));
+        let (now, deadline) =
+            ("2026-11-25T04:01:00Z".parse().unwrap(), Instant::now() + Duration::from_secs(60));
         let run = Claim { owner: RUN.fetch_add(1, Ordering::Relaxed).to_string(), lapses_at: now };
         let response = function.handle(batch(bodies), &run, now, deadline).await;
         response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
     }
 
     fn function(client: Client) -> Alert {
-        let named = mock!(Organizations::describe_account).then_output(|| DescribeAccountOutput::builder().build());
-        let names = Names::for_test(mock_client!(aws_sdk_organizations, RuleMode::MatchAny, [&named]));
+        let named = mock!(Organizations::describe_account)
+            .then_output(|| DescribeAccountOutput::builder().build());
+        let names =
+            Names::for_test(mock_client!(aws_sdk_organizations, RuleMode::MatchAny, [&named]));
         let (hub, home) = ("100000000001".parse().unwrap(), "us-east-1".parse().unwrap());
         Alert::new(Topic::for_test(client), names, Claims::with_client(table()), ALERTS, hub, home)
     }
@@ -346,12 +413,16 @@ mod tests {
             let (item, mut rows) = (request.item().unwrap(), rows.lock().unwrap());
             let key = item["finding"].as_s().unwrap();
             let found = rows.get(key);
-            let value = |name: &str| request.expression_attribute_values().and_then(|values| values.get(name));
+            let value = |name: &str| {
+                request.expression_attribute_values().and_then(|values| values.get(name))
+            };
             let same = |name: &str, to: &str| found.and_then(|row| row.get(name)) == value(to);
             let number = |value: &AttributeValue| value.as_n().unwrap().parse::<u64>().unwrap();
             let holds = match request.condition_expression().unwrap() {
                 condition if condition.starts_with("attribute_not_exists") => found.is_none(),
-                "#version < :version" => found.is_some_and(|row| number(&row["version"]) < number(&item["version"])),
+                "#version < :version" => {
+                    found.is_some_and(|row| number(&row["version"]) < number(&item["version"]))
+                }
                 condition if condition.ends_with("attribute_not_exists(#owner)") => {
                     same("version", ":over") && found.is_some_and(|row| !row.contains_key("owner"))
                 }
@@ -361,7 +432,8 @@ mod tests {
                 rows.insert(key.clone(), item.clone());
                 return MockResponse::Output(PutItemOutput::builder().build());
             }
-            let failed = ConditionalCheckFailedException::builder().set_item(found.cloned()).build();
+            let failed =
+                ConditionalCheckFailedException::builder().set_item(found.cloned()).build();
             MockResponse::Error(PutItemError::ConditionalCheckFailedException(failed))
         });
         mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&put])
@@ -373,7 +445,11 @@ mod tests {
 
     #[tokio::test]
     async fn few_findings_are_told_one_by_one_and_many_together_and_none_twice() {
-        let rule = mock!(Client::publish).sequence().output(|| PublishOutput::builder().build()).repeatedly().build();
+        let rule = mock!(Client::publish)
+            .sequence()
+            .output(|| PublishOutput::builder().build())
+            .repeatedly()
+            .build();
         let function = function(mock_client!(aws_sdk_sns, RuleMode::Sequential, [&rule]));
         for (bodies, calls) in [
             (opened(0..2), 2),
@@ -389,11 +465,18 @@ mod tests {
 
     #[tokio::test]
     async fn an_event_that_another_run_is_telling_of_comes_again() {
-        let rule = mock!(Client::publish).sequence().output(|| PublishOutput::builder().build()).repeatedly().build();
+        let rule = mock!(Client::publish)
+            .sequence()
+            .output(|| PublishOutput::builder().build())
+            .repeatedly()
+            .build();
         let function = function(mock_client!(aws_sdk_sns, RuleMode::Sequential, [&rule]));
         let now: Timestamp = "2026-11-25T04:01:00Z".parse().unwrap();
-        let other = Claim { owner: "other".into(), lapses_at: now + jiff::SignedDuration::from_secs(60) };
-        let Ok(Parsed::News(news)) = parse(&event(0, "2026-11-25T04:00:02Z"), &function.hub) else { panic!() };
+        let other =
+            Claim { owner: "other".into(), lapses_at: now + jiff::SignedDuration::from_secs(60) };
+        let Ok(Parsed::News(news)) = parse(&event(0, "2026-11-25T04:00:02Z"), &function.hub) else {
+            panic!()
+        };
         assert!(matches!(function.claims.claim(&news, &other, now).await, Ok(Claimed::Won(_))));
         assert_eq!(failures(&function, opened(0..1)).await, ["0"]);
         assert_eq!(rule.num_calls(), 0);
@@ -401,15 +484,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_finding_that_is_gone_can_open_again() {
-        let rule = mock!(Client::publish).sequence().output(|| PublishOutput::builder().build()).repeatedly().build();
+        let rule = mock!(Client::publish)
+            .sequence()
+            .output(|| PublishOutput::builder().build())
+            .repeatedly()
+            .build();
         let function = function(mock_client!(aws_sdk_sns, RuleMode::Sequential, [&rule]));
         let at = |second: &str, transition: &str| {
-            let event = event(0, &format!("2026-11-25T04:00:{second}Z")).replace("opened", transition);
+            let event =
+                event(0, &format!("2026-11-25T04:00:{second}Z")).replace("opened", transition);
             event.replace("04:00:00Z", &format!("04:00:{second}Z"))
         };
-        for (event, calls) in
-            [(at("01", "opened"), 1), (at("02", "gone"), 1), (at("03", "opened"), 2), (at("04", "opened"), 2)]
-        {
+        for (event, calls) in [
+            (at("01", "opened"), 1),
+            (at("02", "gone"), 1),
+            (at("03", "opened"), 2),
+            (at("04", "opened"), 2),
+        ] {
             assert!(failures(&function, vec![event.clone()]).await.is_empty());
             assert_eq!(rule.num_calls(), calls, "{event}");
         }
@@ -417,9 +508,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn messages_keep_to_what_slack_takes() {
-        let rule = mock!(Client::publish).sequence().output(|| PublishOutput::builder().build()).repeatedly().build();
+        let rule = mock!(Client::publish)
+            .sequence()
+            .output(|| PublishOutput::builder().build())
+            .repeatedly()
+            .build();
         let alerts = Alerts { digest_over: 20, ..ALERTS };
-        let function = Alert { alerts, ..function(mock_client!(aws_sdk_sns, RuleMode::Sequential, [&rule])) };
+        let function =
+            Alert { alerts, ..function(mock_client!(aws_sdk_sns, RuleMode::Sequential, [&rule])) };
         let began = Instant::now();
         assert!(failures(&function, opened(0..20)).await.is_empty());
         assert_eq!(rule.num_calls(), 20);
@@ -428,7 +524,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_could_not_be_told_comes_again_and_is_not_taken_for_told() {
-        let refuse = || PublishError::InternalErrorException(InternalErrorException::builder().build());
+        let refuse =
+            || PublishError::InternalErrorException(InternalErrorException::builder().build());
         let rule = mock!(Client::publish)
             .sequence()
             .error(refuse)
@@ -436,9 +533,10 @@ mod tests {
             .output(|| PublishOutput::builder().build())
             .repeatedly()
             .build();
-        let function = function(mock_client!(aws_sdk_sns, RuleMode::Sequential, [&rule], |config| {
-            config.retry_config(aws_sdk_sns::config::retry::RetryConfig::disabled())
-        }));
+        let function =
+            function(mock_client!(aws_sdk_sns, RuleMode::Sequential, [&rule], |config| {
+                config.retry_config(aws_sdk_sns::config::retry::RetryConfig::disabled())
+            }));
         let mut failed = failures(&function, opened(0..7)).await;
         failed.sort();
         assert_eq!(failed, ["0", "1", "2", "3", "4", "5", "6"]);
@@ -448,7 +546,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_understood_fails_alone() {
-        let rule = mock!(Client::publish).sequence().output(|| PublishOutput::builder().build()).repeatedly().build();
+        let rule = mock!(Client::publish)
+            .sequence()
+            .output(|| PublishOutput::builder().build())
+            .repeatedly()
+            .build();
         let function = function(mock_client!(aws_sdk_sns, RuleMode::Sequential, [&rule]));
         let bodies = vec!["{}".to_owned(), event(0, "2026-11-25T04:00:02Z"), "<html>".to_owned()];
         assert_eq!(failures(&function, bodies).await, ["0", "2"]);

@@ -15,10 +15,12 @@ use lambda_runtime::{Context, Error};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let metrics = startup::observe()?;
-    let function =
-        function().await.inspect_err(|error| tracing::error!(error = format!("{error:#}"), "cannot start"))?;
+    let function = function()
+        .await
+        .inspect_err(|error| tracing::error!(error = format!("{error:#}"), "cannot start"))?;
     let handle = async |batch: SqsEvent, context: Context| {
-        let run = Claim { owner: context.request_id.clone(), lapses_at: startup::ends_at(&context) };
+        let run =
+            Claim { owner: context.request_id.clone(), lapses_at: startup::ends_at(&context) };
         Ok(function.handle(batch, &run, Timestamp::now(), startup::deadline(&context)).await)
     };
     startup::serve(metrics, handle).await
@@ -28,7 +30,8 @@ async fn function() -> anyhow::Result<Alert> {
     let own = startup::own_config().await;
     let topic = Topic::new(&own, startup::variable("CMKWATCH_TOPIC")?);
     let claims = Claims::new(&own, startup::variable("CMKWATCH_ALERTED_TABLE")?);
-    let hub = startup::variable("CMKWATCH_ACCOUNT")?.parse().context("CMKWATCH_ACCOUNT is wrong")?;
+    let hub =
+        startup::variable("CMKWATCH_ACCOUNT")?.parse().context("CMKWATCH_ACCOUNT is wrong")?;
     let home = startup::variable("AWS_REGION")?.parse().context("AWS_REGION is wrong")?;
     Ok(Alert::new(topic, Names::new(&own), claims, startup::settings()?.alerts, hub, home))
 }

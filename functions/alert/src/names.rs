@@ -22,7 +22,9 @@ impl Names {
     /// `own` is the configuration of the function itself, in an account that may ask the organization.
     #[must_use]
     pub fn new(own: &SdkConfig) -> Self {
-        Self::from(Client::from_conf(config::Builder::from(own).interceptor(calls::Counter).build()))
+        Self::from(Client::from_conf(
+            config::Builder::from(own).interceptor(calls::Counter).build(),
+        ))
     }
 
     fn from(client: Client) -> Self {
@@ -31,7 +33,10 @@ impl Names {
 
     /// The names of these accounts, by [DescribeAccount](https://docs.aws.amazon.com/organizations/latest/APIReference/API_DescribeAccount.html):
     /// 1 call for each that was not asked for yet. One that is not to be had is left out, since nobody is to wait for it.
-    pub async fn of(&self, accounts: impl IntoIterator<Item = AccountId>) -> HashMap<AccountId, String> {
+    pub async fn of(
+        &self,
+        accounts: impl IntoIterator<Item = AccountId>,
+    ) -> HashMap<AccountId, String> {
         let mut names = HashMap::new();
         for account in accounts.into_iter().take(MOST) {
             let known = self.known.borrow().get(&account).cloned();
@@ -76,11 +81,25 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_is_asked_for_once_and_one_that_is_not_told_is_left_out() {
-        let named = || DescribeAccountOutput::builder().account(Account::builder().name("payments").build()).build();
-        let refused = || DescribeAccountError::AccessDeniedException(AccessDeniedException::builder().build());
-        let rule = mock!(Client::describe_account).sequence().output(named).times(1).error(refused).times(2).build();
-        let names = Names::for_test(mock_client!(aws_sdk_organizations, RuleMode::Sequential, [&rule]));
-        let accounts = ["200000000002", "300000000003"].map(|account| account.parse::<AccountId>().unwrap());
+        let named = || {
+            DescribeAccountOutput::builder()
+                .account(Account::builder().name("payments").build())
+                .build()
+        };
+        let refused = || {
+            DescribeAccountError::AccessDeniedException(AccessDeniedException::builder().build())
+        };
+        let rule = mock!(Client::describe_account)
+            .sequence()
+            .output(named)
+            .times(1)
+            .error(refused)
+            .times(2)
+            .build();
+        let names =
+            Names::for_test(mock_client!(aws_sdk_organizations, RuleMode::Sequential, [&rule]));
+        let accounts =
+            ["200000000002", "300000000003"].map(|account| account.parse::<AccountId>().unwrap());
         for _ in 0..2 {
             let found = names.of(accounts.clone()).await;
             assert_eq!(found, [(accounts[0].clone(), "payments".to_owned())].into());

@@ -32,8 +32,17 @@ impl Topic {
     /// # Errors
     /// A message that was not taken.
     pub async fn publish(&self, message: &Message) -> Result<(), TopicError> {
-        let request = self.client.publish().topic_arn(&self.arn).message_structure("json").message(message.json());
-        request.subject(&message.subject).send().await.map_err(|error| self.failed(error.into()))?;
+        let request = self
+            .client
+            .publish()
+            .topic_arn(&self.arn)
+            .message_structure("json")
+            .message(message.json());
+        request
+            .subject(&message.subject)
+            .send()
+            .await
+            .map_err(|error| self.failed(error.into()))?;
         Ok(())
     }
 

@@ -20,25 +20,39 @@ pub const ACCOUNT_CALLS: [&str; 5] = [
 ];
 
 /// The account that an event of [`ACCOUNT_CALLS`] is about; `None` if nothing came of what was begun.
-pub(crate) fn change(call: &'static str, record: Record<'_>) -> Result<Option<MembershipChange>, EventError> {
+pub(crate) fn change(
+    call: &'static str,
+    record: Record<'_>,
+) -> Result<Option<MembershipChange>, EventError> {
     let details = ["/serviceEventDetails", "/requestParameters", "/responseElements"];
     let details: Vec<_> = details.iter().filter_map(|pointer| record.value(pointer)).collect();
     if call.ends_with("Result")
-        && details.iter().find_map(|value| text_of(value, "state")).is_some_and(|state| state != "SUCCEEDED")
+        && details
+            .iter()
+            .find_map(|value| text_of(value, "state"))
+            .is_some_and(|state| state != "SUCCEEDED")
     {
         return Ok(None);
     }
     let account = details.iter().find_map(|value| text_of(value, "accountId"));
-    let account = account.ok_or_else(|| EventError::Lacks { call: call.to_owned(), what: "account" })?;
-    let account: AccountId =
-        account.parse().map_err(|source| EventError::Malformed { call: call.to_owned(), source })?;
-    let changed_at = record.text("/eventTime").and_then(|time| time.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH);
+    let account =
+        account.ok_or_else(|| EventError::Lacks { call: call.to_owned(), what: "account" })?;
+    let account: AccountId = account
+        .parse()
+        .map_err(|source| EventError::Malformed { call: call.to_owned(), source })?;
+    let changed_at = record
+        .text("/eventTime")
+        .and_then(|time| time.parse().ok())
+        .unwrap_or(Timestamp::UNIX_EPOCH);
     Ok(Some(MembershipChange { account, changed_at }))
 }
 
 /// The first text of this name, however deep it is: the events differ in where they have it.
 fn text_of<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     let fields = value.as_object()?;
-    let here = fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).and_then(|(_, value)| value.as_str());
+    let here = fields
+        .iter()
+        .find(|(field, _)| field.eq_ignore_ascii_case(name))
+        .and_then(|(_, value)| value.as_str());
     here.or_else(|| fields.values().find_map(|value| text_of(value, name)))
 }

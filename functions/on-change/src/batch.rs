@@ -97,12 +97,14 @@ impl OnChange {
     /// does not take the others with it.
     pub async fn handle(&self, batch: SqsEvent, deadline: Instant) -> SqsBatchResponse {
         let received = batch.records.len();
-        let Sorted { buckets, keys, accounts, mut failed, dropped } = sort(batch.records, self.watch.settings());
+        let Sorted { buckets, keys, accounts, mut failed, dropped } =
+            sort(batch.records, self.watch.settings());
         let (of_buckets, of_keys) = (buckets.len(), keys.len());
         let (time, hubs) = (Time::until(deadline), Hubs::default());
         failed.extend(self.ask_sweeps(accounts, time).await);
         let asked = stream::iter(keys).map(|(users, group)| self.attend_key(users, group, time));
-        let evaluated = stream::iter(buckets).map(|(bucket, group)| self.attend(&hubs, bucket, group, time));
+        let evaluated =
+            stream::iter(buckets).map(|(bucket, group)| self.attend(&hubs, bucket, group, time));
         let (asked, evaluated) = tokio::join!(
             asked.buffer_unordered(AT_ONCE).collect::<Vec<_>>(),
             evaluated.buffer_unordered(AT_ONCE).collect::<Vec<_>>()
@@ -115,21 +117,34 @@ impl OnChange {
         failed.dedup();
         metrics::counter!("EventsHandled").increment((received - failed.len()) as u64);
         metrics::counter!("Failures").increment(failed.len() as u64);
-        tracing::info!(received, buckets = of_buckets, keys = of_keys, dropped, failed = failed.len(), "batch done");
+        tracing::info!(
+            received,
+            buckets = of_buckets,
+            keys = of_keys,
+            dropped,
+            failed = failed.len(),
+            "batch done"
+        );
         let mut response = SqsBatchResponse::default();
         failed.into_iter().for_each(|message| response.add_failure(message));
         response
     }
 
     /// Asks that accounts be swept; returns the messages of those for which that failed.
-    async fn ask_sweeps(&self, accounts: BTreeMap<MembershipChange, Vec<String>>, time: Time) -> Vec<String> {
+    async fn ask_sweeps(
+        &self,
+        accounts: BTreeMap<MembershipChange, Vec<String>>,
+        time: Time,
+    ) -> Vec<String> {
         let mut failed = Vec::new();
         for (MembershipChange { account, changed_at }, messages) in accounts {
             let (sweep, membership_changed_at) = (self.watch.now().to_string(), Some(changed_at));
             let task = Task::Account { sweep, account: account.clone(), membership_changed_at };
             let asked = async { Ok(self.sweep.send(&[task.message()?]).await?) };
             match in_time(time.evaluate_until, asked).await {
-                Ok(()) => tracing::info!(%account, "the account will be swept: it joined, left or was closed"),
+                Ok(()) => {
+                    tracing::info!(%account, "the account will be swept: it joined, left or was closed")
+                }
                 Err(error) => {
                     tracing::error!(%account, error = format!("{error:#}"), "the account will not be swept");
                     failed.extend(messages);
@@ -141,8 +156,14 @@ impl OnChange {
 
     /// Does what follows the evaluations: asks for second looks, and compares the buckets of those that were due. Returns the
     /// buckets that failed.
-    async fn follow_up(&self, hubs: &Hubs, evaluated: Vec<Evaluated>, deadline: Instant) -> Vec<(BucketId, Group)> {
-        let (mut failed, mut late, mut looks, mut compared) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    async fn follow_up(
+        &self,
+        hubs: &Hubs,
+        evaluated: Vec<Evaluated>,
+        deadline: Instant,
+    ) -> Vec<(BucketId, Group)> {
+        let (mut failed, mut late, mut looks, mut compared) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for evaluated in evaluated {
             match evaluated {
                 Evaluated::Done => {}
@@ -161,7 +182,8 @@ impl OnChange {
     /// Returns the messages that must come again because a bucket failed. A message that names other buckets, too, does not: the
     /// bucket gets a message of its own, for all that were about it.
     async fn give_back(&self, bucket: BucketId, group: Group, deadline: Instant) -> Vec<String> {
-        let (is_alone, purpose) = (group.receipts.iter().all(|receipt| receipt.is_alone), group.purpose());
+        let (is_alone, purpose) =
+            (group.receipts.iter().all(|receipt| receipt.is_alone), group.purpose());
         let Group { api_calls, since, receipts, .. } = group;
         let ids = receipts.into_iter().map(|receipt| receipt.id).collect();
         if is_alone {
@@ -172,7 +194,10 @@ impl OnChange {
             Ok(()) => Vec::new(),
             Err(error) => {
                 let error = format!("{error:#}");
-                tracing::error!(error, "the bucket got no message of its own: its messages come again");
+                tracing::error!(
+                    error,
+                    "the bucket got no message of its own: its messages come again"
+                );
                 ids
             }
         }
@@ -192,11 +217,23 @@ impl OnChange {
         };
         match in_time(time.end, asked).await {
             Ok(buckets) => {
-                tracing::info!(key, event, call, buckets, "the buckets that use the key will be evaluated");
+                tracing::info!(
+                    key,
+                    event,
+                    call,
+                    buckets,
+                    "the buckets that use the key will be evaluated"
+                );
                 Vec::new()
             }
             Err(error) => {
-                tracing::error!(key, event, call, error = format!("{error:#}"), "the users of the key are not known");
+                tracing::error!(
+                    key,
+                    event,
+                    call,
+                    error = format!("{error:#}"),
+                    "the users of the key are not known"
+                );
                 group.receipts.into_iter().map(|receipt| receipt.id).collect()
             }
         }
@@ -216,12 +253,18 @@ fn sort(records: Vec<SqsMessage>, settings: &Settings) -> Sorted {
                 let group = add(&mut sorted.keys, users, api_calls, Receipt { id, is_alone: true });
                 group.has_replicas |= has_replicas;
             }
-            Ok(Message::Account(change)) if settings.excludes(&change.account) => sorted.dropped += 1,
+            Ok(Message::Account(change)) if settings.excludes(&change.account) => {
+                sorted.dropped += 1
+            }
             Ok(Message::Account(change)) => sorted.accounts.entry(change).or_default().push(id),
             Ok(Message::NoneOfOurs) => sorted.dropped += 1,
             Err(error) => {
                 let error = anyhow::Error::from(error);
-                tracing::error!(message_id = id, error = format!("{error:#}"), "message not understood");
+                tracing::error!(
+                    message_id = id,
+                    error = format!("{error:#}"),
+                    "message not understood"
+                );
                 sorted.failed.push(id);
             }
         }
@@ -238,7 +281,8 @@ impl Sorted {
         for Visit { bucket, api_calls, since } in watched {
             let second_look = purpose == Purpose::SecondLook;
             let is_event = !second_look && !api_calls.is_empty();
-            let group = add(&mut self.buckets, bucket, api_calls, Receipt { id: id.to_owned(), is_alone });
+            let group =
+                add(&mut self.buckets, bucket, api_calls, Receipt { id: id.to_owned(), is_alone });
             group.is_event |= is_event;
             if second_look {
                 // A message of an earlier version does not say it: then everything has changed since.
@@ -251,7 +295,12 @@ impl Sorted {
 }
 
 /// Adds a message to those of its subject; of each call the latest is kept.
-fn add<S: Ord>(groups: &mut BTreeMap<S, Group>, subject: S, api_calls: Vec<ApiCall>, receipt: Receipt) -> &mut Group {
+fn add<S: Ord>(
+    groups: &mut BTreeMap<S, Group>,
+    subject: S,
+    api_calls: Vec<ApiCall>,
+    receipt: Receipt,
+) -> &mut Group {
     let group = groups.entry(subject).or_default();
     group.receipts.push(receipt);
     for api_call in api_calls {
@@ -273,7 +322,11 @@ mod tests {
     }
 
     fn settings(more: &str) -> Settings {
-        format!("{more}\n[classification]\ntag = \"t\"\ndefault = \"a\"\n[class.a]\nlevel = \"cmk\"").parse().unwrap()
+        format!(
+            "{more}\n[classification]\ntag = \"t\"\ndefault = \"a\"\n[class.a]\nlevel = \"cmk\""
+        )
+        .parse()
+        .unwrap()
     }
 
     fn event(bucket: &str, call: &str, time: &str) -> String {
@@ -297,9 +350,11 @@ mod tests {
             message("4", &event("other", "CreateBucket", "2026-11-01T00:00:00Z")),
         ];
         for _ in 0..2 {
-            let Sorted { buckets, keys, failed, dropped, .. } = sort(records.clone(), &settings(""));
+            let Sorted { buckets, keys, failed, dropped, .. } =
+                sort(records.clone(), &settings(""));
             assert_eq!((buckets.len(), keys.len(), failed.len(), dropped), (2, 0, 0, 0));
-            let acme = buckets.iter().find(|(bucket, _)| bucket.name().as_str() == "acme").unwrap().1;
+            let acme =
+                buckets.iter().find(|(bucket, _)| bucket.name().as_str() == "acme").unwrap().1;
             let last = ApiCall::latest(&acme.api_calls).unwrap();
             assert_eq!(
                 (acme.receipts.len(), acme.api_calls.len(), last.event_name.as_str()),
@@ -323,7 +378,8 @@ mod tests {
     #[test]
     fn second_looks_of_one_bucket_are_one_since_the_earliest_version() {
         let look = |id: &str, since: u64, buckets: &[&str]| {
-            let buckets: Vec<_> = buckets.iter().map(|name| json!({"bucket": name, "since": since})).collect();
+            let buckets: Vec<_> =
+                buckets.iter().map(|name| json!({"bucket": name, "since": since})).collect();
             let detail = json!({
                 "account": "111111111111", "region": "us-east-1", "second_look": true, "buckets": buckets,
             });
@@ -336,7 +392,9 @@ mod tests {
         let Sorted { buckets, .. } = sort(records, &settings(""));
         let groups: Vec<_> = buckets.into_values().collect();
         assert_eq!(groups.iter().map(|group| group.since).collect::<Vec<_>>(), [Some(5), Some(9)]);
-        let alone = |group: &Group| group.receipts.iter().map(|receipt| receipt.is_alone).collect::<Vec<_>>();
+        let alone = |group: &Group| {
+            group.receipts.iter().map(|receipt| receipt.is_alone).collect::<Vec<_>>()
+        };
         assert_eq!([alone(&groups[0]), alone(&groups[1])], [vec![false, true], vec![false]]);
         assert!(groups.iter().all(|group| group.second_look && !group.is_event));
     }

@@ -48,13 +48,16 @@ struct Named<'a> {
 
 /// The bucket that a record names; `None` if it is of something else that can be tagged.
 fn named<'a>(call: &'static str, record: Record<'a>) -> Result<Option<Named<'a>>, EventError> {
-    let resource = record.resources().find_map(|resource| Some((bucket_of_arn(resource.arn)?, resource.account)));
+    let resource = record
+        .resources()
+        .find_map(|resource| Some((bucket_of_arn(resource.arn)?, resource.account)));
     let owner = resource.and_then(|(_, account)| account);
     if !matches!(call, "TagResource" | "UntagResource") {
         // A number is the name as JSON has it, without zeros that it may have had.
         let parameter = || record.text_or_number("/requestParameters/bucketName");
         let name = resource.map(|(name, _)| Cow::Borrowed(name)).or_else(parameter);
-        let name = name.ok_or_else(|| EventError::Lacks { call: call.to_owned(), what: "bucket name" })?;
+        let name =
+            name.ok_or_else(|| EventError::Lacks { call: call.to_owned(), what: "bucket name" })?;
         return Ok(Some(Named { name, owner }));
     }
     if let Some((name, owner)) = resource {
@@ -67,7 +70,10 @@ fn named<'a>(call: &'static str, record: Record<'a>) -> Result<Option<Named<'a>>
     match bucket_of_arn(&arn) {
         Some(name) => Ok(Some(Named { name: name.to_owned().into(), owner: None })),
         None if is_known(&arn) => Ok(None),
-        None => Err(EventError::UnknownResource { call: call.to_owned(), arn: findings::plain(&arn, 300) }),
+        None => Err(EventError::UnknownResource {
+            call: call.to_owned(),
+            arn: findings::plain(&arn, 300),
+        }),
     }
 }
 
@@ -83,7 +89,9 @@ fn created_in(record: Record<'_>) -> Option<&str> {
 /// The bucket that an ARN names; `None` if it is of an object or of something else.
 fn bucket_of_arn(arn: &str) -> Option<&str> {
     let mut parts = arn.splitn(6, ':');
-    let ("arn", _, "s3", "", "") = (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?) else {
+    let ("arn", _, "s3", "", "") =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?)
+    else {
         return None;
     };
     parts.next().filter(|name| !name.contains('/'))
@@ -98,9 +106,18 @@ fn is_known(arn: &str) -> bool {
     let kind = resource.split('/').next().unwrap_or_default();
     match *service {
         "s3" if account.is_empty() => resource.contains('/'),
-        "s3" => ["accesspoint", "access-grants", "async-request", "job", "storage-lens", "storage-lens-group"]
-            .contains(&kind),
-        "s3express" | "s3-object-lambda" | "s3-outposts" | "s3files" | "s3tables" | "s3vectors" => true,
+        "s3" => [
+            "accesspoint",
+            "access-grants",
+            "async-request",
+            "job",
+            "storage-lens",
+            "storage-lens-group",
+        ]
+        .contains(&kind),
+        "s3express" | "s3-object-lambda" | "s3-outposts" | "s3files" | "s3tables" | "s3vectors" => {
+            true
+        }
         _ => false,
     }
 }

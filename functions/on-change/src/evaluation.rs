@@ -38,7 +38,13 @@ enum Follow {
 
 impl OnChange {
     /// Evaluates one bucket.
-    pub(crate) async fn attend(&self, hubs: &Hubs, bucket: BucketId, mut group: Group, time: Time) -> Evaluated {
+    pub(crate) async fn attend(
+        &self,
+        hubs: &Hubs,
+        bucket: BucketId,
+        mut group: Group,
+        time: Time,
+    ) -> Evaluated {
         if Instant::now() >= time.begin_until {
             return Evaluated::NotBegun(bucket, group);
         }
@@ -49,7 +55,10 @@ impl OnChange {
         match in_time(time.evaluate_until, self.evaluate(hubs, &bucket, &group)).await {
             Ok((changed, follow)) => {
                 // A second look that finds nothing says nothing of how long the change took.
-                record_age(latest.filter(|_| group.is_event || !changed.is_empty()), self.watch.now());
+                record_age(
+                    latest.filter(|_| group.is_event || !changed.is_empty()),
+                    self.watch.now(),
+                );
                 let changed = changed.join(" ");
                 tracing::info!(%account, %region, bucket = %name, event, second_look, changed, "evaluated");
                 match follow {
@@ -70,7 +79,12 @@ impl OnChange {
     }
 
     /// Evaluates a bucket; returns the transitions, and what must follow.
-    async fn evaluate(&self, hubs: &Hubs, bucket: &BucketId, group: &Group) -> anyhow::Result<(Vec<String>, Follow)> {
+    async fn evaluate(
+        &self,
+        hubs: &Hubs,
+        bucket: &BucketId,
+        group: &Group,
+    ) -> anyhow::Result<(Vec<String>, Follow)> {
         let read_at = self.watch.now();
         let evaluated = match group.second_look {
             true => self.watch.look_again(hubs, bucket, &group.api_calls).await,
@@ -84,7 +98,9 @@ impl OnChange {
             Err(error) if is_refused_role(&error) => {
                 return Ok((self.report_refused_role(bucket.account()).await?, Follow::Nothing));
             }
-            Err(error) if self.watch.reconcile_refusal(&error, &bucket.place(), read_at).await? => {
+            Err(error)
+                if self.watch.reconcile_refusal(&error, &bucket.place(), read_at).await? =>
+            {
                 return Ok((vec!["account-readable".to_owned()], Follow::Nothing));
             }
             Err(error) if error.downcast_ref::<Departed>().is_some() => {
@@ -129,14 +145,25 @@ impl OnChange {
             Err(error) => return Err(error.into()),
         }
         let (subject, read_at) = (format!("the role in account {account}"), self.watch.now());
-        let why = Unreadable { permission: "sts:AssumeRole", subject, code: "AccessDenied".to_owned() };
-        let place = Place { account: account.clone(), region: self.watch.accounts().home().region.clone() };
-        let account = Account { place, read_at, buckets: Fact::Unreadable(why), security_hub: Fact::Known(true) };
+        let why =
+            Unreadable { permission: "sts:AssumeRole", subject, code: "AccessDenied".to_owned() };
+        let place =
+            Place { account: account.clone(), region: self.watch.accounts().home().region.clone() };
+        let account = Account {
+            place,
+            read_at,
+            buckets: Fact::Unreadable(why),
+            security_hub: Fact::Known(true),
+        };
         Ok(self.watch.reconcile_account(&account).await?.into_iter().collect())
     }
 
     /// Puts off buckets that there was no time to begin with, in messages for up to 20; returns those for which that failed.
-    pub(crate) async fn put_off(&self, late: Vec<(BucketId, Group)>, deadline: Instant) -> Vec<(BucketId, Group)> {
+    pub(crate) async fn put_off(
+        &self,
+        late: Vec<(BucketId, Group)>,
+        deadline: Instant,
+    ) -> Vec<(BucketId, Group)> {
         let mut failed = Vec::new();
         for purpose in [Purpose::Evaluate, Purpose::SecondLook] {
             let (some, visits): (Vec<_>, Vec<_>) = late
@@ -148,9 +175,16 @@ impl OnChange {
                 continue;
             }
             match in_time(deadline, self.watch.postpone(purpose, visits)).await {
-                Ok(()) => tracing::info!(buckets = some.len(), "buckets put off: no time was left to begin with them"),
+                Ok(()) => tracing::info!(
+                    buckets = some.len(),
+                    "buckets put off: no time was left to begin with them"
+                ),
                 Err(error) => {
-                    tracing::error!(buckets = some.len(), error = format!("{error:#}"), "buckets were not put off");
+                    tracing::error!(
+                        buckets = some.len(),
+                        error = format!("{error:#}"),
+                        "buckets were not put off"
+                    );
                     failed.extend(some);
                 }
             }
@@ -167,12 +201,17 @@ impl OnChange {
         if looks.is_empty() {
             return Vec::new();
         }
-        let visits: Vec<_> = looks.iter().map(|(bucket, group)| visit(bucket.clone(), group)).collect();
+        let visits: Vec<_> =
+            looks.iter().map(|(bucket, group)| visit(bucket.clone(), group)).collect();
         match in_time(deadline, self.watch.ask_second_looks(visits)).await {
             Ok(()) => Vec::new(),
             Err(error) => {
                 let (buckets, error) = (looks.len(), format!("{error:#}"));
-                tracing::error!(buckets, error, "second looks were not asked for: their messages come again");
+                tracing::error!(
+                    buckets,
+                    error,
+                    "second looks were not asked for: their messages come again"
+                );
                 looks
             }
         }
@@ -194,7 +233,9 @@ impl OnChange {
         let mut failed = Vec::new();
         for (place, buckets) in by_place {
             let all: Vec<_> = buckets.iter().map(|compared| compared.bucket.clone()).collect();
-            let Err(error) = in_time(deadline, self.compare_place(hubs, &place, buckets, &mut groups)).await else {
+            let Err(error) =
+                in_time(deadline, self.compare_place(hubs, &place, buckets, &mut groups)).await
+            else {
                 continue;
             };
             tracing::error!(%place, error = format!("{error:#}"), "Security Hub was not compared with the state");
@@ -227,13 +268,17 @@ fn visit(bucket: BucketId, group: &Group) -> Visit {
     Visit { bucket, api_calls: group.api_calls.clone(), since: group.since }
 }
 
-pub(crate) async fn in_time<T>(deadline: Instant, done: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+pub(crate) async fn in_time<T>(
+    deadline: Instant,
+    done: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
     timeout_at(deadline, done).await.unwrap_or_else(|_| Err(anyhow!("time limit reached")))
 }
 
 /// `EventAge`, in seconds.
 fn record_age(api_call: Option<&ApiCall>, now: Timestamp) {
-    let happened = api_call.and_then(|api_call| api_call.event_time.as_ref()?.parse::<Timestamp>().ok());
+    let happened =
+        api_call.and_then(|api_call| api_call.event_time.as_ref()?.parse::<Timestamp>().ok());
     if let Some(happened) = happened {
         metrics::histogram!("EventAge").record(now.duration_since(happened).as_secs_f64());
     }

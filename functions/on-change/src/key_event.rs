@@ -41,9 +41,14 @@ pub struct KeyChange {
 }
 
 /// The change that a call of [`KEY_CALLS`] made; `None` if no bucket can depend on it.
-pub(crate) fn change(call: &'static str, record: Record<'_>) -> Result<Option<KeyChange>, EventError> {
+pub(crate) fn change(
+    call: &'static str,
+    record: Record<'_>,
+) -> Result<Option<KeyChange>, EventError> {
     let subject = match call {
-        "CreateAlias" | "UpdateAlias" | "DeleteAlias" => alias(call, record).map(KeySubject::Alias)?,
+        "CreateAlias" | "UpdateAlias" | "DeleteAlias" => {
+            alias(call, record).map(KeySubject::Alias)?
+        }
         _ => KeySubject::Key(key(call, record)?),
     };
     let is_multi_region = matches!(&subject, KeySubject::Key(key) if key.is_multi_region());
@@ -64,7 +69,8 @@ const SHARED_BY_REPLICAS: [&str; 2] = ["EnableKeyRotation", "DisableKeyRotation"
 
 /// The key: by its ARN among the resources, in the answer (since December 2022), or as the request names it.
 fn key(call: &str, record: Record<'_>) -> Result<KeyArn, EventError> {
-    let resource = record.resources().map(|resource| resource.arn).find(|arn| arn.contains(":key/"));
+    let resource =
+        record.resources().map(|resource| resource.arn).find(|arn| arn.contains(":key/"));
     let name = resource
         .or_else(|| record.text("/responseElements/keyMetadata/arn"))
         .or_else(|| record.text("/responseElements/keyId"))
@@ -76,7 +82,8 @@ fn key(call: &str, record: Record<'_>) -> Result<KeyArn, EventError> {
 }
 
 fn alias(call: &str, record: Record<'_>) -> Result<AliasArn, EventError> {
-    let resource = record.resources().map(|resource| resource.arn).find(|arn| arn.contains(":alias/"));
+    let resource =
+        record.resources().map(|resource| resource.arn).find(|arn| arn.contains(":alias/"));
     let name = resource.or_else(|| record.text("/requestParameters/aliasName"));
     match meant(call, name.ok_or_else(|| lacks(call, "alias"))?, record)? {
         KeyReference::AliasArn(arn) => Ok(arn),
@@ -92,7 +99,11 @@ fn meant(call: &str, name: &str, record: Record<'_>) -> Result<KeyReference, Eve
     }
     let malformed = |source: Malformed| EventError::Malformed { call: call.to_owned(), source };
     Ok(reference.within(&Place {
-        account: record.recipient().ok_or_else(|| lacks(call, "account"))?.parse().map_err(malformed)?,
+        account: record
+            .recipient()
+            .ok_or_else(|| lacks(call, "account"))?
+            .parse()
+            .map_err(malformed)?,
         region: record.region().ok_or_else(|| lacks(call, "region"))?.parse().map_err(malformed)?,
     }))
 }

@@ -10,10 +10,12 @@ use on_change::OnChange;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let metrics = startup::observe()?;
-    let function =
-        function().await.inspect_err(|error| tracing::error!(error = format!("{error:#}"), "cannot start"))?;
-    let handle =
-        async |batch: SqsEvent, context: Context| Ok(function.handle(batch, startup::deadline(&context)).await);
+    let function = function()
+        .await
+        .inspect_err(|error| tracing::error!(error = format!("{error:#}"), "cannot start"))?;
+    let handle = async |batch: SqsEvent, context: Context| {
+        Ok(function.handle(batch, startup::deadline(&context)).await)
+    };
     startup::serve(metrics, handle).await
 }
 

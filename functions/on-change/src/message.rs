@@ -4,7 +4,8 @@
 //! must have the form that AWS gives it: an AssumeRole is built from it.
 
 use crate::{
-    ACCOUNT_CALLS, BUCKET_CALLS, KEY_CALLS, KeyChange, account_event, bucket_event, key_event, record::Record,
+    ACCOUNT_CALLS, BUCKET_CALLS, KEY_CALLS, KeyChange, account_event, bucket_event, key_event,
+    record::Record,
 };
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use facts::Malformed;
@@ -41,7 +42,9 @@ pub enum EventError {
         what: &'static str,
     },
     /// It tags something that is neither a bucket nor of another kind that is known.
-    #[error("the {call} event is about `{arn}`, which is of no kind that this version of cmkwatch knows")]
+    #[error(
+        "the {call} event is about `{arn}`, which is of no kind that this version of cmkwatch knows"
+    )]
     UnknownResource {
         /// The API call.
         call: String,
@@ -70,15 +73,20 @@ pub fn parse(body: &str) -> Result<Message, EventError> {
     }
     let record = Record(&event);
     if let Some(call) = call_of(record, "aws.s3", "s3.amazonaws.com", &BUCKET_CALLS) {
-        let evaluate = |visit| Message::Buckets(Revisit { purpose: Purpose::Evaluate, visits: vec![visit] });
+        let evaluate =
+            |visit| Message::Buckets(Revisit { purpose: Purpose::Evaluate, visits: vec![visit] });
         return Ok(bucket_event::visit(call, record)?.map_or(Message::NoneOfOurs, evaluate));
     }
     if let Some(call) = call_of(record, "aws.kms", "kms.amazonaws.com", &KEY_CALLS) {
         let change = key_event::change(call, record)?;
         return Ok(change.map_or(Message::NoneOfOurs, |change| Message::Key(Box::new(change))));
     }
-    if let Some(call) = call_of(record, "aws.organizations", "organizations.amazonaws.com", &ACCOUNT_CALLS) {
-        return Ok(account_event::change(call, record)?.map_or(Message::NoneOfOurs, Message::Account));
+    if let Some(call) =
+        call_of(record, "aws.organizations", "organizations.amazonaws.com", &ACCOUNT_CALLS)
+    {
+        return Ok(
+            account_event::change(call, record)?.map_or(Message::NoneOfOurs, Message::Account)
+        );
     }
     Ok(Message::NoneOfOurs)
 }
@@ -101,7 +109,12 @@ fn asked(event: &EventBridgeEvent) -> Result<Option<Message>, QueueError> {
 pub const KINDS: [&str; 2] = ["AWS API Call via CloudTrail", "AWS Service Event via CloudTrail"];
 
 /// The name of the call; `None` if it is of another service, is none of `calls`, or failed.
-fn call_of(record: Record<'_>, source: &str, service: &str, calls: &[&'static str]) -> Option<&'static str> {
+fn call_of(
+    record: Record<'_>,
+    source: &str,
+    service: &str,
+    calls: &[&'static str],
+) -> Option<&'static str> {
     let Record(event) = record;
     let is_of_service = event.source == source
         && KINDS.contains(&event.detail_type.as_str())

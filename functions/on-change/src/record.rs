@@ -69,7 +69,8 @@ impl<'a> Record<'a> {
         let owned = |pointer| self.text(pointer).map(str::to_owned);
         let named = self.principal();
         let invoked_by = owned("/userIdentity/invokedBy");
-        let (principal, invoked_by) = if named.is_some() { (named, invoked_by) } else { (invoked_by, None) };
+        let (principal, invoked_by) =
+            if named.is_some() { (named, invoked_by) } else { (invoked_by, None) };
         ApiCall {
             event_name: name.to_owned(),
             event_id: owned("/eventID"),
@@ -99,7 +100,9 @@ impl<'a> Record<'a> {
         match (id, account) {
             (Some(id), Some(account)) => Some(format!("{id} of account {account}")),
             (Some(id), None) => Some(id.to_owned()),
-            (None, Some(account)) if field("invokedBy").is_none() => Some(format!("account {account}")),
+            (None, Some(account)) if field("invokedBy").is_none() => {
+                Some(format!("account {account}"))
+            }
             (None, _) => None,
         }
     }

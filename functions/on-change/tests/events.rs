@@ -33,7 +33,9 @@ fn event(call: &str, record: Value) -> Value {
 
 fn change(event: &Value) -> Visit {
     match parse(&event.to_string()).unwrap() {
-        Message::Buckets(Revisit { purpose: Purpose::Evaluate, visits }) => visits.into_iter().next().unwrap(),
+        Message::Buckets(Revisit { purpose: Purpose::Evaluate, visits }) => {
+            visits.into_iter().next().unwrap()
+        }
         other => panic!("{event}: {other:?}"),
     }
 }
@@ -75,7 +77,10 @@ fn each_shape_of_a_record_leads_to_its_bucket_or_key_and_its_caller() {
         let (found, expected) = (outcome(&case["event"].to_string()), &case["expected"]);
         match expected["error"].as_str() {
             Some(words) => {
-                assert!(found["error"].as_str().is_some_and(|error| error.contains(words)), "{path:?}: {found}")
+                assert!(
+                    found["error"].as_str().is_some_and(|error| error.contains(words)),
+                    "{path:?}: {found}"
+                )
             }
             None => assert_eq!(&found, expected, "{path:?}"),
         }
@@ -86,15 +91,22 @@ fn each_shape_of_a_record_leads_to_its_bucket_or_key_and_its_caller() {
 
 #[test]
 fn a_name_of_before_2018_is_of_the_one_region_that_has_such() {
-    let record = json!({ "awsRegion": "us-east-1", "requestParameters": { "bucketName": "Acme_Data" } });
+    let record =
+        json!({ "awsRegion": "us-east-1", "requestParameters": { "bucketName": "Acme_Data" } });
     let bucket = change(&event("PutBucketEncryption", record)).bucket;
     assert_eq!(bucket.to_string(), "111111111111/us-east-1/Acme_Data");
 }
 
 #[test]
 fn a_call_that_nobody_is_named_for_has_no_caller() {
-    for identity in [Value::Null, json!({}), json!({ "type": "Unknown" }), json!({ "arn": " ", "principalId": "" })] {
-        let record = json!({ "userIdentity": identity, "requestParameters": { "bucketName": "acme" } });
+    for identity in [
+        Value::Null,
+        json!({}),
+        json!({ "type": "Unknown" }),
+        json!({ "arn": " ", "principalId": "" }),
+    ] {
+        let record =
+            json!({ "userIdentity": identity, "requestParameters": { "bucketName": "acme" } });
         let api_call = change(&event("PutBucketEncryption", record)).api_calls.remove(0);
         assert_eq!((api_call.principal, api_call.invoked_by), (None, None), "{identity}");
     }
@@ -151,14 +163,27 @@ fn subject(event: &Value) -> Option<String> {
 #[test]
 fn an_event_of_kms_without_a_key_is_an_error_and_one_that_changes_none_is_dropped() {
     for call in KEY_CALLS {
-        assert!(matches!(parse(&key_event(call, json!({})).to_string()), Err(EventError::Lacks { .. })), "{call}");
+        assert!(
+            matches!(parse(&key_event(call, json!({})).to_string()), Err(EventError::Lacks { .. })),
+            "{call}"
+        );
     }
-    let broken = key_event("DisableKey", json!({ "requestParameters": { "keyId": "1" }, "recipientAccountId": "1" }));
+    let broken = key_event(
+        "DisableKey",
+        json!({ "requestParameters": { "keyId": "1" }, "recipientAccountId": "1" }),
+    );
     assert!(matches!(parse(&broken.to_string()), Err(EventError::Malformed { .. })));
     for call in ["Decrypt", "PutBucketEncryption"] {
-        assert_eq!(subject(&key_event(call, json!({ "resources": [{ "ARN": KEY }] }))), None, "{call}");
+        assert_eq!(
+            subject(&key_event(call, json!({ "resources": [{ "ARN": KEY }] }))),
+            None,
+            "{call}"
+        );
     }
-    let failed = key_event("DisableKey", json!({ "errorCode": "AccessDenied", "resources": [{ "ARN": KEY }] }));
+    let failed = key_event(
+        "DisableKey",
+        json!({ "errorCode": "AccessDenied", "resources": [{ "ARN": KEY }] }),
+    );
     assert_eq!(subject(&failed), None);
 }
 
@@ -188,7 +213,10 @@ fn what_cannot_be_understood_is_an_error_and_no_bucket() {
         event("PutBucketEncryption", json!({ "requestParameters": [] })),
     ];
     for event in lacking {
-        assert!(matches!(parse(&event.to_string()).unwrap_err(), EventError::Lacks { .. }), "{event}");
+        assert!(
+            matches!(parse(&event.to_string()).unwrap_err(), EventError::Lacks { .. }),
+            "{event}"
+        );
     }
     let malformed = [
         event("PutBucketEncryption", named("../etc")),
@@ -209,7 +237,10 @@ fn what_cannot_be_understood_is_an_error_and_no_bucket() {
         ),
     ];
     for event in malformed {
-        assert!(matches!(parse(&event.to_string()).unwrap_err(), EventError::Malformed { .. }), "{event}");
+        assert!(
+            matches!(parse(&event.to_string()).unwrap_err(), EventError::Malformed { .. }),
+            "{event}"
+        );
     }
 }
 
@@ -239,8 +270,10 @@ fn any_json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(5, 60, 8, move |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-            proptest::collection::vec((name.clone(), inner), 0..8)
-                .prop_map(|pairs| pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
+            proptest::collection::vec((name.clone(), inner), 0..8).prop_map(|pairs| pairs
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect()),
         ]
     })
 }

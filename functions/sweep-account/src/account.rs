@@ -32,13 +32,21 @@ type Buckets = BTreeMap<Region, Vec<BucketName>>;
 impl SweepAccount {
     /// Sweeps an account that joined the organization a moment ago, left it or was closed: whichever of these is true now. 1 call, and
     /// those of a sweep.
-    pub(crate) async fn sweep_changed(&self, sweep: &str, change: MembershipChange, time: Time) -> anyhow::Result<()> {
+    pub(crate) async fn sweep_changed(
+        &self,
+        sweep: &str,
+        change: MembershipChange,
+        time: Time,
+    ) -> anyhow::Result<()> {
         let MembershipChange { account, changed_at } = &change;
         match self.watch.accounts().membership(account).await? {
             Membership::Stranger => self.retire(account, "left the organization", time).await,
             Membership::Closed(state) => self.retire(account, &format!("is {state}"), time).await,
             Membership::Member => {
-                self.watch.state().forget_departure(&self.watch.accounts().home().account, account).await?;
+                self.watch
+                    .state()
+                    .forget_departure(&self.watch.accounts().home().account, account)
+                    .await?;
                 let is_new = self.watch.now().duration_since(*changed_at) < ROLE_COMES_WITHIN;
                 if is_new && !self.is_prepared(account).await? {
                     tracing::info!(%account, "the role or Security Hub is not there yet: the account is tried again");
@@ -51,7 +59,8 @@ impl SweepAccount {
 
     /// Returns true if an account has its role, and Security Hub is on there in the home region.
     async fn is_prepared(&self, account: &AccountId) -> anyhow::Result<bool> {
-        if matches!(list(&self.watch, account).await?, Fact::Unreadable(why) if is_refused_role(&why)) {
+        if matches!(list(&self.watch, account).await?, Fact::Unreadable(why) if is_refused_role(&why))
+        {
             return Ok(false);
         }
         let region = self.watch.accounts().home().region.clone();
@@ -65,21 +74,26 @@ impl SweepAccount {
 
     /// Archives the findings of an account that is not watched any more, and removes its state. An account without state is not entered.
     async fn retire(&self, account: &AccountId, why: &str, time: Time) -> anyhow::Result<()> {
-        let (state, Place { account: hub, region: home }) = (self.watch.state(), self.watch.accounts().home().clone());
+        let (state, Place { account: hub, region: home }) =
+            (self.watch.state(), self.watch.accounts().home().clone());
         let AccountState { regions, audited_at } = state.account(account, &home).await?;
         // From now on nothing brings its findings back.
         state.note_departure(&hub, account, Departure::Begun, self.watch.now()).await?;
         let is_known = !regions.is_empty() || audited_at.is_some();
-        let has_role =
-            is_known && !matches!(list(&self.retiring, account).await?, Fact::Unreadable(why) if is_refused_role(&why));
+        let has_role = is_known
+            && !matches!(list(&self.retiring, account).await?, Fact::Unreadable(why) if is_refused_role(&why));
         let because = format!("account {account} {why}");
         let mut all = Retired::default();
         for region in regions.iter().chain([&home]).collect::<BTreeSet<_>>() {
             let place = Place { account: account.clone(), region: region.clone() };
             let retired = timeout_at(time.end, self.retiring.retire(&place, has_role, &because));
-            let Retired { archived, left_behind } = retired.await.context("there was not time enough")??;
+            let Retired { archived, left_behind } =
+                retired.await.context("there was not time enough")??;
             metrics::counter!("FindingsLeftBehind").increment(left_behind as u64);
-            all = Retired { archived: all.archived + archived, left_behind: all.left_behind + left_behind };
+            all = Retired {
+                archived: all.archived + archived,
+                left_behind: all.left_behind + left_behind,
+            };
         }
         state.remove_account(account, &home, &regions).await?;
         state.note_departure(&hub, account, Departure::Retired, self.watch.now()).await?;
@@ -93,31 +107,41 @@ impl SweepAccount {
     }
 
     /// Lists the buckets of an account and sweeps them, in this run if there are no more than a few hundred.
-    pub(crate) async fn sweep_account(&self, sweep: &str, account: &AccountId, time: Time) -> anyhow::Result<()> {
+    pub(crate) async fn sweep_account(
+        &self,
+        sweep: &str,
+        account: &AccountId,
+        time: Time,
+    ) -> anyhow::Result<()> {
         if self.watch.settings().excludes(account) {
             tracing::info!(sweep, %account, "excluded by the settings");
             return Ok(());
         }
         let read_at = self.watch.now();
         let home = self.watch.accounts().home().region.clone();
-        let AccountState { regions: known, audited_at } = self.watch.state().account(account, &home).await?;
+        let AccountState { regions: known, audited_at } =
+            self.watch.state().account(account, &home).await?;
         let mut buckets = match list(&self.watch, account).await? {
             Fact::Known(buckets) => buckets,
-            Fact::Unreadable(why) => return self.report_unreadable(account, why, known, read_at, time).await,
+            Fact::Unreadable(why) => {
+                return self.report_unreadable(account, why, known, read_at, time).await;
+            }
         };
         for region in known.iter().chain([&home]) {
             buckets.entry(region.clone()).or_default();
         }
         let is_new = audited_at.is_none();
         let every_days = self.watch.settings().audit_every_days;
-        let audit = audited_at.is_some_and(|last| spread::is_due(account.as_str(), every_days, last, read_at));
+        let audit = audited_at
+            .is_some_and(|last| spread::is_due(account.as_str(), every_days, last, read_at));
         if is_new {
             self.add_regions(account, &mut buckets).await?;
         }
         if is_new || audit {
             self.add_held(account, &mut buckets, is_new).await?;
         }
-        let regions: Vec<_> = buckets.keys().filter(|region| !known.contains(region)).cloned().collect();
+        let regions: Vec<_> =
+            buckets.keys().filter(|region| !known.contains(region)).cloned().collect();
         let count: usize = buckets.values().map(Vec::len).sum();
         let parts = parts(buckets, &Sweep { sweep, account, is_new, audit });
         tracing::info!(sweep, %account, buckets = count, parts = parts.len(), is_new, audit, "listed");
@@ -147,7 +171,12 @@ impl SweepAccount {
 
     /// Adds the buckets of which Security Hub has active findings: neither S3 nor the state may know of them any more. A region
     /// whose Security Hub refuses is left out: its part reports that. 1 call for each region, and 1 for each 100 findings.
-    async fn add_held(&self, account: &AccountId, buckets: &mut Buckets, is_new: bool) -> anyhow::Result<()> {
+    async fn add_held(
+        &self,
+        account: &AccountId,
+        buckets: &mut Buckets,
+        is_new: bool,
+    ) -> anyhow::Result<()> {
         for (region, names) in buckets {
             let place = Place { account: account.clone(), region: region.clone() };
             let held = self.watch.subjects_held(&place, is_new).await?;
@@ -184,16 +213,23 @@ impl SweepAccount {
         if is_refused_role(&why) {
             match self.watch.accounts().membership(account).await? {
                 Membership::Member => {}
-                Membership::Stranger => return self.retire(account, "left the organization", time).await,
-                Membership::Closed(state) => return self.retire(account, &format!("is {state}"), time).await,
+                Membership::Stranger => {
+                    return self.retire(account, "left the organization", time).await;
+                }
+                Membership::Closed(state) => {
+                    return self.retire(account, &format!("is {state}"), time).await;
+                }
             }
         }
         tracing::warn!(%account, %why, "the account cannot be read");
         let home = self.watch.accounts().home().region.clone();
         for region in known.into_iter().chain([home]).collect::<BTreeSet<_>>() {
             let place = Place { account: account.clone(), region };
-            let (buckets, security_hub) = (Fact::Unreadable(why.clone()), Fact::Unreadable(why.clone()));
-            self.watch.reconcile_account(&Account { place, read_at, buckets, security_hub }).await?;
+            let (buckets, security_hub) =
+                (Fact::Unreadable(why.clone()), Fact::Unreadable(why.clone()));
+            self.watch
+                .reconcile_account(&Account { place, read_at, buckets, security_hub })
+                .await?;
         }
         Ok(())
     }
@@ -239,9 +275,9 @@ struct Sweep<'a> {
 
 /// The parts of an account, numbered in the order of their regions.
 fn parts(buckets: Buckets, &Sweep { sweep, account, is_new, audit }: &Sweep<'_>) -> Vec<SweepPart> {
-    let parts = buckets
-        .into_iter()
-        .flat_map(|(region, buckets)| partition(buckets, A_PART).into_iter().map(move |part| (region.clone(), part)));
+    let parts = buckets.into_iter().flat_map(|(region, buckets)| {
+        partition(buckets, A_PART).into_iter().map(move |part| (region.clone(), part))
+    });
     let part = |(part, (region, Part { range, buckets }))| SweepPart {
         sweep: sweep.to_owned(),
         part,

@@ -66,12 +66,16 @@ impl SweepAccount {
         let read_at = self.watch.now();
         let hub = self.watch.hub_of(&part.place).await?;
         self.report_readable(&part, &hub, read_at, time).await?;
-        let (known, candidates) =
-            timeout_at(time.end, self.known(&part, hub)).await.context("there was not time enough")??;
-        let (mut left, mut looked, mut unaudited) = (candidates.into_iter(), Vec::new(), Vec::new());
+        let (known, candidates) = timeout_at(time.end, self.known(&part, hub))
+            .await
+            .context("there was not time enough")??;
+        let (mut left, mut looked, mut unaudited) =
+            (candidates.into_iter(), Vec::new(), Vec::new());
         loop {
-            let begun = iter::from_fn(|| if time.is_left() { left.next() } else { None }).take(AUDITED_AT_ONCE);
-            let some = stream::iter(begun).map(|name| Box::pin(self.attend(&part.place, name, &known, time)));
+            let begun = iter::from_fn(|| if time.is_left() { left.next() } else { None })
+                .take(AUDITED_AT_ONCE);
+            let some = stream::iter(begun)
+                .map(|name| Box::pin(self.attend(&part.place, name, &known, time)));
             let some: Vec<_> = some.buffer_unordered(AT_ONCE).collect().await;
             if some.is_empty() {
                 break;
@@ -94,7 +98,9 @@ impl SweepAccount {
         let Some(settled) = &known.settled else { return Vec::new() };
         let buckets = mem::take(&mut *settled.lock().unwrap_or_else(PoisonError::into_inner));
         let all: Vec<_> = buckets.iter().map(|compared| compared.bucket.clone()).collect();
-        let Ok(compared) = timeout_at(time.end, self.watch.compare(&known.hub, buckets, Depth::All)).await else {
+        let Ok(compared) =
+            timeout_at(time.end, self.watch.compare(&known.hub, buckets, Depth::All)).await
+        else {
             tracing::error!(buckets = all.len(), "not audited: time limit reached");
             return all;
         };
@@ -108,33 +114,48 @@ impl SweepAccount {
     }
 
     /// Publishes whether the account can be watched here; once for all parts of a place.
-    async fn report_readable(&self, part: &SweepPart, hub: &Hub, read_at: Timestamp, time: Time) -> anyhow::Result<()> {
+    async fn report_readable(
+        &self,
+        part: &SweepPart,
+        hub: &Hub,
+        read_at: Timestamp,
+        time: Time,
+    ) -> anyhow::Result<()> {
         if part.range.from.is_some() && hub.enabled == Fact::Known(true) {
             return Ok(());
         }
         let security_hub = hub.enabled.clone();
-        let account = Account { place: part.place.clone(), read_at, buckets: Fact::Known(()), security_hub };
-        timeout_at(time.end, self.watch.reconcile_account(&account)).await.context("there was not time enough")??;
+        let account =
+            Account { place: part.place.clone(), read_at, buckets: Fact::Known(()), security_hub };
+        timeout_at(time.end, self.watch.reconcile_account(&account))
+            .await
+            .context("there was not time enough")??;
         Ok(())
     }
 
     /// Reads what many buckets have in common: their items and their tags. Returns the buckets that are to be looked at, too: those
     /// that exist, and those of which there is an item.
-    async fn known(&self, part: &SweepPart, hub: Hub) -> anyhow::Result<(Known, BTreeSet<BucketName>)> {
+    async fn known(
+        &self,
+        part: &SweepPart,
+        hub: Hub,
+    ) -> anyhow::Result<(Known, BTreeSet<BucketName>)> {
         let rows = self.watch.state().buckets(&part.place, &part.range).await?;
         let mut candidates: BTreeSet<_> = part.buckets.iter().cloned().collect();
         // An audit looks at the findings of deleted buckets, too.
-        let is_over =
-            |row: &Row| matches!(row, Row::Item(item) if !part.audit && item.gone && item.published == item.version);
-        candidates.extend(rows.iter().filter(|(_, row)| !is_over(row)).map(|(name, _)| name.clone()));
+        let is_over = |row: &Row| matches!(row, Row::Item(item) if !part.audit && item.gone && item.published == item.version);
+        candidates
+            .extend(rows.iter().filter(|(_, row)| !is_over(row)).map(|(name, _)| name.clone()));
         let item = |(name, row)| match row {
             Row::Item(item) => Some((name, *item)),
             // Whoever evaluates the bucket rebuilds it.
             Row::Unreadable { .. } => None,
         };
         let mut items: BTreeMap<_, _> = rows.into_iter().filter_map(item).collect();
-        let missing =
-            candidates.iter().filter(|name| !items.contains_key(*name)).map(|name| bucket_id(&part.place, name));
+        let missing = candidates
+            .iter()
+            .filter(|name| !items.contains_key(*name))
+            .map(|name| bucket_id(&part.place, name));
         let missing = missing.collect::<anyhow::Result<Vec<_>>>()?;
         if !missing.is_empty() {
             self.watch.refuse_departed(&part.place.account).await?;
@@ -145,7 +166,10 @@ impl SweepAccount {
         let shared = self.shared(&part.sweep, &part.place);
         let settled = part.audit.then(Mutex::default);
         let (items, unannounced) = (Mutex::new(items), Mutex::default());
-        Ok((Known { hub, items, tags, shared, settled, is_new: part.is_new, unannounced }, candidates))
+        Ok((
+            Known { hub, items, tags, shared, settled, is_new: part.is_new, unannounced },
+            candidates,
+        ))
     }
 
     /// The tags of many buckets; `None` if they must be read bucket by bucket.
@@ -168,7 +192,9 @@ impl SweepAccount {
     }
 
     async fn attend(&self, place: &Place, name: BucketName, known: &Known, time: Time) -> Looked {
-        let Ok(looked) = timeout_at(time.end, self.look(place, &name, known)).await else { return Looked::Late(name) };
+        let Ok(looked) = timeout_at(time.end, self.look(place, &name, known)).await else {
+            return Looked::Late(name);
+        };
         let (account, region) = (&place.account, &place.region);
         match looked {
             Ok(Sweeping::Settled(item)) => {
@@ -194,13 +220,20 @@ impl SweepAccount {
     }
 
     /// Looks at a bucket.
-    async fn look(&self, place: &Place, name: &BucketName, known: &Known) -> anyhow::Result<Sweeping> {
+    async fn look(
+        &self,
+        place: &Place,
+        name: &BucketName,
+        known: &Known,
+    ) -> anyhow::Result<Sweeping> {
         let bucket = &bucket_id(place, name)?;
         let item = known.items.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
-        let tags = known.tags.as_ref().map(|tags| tags.get(&bucket.arn()).cloned().unwrap_or_default());
+        let tags =
+            known.tags.as_ref().map(|tags| tags.get(&bucket.arn()).cloned().unwrap_or_default());
         let item = item.unwrap_or_else(Item::unknown);
         let swept = Swept { item, tags, is_new: known.is_new };
-        let sweeping = self.watch.reconcile_in_sweep(bucket, &known.hub, swept, &known.shared).await?;
+        let sweeping =
+            self.watch.reconcile_in_sweep(bucket, &known.hub, swept, &known.shared).await?;
         let (Sweeping::Settled(item) | Sweeping::Reconciled(Reconciled { item, .. })) = &sweeping;
         if item.unannounced.is_some() {
             known.unannounced.lock().unwrap_or_else(PoisonError::into_inner).push(bucket.clone());

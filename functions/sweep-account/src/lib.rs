@@ -64,7 +64,8 @@ impl SweepAccount {
                 Box::pin(self.sweep_account(&sweep, &account, time)).await
             }
             Task::Account { sweep, account, membership_changed_at: Some(changed_at) } => {
-                Box::pin(self.sweep_changed(&sweep, MembershipChange { account, changed_at }, time)).await
+                Box::pin(self.sweep_changed(&sweep, MembershipChange { account, changed_at }, time))
+                    .await
             }
             Task::Buckets(part) => Box::pin(self.sweep_part(part, time)).await,
         }
@@ -81,10 +82,18 @@ impl SweepAccount {
                 self.requeue(rest).await?;
                 self.watch.revisit(failed, &[]).await?;
                 let look = |bucket| Visit { bucket, api_calls: Vec::new(), since: None };
-                self.watch.ask_second_looks(unaudited.into_iter().chain(unannounced).map(look)).await
+                self.watch
+                    .ask_second_looks(unaudited.into_iter().chain(unannounced).map(look))
+                    .await
             }
-            Err(error) if error.downcast_ref::<Departed>().is_some() => self.after_departure(again).await,
-            Err(error) if self.watch.reconcile_refusal(&error, &again.place, self.watch.now()).await? => Ok(()),
+            Err(error) if error.downcast_ref::<Departed>().is_some() => {
+                self.after_departure(again).await
+            }
+            Err(error)
+                if self.watch.reconcile_refusal(&error, &again.place, self.watch.now()).await? =>
+            {
+                Ok(())
+            }
             Err(error) if again.failed <= MOST_FAILURES => {
                 let Place { account, region } = &again.place;
                 let part = again.part;
@@ -108,7 +117,10 @@ impl SweepAccount {
     }
 
     async fn requeue(&self, parts: impl IntoIterator<Item = SweepPart>) -> anyhow::Result<()> {
-        let messages = parts.into_iter().map(|part| Task::Buckets(part).message()).collect::<Result<Vec<_>, _>>()?;
+        let messages = parts
+            .into_iter()
+            .map(|part| Task::Buckets(part).message())
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(self.queue.send(&messages).await?)
     }
 

@@ -7,15 +7,21 @@ use sweep_account::SweepAccount;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let metrics = startup::observe()?;
-    let function =
-        function().await.inspect_err(|error| tracing::error!(error = format!("{error:#}"), "cannot start"))?;
-    let handle =
-        async |batch: SqsEvent, context: Context| Ok(function.handle(batch, startup::deadline(&context)).await);
+    let function = function()
+        .await
+        .inspect_err(|error| tracing::error!(error = format!("{error:#}"), "cannot start"))?;
+    let handle = async |batch: SqsEvent, context: Context| {
+        Ok(function.handle(batch, startup::deadline(&context)).await)
+    };
     startup::serve(metrics, handle).await
 }
 
 async fn function() -> anyhow::Result<SweepAccount> {
     let own = startup::own_config().await;
     let retiring = startup::retiring_watch(&own).await?;
-    Ok(SweepAccount::new(startup::watch(&own)?, retiring, startup::queue(&own, "CMKWATCH_SWEEP_QUEUE")?))
+    Ok(SweepAccount::new(
+        startup::watch(&own)?,
+        retiring,
+        startup::queue(&own, "CMKWATCH_SWEEP_QUEUE")?,
+    ))
 }

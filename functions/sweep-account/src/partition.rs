@@ -25,7 +25,8 @@ pub(crate) fn partition(mut buckets: Vec<BucketName>, most: usize) -> Vec<Part> 
                 if let Some(last) = last {
                     last.range.before.clone_from(&from);
                 }
-                parts.push(Part { range: NameRange { from, before: None }, buckets: some.to_vec() });
+                parts
+                    .push(Part { range: NameRange { from, before: None }, buckets: some.to_vec() });
             }
         }
     }
@@ -66,6 +67,9 @@ mod tests {
 
     #[test]
     fn a_region_without_buckets_is_one_part_that_is_everything() {
-        assert_eq!(partition(Vec::new(), 500), [Part { range: NameRange::default(), buckets: Vec::new() }]);
+        assert_eq!(
+            partition(Vec::new(), 500),
+            [Part { range: NameRange::default(), buckets: Vec::new() }]
+        );
     }
 }

@@ -55,11 +55,13 @@ impl SweepPlanner {
     /// a sweep that is begun twice does no harm.
     pub async fn begin(&self, request: Request, now: Timestamp) -> anyhow::Result<Sweep> {
         if !request.accounts.is_empty() {
-            let accounts = request.accounts.iter().map(|account| account.parse()).collect::<Result<_, _>>()?;
+            let accounts =
+                request.accounts.iter().map(|account| account.parse()).collect::<Result<_, _>>()?;
             return self.ask(plan(accounts, None, &self.settings, now)).await;
         }
         self.look_back().await;
-        let accounts: BTreeSet<_> = collect::active_accounts(&self.own).await?.into_iter().collect();
+        let accounts: BTreeSet<_> =
+            collect::active_accounts(&self.own).await?.into_iter().collect();
         let before = self.state.noted_accounts(&self.hub).await?;
         let known = self.without_retired(before.clone(), &accounts).await?;
         let sweep = self.ask(plan(accounts.clone(), known.as_ref(), &self.settings, now)).await?;
@@ -90,7 +92,8 @@ impl SweepPlanner {
     async fn ask(&self, (tasks, sweep): (Vec<Task>, Sweep)) -> anyhow::Result<Sweep> {
         let messages = tasks.iter().map(Task::message).collect::<Result<Vec<_>, _>>()?;
         self.queue.send(&messages).await?;
-        let (accounts, excluded, departed) = (sweep.accounts, sweep.excluded.len(), sweep.departed.join(" "));
+        let (accounts, excluded, departed) =
+            (sweep.accounts, sweep.excluded.len(), sweep.departed.join(" "));
         tracing::info!(sweep = sweep.sweep, accounts, excluded, departed, "sweep begun");
         Ok(sweep)
     }
@@ -106,7 +109,10 @@ impl SweepPlanner {
             }
             Err(error) => {
                 let error = anyhow::Error::from(error);
-                tracing::error!(error = format!("{error:#}"), "not known whether the sweep before has finished");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "not known whether the sweep before has finished"
+                );
             }
         }
     }
@@ -121,9 +127,14 @@ fn plan(
 ) -> (Vec<Task>, Sweep) {
     let sweep = now.to_string();
     let text = |accounts: &[AccountId]| accounts.iter().map(ToString::to_string).collect();
-    let departed: Vec<_> =
-        before.into_iter().flatten().filter(|account| !accounts.contains(*account)).cloned().collect();
-    let (excluded, swept): (Vec<_>, Vec<_>) = accounts.into_iter().partition(|account| settings.excludes(account));
+    let departed: Vec<_> = before
+        .into_iter()
+        .flatten()
+        .filter(|account| !accounts.contains(*account))
+        .cloned()
+        .collect();
+    let (excluded, swept): (Vec<_>, Vec<_>) =
+        accounts.into_iter().partition(|account| settings.excludes(account));
     let has_joined = |account: &AccountId| before.is_some_and(|before| !before.contains(account));
     let task = |account: &AccountId, has_changed: bool| Task::Account {
         sweep: sweep.clone(),
@@ -149,7 +160,8 @@ mod tests {
                         organization.excluded-accounts = [\"222222222222\"]";
         let accounts = ["333333333333", "111111111111", "222222222222", "333333333333"];
         let accounts = accounts.map(|account| account.parse().unwrap()).into();
-        let (tasks, sweep) = plan(accounts, None, &settings.parse().unwrap(), Timestamp::UNIX_EPOCH);
+        let (tasks, sweep) =
+            plan(accounts, None, &settings.parse().unwrap(), Timestamp::UNIX_EPOCH);
         let swept: Vec<_> = tasks
             .iter()
             .map(|task| match task {
@@ -164,9 +176,16 @@ mod tests {
 
     #[test]
     fn accounts_that_joined_or_left_since_the_sweep_before_are_found() {
-        let settings = "classification = { tag = \"t\", default = \"a\" }\nclass.a.level = \"cmk\"".parse().unwrap();
-        let accounts = |ids: &[&str]| ids.iter().map(|id| id.parse().unwrap()).collect::<BTreeSet<AccountId>>();
-        let (now, before) = (accounts(&["111111111111", "333333333333"]), accounts(&["111111111111", "222222222222"]));
+        let settings = "classification = { tag = \"t\", default = \"a\" }\nclass.a.level = \"cmk\""
+            .parse()
+            .unwrap();
+        let accounts = |ids: &[&str]| {
+            ids.iter().map(|id| id.parse().unwrap()).collect::<BTreeSet<AccountId>>()
+        };
+        let (now, before) = (
+            accounts(&["111111111111", "333333333333"]),
+            accounts(&["111111111111", "222222222222"]),
+        );
         let (tasks, sweep) = plan(now, Some(&before), &settings, Timestamp::UNIX_EPOCH);
         let changed: Vec<_> = tasks
             .iter()
@@ -177,7 +196,10 @@ mod tests {
                 Task::Buckets(_) => panic!("{task:?}"),
             })
             .collect();
-        assert_eq!(changed, [("111111111111", false), ("333333333333", true), ("222222222222", true)]);
+        assert_eq!(
+            changed,
+            [("111111111111", false), ("333333333333", true), ("222222222222", true)]
+        );
         assert_eq!((sweep.accounts, sweep.departed), (2, vec!["222222222222".to_owned()]));
     }
 

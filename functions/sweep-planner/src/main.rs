@@ -13,11 +13,14 @@ use sweep_planner::{Request, SweepPlanner};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let metrics = startup::observe()?;
-    let function =
-        function().await.inspect_err(|error| tracing::error!(error = format!("{error:#}"), "cannot start"))?;
+    let function = function()
+        .await
+        .inspect_err(|error| tracing::error!(error = format!("{error:#}"), "cannot start"))?;
     let handle = async |request: Request, _: Context| {
         let begun = function.begin(request, Timestamp::now()).await;
-        Ok(begun.inspect_err(|error| tracing::error!(error = format!("{error:#}"), "no sweep was begun"))?)
+        Ok(begun.inspect_err(|error| {
+            tracing::error!(error = format!("{error:#}"), "no sweep was begun")
+        })?)
     };
     startup::serve(metrics, handle).await
 }
@@ -26,6 +29,7 @@ async fn function() -> anyhow::Result<SweepPlanner> {
     let own = startup::own_config().await;
     let queue = startup::queue(&own, "CMKWATCH_SWEEP_QUEUE")?;
     let state = State::new(&own, startup::variable("CMKWATCH_STATE_TABLE")?);
-    let hub = startup::variable("CMKWATCH_ACCOUNT")?.parse().context("CMKWATCH_ACCOUNT is wrong")?;
+    let hub =
+        startup::variable("CMKWATCH_ACCOUNT")?.parse().context("CMKWATCH_ACCOUNT is wrong")?;
     Ok(SweepPlanner { own, settings: startup::settings()?, queue, state, hub })
 }

@@ -32,10 +32,16 @@ const WANTED_HUB: &str = "enabled";
 /// That the account's buckets could not be read is the failure itself; only Security Hub may be in an unknown state.
 pub(crate) fn check(account: &Account) -> Outcome {
     if let Fact::Unreadable(Unreadable { permission, subject, code }) = &account.buckets {
-        return failed(Evidence::new("access", format!("{code} ({permission} on {subject})"), WANTED_BUCKETS));
+        return failed(Evidence::new(
+            "access",
+            format!("{code} ({permission} on {subject})"),
+            WANTED_BUCKETS,
+        ));
     }
     match &account.security_hub {
-        Fact::Known(true) => Outcome::Passed(vec![Evidence::new("Security Hub", "enabled", WANTED_HUB)]),
+        Fact::Known(true) => {
+            Outcome::Passed(vec![Evidence::new("Security Hub", "enabled", WANTED_HUB)])
+        }
         Fact::Known(false) => failed(Evidence::new("Security Hub", "not enabled", WANTED_HUB)),
         Fact::Unreadable(why) => Outcome::unreadable(why),
     }
@@ -53,7 +59,10 @@ mod tests {
     use jiff::Timestamp;
 
     fn account(buckets: Fact<()>, security_hub: Fact<bool>) -> Account {
-        let place = Place { account: "111111111111".parse().unwrap(), region: "us-east-1".parse().unwrap() };
+        let place = Place {
+            account: "111111111111".parse().unwrap(),
+            region: "us-east-1".parse().unwrap(),
+        };
         Account { place, read_at: Timestamp::UNIX_EPOCH, buckets, security_hub }
     }
 
@@ -61,10 +70,17 @@ mod tests {
     fn outcomes() {
         let (read, on) = (Fact::Known(()), Fact::Known(true));
         assert!(matches!(check(&account(read.clone(), on.clone())), Outcome::Passed(_)));
-        assert!(matches!(check(&account(read.clone(), Fact::Known(false))), Outcome::Failed { .. }));
+        assert!(matches!(
+            check(&account(read.clone(), Fact::Known(false))),
+            Outcome::Failed { .. }
+        ));
         let closed = denied("securityhub:GetFindings");
-        assert_eq!(check(&account(read, Fact::Unreadable(closed.clone()))), Outcome::unreadable(&closed));
-        let Outcome::Failed { severity, evidence } = check(&account(Fact::Unreadable(denied("sts:AssumeRole")), on))
+        assert_eq!(
+            check(&account(read, Fact::Unreadable(closed.clone()))),
+            Outcome::unreadable(&closed)
+        );
+        let Outcome::Failed { severity, evidence } =
+            check(&account(Fact::Unreadable(denied("sts:AssumeRole")), on))
         else {
             panic!()
         };

@@ -39,7 +39,9 @@ fn check(bucket: &Bucket, _: &Class) -> Outcome {
 fn judged(bucket: &Bucket) -> Result<Outcome, Outcome> {
     let encryption = bucket.encryption.known().map_err(Outcome::unreadable)?;
     Ok(match (&encryption.default, encryption.bucket_key) {
-        (DefaultEncryption::Kms(_), true) => Outcome::Passed(vec![Evidence::new(BUCKET_KEY, WANTED, WANTED)]),
+        (DefaultEncryption::Kms(_), true) => {
+            Outcome::Passed(vec![Evidence::new(BUCKET_KEY, WANTED, WANTED)])
+        }
         (DefaultEncryption::Kms(_), false) => {
             let evidence = vec![Evidence::new(BUCKET_KEY, "disabled", WANTED)];
             Outcome::Failed { severity: BUCKET_KEY_ON.severity, evidence }
@@ -66,11 +68,17 @@ mod tests {
     fn outcomes() {
         let key = || kms("", Fact::Known(ResolvedKey::AwsManagedDefault));
         assert!(matches!(of(DefaultEncryption::Kms(key()), true), Outcome::Passed(_)));
-        assert!(matches!(of(DefaultEncryption::Kms(key()), false), Outcome::Failed { severity: Severity::Low, .. }));
+        assert!(matches!(
+            of(DefaultEncryption::Kms(key()), false),
+            Outcome::Failed { severity: Severity::Low, .. }
+        ));
         assert!(matches!(of(DefaultEncryption::KmsDsse(key()), false), Outcome::NotApplicable(_)));
         assert!(matches!(of(DefaultEncryption::SseS3, false), Outcome::NotApplicable(_)));
         assert!(matches!(of(DefaultEncryption::Contradictory, true), Outcome::Undetermined(_)));
         let why = denied("s3:GetEncryptionConfiguration");
-        assert_eq!(check(&bucket(Fact::Unreadable(why.clone())), &class()), Outcome::unreadable(&why));
+        assert_eq!(
+            check(&bucket(Fact::Unreadable(why.clone())), &class()),
+            Outcome::unreadable(&why)
+        );
     }
 }

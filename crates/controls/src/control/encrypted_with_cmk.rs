@@ -53,14 +53,19 @@ fn check_manager(key: &Key) -> Outcome {
     match &key.manager {
         KeyManager::Customer => Outcome::Passed(vec![Evidence::new(KEY, key.arn.as_str(), WANTED)]),
         KeyManager::Aws => failed(KEY, format!("{} (AWS-managed)", key.arn)),
-        KeyManager::Other(name) => {
-            Outcome::not_understood(Evidence::new(KEY, format!("{} (managed by {name})", key.arn), WANTED))
-        }
+        KeyManager::Other(name) => Outcome::not_understood(Evidence::new(
+            KEY,
+            format!("{} (managed by {name})", key.arn),
+            WANTED,
+        )),
     }
 }
 
 fn failed(fact: &'static str, value: impl Into<String>) -> Outcome {
-    Outcome::Failed { severity: ENCRYPTED_WITH_CMK.severity, evidence: vec![Evidence::new(fact, value, WANTED)] }
+    Outcome::Failed {
+        severity: ENCRYPTED_WITH_CMK.severity,
+        evidence: vec![Evidence::new(fact, value, WANTED)],
+    }
 }
 
 #[cfg(test)]
@@ -82,19 +87,39 @@ mod tests {
         let passed = |arn: &str| Outcome::Passed(vec![Evidence::new(KEY, arn, WANTED)]);
         for (reference, resolved, expected) in [
             ("", Fact::Known(ResolvedKey::AwsManagedDefault), failed(KEY, "aws/s3 (AWS-managed)")),
-            ("alias/aws/s3", Fact::Known(ResolvedKey::AwsManagedDefault), failed(KEY, "aws/s3 (AWS-managed)")),
-            ("1234", Fact::Known(ResolvedKey::Found(Box::new(aws))), failed(KEY, format!("{KEY_ARN} (AWS-managed)"))),
+            (
+                "alias/aws/s3",
+                Fact::Known(ResolvedKey::AwsManagedDefault),
+                failed(KEY, "aws/s3 (AWS-managed)"),
+            ),
+            (
+                "1234",
+                Fact::Known(ResolvedKey::Found(Box::new(aws))),
+                failed(KEY, format!("{KEY_ARN} (AWS-managed)")),
+            ),
             ("1234", Fact::Known(ResolvedKey::Found(Box::new(customer.clone()))), passed(KEY_ARN)),
             ("alias/a", Fact::Known(ResolvedKey::Found(Box::new(customer))), passed(KEY_ARN)),
-            (FOREIGN_KEY, Fact::Known(ResolvedKey::Found(Box::new(key(FOREIGN_KEY)))), passed(FOREIGN_KEY)),
+            (
+                FOREIGN_KEY,
+                Fact::Known(ResolvedKey::Found(Box::new(key(FOREIGN_KEY)))),
+                passed(FOREIGN_KEY),
+            ),
             ("alias/gone", missing(), failed(KEY, "alias/gone (no such key)")),
             ("aws/s3", missing(), failed(KEY, "aws/s3 (no such key)")),
             (
                 "1234",
                 Fact::Known(ResolvedKey::Found(Box::new(other))),
-                Outcome::not_understood(Evidence::new(KEY, format!("{KEY_ARN} (managed by PARTNER)"), WANTED)),
+                Outcome::not_understood(Evidence::new(
+                    KEY,
+                    format!("{KEY_ARN} (managed by PARTNER)"),
+                    WANTED,
+                )),
             ),
-            ("1234", Fact::Unreadable(denied("kms:DescribeKey")), Outcome::unreadable(&denied("kms:DescribeKey"))),
+            (
+                "1234",
+                Fact::Unreadable(denied("kms:DescribeKey")),
+                Outcome::unreadable(&denied("kms:DescribeKey")),
+            ),
         ] {
             for of in [DefaultEncryption::Kms, DefaultEncryption::KmsDsse] {
                 let bucket = bucket(Fact::Known(of(kms(reference, resolved.clone()))));
@@ -110,7 +135,11 @@ mod tests {
             (Fact::Known(DefaultEncryption::SseS3), failed(ENCRYPTION, "AES256")),
             (
                 Fact::Known(DefaultEncryption::Unknown("aws:fsx".into())),
-                Outcome::not_understood(Evidence::new(ENCRYPTION, "aws:fsx", "aws:kms or aws:kms:dsse")),
+                Outcome::not_understood(Evidence::new(
+                    ENCRYPTION,
+                    "aws:fsx",
+                    "aws:kms or aws:kms:dsse",
+                )),
             ),
             (
                 Fact::Known(DefaultEncryption::Contradictory),

@@ -49,9 +49,15 @@ fn check(bucket: &Bucket, _: &Class) -> Outcome {
     };
     let evidence = Evidence::new(FACT, encryption.algorithm(), WANTED);
     match encryption {
-        DefaultEncryption::Kms(_) | DefaultEncryption::KmsDsse(_) => Outcome::Passed(vec![evidence]),
-        DefaultEncryption::SseS3 => Outcome::Failed { severity: ENCRYPTED_WITH_KMS.severity, evidence: vec![evidence] },
-        DefaultEncryption::Unknown(_) | DefaultEncryption::Contradictory => Outcome::not_understood(evidence),
+        DefaultEncryption::Kms(_) | DefaultEncryption::KmsDsse(_) => {
+            Outcome::Passed(vec![evidence])
+        }
+        DefaultEncryption::SseS3 => {
+            Outcome::Failed { severity: ENCRYPTED_WITH_KMS.severity, evidence: vec![evidence] }
+        }
+        DefaultEncryption::Unknown(_) | DefaultEncryption::Contradictory => {
+            Outcome::not_understood(evidence)
+        }
     }
 }
 
@@ -86,7 +92,11 @@ mod tests {
                 Outcome::not_understood(Evidence::new(FACT, "several rules that differ", WANTED)),
             ),
         ] {
-            assert_eq!(check_any(&bucket(Fact::Known(encryption.clone()))), expected, "{encryption:?}");
+            assert_eq!(
+                check_any(&bucket(Fact::Known(encryption.clone()))),
+                expected,
+                "{encryption:?}"
+            );
         }
     }
 
@@ -99,6 +109,9 @@ mod tests {
     #[test]
     fn a_class_that_does_not_require_it_is_not_asked() {
         let sse_s3 = bucket(Fact::Known(DefaultEncryption::SseS3));
-        assert!(matches!(by_class(&ENCRYPTED_WITH_KMS, &sse_s3, "sse-s3"), Outcome::NotApplicable(_)));
+        assert!(matches!(
+            by_class(&ENCRYPTED_WITH_KMS, &sse_s3, "sse-s3"),
+            Outcome::NotApplicable(_)
+        ));
     }
 }

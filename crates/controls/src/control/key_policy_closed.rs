@@ -7,7 +7,8 @@
 //! that AWS shows by a unique id was deleted and admits nobody; services act for themselves.
 
 use crate::{
-    Class, Control, Evidence, How, Level, OrganizationId, Outcome, Rule, Severity, Subject, Use, call,
+    Class, Control, Evidence, How, Level, OrganizationId, Outcome, Rule, Severity, Subject, Use,
+    call,
     control::{customer_key, key_policy, too_complex},
     key_use::{request, told, uses},
 };
@@ -25,7 +26,11 @@ pub(crate) const KEY_POLICY_CLOSED: Control = Control {
     why: "Whoever is admitted can use the key from an account that nobody here controls, and can keep what was encrypted \
           with it from being revoked.",
     reference: "https://docs.aws.amazon.com/securityhub/latest/userguide/kms-controls.html#kms-5",
-    requirements: &["AWS Well-Architected SEC08-BP01", "NIST.800-53.r5 AC-3", "NIST.800-53.r5 AC-6"],
+    requirements: &[
+        "AWS Well-Architected SEC08-BP01",
+        "NIST.800-53.r5 AC-3",
+        "NIST.800-53.r5 AC-6",
+    ],
     remediation: "Take the statement out of the key policy, or add the account or organization to trusted-accounts or \
                   trusted-organizations of cmkwatch.toml, or close the policy with a Deny (kms:PutKeyPolicy).",
     calls: &[call::KEY_POLICY, call::ENCRYPTION, call::ALIAS],
@@ -69,15 +74,17 @@ const ORGANIZATION: &str = "aws:PrincipalOrgID";
 const ORGANIZATION_PATHS: &str = "aws:PrincipalOrgPaths";
 
 fn check(bucket: &Bucket, class: &Class) -> Outcome {
-    let judged = customer_key(bucket)
-        .and_then(|(key, governance)| Ok(of_policy(key_policy(&governance.policy)?, &key.arn, class).0));
+    let judged = customer_key(bucket).and_then(|(key, governance)| {
+        Ok(of_policy(key_policy(&governance.policy)?, &key.arn, class).0)
+    });
     super::settle(judged)
 }
 
 /// Judges a key policy; the uses are those that make it fail.
 pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> (Outcome, Vec<Use>) {
     let found = outsiders(policy, key, class, &OPERATIONS, false);
-    let judged = found.and_then(|uses| Ok((outcome(&uses, admits_anyone(policy, key, class, &uses)?), uses)));
+    let judged = found
+        .and_then(|uses| Ok((outcome(&uses, admits_anyone(policy, key, class, &uses)?), uses)));
     judged.unwrap_or_else(|error| (too_complex("key policy", error), Vec::new()))
 }
 
@@ -89,15 +96,19 @@ fn outsiders(
     operations: &[&'static str],
     alone: bool,
 ) -> Result<Vec<Use>, TooComplex> {
-    let asked: Vec<_> = operations.iter().flat_map(|&o| [(o, How::Direct), (o, How::OtherService)]).collect();
+    let asked: Vec<_> =
+        operations.iter().flat_map(|&o| [(o, How::Direct), (o, How::OtherService)]).collect();
     let requests: Vec<_> = asked
         .iter()
         .map(|&(operation, how)| {
             let request = request(key, operation, how, Given::unlike([]));
             let [organization, paths] = organizations(class, alone);
-            [(ORGANIZATION, organization), (ORGANIZATION_PATHS, paths)]
-                .into_iter()
-                .fold(request, |request, (name, given)| given.into_iter().fold(request, |r, given| r.with(name, given)))
+            [(ORGANIZATION, organization), (ORGANIZATION_PATHS, paths)].into_iter().fold(
+                request,
+                |request, (name, given)| {
+                    given.into_iter().fold(request, |r, given| r.with(name, given))
+                },
+            )
         })
         .collect();
     let mut found = uses(policy, key, &asked, &requests)?;
@@ -115,21 +126,33 @@ fn organizations(class: &Class, alone: bool) -> [Option<Given>; 2] {
         return [None, None];
     }
     let ids = Given::unlike(trusted.iter().map(|id| Pattern::literal(id.as_str()))).or_absent();
-    let paths = Given::unlike(trusted.iter().map(|id| Pattern::wildcard(&format!("{}/*", id.as_str())))).or_absent();
+    let paths =
+        Given::unlike(trusted.iter().map(|id| Pattern::wildcard(&format!("{}/*", id.as_str()))))
+            .or_absent();
     [Some(ids), Some(paths)]
 }
 
 fn is_trusted(caller: &Caller, key: &KeyArn, class: &Class) -> bool {
     caller.account().is_some_and(|account| {
-        account == key.account().as_str() || class.trusted_accounts.iter().any(|trusted| trusted.as_str() == account)
+        account == key.account().as_str()
+            || class.trusted_accounts.iter().any(|trusted| trusted.as_str() == account)
     })
 }
 
 /// Whether somebody gets in of whom not even the organization is known.
-fn admits_anyone(policy: &Policy, key: &KeyArn, class: &Class, found: &[Use]) -> Result<bool, TooComplex> {
+fn admits_anyone(
+    policy: &Policy,
+    key: &KeyArn,
+    class: &Class,
+    found: &[Use],
+) -> Result<bool, TooComplex> {
     let is_stranger = |one: &Use| one.caller == Caller::Stranger;
-    let mut operations: Vec<_> =
-        found.iter().filter(|one| is_stranger(one)).flat_map(|one| &one.operations).copied().collect();
+    let mut operations: Vec<_> = found
+        .iter()
+        .filter(|one| is_stranger(one))
+        .flat_map(|one| &one.operations)
+        .copied()
+        .collect();
     operations.sort_unstable();
     operations.dedup();
     if operations.is_empty() {
@@ -143,15 +166,18 @@ fn outcome(found: &[Use], anyone: bool) -> Outcome {
         return Outcome::Passed(vec![Evidence::new(OUTSIDE, WANTED, WANTED)]);
     }
     let severity = if anyone { Severity::Critical } else { KEY_POLICY_CLOSED.severity };
-    let evidence = found.iter().take(MOST_TOLD).map(|one| Evidence::new(OUTSIDE, told(one), WANTED));
+    let evidence =
+        found.iter().take(MOST_TOLD).map(|one| Evidence::new(OUTSIDE, told(one), WANTED));
     Outcome::Failed { severity, evidence: evidence.collect() }
 }
 
 /// Refuses callers of accounts and organizations that are not trusted, and leaves services that act for themselves alone.
 fn statement(subject: &Subject) -> Option<Value> {
     let own = subject.key.as_ref()?.account();
-    let accounts: Vec<_> = std::iter::once(own).chain(&subject.trusted_accounts).map(AccountId::as_str).collect();
-    let organizations: Vec<_> = subject.trusted_organizations.iter().map(OrganizationId::as_str).collect();
+    let accounts: Vec<_> =
+        std::iter::once(own).chain(&subject.trusted_accounts).map(AccountId::as_str).collect();
+    let organizations: Vec<_> =
+        subject.trusted_organizations.iter().map(OrganizationId::as_str).collect();
     let mut others = json!({ "kms:CallerAccount": accounts });
     if let (Some(keys), false) = (others.as_object_mut(), organizations.is_empty()) {
         keys.insert(ORGANIZATION.to_owned(), json!(organizations));
@@ -166,7 +192,9 @@ fn statement(subject: &Subject) -> Option<Value> {
 mod tests {
     use super::*;
     use crate::example::{KEY_ARN, bucket, class, denied, key, kms};
-    use facts::{DefaultEncryption, Fact, Governance, Key, KeyManager, PolicyDocument, ResolvedKey, Rotation};
+    use facts::{
+        DefaultEncryption, Fact, Governance, Key, KeyManager, PolicyDocument, ResolvedKey, Rotation,
+    };
 
     fn with_policy(policy: Fact<PolicyDocument>) -> Outcome {
         let governance = Some(Governance { policy, rotation: Fact::Known(Rotation::Off) });
@@ -187,9 +215,16 @@ mod tests {
         };
         assert!(matches!(with_policy(policy(r#"{"AWS": "111111111111"}"#)), Outcome::Passed(_)));
         let failed = with_policy(policy(r#""*""#));
-        assert!(matches!(&failed, Outcome::Failed { severity, .. } if *severity == Severity::Critical), "{failed:?}");
+        assert!(
+            matches!(&failed, Outcome::Failed { severity, .. } if *severity == Severity::Critical),
+            "{failed:?}"
+        );
         let aws = Key { manager: KeyManager::Aws, ..key(KEY_ARN) };
-        for none in [ResolvedKey::AwsManagedDefault, ResolvedKey::Missing, ResolvedKey::Found(Box::new(aws))] {
+        for none in [
+            ResolvedKey::AwsManagedDefault,
+            ResolvedKey::Missing,
+            ResolvedKey::Found(Box::new(aws)),
+        ] {
             assert!(matches!(of_key(Fact::Known(none)), Outcome::NotApplicable(_)));
         }
         let sse_s3 = bucket(Fact::Known(DefaultEncryption::SseS3));
@@ -201,17 +236,26 @@ mod tests {
         let why = denied("kms:GetKeyPolicy");
         assert_eq!(with_policy(Fact::Unreadable(why.clone())), Outcome::unreadable(&why));
         assert_eq!(of_key(Fact::Unreadable(why.clone())), Outcome::unreadable(&why));
-        assert_eq!(check(&bucket(Fact::Unreadable(why.clone())), &class()), Outcome::unreadable(&why));
+        assert_eq!(
+            check(&bucket(Fact::Unreadable(why.clone())), &class()),
+            Outcome::unreadable(&why)
+        );
         assert!(matches!(with_policy(Fact::Known("{}".parse())), Outcome::Undetermined(_)));
-        let partner = Key { manager: KeyManager::Other("PARTNER".into()), governance: None, ..key(KEY_ARN) };
-        assert!(matches!(of_key(Fact::Known(ResolvedKey::Found(Box::new(partner)))), Outcome::Undetermined(_)));
+        let partner =
+            Key { manager: KeyManager::Other("PARTNER".into()), governance: None, ..key(KEY_ARN) };
+        assert!(matches!(
+            of_key(Fact::Known(ResolvedKey::Found(Box::new(partner)))),
+            Outcome::Undetermined(_)
+        ));
     }
 
     #[test]
     fn the_statement_that_is_offered_makes_it_hold() {
         let subject = Subject { key: Some(KEY_ARN.parse().unwrap()), ..Subject::default() };
-        let open = json!({ "Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*" });
-        let closed = json!({ "Version": "2012-10-17", "Statement": [open, statement(&subject).unwrap()] });
+        let open =
+            json!({ "Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*" });
+        let closed =
+            json!({ "Version": "2012-10-17", "Statement": [open, statement(&subject).unwrap()] });
         let closed = with_policy(Fact::Known(closed.to_string().parse()));
         assert!(matches!(closed, Outcome::Passed(_)), "{closed:?}");
     }

@@ -57,7 +57,9 @@ fn check_key(key: &Key, governance: &Governance, class: &Class) -> Result<Outcom
         Rotation::Unsupported => none("KMS does not rotate this key".into()),
         Rotation::Off => Ok(failed("off".into(), wanted)),
         Rotation::Every(days) if *days > class.max_rotation_days => Ok(failed(on(*days), wanted)),
-        Rotation::Every(days) => Ok(Outcome::Passed(vec![Evidence::new(ROTATION, on(*days), wanted)])),
+        Rotation::Every(days) => {
+            Ok(Outcome::Passed(vec![Evidence::new(ROTATION, on(*days), wanted)]))
+        }
     }
 }
 
@@ -66,7 +68,10 @@ fn on(days: u32) -> String {
 }
 
 fn failed(value: String, wanted: String) -> Outcome {
-    Outcome::Failed { severity: KEY_ROTATES.severity, evidence: vec![Evidence::new(ROTATION, value, wanted)] }
+    Outcome::Failed {
+        severity: KEY_ROTATES.severity,
+        evidence: vec![Evidence::new(ROTATION, value, wanted)],
+    }
 }
 
 #[cfg(test)]
@@ -80,15 +85,24 @@ mod tests {
         key.governance.as_mut().unwrap().rotation = rotation;
         change(&mut key);
         let used = kms("alias/a", Fact::Known(ResolvedKey::Found(Box::new(key))));
-        check(&bucket(Fact::Known(DefaultEncryption::Kms(used))), &Class { max_rotation_days: 365, ..class() })
+        check(
+            &bucket(Fact::Known(DefaultEncryption::Kms(used))),
+            &Class { max_rotation_days: 365, ..class() },
+        )
     }
 
     #[test]
     fn outcomes() {
         let wanted = "on, every 365 days or more often";
         for (rotation, expected) in [
-            (Rotation::Every(365), Outcome::Passed(vec![Evidence::new(ROTATION, "on, every 365 days", wanted)])),
-            (Rotation::Every(90), Outcome::Passed(vec![Evidence::new(ROTATION, "on, every 90 days", wanted)])),
+            (
+                Rotation::Every(365),
+                Outcome::Passed(vec![Evidence::new(ROTATION, "on, every 365 days", wanted)]),
+            ),
+            (
+                Rotation::Every(90),
+                Outcome::Passed(vec![Evidence::new(ROTATION, "on, every 90 days", wanted)]),
+            ),
             (Rotation::Every(366), failed("on, every 366 days".into(), wanted.into())),
             (Rotation::Off, failed("off".into(), wanted.into())),
             (Rotation::Unsupported, Outcome::NotApplicable("KMS does not rotate this key".into())),

@@ -59,7 +59,11 @@ fn check_users(bucket: &Bucket, key: &Key, class: &Class) -> Result<Outcome, Out
 
 fn unasked(key: &Key) -> Outcome {
     let subject = format!("key {}", key.arn);
-    Outcome::unreadable(&Unreadable { permission: "securityhub:GetFindings", subject, code: "not asked".into() })
+    Outcome::unreadable(&Unreadable {
+        permission: "securityhub:GetFindings",
+        subject,
+        code: "not asked".into(),
+    })
 }
 
 fn of_another_class(user: &KeyUser, class: &Class) -> Option<String> {
@@ -69,7 +73,11 @@ fn of_another_class(user: &KeyUser, class: &Class) -> Option<String> {
 
 fn told(others: &[String]) -> String {
     let first: Vec<_> = others.iter().take(MOST_TOLD).map(String::as_str).collect();
-    if others.len() > first.len() { format!("{} and others", first.join(", ")) } else { first.join(", ") }
+    if others.len() > first.len() {
+        format!("{} and others", first.join(", "))
+    } else {
+        first.join(", ")
+    }
 }
 
 #[cfg(test)]
@@ -79,8 +87,11 @@ mod tests {
     use facts::{BucketId, DefaultEncryption, Fact, ResolvedKey};
 
     fn user(name: &str, class: Option<&str>) -> KeyUser {
-        let bucket =
-            BucketId::new("222222222222".parse().unwrap(), "us-east-1".parse().unwrap(), name.parse().unwrap());
+        let bucket = BucketId::new(
+            "222222222222".parse().unwrap(),
+            "us-east-1".parse().unwrap(),
+            name.parse().unwrap(),
+        );
         KeyUser { bucket: bucket.unwrap(), class: class.map(str::to_owned) }
     }
 
@@ -105,13 +116,19 @@ mod tests {
         assert_eq!(evidence[0].value, "arn:aws:s3:::b-2 (account 222222222222, class other)");
         let many = (0..7).map(|number| user(&format!("b-{number}"), Some("other"))).collect();
         let Outcome::Failed { evidence, .. } = with(many) else { panic!() };
-        assert!(evidence[0].value.ends_with("b-4 (account 222222222222, class other) and others"), "{evidence:?}");
+        assert!(
+            evidence[0].value.ends_with("b-4 (account 222222222222, class other) and others"),
+            "{evidence:?}"
+        );
     }
 
     #[test]
     fn what_could_not_be_read_or_was_not_asked_is_undetermined() {
         let why = denied("securityhub:GetFindings");
-        assert_eq!(check(&cmk(Some(Fact::Unreadable(why.clone()))), &class()), Outcome::unreadable(&why));
+        assert_eq!(
+            check(&cmk(Some(Fact::Unreadable(why.clone()))), &class()),
+            Outcome::unreadable(&why)
+        );
         assert!(matches!(check(&cmk(None), &class()), Outcome::Undetermined(_)));
         assert!(matches!(with(vec![user("b-1", None)]), Outcome::Undetermined(_)));
         let known_and_unknown = vec![user("b-1", None), user("b-2", Some("other"))];
@@ -120,7 +137,10 @@ mod tests {
 
     #[test]
     fn without_a_key_of_the_customers_there_is_nothing_to_share() {
-        let aws = Fact::Known(DefaultEncryption::Kms(kms("", Fact::Known(ResolvedKey::AwsManagedDefault))));
+        let aws = Fact::Known(DefaultEncryption::Kms(kms(
+            "",
+            Fact::Known(ResolvedKey::AwsManagedDefault),
+        )));
         for encryption in [aws, Fact::Known(DefaultEncryption::SseS3)] {
             assert!(matches!(check(&bucket(encryption), &class()), Outcome::NotApplicable(_)));
         }
@@ -129,6 +149,9 @@ mod tests {
     #[test]
     fn a_class_that_does_not_require_it_is_not_asked() {
         let other = cmk(Some(Fact::Known(vec![user("b-1", Some("other"))])));
-        assert!(matches!(by_class(&KEY_SERVES_ONE_CLASS, &other, "cmk"), Outcome::NotApplicable(_)));
+        assert!(matches!(
+            by_class(&KEY_SERVES_ONE_CLASS, &other, "cmk"),
+            Outcome::NotApplicable(_)
+        ));
     }
 }

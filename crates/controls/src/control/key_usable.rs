@@ -7,7 +7,9 @@
 //! The account's own AWS-managed key is always usable, and that it is one is `encrypted_with_cmk`'s finding.
 
 use crate::{Class, Control, Evidence, Level, Outcome, Rule, Severity, call, control::kms_key};
-use facts::{AccountId, Bucket, Fact, Key, KeyManager, KeyReference, KeyState, Region, ResolvedKey, UsedKey};
+use facts::{
+    AccountId, Bucket, Fact, Key, KeyManager, KeyReference, KeyState, Region, ResolvedKey, UsedKey,
+};
 
 /// See the module.
 pub(crate) const KEY_USABLE: Control = Control {
@@ -19,7 +21,11 @@ pub(crate) const KEY_USABLE: Control = Control {
     why: "Uploads fail while the key cannot be used, and what it encrypted cannot be read. Once it is deleted, nobody can \
           ever read it again.",
     reference: "https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html",
-    requirements: &["NIST.800-53.r5 SC-12", "NIST.800-53.r5 SC-12(2)", "AWS Well-Architected SEC08-BP01"],
+    requirements: &[
+        "NIST.800-53.r5 SC-12",
+        "NIST.800-53.r5 SC-12(2)",
+        "AWS Well-Architected SEC08-BP01",
+    ],
     remediation: "Key pending deletion: cancel the deletion now (kms:CancelKeyDeletion), then enable it. Key disabled: enable it \
                   (kms:EnableKey), or give the bucket another key. Key missing, in another region or not symmetric: set a \
                   customer-managed symmetric key of the bucket's region as its default (s3:PutBucketEncryption).",
@@ -44,8 +50,15 @@ fn check_used(UsedKey { reference, resolved }: &UsedKey, bucket: &Bucket) -> Out
             let value = format!("{reference} (no such key)");
             failed(vec![(Severity::Critical, Evidence::new("key", value, WANTED))])
         }
-        Fact::Known(ResolvedKey::Found(key)) if key.manager != KeyManager::Aws || serves_another(key, bucket) => {
-            let faults = [state(&key.state), kind(key), region(key.arn.region(), bucket), owner(key, bucket)];
+        Fact::Known(ResolvedKey::Found(key))
+            if key.manager != KeyManager::Aws || serves_another(key, bucket) =>
+        {
+            let faults = [
+                state(&key.state),
+                kind(key),
+                region(key.arn.region(), bucket),
+                owner(key, bucket),
+            ];
             judged(key.arn.as_str(), faults.into_iter().flatten().collect())
         }
         Fact::Known(ResolvedKey::AwsManagedDefault) if named.iter().any(Option::is_some) => {
@@ -74,8 +87,12 @@ fn judged(key: &str, faults: Vec<(Severity, Evidence)>) -> Outcome {
 
 /// The worst fault gives the severity.
 fn failed(faults: Vec<(Severity, Evidence)>) -> Outcome {
-    let severity = faults.iter().map(|(severity, _)| *severity).max().unwrap_or(KEY_USABLE.severity);
-    Outcome::Failed { severity, evidence: faults.into_iter().map(|(_, evidence)| evidence).collect() }
+    let severity =
+        faults.iter().map(|(severity, _)| *severity).max().unwrap_or(KEY_USABLE.severity);
+    Outcome::Failed {
+        severity,
+        evidence: faults.into_iter().map(|(_, evidence)| evidence).collect(),
+    }
 }
 
 type Fault = Option<(Severity, Evidence)>;
@@ -83,7 +100,9 @@ type Fault = Option<(Severity, Evidence)>;
 fn state(state: &KeyState) -> Fault {
     let (severity, value) = match state {
         KeyState::Enabled | KeyState::Updating => return None,
-        KeyState::PendingDeletion(Some(date)) => (Severity::Critical, format!("PendingDeletion (deletion on {date})")),
+        KeyState::PendingDeletion(Some(date)) => {
+            (Severity::Critical, format!("PendingDeletion (deletion on {date})"))
+        }
         KeyState::PendingDeletion(None) => (Severity::Critical, "PendingDeletion".into()),
         KeyState::PendingReplicaDeletion => (Severity::Critical, "PendingReplicaDeletion".into()),
         KeyState::Disabled => (Severity::High, "Disabled".into()),
@@ -102,7 +121,8 @@ fn kind(key: &Key) -> Fault {
 
 fn region(is: &Region, bucket: &Bucket) -> Fault {
     let wanted = bucket.id.region();
-    (is != wanted).then(|| (Severity::High, Evidence::new("key region", is.as_str(), wanted.as_str())))
+    (is != wanted)
+        .then(|| (Severity::High, Evidence::new("key region", is.as_str(), wanted.as_str())))
 }
 
 fn named_region(reference: &KeyReference, bucket: &Bucket) -> Fault {
@@ -120,11 +140,18 @@ fn owner(key: &Key, bucket: &Bucket) -> Fault {
 }
 
 fn named_owner(reference: &KeyReference, bucket: &Bucket) -> Fault {
-    reference.place().map(|(account, _)| account).filter(|account| *account != bucket.id.account()).map(aws_for)
+    reference
+        .place()
+        .map(|(account, _)| account)
+        .filter(|account| *account != bucket.id.account())
+        .map(aws_for)
 }
 
 fn aws_for(account: &AccountId) -> (Severity, Evidence) {
-    (Severity::High, Evidence::new("key manager", format!("AWS (for account {account})"), "the customer"))
+    (
+        Severity::High,
+        Evidence::new("key manager", format!("AWS (for account {account})"), "the customer"),
+    )
 }
 
 #[cfg(test)]
@@ -150,7 +177,10 @@ mod tests {
         for arn in [KEY_ARN, FOREIGN_KEY] {
             assert!(matches!(of_key(key(arn)), Outcome::Passed(_)));
         }
-        assert!(matches!(of_key(Key { state: KeyState::Updating, ..key(KEY_ARN) }), Outcome::Passed(_)));
+        assert!(matches!(
+            of_key(Key { state: KeyState::Updating, ..key(KEY_ARN) }),
+            Outcome::Passed(_)
+        ));
     }
 
     #[test]
@@ -165,10 +195,25 @@ mod tests {
                 "key state",
                 "PendingDeletion (deletion on 2026-12-01T10:00:00Z)",
             ),
-            (with_state(KeyState::PendingDeletion(None)), Severity::Critical, "key state", "PendingDeletion"),
-            (with_state(KeyState::PendingReplicaDeletion), Severity::Critical, "key state", "PendingReplicaDeletion"),
+            (
+                with_state(KeyState::PendingDeletion(None)),
+                Severity::Critical,
+                "key state",
+                "PendingDeletion",
+            ),
+            (
+                with_state(KeyState::PendingReplicaDeletion),
+                Severity::Critical,
+                "key state",
+                "PendingReplicaDeletion",
+            ),
             (with_state(KeyState::Disabled), Severity::High, "key state", "Disabled"),
-            (with_state(KeyState::Other("PendingImport".into())), Severity::High, "key state", "PendingImport"),
+            (
+                with_state(KeyState::Other("PendingImport".into())),
+                Severity::High,
+                "key state",
+                "PendingImport",
+            ),
             (
                 Key { spec: "RSA_2048".into(), ..good.clone() },
                 Severity::High,
@@ -182,7 +227,10 @@ mod tests {
                 "SYMMETRIC_DEFAULT for GENERATE_VERIFY_MAC",
             ),
             (
-                Key { arn: KEY_ARN.replace("us-east-1", "eu-west-1").parse().unwrap(), ..good.clone() },
+                Key {
+                    arn: KEY_ARN.replace("us-east-1", "eu-west-1").parse().unwrap(),
+                    ..good.clone()
+                },
                 Severity::High,
                 "key region",
                 "eu-west-1",
@@ -194,7 +242,9 @@ mod tests {
                 "AWS (for account 222222222222)",
             ),
         ] {
-            let Outcome::Failed { severity: found, evidence } = of_key(key.clone()) else { panic!("{key:?}") };
+            let Outcome::Failed { severity: found, evidence } = of_key(key.clone()) else {
+                panic!("{key:?}")
+            };
             assert_eq!(found, severity, "{key:?}");
             assert!(evidence.iter().any(|e| e.fact == fact && e.value == value), "{evidence:?}");
         }
@@ -202,14 +252,17 @@ mod tests {
 
     #[test]
     fn the_worst_of_several_faults_gives_the_severity() {
-        let two = Key { spec: "RSA_2048".into(), state: KeyState::PendingDeletion(None), ..key(KEY_ARN) };
+        let two =
+            Key { spec: "RSA_2048".into(), state: KeyState::PendingDeletion(None), ..key(KEY_ARN) };
         let Outcome::Failed { severity, evidence } = of_key(two) else { panic!() };
         assert_eq!((severity, evidence.len()), (Severity::Critical, 3));
     }
 
     #[test]
     fn a_missing_key_is_critical() {
-        let Outcome::Failed { severity, evidence } = of(Fact::Known(ResolvedKey::Missing)) else { panic!() };
+        let Outcome::Failed { severity, evidence } = of(Fact::Known(ResolvedKey::Missing)) else {
+            panic!()
+        };
         assert_eq!(severity, Severity::Critical);
         assert_eq!(evidence[0].value, "alias/a (no such key)");
     }
@@ -217,9 +270,15 @@ mod tests {
     #[test]
     fn without_a_customer_managed_key_the_question_does_not_arise() {
         let aws = Key { manager: KeyManager::Aws, ..key(KEY_ARN) };
-        assert!(matches!(of(Fact::Known(ResolvedKey::AwsManagedDefault)), Outcome::NotApplicable(_)));
+        assert!(matches!(
+            of(Fact::Known(ResolvedKey::AwsManagedDefault)),
+            Outcome::NotApplicable(_)
+        ));
         assert!(matches!(of_key(aws), Outcome::NotApplicable(_)));
-        assert!(matches!(check_any(&bucket(Fact::Known(DefaultEncryption::SseS3))), Outcome::NotApplicable(_)));
+        assert!(matches!(
+            check_any(&bucket(Fact::Known(DefaultEncryption::SseS3))),
+            Outcome::NotApplicable(_)
+        ));
     }
 
     #[test]
@@ -237,12 +296,18 @@ mod tests {
         assert_eq!(fact(named(elsewhere, unread())), "key region");
         assert_eq!(named(KEY_ARN, unread()), Outcome::unreadable(&denied("kms:DescribeKey")));
         let default = || Fact::Known(ResolvedKey::AwsManagedDefault);
-        assert_eq!(fact(named("arn:aws:kms:us-east-1:222222222222:alias/aws/s3", default())), "key manager");
+        assert_eq!(
+            fact(named("arn:aws:kms:us-east-1:222222222222:alias/aws/s3", default())),
+            "key manager"
+        );
         // ... whether or not AWS made that key yet.
         let made = Key { manager: KeyManager::Aws, ..key(elsewhere) };
         let alias = "arn:aws:kms:eu-west-1:111111111111:alias/aws/s3";
         assert_eq!(fact(named(alias, default())), "key region");
-        assert_eq!(fact(named(alias, Fact::Known(ResolvedKey::Found(Box::new(made))))), "key region");
+        assert_eq!(
+            fact(named(alias, Fact::Known(ResolvedKey::Found(Box::new(made))))),
+            "key region"
+        );
         let own = named("arn:aws:kms:us-east-1:111111111111:alias/aws/s3", default());
         assert!(matches!(own, Outcome::NotApplicable(_)), "{own:?}");
     }
@@ -252,7 +317,9 @@ mod tests {
         let (s3, kms) = (denied("s3:GetEncryptionConfiguration"), denied("kms:DescribeKey"));
         assert_eq!(check_any(&bucket(Fact::Unreadable(s3.clone()))), Outcome::unreadable(&s3));
         assert_eq!(of(Fact::Unreadable(kms.clone())), Outcome::unreadable(&kms));
-        for unclear in [DefaultEncryption::Unknown("aws:fsx".into()), DefaultEncryption::Contradictory] {
+        for unclear in
+            [DefaultEncryption::Unknown("aws:fsx".into()), DefaultEncryption::Contradictory]
+        {
             assert!(matches!(check_any(&bucket(Fact::Known(unclear))), Outcome::Undetermined(_)));
         }
     }

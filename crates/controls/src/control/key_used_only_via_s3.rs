@@ -15,8 +15,8 @@
 //! only where the class says `root-delegation = "reject"`.
 
 use crate::{
-    Class, Control, Evidence, How, KeyPolicyVerdict, Level, Outcome, RootDelegation, Rule, Severity, Subject, Use,
-    call,
+    Class, Control, Evidence, How, KeyPolicyVerdict, Level, Outcome, RootDelegation, Rule,
+    Severity, Subject, Use, call,
     control::{customer_key, key_policy, too_complex},
     key_use::{other_than_s3, request, told, uses},
 };
@@ -60,8 +60,9 @@ const ADMINISTER: &str = "kms:PutKeyPolicy";
 const MOST_TOLD: usize = 20;
 
 fn check(bucket: &Bucket, class: &Class) -> Outcome {
-    let judged = customer_key(bucket)
-        .and_then(|(key, governance)| Ok(of_policy(key_policy(&governance.policy)?, &key.arn, class).outcome));
+    let judged = customer_key(bucket).and_then(|(key, governance)| {
+        Ok(of_policy(key_policy(&governance.policy)?, &key.arn, class).outcome)
+    });
     super::settle(judged)
 }
 
@@ -72,7 +73,8 @@ pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> KeyPoli
         Ok(all) => {
             let delegates = all.iter().any(|found| found.delegated);
             let accepts = class.root_delegation == RootDelegation::Accept;
-            let (accepted, counted): (Vec<_>, Vec<_>) = all.into_iter().partition(|found| found.delegated && accepts);
+            let (accepted, counted): (Vec<_>, Vec<_>) =
+                all.into_iter().partition(|found| found.delegated && accepts);
             (outcome(&counted, &accepted), delegates, counted)
         }
     };
@@ -81,9 +83,11 @@ pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> KeyPoli
 
 /// Every use but that through S3, less the grants of those who administer the key.
 fn used(policy: &Policy, key: &KeyArn) -> Result<Vec<Use>, TooComplex> {
-    let mut asked: Vec<_> = OPERATIONS.into_iter().flat_map(|o| [(o, How::Direct), (o, How::OtherService)]).collect();
+    let mut asked: Vec<_> =
+        OPERATIONS.into_iter().flat_map(|o| [(o, How::Direct), (o, How::OtherService)]).collect();
     asked.push((GRANT, How::Direct));
-    let requests: Vec<_> = asked.iter().map(|&(operation, how)| asked_for(key, operation, how)).collect();
+    let requests: Vec<_> =
+        asked.iter().map(|&(operation, how)| asked_for(key, operation, how)).collect();
     let mut found = uses(policy, key, &asked, &requests)?;
     let administer = asked_for(key, ADMINISTER, How::Direct);
     for one in &mut found {
@@ -108,8 +112,12 @@ fn asked_for(key: &KeyArn, operation: &str, how: How) -> Request {
 
 fn outcome(counted: &[Use], accepted: &[Use]) -> Outcome {
     if counted.is_empty() {
-        let left =
-            |found: &Use| format!("left to the IAM policies of {} (statement {})", found.principal, found.statement);
+        let left = |found: &Use| {
+            format!(
+                "left to the IAM policies of {} (statement {})",
+                found.principal, found.statement
+            )
+        };
         let value = accepted.first().map_or_else(|| WANTED.to_owned(), left);
         return Outcome::Passed(vec![Evidence::new(DIRECT, value, WANTED)]);
     }
@@ -139,7 +147,9 @@ fn statement(subject: &Subject) -> Option<Value> {
 mod tests {
     use super::*;
     use crate::example::{KEY_ARN, bucket, class, denied, key, kms};
-    use facts::{DefaultEncryption, Fact, Governance, Key, KeyManager, PolicyDocument, ResolvedKey, Rotation};
+    use facts::{
+        DefaultEncryption, Fact, Governance, Key, KeyManager, PolicyDocument, ResolvedKey, Rotation,
+    };
 
     fn with_policy(policy: Fact<PolicyDocument>) -> Outcome {
         let governance = Some(Governance { policy, rotation: Fact::Known(Rotation::Off) });
@@ -160,9 +170,16 @@ mod tests {
         };
         assert!(matches!(with_policy(policy(r#"{"AWS": "111111111111"}"#)), Outcome::Passed(_)));
         let failed = with_policy(policy(r#"{"AWS": "arn:aws:iam::111111111111:role/app"}"#));
-        assert!(matches!(&failed, Outcome::Failed { severity, .. } if *severity == Severity::Medium), "{failed:?}");
+        assert!(
+            matches!(&failed, Outcome::Failed { severity, .. } if *severity == Severity::Medium),
+            "{failed:?}"
+        );
         let aws = Key { manager: KeyManager::Aws, ..key(KEY_ARN) };
-        for none in [ResolvedKey::AwsManagedDefault, ResolvedKey::Missing, ResolvedKey::Found(Box::new(aws))] {
+        for none in [
+            ResolvedKey::AwsManagedDefault,
+            ResolvedKey::Missing,
+            ResolvedKey::Found(Box::new(aws)),
+        ] {
             assert!(matches!(of_key(Fact::Known(none)), Outcome::NotApplicable(_)));
         }
         let sse_s3 = bucket(Fact::Known(DefaultEncryption::SseS3));
@@ -174,17 +191,26 @@ mod tests {
         let why = denied("kms:GetKeyPolicy");
         assert_eq!(with_policy(Fact::Unreadable(why.clone())), Outcome::unreadable(&why));
         assert_eq!(of_key(Fact::Unreadable(why.clone())), Outcome::unreadable(&why));
-        assert_eq!(check(&bucket(Fact::Unreadable(why.clone())), &class()), Outcome::unreadable(&why));
+        assert_eq!(
+            check(&bucket(Fact::Unreadable(why.clone())), &class()),
+            Outcome::unreadable(&why)
+        );
         assert!(matches!(with_policy(Fact::Known("{}".parse())), Outcome::Undetermined(_)));
-        let partner = Key { manager: KeyManager::Other("PARTNER".into()), governance: None, ..key(KEY_ARN) };
-        assert!(matches!(of_key(Fact::Known(ResolvedKey::Found(Box::new(partner)))), Outcome::Undetermined(_)));
+        let partner =
+            Key { manager: KeyManager::Other("PARTNER".into()), governance: None, ..key(KEY_ARN) };
+        assert!(matches!(
+            of_key(Fact::Known(ResolvedKey::Found(Box::new(partner)))),
+            Outcome::Undetermined(_)
+        ));
     }
 
     #[test]
     fn the_statement_that_is_offered_makes_it_hold() {
         let subject = Subject { key: Some(KEY_ARN.parse().unwrap()), ..Subject::default() };
-        let open = json!({ "Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*" });
-        let closed = json!({ "Version": "2012-10-17", "Statement": [open, statement(&subject).unwrap()] });
+        let open =
+            json!({ "Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*" });
+        let closed =
+            json!({ "Version": "2012-10-17", "Statement": [open, statement(&subject).unwrap()] });
         let closed = with_policy(Fact::Known(closed.to_string().parse()));
         assert!(matches!(closed, Outcome::Passed(_)), "{closed:?}");
     }

@@ -27,7 +27,10 @@ pub(crate) use tls_only::{TLS_ONLY, of_policy as tls_only};
 pub(crate) use uploads_use_cmk::{UPLOADS_USE_CMK, of_policy as uploads_use_cmk};
 
 use crate::{Evidence, Outcome};
-use facts::{Bucket, DefaultEncryption, Fact, Governance, Key, KeyManager, PolicyDocument, ResolvedKey, UsedKey};
+use facts::{
+    Bucket, DefaultEncryption, Fact, Governance, Key, KeyManager, PolicyDocument, ResolvedKey,
+    UsedKey,
+};
 use iam_policy::{Policy, TooComplex};
 
 /// The KMS key of the default encryption; none where it is SSE-S3. Undetermined where that cannot be told.
@@ -37,7 +40,11 @@ fn kms_key(bucket: &Bucket) -> Result<Option<&UsedKey>, Outcome> {
         DefaultEncryption::Kms(key) | DefaultEncryption::KmsDsse(key) => Ok(Some(key)),
         DefaultEncryption::SseS3 => Ok(None),
         DefaultEncryption::Unknown(_) | DefaultEncryption::Contradictory => {
-            let evidence = Evidence::new("default encryption", encryption.algorithm(), "aws:kms or aws:kms:dsse");
+            let evidence = Evidence::new(
+                "default encryption",
+                encryption.algorithm(),
+                "aws:kms or aws:kms:dsse",
+            );
             Err(Outcome::not_understood(evidence))
         }
     }
@@ -56,11 +63,15 @@ pub(crate) fn found_key(bucket: &Bucket) -> Option<&Key> {
 fn customer_key(bucket: &Bucket) -> Result<(&Key, &Governance), Outcome> {
     const WANTED: &str = "a customer-managed key";
     let none = |why: &str| Outcome::NotApplicable(why.to_owned());
-    let Some(used) = kms_key(bucket)? else { return Err(none("the default encryption uses no KMS key")) };
+    let Some(used) = kms_key(bucket)? else {
+        return Err(none("the default encryption uses no KMS key"));
+    };
     match used.resolved.known().map_err(Outcome::unreadable)? {
         ResolvedKey::Missing => Err(none("there is no such key")),
         ResolvedKey::AwsManagedDefault => Err(none("AWS manages the key")),
-        ResolvedKey::Found(key) if key.manager == KeyManager::Aws => Err(none("AWS manages the key")),
+        ResolvedKey::Found(key) if key.manager == KeyManager::Aws => {
+            Err(none("AWS manages the key"))
+        }
         ResolvedKey::Found(key) => match &key.governance {
             Some(governance) => Ok((key, governance)),
             None => {
@@ -85,12 +96,18 @@ fn key_policy(policy: &Fact<PolicyDocument>) -> Result<&Policy, Outcome> {
 }
 
 fn understood<'a>(document: &'a PolicyDocument, what: &'static str) -> Result<&'a Policy, Outcome> {
-    document.as_ref().map_err(|error| Outcome::not_understood(Evidence::new(what, error.to_string(), "a policy")))
+    document.as_ref().map_err(|error| {
+        Outcome::not_understood(Evidence::new(what, error.to_string(), "a policy"))
+    })
 }
 
 /// The outcome where a policy is too involved to be followed.
 pub(crate) fn too_complex(what: &'static str, error: TooComplex) -> Outcome {
-    Outcome::not_understood(Evidence::new(what, error.to_string(), "statements that can be followed"))
+    Outcome::not_understood(Evidence::new(
+        what,
+        error.to_string(),
+        "statements that can be followed",
+    ))
 }
 
 /// The outcome of evidence that was gathered, or what stood in its way.

@@ -34,7 +34,8 @@ pub(crate) const SSEC_BLOCKED: Control = Control {
 
 const ALGORITHM: &str = "s3:x-amz-server-side-encryption-customer-algorithm";
 
-const KMS_HEADERS: [&str; 2] = ["s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id"];
+const KMS_HEADERS: [&str; 2] =
+    ["s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id"];
 
 /// Either side may block; what could not be read leaves it open, unless the other side blocks.
 fn check(bucket: &Bucket, _: &Class) -> Outcome {
@@ -44,7 +45,10 @@ fn check(bucket: &Bucket, _: &Class) -> Outcome {
         return Outcome::Passed(vec![Evidence::new("blocked encryption types", "SSE-C", "SSE-C")]);
     }
     let by_policy = match policy_of(bucket) {
-        Ok(policy) => of_policy(policy, Owned { bucket: &bucket.id.arn(), owner: bucket.id.account() }).outcome,
+        Ok(policy) => {
+            of_policy(policy, Owned { bucket: &bucket.id.arn(), owner: bucket.id.account() })
+                .outcome
+        }
         Err(undetermined) => return undetermined,
     };
     match (&bucket.encryption, by_policy) {
@@ -56,10 +60,13 @@ fn check(bucket: &Bucket, _: &Class) -> Outcome {
 /// Judges a bucket policy.
 pub(crate) fn of_policy(policy: Option<&Policy>, of: Owned<'_>) -> BucketPolicyVerdict {
     let bucket = of.bucket;
-    let request = Request::new("s3:PutObject", format!("{bucket}/?*")).with(ALGORITHM, Given::text("AES256"));
+    let request =
+        Request::new("s3:PutObject", format!("{bucket}/?*")).with(ALGORITHM, Given::text("AES256"));
     // A request has either these headers or those of SSE-KMS
     // (https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html).
-    let request = KMS_HEADERS.into_iter().fold(request, |request, header| request.with(header, Given::absent()));
+    let request = KMS_HEADERS
+        .into_iter()
+        .fold(request, |request, header| request.with(header, Given::absent()));
     let asked = [("s3:PutObject with SSE-C".to_owned(), request)];
     unrefused::verdict(&SSEC_BLOCKED, policy, of, &asked, "unrefused upload")
 }
@@ -121,10 +128,14 @@ mod tests {
         let why = denied("s3:GetEncryptionConfiguration");
         let unread = Bucket { encryption: Fact::Unreadable(why.clone()), ..cmk() };
         assert_eq!(check(&unread, &class()), Outcome::unreadable(&why));
-        let refused = json!({ "Statement": [statement(&Subject::of(&cmk())).unwrap()] }).to_string();
+        let refused =
+            json!({ "Statement": [statement(&Subject::of(&cmk())).unwrap()] }).to_string();
         let refused = Bucket { policy: Fact::Known(Some(refused.parse())), ..unread };
         assert!(matches!(check(&refused, &class()), Outcome::Passed(_)));
-        let blocked = Bucket { policy: Fact::Unreadable(why), ..bucket(Fact::Known(DefaultEncryption::SseS3)) };
+        let blocked = Bucket {
+            policy: Fact::Unreadable(why),
+            ..bucket(Fact::Known(DefaultEncryption::SseS3))
+        };
         assert!(matches!(check(&blocked, &class()), Outcome::Passed(_)));
     }
 }

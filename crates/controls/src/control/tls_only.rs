@@ -52,10 +52,9 @@ pub(crate) const TLS_ONLY: Control = Control {
 };
 
 fn check(bucket: &Bucket, _: &Class) -> Outcome {
-    settle(
-        policy_of(bucket)
-            .map(|policy| of_policy(policy, Owned { bucket: &bucket.id.arn(), owner: bucket.id.account() }).outcome),
-    )
+    settle(policy_of(bucket).map(|policy| {
+        of_policy(policy, Owned { bucket: &bucket.id.arn(), owner: bucket.id.account() }).outcome
+    }))
 }
 
 /// Judges a bucket policy.
@@ -90,7 +89,10 @@ mod tests {
     use facts::{DefaultEncryption, Fact, ResolvedKey};
 
     fn cmk() -> Bucket {
-        bucket(Fact::Known(DefaultEncryption::Kms(kms("", Fact::Known(ResolvedKey::Found(Box::new(key(KEY_ARN))))))))
+        bucket(Fact::Known(DefaultEncryption::Kms(kms(
+            "",
+            Fact::Known(ResolvedKey::Found(Box::new(key(KEY_ARN)))),
+        ))))
     }
 
     fn with_policy(policy: &str) -> Outcome {
@@ -104,7 +106,10 @@ mod tests {
         let passed = with_policy(&json!({ "Statement": [statement] }).to_string());
         assert!(matches!(passed, Outcome::Passed(_)), "{passed:?}");
         let failed = check(&cmk(), &class());
-        assert!(matches!(&failed, Outcome::Failed { severity: Severity::Medium, .. }), "{failed:?}");
+        assert!(
+            matches!(&failed, Outcome::Failed { severity: Severity::Medium, .. }),
+            "{failed:?}"
+        );
     }
 
     #[test]

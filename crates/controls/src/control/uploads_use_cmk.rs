@@ -39,14 +39,22 @@ const KEY: &str = "s3:x-amz-server-side-encryption-aws-kms-key-id";
 
 fn check(bucket: &Bucket, _: &Class) -> Outcome {
     let judged = customer_key(bucket).and_then(|(key, _)| {
-        Ok(of_policy(policy_of(bucket)?, Owned { bucket: &bucket.id.arn(), owner: bucket.id.account() }, &key.arn)
-            .outcome)
+        Ok(of_policy(
+            policy_of(bucket)?,
+            Owned { bucket: &bucket.id.arn(), owner: bucket.id.account() },
+            &key.arn,
+        )
+        .outcome)
     });
     settle(judged)
 }
 
 /// Judges a bucket policy.
-pub(crate) fn of_policy(policy: Option<&Policy>, of: Owned<'_>, key: &KeyArn) -> BucketPolicyVerdict {
+pub(crate) fn of_policy(
+    policy: Option<&Policy>,
+    of: Owned<'_>,
+    key: &KeyArn,
+) -> BucketPolicyVerdict {
     let bucket = of.bucket;
     let another = Given::unlike([Pattern::wildcard(&format!("*{}", key.id()))]);
     let asked = [
@@ -61,8 +69,9 @@ pub(crate) fn of_policy(policy: Option<&Policy>, of: Owned<'_>, key: &KeyArn) ->
 }
 
 fn upload(bucket: &str, algorithm: &str, which: &str, key: Given) -> Asked {
-    let request =
-        Request::new("s3:PutObject", format!("{bucket}/?*")).with(ALGORITHM, Given::text(algorithm)).with(KEY, key);
+    let request = Request::new("s3:PutObject", format!("{bucket}/?*"))
+        .with(ALGORITHM, Given::text(algorithm))
+        .with(KEY, key);
     let which = if algorithm == "AES256" { String::new() } else { format!(" with {which}") };
     (format!("s3:PutObject that asks for {algorithm}{which}"), request)
 }
@@ -83,7 +92,10 @@ mod tests {
     use facts::{DefaultEncryption, Fact, ResolvedKey};
 
     fn cmk() -> Bucket {
-        bucket(Fact::Known(DefaultEncryption::Kms(kms("", Fact::Known(ResolvedKey::Found(Box::new(key(KEY_ARN))))))))
+        bucket(Fact::Known(DefaultEncryption::Kms(kms(
+            "",
+            Fact::Known(ResolvedKey::Found(Box::new(key(KEY_ARN)))),
+        ))))
     }
 
     fn with_policy(policy: &str) -> Outcome {
@@ -97,7 +109,10 @@ mod tests {
         let passed = with_policy(&json!({ "Statement": [statement] }).to_string());
         assert!(matches!(passed, Outcome::Passed(_)), "{passed:?}");
         let failed = check(&cmk(), &class());
-        assert!(matches!(&failed, Outcome::Failed { severity: Severity::Medium, .. }), "{failed:?}");
+        assert!(
+            matches!(&failed, Outcome::Failed { severity: Severity::Medium, .. }),
+            "{failed:?}"
+        );
     }
 
     #[test]
@@ -118,7 +133,8 @@ mod tests {
         let sse_s3 = bucket(Fact::Known(DefaultEncryption::SseS3));
         assert!(matches!(check(&sse_s3, &class()), Outcome::NotApplicable(_)));
         let why = denied("kms:DescribeKey");
-        let unread = bucket(Fact::Known(DefaultEncryption::Kms(kms("", Fact::Unreadable(why.clone())))));
+        let unread =
+            bucket(Fact::Known(DefaultEncryption::Kms(kms("", Fact::Unreadable(why.clone())))));
         assert_eq!(check(&unread, &class()), Outcome::unreadable(&why));
     }
 }

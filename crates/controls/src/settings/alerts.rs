@@ -24,7 +24,10 @@ pub(super) struct AlertsTable {
 
 impl Default for AlertsTable {
     fn default() -> Self {
-        Self { minimum_severity: Spanned::new(0..0, "MEDIUM".into()), digest_over: Spanned::new(0..0, 5) }
+        Self {
+            minimum_severity: Spanned::new(0..0, "MEDIUM".into()),
+            digest_over: Spanned::new(0..0, 5),
+        }
     }
 }
 
@@ -32,7 +35,10 @@ impl AlertsTable {
     pub(super) fn settle(self) -> Result<Alerts, Mistake> {
         let Some(minimum_severity) = Severity::of_label(self.minimum_severity.get_ref()) else {
             let labels = Severity::ALL.map(Severity::as_str).join(", ");
-            return Err((self.minimum_severity.span(), format!("minimum-severity is one of {labels}")));
+            return Err((
+                self.minimum_severity.span(),
+                format!("minimum-severity is one of {labels}"),
+            ));
         };
         if *self.digest_over.get_ref() > 100 {
             let message = "digest-over is 0 to 100: how many messages at once somebody still reads";

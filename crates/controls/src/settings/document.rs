@@ -1,8 +1,8 @@
 //! The settings as they are written.
 
 use super::{
-    Class, ClassName, Exemption, LogBuckets, OrganizationId, RootDelegation, Settings, SettingsError,
-    alerts::AlertsTable, is_tag_text,
+    Class, ClassName, Exemption, LogBuckets, OrganizationId, RootDelegation, Settings,
+    SettingsError, alerts::AlertsTable, is_tag_text,
 };
 use crate::{Level, OF_BUCKETS};
 use facts::AccountId;
@@ -23,10 +23,12 @@ impl FromStr for Settings {
             let start = span.map_or(0, |span| span.start);
             let line = 1 + text.bytes().take(start).filter(|b| *b == b'\n').count();
             let source = text.lines().nth(line - 1).filter(|_| start > 0).map(str::trim);
-            let message = source.map_or_else(|| message.clone(), |source| format!("`{source}`: {message}"));
+            let message =
+                source.map_or_else(|| message.clone(), |source| format!("`{source}`: {message}"));
             SettingsError { line, message }
         };
-        let document: Document = toml::from_str(text).map_err(|e| error(e.span(), e.message().to_owned()))?;
+        let document: Document =
+            toml::from_str(text).map_err(|e| error(e.span(), e.message().to_owned()))?;
         document.settle().map_err(|(span, message)| error(Some(span), message))
     }
 }
@@ -96,7 +98,11 @@ struct Findings {
 
 impl Default for Findings {
     fn default() -> Self {
-        Self { passed: true, refresh_after_days: Spanned::new(0..0, 30), audit_every_days: Spanned::new(0..0, 7) }
+        Self {
+            passed: true,
+            refresh_after_days: Spanned::new(0..0, 30),
+            audit_every_days: Spanned::new(0..0, 7),
+        }
     }
 }
 
@@ -115,7 +121,8 @@ struct Exempt {
 impl Document {
     /// What one value alone cannot tell.
     fn settle(self) -> Result<Settings, Mistake> {
-        let Self { organization, classification, class, key_policy, findings, alerts, exempt } = self;
+        let Self { organization, classification, class, key_policy, findings, alerts, exempt } =
+            self;
         let Classification { tag, default, log_buckets } = classification;
         if !is_tag_text(tag.get_ref(), 128) {
             let message = "a tag key has 1 to 128 letters, digits, spaces and + - = . _ : / @";
@@ -130,9 +137,11 @@ impl Document {
         if !(1..=89).contains(audit_every_days.get_ref()) {
             return Err((audit_every_days.span(), "audit-every-days is 1 to 89".into()));
         }
-        let settled =
-            |(name, table): (ClassName, ClassTable)| Ok((name.clone(), table.settle(name, log_buckets, &key_policy)?));
-        let classes: BTreeMap<_, _> = class.into_iter().map(settled).collect::<Result<_, Mistake>>()?;
+        let settled = |(name, table): (ClassName, ClassTable)| {
+            Ok((name.clone(), table.settle(name, log_buckets, &key_policy)?))
+        };
+        let classes: BTreeMap<_, _> =
+            class.into_iter().map(settled).collect::<Result<_, Mistake>>()?;
         let Some(fallback) = classes.get(default.get_ref()).cloned() else {
             return Err((
                 default.span(),
@@ -154,7 +163,12 @@ impl Document {
 }
 
 impl ClassTable {
-    fn settle(self, name: ClassName, log_buckets: LogBuckets, common: &KeyPolicy) -> Result<Class, Mistake> {
+    fn settle(
+        self,
+        name: ClassName,
+        log_buckets: LogBuckets,
+        common: &KeyPolicy,
+    ) -> Result<Class, Mistake> {
         let trusted = self.trusted_accounts.as_ref().unwrap_or(&common.trusted_accounts);
         let days = self.max_rotation_days.or_else(|| common.max_rotation_days.clone());
         Ok(Class {
@@ -163,8 +177,13 @@ impl ClassTable {
             log_buckets: self.log_buckets.unwrap_or(log_buckets),
             root_delegation: self.root_delegation.unwrap_or(common.root_delegation),
             trusted_accounts: accounts(trusted)?,
-            trusted_organizations: self.trusted_organizations.unwrap_or_else(|| common.trusted_organizations.clone()),
-            trust_own_organization: self.trust_own_organization.or(common.trust_own_organization).unwrap_or(true),
+            trusted_organizations: self
+                .trusted_organizations
+                .unwrap_or_else(|| common.trusted_organizations.clone()),
+            trust_own_organization: self
+                .trust_own_organization
+                .or(common.trust_own_organization)
+                .unwrap_or(true),
             max_rotation_days: rotation_days(days)?,
         })
     }
@@ -182,7 +201,10 @@ fn rotation_days(days: Option<Spanned<u32>>) -> Result<u32, Mistake> {
     match days {
         None => Ok(365),
         Some(days) if (90..=2560).contains(days.get_ref()) => Ok(days.into_inner()),
-        Some(days) => Err((days.span(), "max-rotation-days is 90 to 2560, as KMS takes no other period".into())),
+        Some(days) => Err((
+            days.span(),
+            "max-rotation-days is 90 to 2560, as KMS takes no other period".into(),
+        )),
     }
 }
 
@@ -195,7 +217,8 @@ impl Exempt {
             }
         }
         let slug = |text: &Spanned<String>| {
-            let known = OF_BUCKETS.iter().map(|control| control.slug).find(|slug| *slug == text.get_ref());
+            let known =
+                OF_BUCKETS.iter().map(|control| control.slug).find(|slug| *slug == text.get_ref());
             known.ok_or_else(|| (text.span(), format!("there is no control `{}`", text.get_ref())))
         };
         Ok(Exemption {
@@ -257,11 +280,15 @@ until = 2027-06-30
         let own: OrganizationId = "o-ownorg00000".parse().unwrap();
         let trusted = |text: &str| {
             let settings = text.parse::<Settings>().unwrap().within(&own);
-            let of = |class: &Class| class.trusted_organizations.iter().map(|id| id.as_str().to_owned()).collect();
-            let (restricted, default): (Vec<_>, Vec<_>) = (of(&settings.classes["restricted"]), of(&settings.default));
+            let of = |class: &Class| {
+                class.trusted_organizations.iter().map(|id| id.as_str().to_owned()).collect()
+            };
+            let (restricted, default): (Vec<_>, Vec<_>) =
+                (of(&settings.classes["restricted"]), of(&settings.default));
             (restricted, default)
         };
-        let (both, one) = (["o-exampleorg", "o-ownorg00000"].map(str::to_owned), ["o-exampleorg".to_owned()]);
+        let (both, one) =
+            (["o-exampleorg", "o-ownorg00000"].map(str::to_owned), ["o-exampleorg".to_owned()]);
         assert_eq!(trusted(GOOD), (both.to_vec(), both.to_vec()));
         let by_class = GOOD.replace("log-buckets = \"check\"", "trust-own-organization = false");
         assert_eq!(trusted(&by_class), (one.to_vec(), both.to_vec()));
@@ -279,9 +306,13 @@ until = 2027-06-30
         assert_eq!(settings.classes.len(), 3);
         assert!(settings.import_passed);
         assert_eq!((settings.refresh_after_days, settings.audit_every_days), (7, 7));
-        let monthly: Settings = GOOD.replace("[alerts]", "audit-every-days = 28\n[alerts]").parse().unwrap();
+        let monthly: Settings =
+            GOOD.replace("[alerts]", "audit-every-days = 28\n[alerts]").parse().unwrap();
         assert_eq!(monthly.audit_every_days, 28);
-        assert_eq!((settings.alerts.minimum_severity, settings.alerts.digest_over), (Severity::High, 5));
+        assert_eq!(
+            (settings.alerts.minimum_severity, settings.alerts.digest_over),
+            (Severity::High, 5)
+        );
         let [exemption] = &settings.exemptions[..] else { panic!() };
         assert_eq!(
             (exemption.until.to_string().as_str(), &exemption.controls[..]),
@@ -293,7 +324,10 @@ until = 2027-06-30
     fn a_class_overrides_what_holds_for_all() {
         let settings: Settings = GOOD.parse().unwrap();
         let common = &settings.classes["confidential"];
-        assert_eq!((common.root_delegation, common.max_rotation_days), (RootDelegation::Accept, 365));
+        assert_eq!(
+            (common.root_delegation, common.max_rotation_days),
+            (RootDelegation::Accept, 365)
+        );
         assert_eq!((common.log_buckets, common.trusted_accounts.len()), (LogBuckets::Exempt, 1));
         let own = &settings.classes["restricted"];
         assert_eq!((own.root_delegation, own.max_rotation_days), (RootDelegation::Reject, 180));
@@ -306,10 +340,25 @@ until = 2027-06-30
         for (from, to, line, words) in [
             ("tag = ", "tagg = ", 3, ["tagg", "unknown field"]),
             ("\"cmk\"", "\"cmkk\"", 8, ["level", "unknown variant `cmkk`"]),
-            ("default = \"confidential\"", "default = \"secret\"", 4, ["default", "[class.secret]"]),
+            (
+                "default = \"confidential\"",
+                "default = \"secret\"",
+                4,
+                ["default", "[class.secret]"],
+            ),
             ("default = \"confidential\"", "default = 3", 4, ["default", "invalid type"]),
-            ("refresh-after-days = 7", "refresh-after-days = 90", 19, ["refresh-after-days", "1 to 89"]),
-            ("refresh-after-days = 7", "refresh-after-days = -1", 19, ["refresh-after-days", "invalid value"]),
+            (
+                "refresh-after-days = 7",
+                "refresh-after-days = 90",
+                19,
+                ["refresh-after-days", "1 to 89"],
+            ),
+            (
+                "refresh-after-days = 7",
+                "refresh-after-days = -1",
+                19,
+                ["refresh-after-days", "invalid value"],
+            ),
             ("refresh-after-days = 7", "audit-every-days = 0", 19, ["audit-every-days", "1 to 89"]),
             ("\"data-classification\"", "\"\"", 3, ["tag", "1 to 128"]),
             ("[class.public]", "[class.\"<b>\"]", 5, ["class", "<b>"]),
@@ -317,13 +366,33 @@ until = 2027-06-30
             ("level = \"sse-s3\"", "level", 6, ["level", "expected"]),
             ("level = \"sse-s3\"", "", 5, ["class.public", "missing field `level`"]),
             ("\"reject\"", "\"refuse\"", 11, ["root-delegation", "unknown variant `refuse`"]),
-            ("max-rotation-days = 180", "max-rotation-days = 30", 12, ["max-rotation-days", "90 to 2560"]),
-            ("[\"222222222222\"]", "[\"2222\"]", 16, ["trusted-accounts", "`2222` is not an account id"]),
+            (
+                "max-rotation-days = 180",
+                "max-rotation-days = 30",
+                12,
+                ["max-rotation-days", "90 to 2560"],
+            ),
+            (
+                "[\"222222222222\"]",
+                "[\"2222\"]",
+                16,
+                ["trusted-accounts", "`2222` is not an account id"],
+            ),
             ("o-exampleorg", "exampleorg", 17, ["trusted-organizations", "o- and 10 to 32"]),
             ("log-buckets = \"check\"", "log-buckets = true", 14, ["log-buckets", "wanted string"]),
-            ("\"encrypted-with-cmk\"]", "\"encrypted\"]", 24, ["controls", "no control `encrypted`"]),
+            (
+                "\"encrypted-with-cmk\"]",
+                "\"encrypted\"]",
+                24,
+                ["controls", "no control `encrypted`"],
+            ),
             ("\"public assets, see SEC-142\"", "\" \"", 25, ["reason", "empty"]),
-            ("reason = \"public assets, see SEC-142\"", "", 22, ["exempt", "missing field `reason`"]),
+            (
+                "reason = \"public assets, see SEC-142\"",
+                "",
+                22,
+                ["exempt", "missing field `reason`"],
+            ),
             ("2027-06-30", "2027-06-30T00:00:00Z", 26, ["until", "is a day"]),
             ("2027-06-30", "2027-06-31", 26, ["until", ""]),
             ("2027-06-30", "\"2027-06-30\"", 26, ["until", ""]),

@@ -119,7 +119,8 @@ impl FromStr for OrganizationId {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let has_form = text.strip_prefix("o-").is_some_and(|id| {
-            (10..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            (10..=32).contains(&id.len())
+                && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
         });
         has_form.then(|| Self(text.to_owned())).ok_or_else(|| {
             format!("an organization id is o- and 10 to 32 lower-case letters and digits, unlike `{text}`")
@@ -172,7 +173,8 @@ impl<'de> Deserialize<'de> for ClassName {
 }
 
 fn is_tag_text(text: &str, longest: usize) -> bool {
-    (1..=longest).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b" +-=._:/@".contains(&b))
+    (1..=longest).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b" +-=._:/@".contains(&b))
 }
 
 /// What is wrong with the settings, with the line and the key.

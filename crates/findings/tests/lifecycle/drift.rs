@@ -24,7 +24,13 @@ impl Story {
         self.item.unannounced.as_ref().map_or(0, |unannounced| unannounced.transitions)
     }
 
-    fn look(&mut self, looking: Looking, seen: &findings::Seen, api_calls: &[ApiCall], minute: i64) -> Plan {
+    fn look(
+        &mut self,
+        looking: Looking,
+        seen: &findings::Seen,
+        api_calls: &[ApiCall],
+        minute: i64,
+    ) -> Plan {
         self.looking = looking;
         self.carry_out(seen, api_calls, &BTreeMap::new(), minute)
     }
@@ -87,7 +93,8 @@ fn the_callers_arn_is_published_when_its_record_comes() {
     let (changed_by, state_version) = ("cmkwatch/changed-by", "cmkwatch/state-version");
     let before = &opened.import[0].product_fields;
     assert_eq!(before[changed_by], "AROA:bob of account 222222222222");
-    let named = story.drifted(Looking::Message, &[by("arn:aws:sts::222222222222:assumed-role/etl/bob")], 3);
+    let named =
+        story.drifted(Looking::Message, &[by("arn:aws:sts::222222222222:assumed-role/etl/bob")], 3);
     let after = &named.import[0].product_fields;
     assert_eq!(named.import[0].id, opened.import[0].id);
     assert_eq!(after[changed_by], "arn:aws:sts::222222222222:assumed-role/etl/bob");
@@ -97,7 +104,11 @@ fn the_callers_arn_is_published_when_its_record_comes() {
     );
     // The other copy comes once more, and so does this one.
     assert!(!story.drifted(Looking::Message, &[by("AROA:bob of account 222222222222")], 4).changed);
-    assert!(!story.drifted(Looking::Message, &[by("arn:aws:sts::222222222222:assumed-role/etl/bob")], 5).changed);
+    assert!(
+        !story
+            .drifted(Looking::Message, &[by("arn:aws:sts::222222222222:assumed-role/etl/bob")], 5)
+            .changed
+    );
 }
 
 #[test]
@@ -144,6 +155,7 @@ fn a_fact_that_changes_no_verdict_is_committed() {
 #[test]
 fn a_tag_that_names_no_class_is_no_change() {
     let mut story = known_to_be_good();
-    let seen = story.see(Tags::from([("team".to_owned(), "blue".to_owned())]), cmk(KeyState::Enabled), 60);
+    let seen =
+        story.see(Tags::from([("team".to_owned(), "blue".to_owned())]), cmk(KeyState::Enabled), 60);
     assert!(!story.look(SWEEP, &seen, &[], 60).changed);
 }

@@ -2,12 +2,12 @@
 
 use controls::{Settings, judge};
 use facts::{
-    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager, KeyState, ResolvedKey,
-    Rotation, Tags, Unreadable, UsedKey,
+    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager,
+    KeyState, ResolvedKey, Rotation, Tags, Unreadable, UsedKey,
 };
 use findings::{
-    About, ApiCall, Compliance, Finding, Held, Item, Looking, Observation, Plan, RecordState, Seen, StoredIn, Terms,
-    Workflow, fields, plan,
+    About, ApiCall, Compliance, Finding, Held, Item, Looking, Observation, Plan, RecordState, Seen,
+    StoredIn, Terms, Workflow, fields, plan,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -29,7 +29,12 @@ pub(crate) const SETTINGS: &str = r#"
 "#;
 
 pub(crate) fn bucket_id() -> BucketId {
-    BucketId::new("111111111111".parse().unwrap(), "us-east-1".parse().unwrap(), "acme".parse().unwrap()).unwrap()
+    BucketId::new(
+        "111111111111".parse().unwrap(),
+        "us-east-1".parse().unwrap(),
+        "acme".parse().unwrap(),
+    )
+    .unwrap()
 }
 
 pub(crate) fn at(minutes: i64) -> Timestamp {
@@ -80,7 +85,11 @@ pub(crate) fn api_call() -> ApiCall {
 
 /// A bucket without a policy that blocks SSE-C and has a bucket key.
 pub(crate) fn bucket(encryption: Fact<DefaultEncryption>, tags: Tags, minute: i64) -> Bucket {
-    let encryption = encryption.map(|default| BucketEncryption { default, bucket_key: true, blocks_sse_c: true });
+    let encryption = encryption.map(|default| BucketEncryption {
+        default,
+        bucket_key: true,
+        blocks_sse_c: true,
+    });
     Bucket {
         id: bucket_id(),
         read_at: at(minute),
@@ -126,7 +135,12 @@ impl Story {
         self.observe_tagged(Tags::new(), encryption, minute)
     }
 
-    pub(crate) fn observe_tagged(&mut self, tags: Tags, encryption: Fact<DefaultEncryption>, minute: i64) -> Plan {
+    pub(crate) fn observe_tagged(
+        &mut self,
+        tags: Tags,
+        encryption: Fact<DefaultEncryption>,
+        minute: i64,
+    ) -> Plan {
         let seen = self.see(tags, encryption, minute);
         self.carry_out(&seen, &[api_call()], &BTreeMap::new(), minute)
     }
@@ -135,7 +149,12 @@ impl Story {
         let settings: Settings = self.settings.parse().unwrap();
         let bucket = bucket(encryption, tags, minute);
         let judgement = judge(&bucket, &settings);
-        Seen::bucket(&Observation { bucket: &bucket, judgement: &judgement, hub: &self.hub.place, tag: &settings.tag })
+        Seen::bucket(&Observation {
+            bucket: &bucket,
+            judgement: &judgement,
+            hub: &self.hub.place,
+            tag: &settings.tag,
+        })
     }
 
     pub(crate) fn plan(
@@ -146,8 +165,14 @@ impl Story {
         minute: i64,
     ) -> Plan {
         let settings = self.settings.parse().unwrap();
-        let terms =
-            Terms { settings: &settings, generation: 1, hub: &self.hub, looking: self.looking, api_calls, repair };
+        let terms = Terms {
+            settings: &settings,
+            generation: 1,
+            hub: &self.hub,
+            looking: self.looking,
+            api_calls,
+            repair,
+        };
         let mut plan = plan(&self.item, seen, &terms, at(minute));
         if let Some(place) = plan.asks_workflows_of().cloned() {
             plan.heed(&self.workflows(&place));
@@ -181,7 +206,8 @@ impl Story {
 
     fn set(&mut self, ids: &[String], workflow: Workflow) {
         let here = self.findings.iter_mut().filter(|finding| finding.place == self.hub.place);
-        here.filter(|finding| ids.contains(&finding.id)).for_each(|finding| finding.workflow = workflow);
+        here.filter(|finding| ids.contains(&finding.id))
+            .for_each(|finding| finding.workflow = workflow);
     }
 
     fn import(&mut self, finding: &Finding) {
@@ -200,14 +226,24 @@ impl Story {
 
     pub(crate) fn get(&self, slug: &str) -> &Finding {
         let id = About::Bucket(bucket_id()).id(slug);
-        self.findings.iter().find(|finding| finding.id == id && finding.place == self.hub.place).unwrap()
+        self.findings
+            .iter()
+            .find(|finding| finding.id == id && finding.place == self.hub.place)
+            .unwrap()
     }
 
     /// The active findings: control, status, workflow, fingerprint.
     pub(crate) fn standing(&self) -> Vec<String> {
-        let active = self.findings.iter().filter(|finding| finding.record_state == RecordState::Active);
+        let active =
+            self.findings.iter().filter(|finding| finding.record_state == RecordState::Active);
         let say = |f: &Finding| {
-            format!("{} {:?} {:?} {}", f.slug(), f.compliance, f.workflow, f.product_fields[fields::DIGEST])
+            format!(
+                "{} {:?} {:?} {}",
+                f.slug(),
+                f.compliance,
+                f.workflow,
+                f.product_fields[fields::DIGEST]
+            )
         };
         let mut standing: Vec<_> = active.map(say).collect();
         standing.sort();
@@ -216,7 +252,8 @@ impl Story {
 }
 
 fn workflow_after(before: &Finding, now: &Finding) -> Workflow {
-    let returns = before.record_state == RecordState::Archived && now.record_state == RecordState::Active;
+    let returns =
+        before.record_state == RecordState::Archived && now.record_state == RecordState::Active;
     let fails = before.compliance == Compliance::Passed && now.compliance != Compliance::Passed;
     match before.workflow {
         Workflow::Notified | Workflow::Resolved if returns || fails => Workflow::New,

@@ -3,11 +3,15 @@
 use crate::example::{SETTINGS, Story, at, bucket_id, cmk, own, sse_s3};
 use controls::{Settings, judge_account};
 use facts::{Account, Fact, KeyState, Place};
-use findings::{Compliance, Finding, Item, Looking, Plan, RecordState, Seen, StoredIn, Terms, Workflow, fields, plan};
+use findings::{
+    Compliance, Finding, Item, Looking, Plan, RecordState, Seen, StoredIn, Terms, Workflow, fields,
+    plan,
+};
 use std::collections::BTreeMap;
 
 fn hub() -> StoredIn {
-    let place = Place { account: "999999999999".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+    let place =
+        Place { account: "999999999999".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
     StoredIn { place, since: "2026-09-01T00:00:00Z".into() }
 }
 
@@ -30,7 +34,13 @@ fn said(findings: &[Finding]) -> Vec<(&str, &str, Compliance, RecordState, Workf
         .map(|finding| {
             let (owner, compliance, state, workflow) = say(finding);
             let word = &finding.product_fields[fields::TRANSITION];
-            (owner, *known.iter().find(|known| *known == word).unwrap(), compliance, state, workflow)
+            (
+                owner,
+                *known.iter().find(|known| *known == word).unwrap(),
+                compliance,
+                state,
+                workflow,
+            )
         })
         .collect()
 }
@@ -81,9 +91,15 @@ fn a_move_that_was_interrupted_is_completed() {
             story.item = moved.item.clone();
         }
         story.observe(sse_s3(), 2);
-        let active = story.findings.iter().filter(|finding| finding.record_state == RecordState::Active);
+        let active =
+            story.findings.iter().filter(|finding| finding.record_state == RecordState::Active);
         assert_eq!(active.count(), 2);
-        assert!(story.findings.iter().all(|f| (f.place == hub().place) == (f.record_state == RecordState::Archived)));
+        assert!(
+            story
+                .findings
+                .iter()
+                .all(|f| (f.place == hub().place) == (f.record_state == RecordState::Archived))
+        );
     }
 }
 
@@ -96,8 +112,12 @@ fn a_move_that_was_committed_goes_on_with_what_changed_meanwhile() {
     let moved = story.plan(&story.see([].into(), sse_s3(), 1), &[], &BTreeMap::new(), 1);
     story.item = moved.item;
     story.observe(cmk(KeyState::Enabled), 2);
-    let active: Vec<_> = story.findings.iter().filter(|f| f.record_state == RecordState::Active).collect();
-    assert!(active.len() == 3 && active.iter().all(|finding| finding.place == own().place), "{active:?}");
+    let active: Vec<_> =
+        story.findings.iter().filter(|f| f.record_state == RecordState::Active).collect();
+    assert!(
+        active.len() == 3 && active.iter().all(|finding| finding.place == own().place),
+        "{active:?}"
+    );
     assert_eq!(story.get("encrypted-with-kms").workflow, Workflow::Suppressed);
     assert_eq!(story.item.stored_in, Some(own()));
     assert!(story.observe(cmk(KeyState::Enabled), 3).is_settled());
@@ -111,7 +131,10 @@ fn what_was_fixed_meanwhile_moves_as_resolved() {
     let said = said(&moved.import);
     let own: Vec<_> = said.iter().filter(|(owner, ..)| *owner == "own").collect();
     let fine = (Compliance::Passed, Workflow::Resolved);
-    assert!(own.iter().all(|(_, _, compliance, _, workflow)| (*compliance, *workflow) == fine), "{own:?}");
+    assert!(
+        own.iter().all(|(_, _, compliance, _, workflow)| (*compliance, *workflow) == fine),
+        "{own:?}"
+    );
     assert_eq!(own[0].1, "resolved");
 }
 
@@ -137,7 +160,12 @@ fn what_the_hub_holds_for_a_place_that_is_on_again_is_adopted_and_moves() {
     assert_eq!(story.item.stored_in.as_ref().unwrap().place, hub().place);
     story.hub = own();
     story.observe(sse_s3(), 1);
-    assert!(story.findings.iter().all(|f| (f.place == hub().place) == (f.record_state == RecordState::Archived)));
+    assert!(
+        story
+            .findings
+            .iter()
+            .all(|f| (f.place == hub().place) == (f.record_state == RecordState::Archived))
+    );
 }
 
 #[test]
@@ -166,7 +194,10 @@ fn an_account_has_one_finding_in_the_hub() {
         plan
     };
     let opened = observe(false, 0);
-    assert_eq!(said(&opened.import), [("hub", "opened", Compliance::Failed, RecordState::Active, Workflow::New)]);
+    assert_eq!(
+        said(&opened.import),
+        [("hub", "opened", Compliance::Failed, RecordState::Active, Workflow::New)]
+    );
     assert_eq!(opened.import[0].id, "cmkwatch/aws/111111111111/us-east-1/account-readable");
     assert_eq!(opened.import[0].resources[0].arn(), "AWS::::Account:111111111111");
     assert!(observe(false, 1).is_settled());

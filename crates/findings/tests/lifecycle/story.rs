@@ -1,10 +1,12 @@
 //! One finding after another, each evaluation done before the next begins.
 
-use crate::example::{KEY, SETTINGS, Story, api_call, at, bucket_id, cmk, sse_s3, unreadable, used};
+use crate::example::{
+    KEY, SETTINGS, Story, api_call, at, bucket_id, cmk, sse_s3, unreadable, used,
+};
 use facts::{DefaultEncryption, Fact, KeyState, ResolvedKey, Tags};
 use findings::{
-    About, Compliance, Finding, Item, KeyUse, Neighbours, Plan, RecordState, Repairs, Resource, Seen, Workflow, fields,
-    repairs,
+    About, Compliance, Finding, Item, KeyUse, Neighbours, Plan, RecordState, Repairs, Resource,
+    Seen, Workflow, fields, repairs,
 };
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -13,21 +15,28 @@ use std::collections::BTreeMap;
 /// The transitions of a plan, by control.
 fn transitions(plan: &Plan) -> Vec<(String, String)> {
     let slug = |finding: &Finding| finding.generator_id.trim_start_matches("cmkwatch/").to_owned();
-    plan.import.iter().map(|finding| (slug(finding), finding.product_fields[fields::TRANSITION].clone())).collect()
+    plan.import
+        .iter()
+        .map(|finding| (slug(finding), finding.product_fields[fields::TRANSITION].clone()))
+        .collect()
 }
 
 fn expect(plan: &Plan, expected: &[(&str, &str)]) {
     let (mut found, mut expected) = (transitions(plan), expected.to_vec());
     found.sort();
     expected.sort_unstable();
-    let expected: Vec<_> = expected.iter().map(|&(slug, word)| (slug.to_owned(), word.to_owned())).collect();
+    let expected: Vec<_> =
+        expected.iter().map(|&(slug, word)| (slug.to_owned(), word.to_owned())).collect();
     assert_eq!(found, expected);
 }
 
 #[test]
 fn a_drift_opens_and_a_fix_resolves() {
     let mut story = Story::default();
-    expect(&story.observe(sse_s3(), 0), &[("encrypted-with-kms", "opened"), ("encrypted-with-cmk", "opened")]);
+    expect(
+        &story.observe(sse_s3(), 0),
+        &[("encrypted-with-kms", "opened"), ("encrypted-with-cmk", "opened")],
+    );
     let finding = story.get("encrypted-with-cmk").clone();
     assert_eq!((finding.compliance, finding.workflow), (Compliance::Failed, Workflow::New));
     assert_eq!((finding.created_at, finding.updated_at), (at(0), at(0)));
@@ -36,17 +45,27 @@ fn a_drift_opens_and_a_fix_resolves() {
     let fixed = story.observe(cmk(KeyState::Enabled), 5);
     expect(
         &fixed,
-        &[("encrypted-with-kms", "resolved"), ("encrypted-with-cmk", "resolved"), ("key-usable", "first-seen")],
+        &[
+            ("encrypted-with-kms", "resolved"),
+            ("encrypted-with-cmk", "resolved"),
+            ("key-usable", "first-seen"),
+        ],
     );
     assert_eq!(fixed.resolve.len(), 2, "the new one is created RESOLVED");
     for slug in ["encrypted-with-kms", "encrypted-with-cmk", "key-usable"] {
         assert_eq!(story.get(slug).workflow, Workflow::Resolved, "{slug}");
     }
     let finding = story.get("encrypted-with-cmk");
-    assert_eq!((finding.created_at, finding.first_observed_at, finding.updated_at), (at(0), at(0), at(5)));
+    assert_eq!(
+        (finding.created_at, finding.first_observed_at, finding.updated_at),
+        (at(0), at(0), at(5))
+    );
     assert!(finding.resources.contains(&Resource::Key(KEY.into())));
     let before = [fields::STATUS_BEFORE, fields::SEVERITY_BEFORE, fields::WORKFLOW_BEFORE];
-    assert_eq!(before.map(|field| finding.product_fields[field].as_str()), ["FAILED", "HIGH", "NEW"]);
+    assert_eq!(
+        before.map(|field| finding.product_fields[field].as_str()),
+        ["FAILED", "HIGH", "NEW"]
+    );
 }
 
 #[test]
@@ -59,11 +78,17 @@ fn what_did_not_change_is_not_imported_until_the_refresh_is_due() {
     for day in 1..=65 {
         let plan = story.observe(sse_s3(), day * 24 * 60);
         if !plan.is_settled() || !plan.import.is_empty() {
-            expect(&plan, &[("encrypted-with-kms", "unchanged"), ("encrypted-with-cmk", "unchanged")]);
+            expect(
+                &plan,
+                &[("encrypted-with-kms", "unchanged"), ("encrypted-with-cmk", "unchanged")],
+            );
             refreshed.push(day);
         }
     }
-    assert!(refreshed.len() >= 2 && refreshed[0] <= 30 && refreshed[1] - refreshed[0] == 30, "{refreshed:?}");
+    assert!(
+        refreshed.len() >= 2 && refreshed[0] <= 30 && refreshed[1] - refreshed[0] == 30,
+        "{refreshed:?}"
+    );
     let kept = &story.get("encrypted-with-kms").product_fields;
     assert_eq!((kept[fields::EVENT_ID].as_str(), &kept[fields::STATE_VERSION]), ("b1c2", &version));
 }
@@ -71,11 +96,16 @@ fn what_did_not_change_is_not_imported_until_the_refresh_is_due() {
 #[test]
 fn severity_and_evidence_make_their_own_transitions() {
     let mut story = Story::default();
-    let key = |plan: Plan| transitions(&plan).into_iter().find(|(slug, _)| slug == "key-usable").map(|(_, word)| word);
+    let key = |plan: Plan| {
+        transitions(&plan).into_iter().find(|(slug, _)| slug == "key-usable").map(|(_, word)| word)
+    };
     let pending = || cmk(KeyState::PendingDeletion(Some(at(9999))));
     assert_eq!(key(story.observe(cmk(KeyState::Disabled), 0)).as_deref(), Some("opened"));
     assert_eq!(key(story.observe(pending(), 1)).as_deref(), Some("worsened"));
-    assert_eq!(key(story.observe(cmk(KeyState::PendingDeletion(Some(at(99999)))), 2)).as_deref(), Some("changed"));
+    assert_eq!(
+        key(story.observe(cmk(KeyState::PendingDeletion(Some(at(99999)))), 2)).as_deref(),
+        Some("changed")
+    );
     assert_eq!(key(story.observe(cmk(KeyState::Disabled), 3)).as_deref(), Some("eased"));
     assert_eq!(key(story.observe(unreadable(), 4)).as_deref(), Some("unreadable"));
     assert_eq!(key(story.observe(unreadable(), 5)).as_deref(), None);
@@ -87,7 +117,8 @@ fn severity_and_evidence_make_their_own_transitions() {
 #[test]
 fn what_is_resolved_says_how_bad_it_was_whatever_it_eased_to() {
     let mut story = Story::default();
-    let worst = |story: &Story| story.get("key-usable").product_fields.get(fields::WORST_SEVERITY).cloned();
+    let worst =
+        |story: &Story| story.get("key-usable").product_fields.get(fields::WORST_SEVERITY).cloned();
     for (minute, (state, expected)) in [
         (KeyState::Disabled, Some("HIGH")),
         (KeyState::PendingDeletion(Some(at(9999))), Some("CRITICAL")),
@@ -113,7 +144,11 @@ fn unreadable_is_a_warning_with_the_permission_that_is_missing() {
     story.observe(unreadable(), 0);
     let finding = story.get("encrypted-with-cmk");
     assert_eq!(finding.compliance, Compliance::Warning);
-    assert!(finding.description.contains("s3:GetEncryptionConfiguration"), "{}", finding.description);
+    assert!(
+        finding.description.contains("s3:GetEncryptionConfiguration"),
+        "{}",
+        finding.description
+    );
     assert_eq!(finding.reasons[0].code, "UNREADABLE");
 }
 
@@ -123,7 +158,10 @@ fn a_deleted_bucket_is_archived_once_and_can_come_back() {
     story.observe(cmk(KeyState::Enabled), 0);
     let gone = |minute| Seen::gone(&bucket_id(), at(minute));
     let archived = story.carry_out(&gone(1), &[api_call()], &BTreeMap::new(), 1);
-    expect(&archived, &[("encrypted-with-cmk", "gone"), ("encrypted-with-kms", "gone"), ("key-usable", "gone")]);
+    expect(
+        &archived,
+        &[("encrypted-with-cmk", "gone"), ("encrypted-with-kms", "gone"), ("key-usable", "gone")],
+    );
     assert!(story.findings.iter().all(|finding| finding.record_state == RecordState::Archived));
     assert!(story.item.gone && story.item.key_use == KeyUse::default());
     for finding in &story.findings {
@@ -136,14 +174,24 @@ fn a_deleted_bucket_is_archived_once_and_can_come_back() {
     let back = story.observe(cmk(KeyState::Enabled), 3);
     assert_eq!(transitions(&back)[0].1, "first-seen");
     assert!(story.findings.iter().all(|finding| finding.record_state == RecordState::Active));
-    assert!(story.findings.iter().all(|finding| finding.workflow == Workflow::Resolved), "coming back makes it NEW");
-    assert!(story.findings.iter().all(|finding| !finding.product_fields.contains_key(fields::GONE_BECAUSE)));
+    assert!(
+        story.findings.iter().all(|finding| finding.workflow == Workflow::Resolved),
+        "coming back makes it NEW"
+    );
+    assert!(
+        story
+            .findings
+            .iter()
+            .all(|finding| !finding.product_fields.contains_key(fields::GONE_BECAUSE))
+    );
 }
 
 #[test]
 fn a_bucket_that_was_never_there_is_nothing_to_store() {
     let mut story = Story::default();
-    assert!(story.carry_out(&Seen::gone(&bucket_id(), at(0)), &[], &BTreeMap::new(), 0).is_settled());
+    assert!(
+        story.carry_out(&Seen::gone(&bucket_id(), at(0)), &[], &BTreeMap::new(), 0).is_settled()
+    );
     assert_eq!(story.item, Item::unknown());
 }
 
@@ -154,7 +202,10 @@ fn a_control_that_no_longer_applies_is_archived() {
     let public = [("data-classification".to_owned(), "public".to_owned())].into();
     let plan = story.observe_tagged(public, sse_s3(), 1);
     expect(&plan, &[("encrypted-with-cmk", "gone"), ("encrypted-with-kms", "gone")]);
-    assert!(story.get("encrypted-with-kms").product_fields[fields::GONE_BECAUSE].contains("class public"));
+    assert!(
+        story.get("encrypted-with-kms").product_fields[fields::GONE_BECAUSE]
+            .contains("class public")
+    );
 }
 
 #[test]
@@ -202,14 +253,19 @@ fn a_version_that_was_not_published_is_published_by_the_next_run() {
 fn what_may_have_been_published_is_taken_back_and_reported() {
     let mut story = Story::default();
     story.observe(cmk(KeyState::Enabled), 0);
-    let failed = story.plan(&story.see(Tags::new(), cmk(KeyState::Disabled), 1), &[], &BTreeMap::new(), 1);
+    let failed =
+        story.plan(&story.see(Tags::new(), cmk(KeyState::Disabled), 1), &[], &BTreeMap::new(), 1);
     story.item = failed.item.clone();
     story.apply(&failed);
     assert_eq!(story.get("key-usable").compliance, Compliance::Failed);
     let back = story.observe(cmk(KeyState::Enabled), 2);
     expect(
         &back,
-        &[("encrypted-with-kms", "unchanged"), ("encrypted-with-cmk", "unchanged"), ("key-usable", "resolved")],
+        &[
+            ("encrypted-with-kms", "unchanged"),
+            ("encrypted-with-cmk", "unchanged"),
+            ("key-usable", "resolved"),
+        ],
     );
     assert_eq!(story.get("key-usable").workflow, Workflow::Resolved);
 }
@@ -223,7 +279,11 @@ fn a_failure_that_may_have_been_reported_is_reported_as_resolved() {
     let plan = story.observe(cmk(KeyState::Enabled), 1);
     expect(
         &plan,
-        &[("encrypted-with-kms", "resolved"), ("encrypted-with-cmk", "resolved"), ("key-usable", "first-seen")],
+        &[
+            ("encrypted-with-kms", "resolved"),
+            ("encrypted-with-cmk", "resolved"),
+            ("key-usable", "first-seen"),
+        ],
     );
     assert!(story.item.controls.values().all(|state| state.doubts.is_empty()));
 }
@@ -234,10 +294,20 @@ fn versions_follow_the_clock_and_never_go_back() {
     story.observe(sse_s3(), 0);
     let first = story.item.version;
     assert_eq!(first, u64::try_from(at(0).as_millisecond()).unwrap());
-    let back = story.plan(&story.see(Tags::new(), cmk(KeyState::Enabled), 0), &[], &BTreeMap::new(), -60);
+    let back =
+        story.plan(&story.see(Tags::new(), cmk(KeyState::Enabled), 0), &[], &BTreeMap::new(), -60);
     assert_eq!(back.item.version, first + 1);
-    let updated = back.import.iter().find(|finding| finding.slug() == "encrypted-with-kms").unwrap().updated_at;
-    assert_eq!(updated, at(0) + SignedDuration::from_secs(1), "Security Hub ignores what is not newer");
+    let updated = back
+        .import
+        .iter()
+        .find(|finding| finding.slug() == "encrypted-with-kms")
+        .unwrap()
+        .updated_at;
+    assert_eq!(
+        updated,
+        at(0) + SignedDuration::from_secs(1),
+        "Security Hub ignores what is not newer"
+    );
 }
 
 #[test]
@@ -246,7 +316,11 @@ fn what_security_hub_holds_is_adopted_and_nothing_seems_to_have_changed() {
     story.observe(cmk(KeyState::Enabled), 0);
     story.observe(cmk(KeyState::Disabled), 1);
     let suppressed = About::Bucket(bucket_id()).id("key-usable");
-    story.findings.iter_mut().filter(|f| f.id == suppressed).for_each(|f| f.workflow = Workflow::Suppressed);
+    story
+        .findings
+        .iter_mut()
+        .filter(|f| f.id == suppressed)
+        .for_each(|f| f.workflow = Workflow::Suppressed);
     let (before, item) = (story.findings.clone(), story.item.clone());
     story.item = Item::adopt(&story.findings, &story.hub, at(60));
     let plan = story.observe(cmk(KeyState::Disabled), 2);
@@ -255,8 +329,16 @@ fn what_security_hub_holds_is_adopted_and_nothing_seems_to_have_changed() {
     assert!(story.item.version > 0 && story.item.published == story.item.version);
     for (slug, state) in &story.item.controls {
         let known = &item.controls[slug];
-        assert_eq!((&state.observed, &state.published), (&known.observed, &known.published), "{slug}");
-        assert_eq!((state.created_at, state.first_observed_at), (known.created_at, known.first_observed_at), "{slug}");
+        assert_eq!(
+            (&state.observed, &state.published),
+            (&known.observed, &known.published),
+            "{slug}"
+        );
+        assert_eq!(
+            (state.created_at, state.first_observed_at),
+            (known.created_at, known.first_observed_at),
+            "{slug}"
+        );
         assert_eq!((state.updated_at, state.worst), (known.updated_at, known.worst), "{slug}");
     }
     assert_eq!((&story.item.key_use, story.item.api_calls.len()), (&item.key_use, 1));
@@ -287,17 +369,29 @@ fn keys_that_a_bucket_starts_or_stops_to_use_concern_their_other_users() {
     let enforced = format!("{SETTINGS}\n[class.restricted]\nlevel = \"enforced\"");
     let tagged = |class: &str| Tags::from([("data-classification".to_owned(), class.to_owned())]);
     let neighbour = |class: &str| Neighbours { key: KEY.to_owned(), class: Some(class.to_owned()) };
-    assert!(story.observe(cmk(KeyState::Enabled), 0).item.neighbours.is_empty(), "no class depends on it");
+    assert!(
+        story.observe(cmk(KeyState::Enabled), 0).item.neighbours.is_empty(),
+        "no class depends on it"
+    );
     story.settings = enforced;
     let plan = story.observe_tagged(tagged("public"), cmk(KeyState::Enabled), 1);
     assert_eq!(plan.item.neighbours, [neighbour("confidential"), neighbour("public")].into());
     assert!(story.item.neighbours.is_empty(), "they were asked for");
-    assert!(story.observe_tagged(tagged("public"), cmk(KeyState::Disabled), 2).item.neighbours.is_empty());
+    assert!(
+        story
+            .observe_tagged(tagged("public"), cmk(KeyState::Disabled), 2)
+            .item
+            .neighbours
+            .is_empty()
+    );
     let left = story.observe_tagged(tagged("public"), sse_s3(), 3);
     assert_eq!(left.item.neighbours, [neighbour("public")].into());
     // Nobody was asked: whoever goes on asks.
     story.item = left.item;
-    assert_eq!(story.observe_tagged(tagged("public"), sse_s3(), 4).item.neighbours, [neighbour("public")].into());
+    assert_eq!(
+        story.observe_tagged(tagged("public"), sse_s3(), 4).item.neighbours,
+        [neighbour("public")].into()
+    );
 }
 
 #[test]
@@ -322,12 +416,18 @@ fn what_security_hub_holds_otherwise_is_repaired_and_reported_to_nobody() {
     let found = held(&story);
     let imported_at = |slug: &str| (slug.to_owned(), story.get(slug).updated_at);
     let missing = ("key-usable".to_owned(), Timestamp::UNIX_EPOCH);
-    assert_eq!(found.import, [imported_at("encrypted-with-cmk"), missing, imported_at("tls-only")].into());
+    assert_eq!(
+        found.import,
+        [imported_at("encrypted-with-cmk"), missing, imported_at("tls-only")].into()
+    );
     assert_eq!((&found.resolve, &found.reopen), (&vec![id("encrypted-with-kms")], &Vec::new()));
     let seen = story.see(Tags::new(), cmk(KeyState::Disabled), 2);
     let plan = story.carry_out(&seen, &[], &found.import, 2);
     // They report what they reported before.
-    expect(&plan, &[("encrypted-with-cmk", "resolved"), ("key-usable", "opened"), ("tls-only", "gone")]);
+    expect(
+        &plan,
+        &[("encrypted-with-cmk", "resolved"), ("key-usable", "opened"), ("tls-only", "gone")],
+    );
     let reported = |finding: &Finding| finding.product_fields[fields::STATE_VERSION].clone();
     assert_eq!(reported(story.get("key-usable")), opened);
     assert_eq!(held(&story).import, BTreeMap::new());
@@ -343,7 +443,8 @@ fn a_failure_that_our_own_edit_hides_is_reopened_and_one_that_a_person_closed_is
         story.observe(cmk(KeyState::Enabled), 1);
         story.observe(cmk(KeyState::Disabled), 1 + minutes);
         story.findings.iter_mut().for_each(|finding| finding.workflow = Workflow::Resolved);
-        let found = repairs(&story.item, &About::Bucket(bucket_id()), &story.held(), None, at(look));
+        let found =
+            repairs(&story.item, &About::Bucket(bucket_id()), &story.held(), None, at(look));
         assert_eq!(found.reopen.len(), reopened, "failed after {minutes}, seen after {look}");
     }
 }

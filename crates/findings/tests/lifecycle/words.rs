@@ -16,12 +16,32 @@ fn descriptions_read_well() {
     let absent = || Fact::Known(used("", Fact::Known(ResolvedKey::AwsManagedDefault)));
     let date = "2026-12-01T10:00:00Z".parse().unwrap();
     for (encryption, slug, said) in [
-        (sse_s3(), "encrypted-with-kms", "default encryption is AES256, wanted is aws:kms or aws:kms:dsse."),
-        (sse_s3(), "encrypted-with-cmk", "default encryption is AES256, wanted is a customer-managed key."),
+        (
+            sse_s3(),
+            "encrypted-with-kms",
+            "default encryption is AES256, wanted is aws:kms or aws:kms:dsse.",
+        ),
+        (
+            sse_s3(),
+            "encrypted-with-cmk",
+            "default encryption is AES256, wanted is a customer-managed key.",
+        ),
         (absent(), "encrypted-with-kms", "default encryption is aws:kms, as required."),
-        (absent(), "encrypted-with-cmk", "key is aws/s3 (AWS-managed), wanted is a customer-managed key."),
-        (missing(), "encrypted-with-cmk", "key is alias/gone (no such key), wanted is a customer-managed key."),
-        (missing(), "key-usable", "key is alias/gone (no such key), wanted is a key that can be used."),
+        (
+            absent(),
+            "encrypted-with-cmk",
+            "key is aws/s3 (AWS-managed), wanted is a customer-managed key.",
+        ),
+        (
+            missing(),
+            "encrypted-with-cmk",
+            "key is alias/gone (no such key), wanted is a customer-managed key.",
+        ),
+        (
+            missing(),
+            "key-usable",
+            "key is alias/gone (no such key), wanted is a key that can be used.",
+        ),
         (
             cmk(KeyState::PendingDeletion(Some(date))),
             "key-usable",
@@ -49,32 +69,44 @@ fn descriptions_read_well() {
 
 #[test]
 fn an_exemption_that_is_over_is_told_where_something_is_wrong() {
-    let settings = SETTINGS.replace("9999-12-31", "2026-10-31").replace("\"ssec-blocked\"", "\"encrypted-with-cmk\"");
+    let settings = SETTINGS
+        .replace("9999-12-31", "2026-10-31")
+        .replace("\"ssec-blocked\"", "\"encrypted-with-cmk\"");
     let found = |encryption| {
         let mut story = Story::default();
         story.settings.clone_from(&settings);
         story.observe(encryption, 0);
         story.get("encrypted-with-cmk").clone()
     };
-    let over = "the exemption of `?` (not in the story) ended on 2026-10-31. default encryption is AES256";
+    let over =
+        "the exemption of `?` (not in the story) ended on 2026-10-31. default encryption is AES256";
     let (fails, passes) = (found(sse_s3()), found(cmk(KeyState::Enabled)));
     assert!(fails.description.contains(over), "{}", fails.description);
     assert_eq!(fails.product_fields[fields::EXEMPTION_ENDED], "2026-10-31");
-    assert!(!passes.description.contains("exemption") && !passes.product_fields.contains_key(fields::EXEMPTION_ENDED));
+    assert!(
+        !passes.description.contains("exemption")
+            && !passes.product_fields.contains_key(fields::EXEMPTION_ENDED)
+    );
 }
 
 #[test]
 fn what_a_policy_lets_through_is_told_with_its_remedy() {
     let mut story = Story::default();
     let tags = Tags::from([("data-classification".to_owned(), "restricted".to_owned())]);
-    let settings = format!("{SETTINGS}\n[class.restricted]\nlevel = \"enforced\"\nroot-delegation = \"reject\"");
+    let settings = format!(
+        "{SETTINGS}\n[class.restricted]\nlevel = \"enforced\"\nroot-delegation = \"reject\""
+    );
     story.settings = settings.replace("\"key-used-only-via-s3\", ", "");
     story.observe_tagged(tags, cmk(KeyState::Enabled), 0);
     let direct = story.get("key-used-only-via-s3");
     let said = "direct use of the key is open to account 111111111111: kms:Decrypt, kms:Encrypt, kms:GenerateDataKey, \
                 kms:GenerateDataKeyWithoutPlaintext, kms:ReEncryptFrom, kms:ReEncryptTo (statement 0), wanted is none";
     assert!(direct.description.contains(said), "{}", direct.description);
-    assert!(direct.remediation.contains(r#""kms:ViaService":"s3.us-east-1.amazonaws.com""#), "{}", direct.remediation);
+    assert!(
+        direct.remediation.contains(r#""kms:ViaService":"s3.us-east-1.amazonaws.com""#),
+        "{}",
+        direct.remediation
+    );
     assert_eq!(story.get("tls-only").reasons[0].code, "UNREFUSED_REQUEST_WITHOUT_TLS");
     for finding in &story.findings {
         assert!(finding.remediation.chars().count() <= 512, "{}", finding.remediation);
@@ -87,7 +119,10 @@ fn what_a_policy_lets_through_is_told_with_its_remedy() {
 fn the_digest_of_a_state_is_for_ever() {
     let mut story = Story::default();
     story.observe(sse_s3(), 0);
-    assert_eq!(story.get("encrypted-with-kms").product_fields[fields::DIGEST], "b985d264b70fbcb574af570ecad4a109");
+    assert_eq!(
+        story.get("encrypted-with-kms").product_fields[fields::DIGEST],
+        "b985d264b70fbcb574af570ecad4a109"
+    );
 }
 
 #[test]
@@ -102,7 +137,10 @@ fn text_from_outside_is_made_plain() {
         }
         assert!(finding.description.chars().count() <= 1024);
         let fields = &finding.product_fields;
-        assert!(fields.len() <= 50 && fields.iter().all(|(key, value)| key.len() <= 128 && value.len() <= 2048));
+        assert!(
+            fields.len() <= 50
+                && fields.iter().all(|(key, value)| key.len() <= 128 && value.len() <= 2048)
+        );
     }
     assert_eq!(
         story.get("encrypted-with-kms").product_fields[fields::CHANGED_BY],

@@ -29,7 +29,10 @@ enum Left<'r, 'p> {
 type Candidates<'a> = Vec<(&'a Principal, usize)>;
 
 /// See [`crate::Policy::allowed`].
-pub(super) fn allowed(analysis: &Analysis<'_>, requests: &[Request]) -> Result<Vec<Grant>, TooComplex> {
+pub(super) fn allowed(
+    analysis: &Analysis<'_>,
+    requests: &[Request],
+) -> Result<Vec<Grant>, TooComplex> {
     let mut kinds: HashMap<Kind, Vec<usize>> = HashMap::new();
     let mut concerned = HashMap::new();
     for (number, request) in requests.iter().enumerate() {
@@ -42,11 +45,20 @@ pub(super) fn allowed(analysis: &Analysis<'_>, requests: &[Request]) -> Result<V
         };
         kinds.entry((concerned.clone(), known)).or_default().push(number);
     }
-    let candidates = analysis.rules.iter().map(|rule| candidates(analysis, rule)).collect::<Result<Vec<_>, _>>()?;
+    let candidates = analysis
+        .rules
+        .iter()
+        .map(|rule| candidates(analysis, rule))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut grants = Vec::new();
     for ((concerned, known), numbers) in kinds {
         for (statement, principal, caller) in admitted(analysis, &candidates, &concerned, &known)? {
-            let grant = |request| Grant { statement, principal: principal.clone(), caller: caller.clone(), request };
+            let grant = |request| Grant {
+                statement,
+                principal: principal.clone(),
+                caller: caller.clone(),
+                request,
+            };
             grants.extend(numbers.iter().copied().map(grant));
         }
     }
@@ -55,16 +67,26 @@ pub(super) fn allowed(analysis: &Analysis<'_>, requests: &[Request]) -> Result<V
 }
 
 /// See [`crate::Policy::surely_allows`].
-pub(super) fn surely(analysis: &Analysis<'_>, request: &Request, caller: &Caller) -> Result<bool, TooComplex> {
-    let Some(person) = analysis.people.iter().find(|person| person.caller == *caller) else { return Ok(false) };
-    let Some(known) = analysis.known(request).and_then(|known| known.and(&person.known)) else { return Ok(false) };
+pub(super) fn surely(
+    analysis: &Analysis<'_>,
+    request: &Request,
+    caller: &Caller,
+) -> Result<bool, TooComplex> {
+    let Some(person) = analysis.people.iter().find(|person| person.caller == *caller) else {
+        return Ok(false);
+    };
+    let Some(known) = analysis.known(request).and_then(|known| known.and(&person.known)) else {
+        return Ok(false);
+    };
     let mut allowed = false;
     for (index, truth) in concern(analysis, request)? {
         let Some(rule) = analysis.rules.get(index) else { continue };
         let principals = &rule.statement.principals;
         let is_enough = || truth == Truth::Always && caller::is_enough(principals, caller);
         match rule.statement.effect {
-            Effect::Deny if caller::named(principals, caller) != Truth::Never && rule.may_hold(&known) => {
+            Effect::Deny
+                if caller::named(principals, caller) != Truth::Never && rule.may_hold(&known) =>
+            {
                 return Ok(false);
             }
             Effect::Allow if is_enough() && rule.must_hold(&known) => allowed = true,
@@ -75,13 +97,17 @@ pub(super) fn surely(analysis: &Analysis<'_>, request: &Request, caller: &Caller
 }
 
 /// Whom a rule names, and for whom its conditions may hold.
-fn candidates<'a>(analysis: &'a Analysis<'_>, rule: &Rule<'a>) -> Result<Candidates<'a>, TooComplex> {
+fn candidates<'a>(
+    analysis: &'a Analysis<'_>,
+    rule: &Rule<'a>,
+) -> Result<Candidates<'a>, TooComplex> {
     let mut candidates = Vec::new();
     if rule.statement.effect == Effect::Allow {
         for principal in everyone_or(&rule.statement.principals) {
             for (number, person) in analysis.people_of(principal) {
                 analysis.budget.check(1)?;
-                let named = caller::named(&rule.statement.principals, &person.caller) != Truth::Never;
+                let named =
+                    caller::named(&rule.statement.principals, &person.caller) != Truth::Never;
                 if named && rule.may_hold(&person.known) {
                     candidates.push((principal, number));
                 }
@@ -106,9 +132,12 @@ fn admitted(
     concerned: &[(usize, Truth)],
     known: &Known,
 ) -> Result<Vec<(usize, Principal, Caller)>, TooComplex> {
-    let rules = concerned.iter().filter_map(|(index, truth)| Some((analysis.rules.get(*index)?, *truth)));
+    let rules =
+        concerned.iter().filter_map(|(index, truth)| Some((analysis.rules.get(*index)?, *truth)));
     // A Deny that is not about all of the requests leaves the others.
-    let denies = rules.clone().filter(|(rule, truth)| rule.statement.effect == Effect::Deny && *truth == Truth::Always);
+    let denies = rules
+        .clone()
+        .filter(|(rule, truth)| rule.statement.effect == Effect::Deny && *truth == Truth::Always);
     let denies: Vec<_> = denies.map(|(rule, _)| rule).collect();
     let mut left: HashMap<usize, Left<'_, '_>> = HashMap::new();
     let mut admitted: Vec<(usize, Principal, Caller)> = Vec::new();
@@ -116,8 +145,12 @@ fn admitted(
         for &(principal, number) in candidates.get(allow.index).into_iter().flatten() {
             let Some(person) = analysis.people.get(number) else { continue };
             analysis.budget.check(1)?;
-            let same = admitted.iter().rev().take_while(|(statement, ..)| *statement == allow.index);
-            if same.filter(|(_, other, _)| other == principal).any(|(_, _, other)| stands_for(other, &person.caller)) {
+            let same =
+                admitted.iter().rev().take_while(|(statement, ..)| *statement == allow.index);
+            if same
+                .filter(|(_, other, _)| other == principal)
+                .any(|(_, _, other)| stands_for(other, &person.caller))
+            {
                 continue;
             }
             let left = match left.entry(number) {
@@ -185,7 +218,8 @@ fn gets_through(
         return Ok(false);
     }
     let mut known = known.clone();
-    let possible = allow.conditions.iter().all(|condition| known.narrow(condition.key, &condition.may_hold));
+    let possible =
+        allow.conditions.iter().all(|condition| known.narrow(condition.key, &condition.may_hold));
     Ok(possible && dodges(analysis, known, denies, &later(denies))?)
 }
 
@@ -219,7 +253,10 @@ fn dodges(
         if !deny.may_hold(&known) {
             continue;
         }
-        let fails = deny.conditions.iter().filter(|condition| known.allows(condition.key, &condition.may_fail));
+        let fails = deny
+            .conditions
+            .iter()
+            .filter(|condition| known.allows(condition.key, &condition.may_fail));
         let ways: Vec<_> = fails.collect();
         // What narrows nothing that a later one looks at is as good as any other way.
         let is_looked_at = |key: usize| later.get(at).is_some_and(|later| later.contains(key));
@@ -227,11 +264,13 @@ fn dodges(
             let _ = known.narrow(way.key, &way.may_fail);
             continue;
         }
-        let (denies, later) = (denies.get(at + 1..).unwrap_or_default(), later.get(at + 1..).unwrap_or_default());
+        let (denies, later) =
+            (denies.get(at + 1..).unwrap_or_default(), later.get(at + 1..).unwrap_or_default());
         for way in ways {
             analysis.budget.check(BRANCH)?;
             let mut narrower = known.clone();
-            if narrower.narrow(way.key, &way.may_fail) && dodges(analysis, narrower, denies, later)? {
+            if narrower.narrow(way.key, &way.may_fail) && dodges(analysis, narrower, denies, later)?
+            {
                 return Ok(true);
             }
         }

@@ -54,24 +54,45 @@ pub(super) fn contexts(
     callers: &BTreeSet<Caller>,
     spoken_of: impl Fn(&str) -> bool,
 ) -> Vec<Vec<(&'static str, Given)>> {
-    let asked: Vec<_> = ACCOUNT_KEYS.into_iter().chain([ARN_KEY, SERVICE_KEY]).filter(|key| spoken_of(key)).collect();
-    let context = |caller| asked.iter().filter_map(|&key| Some((key, given(key, caller, callers)?))).collect();
+    let asked: Vec<_> = ACCOUNT_KEYS
+        .into_iter()
+        .chain([ARN_KEY, SERVICE_KEY])
+        .filter(|key| spoken_of(key))
+        .collect();
+    let context = |caller| {
+        asked.iter().filter_map(|&key| Some((key, given(key, caller, callers)?))).collect()
+    };
     callers.iter().map(context).collect()
 }
 
 fn given(key: &str, caller: &Caller, callers: &BTreeSet<Caller>) -> Option<Given> {
-    let accounts = || callers.iter().filter_map(|other| if let Caller::Account(id) = other { Some(id) } else { None });
+    let accounts = || {
+        callers
+            .iter()
+            .filter_map(|other| if let Caller::Account(id) = other { Some(id) } else { None })
+    };
     match (key, caller) {
         (SERVICE_KEY, _) => Some(Given::text("false")),
         (_, Caller::Federated(_) | Caller::CanonicalUser(_)) => None,
         (ARN_KEY, Caller::Account(account)) => {
-            let arns = callers.iter().filter(|other| other.account() == Some(account)).filter_map(Caller::arn);
+            let arns = callers
+                .iter()
+                .filter(|other| other.account() == Some(account))
+                .filter_map(Caller::arn);
             Some(Given::like_arn(&arns_of(account)).but_not(arns))
         }
-        (ARN_KEY, Caller::Identity { arn, account }) => Some(Given::like_arn(&principal_arn(arn, account))),
-        (ARN_KEY, Caller::Stranger) => Some(Given::unlike_arns(accounts().map(|account| arns_of(account)))),
-        (_, Caller::Account(account) | Caller::Identity { account, .. }) => Some(Given::text(account)),
-        (_, Caller::Stranger) => Some(Given::unlike(accounts().map(|account| Pattern::literal(account)))),
+        (ARN_KEY, Caller::Identity { arn, account }) => {
+            Some(Given::like_arn(&principal_arn(arn, account)))
+        }
+        (ARN_KEY, Caller::Stranger) => {
+            Some(Given::unlike_arns(accounts().map(|account| arns_of(account))))
+        }
+        (_, Caller::Account(account) | Caller::Identity { account, .. }) => {
+            Some(Given::text(account))
+        }
+        (_, Caller::Stranger) => {
+            Some(Given::unlike(accounts().map(|account| Pattern::literal(account))))
+        }
     }
 }
 
@@ -103,17 +124,24 @@ fn role(arn: &str) -> Option<&str> {
 /// Whether a statement names a caller.
 pub(super) fn named(principals: &Selection<Principal>, caller: &Caller) -> Truth {
     match principals {
-        Selection::Only(named) => Truth::any(named.iter().map(|principal| is_named(principal, caller))),
-        Selection::Except(named) => !Truth::any(named.iter().map(|principal| is_excepted(principal, caller))),
+        Selection::Only(named) => {
+            Truth::any(named.iter().map(|principal| is_named(principal, caller)))
+        }
+        Selection::Except(named) => {
+            !Truth::any(named.iter().map(|principal| is_excepted(principal, caller)))
+        }
     }
 }
 
 /// Whether an Allow is enough for a caller: what names the account only leaves it to the account's own policies to allow its
 /// identities.
 pub(super) fn is_enough(principals: &Selection<Principal>, caller: &Caller) -> bool {
-    let leaves_it =
-        |principal: &Principal| matches!((principal, caller), (Principal::Account(_), Caller::Identity { .. }));
-    let enough = |principal: &Principal| !leaves_it(principal) && is_named(principal, caller) == Truth::Always;
+    let leaves_it = |principal: &Principal| {
+        matches!((principal, caller), (Principal::Account(_), Caller::Identity { .. }))
+    };
+    let enough = |principal: &Principal| {
+        !leaves_it(principal) && is_named(principal, caller) == Truth::Always
+    };
     matches!(principals, Selection::Only(named) if named.iter().any(enough))
 }
 
@@ -133,18 +161,25 @@ fn is_named(principal: &Principal, caller: &Caller) -> Truth {
         (Principal::Anyone, _) => Truth::Always,
         // An account stands for all of its identities, in a Deny too
         // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html).
-        (Principal::Account(a), Caller::Account(b) | Caller::Identity { account: b, .. }) => Truth::from(a == b),
-        (Principal::Identity { arn: a, account }, Caller::Identity { arn: b, account: other }) if account == other => {
-            same_identity(a, b)
-        }
-        (Principal::Federated(a), Caller::Federated(b)) | (Principal::CanonicalUser(a), Caller::CanonicalUser(b)) => {
+        (Principal::Account(a), Caller::Account(b) | Caller::Identity { account: b, .. }) => {
             Truth::from(a == b)
         }
-        // A canonical user id does not tell which account it is of.
-        (Principal::CanonicalUser(_), Caller::Account(_) | Caller::Identity { .. } | Caller::Stranger)
-        | (Principal::Account(_) | Principal::Identity { .. }, Caller::Federated(_) | Caller::CanonicalUser(_)) => {
-            Truth::Maybe
+        (Principal::Identity { arn: a, account }, Caller::Identity { arn: b, account: other })
+            if account == other =>
+        {
+            same_identity(a, b)
         }
+        (Principal::Federated(a), Caller::Federated(b))
+        | (Principal::CanonicalUser(a), Caller::CanonicalUser(b)) => Truth::from(a == b),
+        // A canonical user id does not tell which account it is of.
+        (
+            Principal::CanonicalUser(_),
+            Caller::Account(_) | Caller::Identity { .. } | Caller::Stranger,
+        )
+        | (
+            Principal::Account(_) | Principal::Identity { .. },
+            Caller::Federated(_) | Caller::CanonicalUser(_),
+        ) => Truth::Maybe,
         _ => Truth::Never,
     }
 }
@@ -156,7 +191,9 @@ fn is_named(principal: &Principal, caller: &Caller) -> Truth {
 fn is_excepted(principal: &Principal, caller: &Caller) -> Truth {
     match (principal, caller) {
         (Principal::Account(_), Caller::Identity { .. }) => Truth::Never,
-        (Principal::Account(_), Caller::Account(_)) => is_named(principal, caller).min(Truth::Maybe),
+        (Principal::Account(_), Caller::Account(_)) => {
+            is_named(principal, caller).min(Truth::Maybe)
+        }
         _ => is_named(principal, caller),
     }
 }
@@ -179,7 +216,14 @@ pub(super) fn told_apart(policy: &Policy) -> BTreeSet<Caller> {
         callers.extend(statement.principals.named().iter().filter_map(as_caller));
         for condition in &statement.conditions {
             if ACCOUNT_KEYS.contains(&condition.key.as_str()) {
-                callers.extend(condition.values.iter().filter(|value| is_account(value)).cloned().map(Caller::Account));
+                callers.extend(
+                    condition
+                        .values
+                        .iter()
+                        .filter(|value| is_account(value))
+                        .cloned()
+                        .map(Caller::Account),
+                );
             } else if condition.key == ARN_KEY {
                 callers.extend(condition.values.iter().filter_map(|value| identity(value)));
             }
@@ -198,7 +242,11 @@ fn is_account(text: &str) -> bool {
 fn identity(arn: &str) -> Option<Caller> {
     let account = arn.split(':').nth(4).filter(|account| is_account(account))?.to_owned();
     let whole = !arn.contains(['*', '?', '$']) && !arn.ends_with(":root");
-    Some(if whole { Caller::Identity { arn: arn.to_owned(), account } } else { Caller::Account(account) })
+    Some(if whole {
+        Caller::Identity { arn: arn.to_owned(), account }
+    } else {
+        Caller::Account(account)
+    })
 }
 
 /// The caller that a principal stands for; none for everyone, for a service, which acts for itself, and for an identity
@@ -206,7 +254,9 @@ fn identity(arn: &str) -> Option<Caller> {
 pub(super) fn as_caller(principal: &Principal) -> Option<Caller> {
     match principal {
         Principal::Account(account) => Some(Caller::Account(account.clone())),
-        Principal::Identity { arn, account } => Some(Caller::Identity { arn: arn.clone(), account: account.clone() }),
+        Principal::Identity { arn, account } => {
+            Some(Caller::Identity { arn: arn.clone(), account: account.clone() })
+        }
         Principal::Federated(name) => Some(Caller::Federated(name.clone())),
         Principal::CanonicalUser(name) => Some(Caller::CanonicalUser(name.clone())),
         Principal::Anyone | Principal::Deleted(_) | Principal::Service(_) => None,

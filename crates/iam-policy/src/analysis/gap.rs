@@ -12,7 +12,8 @@ use crate::{Effect, Pattern, Request};
 pub(super) fn gap(analysis: &Analysis<'_>, request: &Request) -> Result<Option<Gap>, TooComplex> {
     let Some(known) = analysis.known(request) else { return Ok(None) };
     let space = Space::new(&request.action, &request.resource, known);
-    let mut denies: Vec<_> = analysis.rules.iter().filter(|rule| rule.statement.effect == Effect::Deny).collect();
+    let mut denies: Vec<_> =
+        analysis.rules.iter().filter(|rule| rule.statement.effect == Effect::Deny).collect();
     // Those that leave what they except come first: the others are then held against just that.
     denies.sort_by_key(|rule| !rule.excepts());
     let mut because = Vec::new();

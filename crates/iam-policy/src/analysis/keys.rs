@@ -57,7 +57,10 @@ const SINGLE: [&str; 14] = [
 
 impl<'p> Keys<'p> {
     /// The keys of a policy, with what questions will say of them.
-    pub(super) fn of<'a>(policy: &'p Policy, asked: impl IntoIterator<Item = (&'a str, &'a Given)>) -> Self {
+    pub(super) fn of<'a>(
+        policy: &'p Policy,
+        asked: impl IntoIterator<Item = (&'a str, &'a Given)>,
+    ) -> Self {
         let mut keys = Self { by_name: HashMap::new(), elements: Vec::new(), unlike: Vec::new() };
         let mut drafts: Vec<Draft> = Vec::new();
         for condition in policy.statements.iter().flat_map(|statement| &statement.conditions) {
@@ -95,19 +98,28 @@ impl<'p> Keys<'p> {
     }
 
     /// Works a condition of the policy out.
-    pub(super) fn judge(&self, condition: &Condition, policy: &Policy, budget: &Budget) -> Result<Judged, TooComplex> {
+    pub(super) fn judge(
+        &self,
+        condition: &Condition,
+        policy: &Policy,
+        budget: &Budget,
+    ) -> Result<Judged, TooComplex> {
         let key = self.named(&condition.key).unwrap_or(usize::MAX);
         let values: Vec<_> = shapes(condition, policy.version).collect();
         let elements = self.elements.get(key).map_or(&[][..], Vec::as_slice);
-        let sets =
-            elements.iter().filter_map(|element| if let Element::Of { set, .. } = element { Some(set) } else { None });
+        let sets = elements.iter().filter_map(|element| {
+            if let Element::Of { set, .. } = element { Some(set) } else { None }
+        });
         for set in sets {
             budget.compare(values.iter().map(|value| value.effort(set)).sum())?;
         }
-        let truths: Vec<_> = elements.iter().map(|element| holds(condition, &values, element)).collect();
+        let truths: Vec<_> =
+            elements.iter().map(|element| holds(condition, &values, element)).collect();
         let bits = |not: Truth| {
             let mut bits = FixedBitSet::with_capacity(truths.len());
-            bits.extend(truths.iter().enumerate().filter(|(_, truth)| **truth != not).map(|(at, _)| at));
+            bits.extend(
+                truths.iter().enumerate().filter(|(_, truth)| **truth != not).map(|(at, _)| at),
+            );
             bits
         };
         Ok(Judged { key, may_hold: bits(Truth::Never), may_fail: bits(Truth::Always) })
@@ -116,7 +128,10 @@ impl<'p> Keys<'p> {
     /// The elements that a key may have by what is known of it.
     pub(super) fn allowed(&self, number: usize, given: &Given) -> FixedBitSet {
         let elements = self.elements.get(number).map_or(&[][..], Vec::as_slice);
-        let known = self.unlike.get(number).and_then(|unlike| unlike.iter().position(|one| *one == given.unlike));
+        let known = self
+            .unlike
+            .get(number)
+            .and_then(|unlike| unlike.iter().position(|one| *one == given.unlike));
         let allows = |element: &Element| match element {
             Element::Absent => given.absent,
             Element::Of { set, unlike, .. } => {
@@ -128,7 +143,9 @@ impl<'p> Keys<'p> {
             Element::Several => false,
         };
         let mut bits = FixedBitSet::with_capacity(elements.len());
-        bits.extend(elements.iter().enumerate().filter(|(_, element)| allows(element)).map(|(at, _)| at));
+        bits.extend(
+            elements.iter().enumerate().filter(|(_, element)| allows(element)).map(|(at, _)| at),
+        );
         bits
     }
 }

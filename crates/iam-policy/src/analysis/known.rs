@@ -28,7 +28,10 @@ impl Known {
         if !self.allows(key, elements) {
             return false;
         }
-        self.0.entry(key).and_modify(|known| known.intersect_with(elements)).or_insert_with(|| elements.clone());
+        self.0
+            .entry(key)
+            .and_modify(|known| known.intersect_with(elements))
+            .or_insert_with(|| elements.clone());
         true
     }
 }

@@ -119,17 +119,23 @@ impl<'p> Analysis<'p> {
     fn new(policy: &'p Policy, requests: &[Request]) -> Result<Self, TooComplex> {
         let budget = Budget::new();
         let callers = caller::told_apart(policy);
-        let spoken_of = |key: &str| policy.statements.iter().any(|s| s.conditions.iter().any(|c| c.key == key));
+        let spoken_of =
+            |key: &str| policy.statements.iter().any(|s| s.conditions.iter().any(|c| c.key == key));
         let contexts = caller::contexts(&callers, spoken_of);
         let of_callers = contexts.iter().flatten().map(|(key, given)| (*key, given));
         let of_requests = requests.iter().flat_map(|request| &request.context);
-        let keys = Keys::of(policy, of_callers.chain(of_requests.map(|(key, given)| (key.as_str(), given))));
+        let keys = Keys::of(
+            policy,
+            of_callers.chain(of_requests.map(|(key, given)| (key.as_str(), given))),
+        );
         let rules = policy.statements.iter().enumerate();
-        let rules = rules.map(|(index, statement)| Rule::new(index, statement, policy, &keys, &budget));
+        let rules =
+            rules.map(|(index, statement)| Rule::new(index, statement, policy, &keys, &budget));
         let rules = rules.collect::<Result<_, _>>()?;
         // Whoever can have none of the values of a key is nobody.
         let person = |(caller, context): (Caller, Vec<(&str, Given)>)| {
-            known(&keys, context.iter().map(|(key, given)| (*key, given))).map(|known| Person { caller, known })
+            known(&keys, context.iter().map(|(key, given)| (*key, given)))
+                .map(|known| Person { caller, known })
         };
         let people = callers.into_iter().zip(contexts).filter_map(person).collect();
         Ok(Self { keys, rules, people, budget })
@@ -141,7 +147,10 @@ impl<'p> Analysis<'p> {
     }
 
     /// Who may call in the name of a principal, by their number.
-    fn people_of<'a>(&'a self, principal: &'a Principal) -> impl Iterator<Item = (usize, &'a Person)> {
+    fn people_of<'a>(
+        &'a self,
+        principal: &'a Principal,
+    ) -> impl Iterator<Item = (usize, &'a Person)> {
         let named = caller::as_caller(principal);
         let is_of = move |caller: &Caller| match (principal, caller) {
             (Principal::Anyone, _) => true,
@@ -155,7 +164,10 @@ impl<'p> Analysis<'p> {
 }
 
 /// What is known of the keys that a policy speaks of; none where that contradicts itself.
-fn known<'a>(keys: &Keys<'_>, context: impl IntoIterator<Item = (&'a str, &'a Given)>) -> Option<Known> {
+fn known<'a>(
+    keys: &Keys<'_>,
+    context: impl IntoIterator<Item = (&'a str, &'a Given)>,
+) -> Option<Known> {
     let mut known = Known::default();
     let spoken_of = context.into_iter().filter_map(|(key, given)| Some((keys.named(key)?, given)));
     for (key, given) in spoken_of {

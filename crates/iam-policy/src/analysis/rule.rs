@@ -59,7 +59,8 @@ impl<'p> Rule<'p> {
         budget: &Budget,
     ) -> Result<Self, TooComplex> {
         let resource = |text: &String| Shape::arn(text, policy.version);
-        let conditions = statement.conditions.iter().map(|condition| keys.judge(condition, policy, budget));
+        let conditions =
+            statement.conditions.iter().map(|condition| keys.judge(condition, policy, budget));
         Ok(Self {
             index,
             statement,
@@ -81,7 +82,8 @@ impl<'p> Rule<'p> {
 
     /// Whether it is about all actions or resources but some.
     pub(super) fn excepts(&self) -> bool {
-        matches!(self.actions, Selection::Except(_)) || matches!(self.resources, Selection::Except(_))
+        matches!(self.actions, Selection::Except(_))
+            || matches!(self.resources, Selection::Except(_))
     }
 
     /// Whether its conditions hold for some request, each for itself.
@@ -113,10 +115,22 @@ impl<'p> Rule<'p> {
             ways.push(Way::Callers);
         }
         if actions == Truth::Maybe {
-            ways.extend(left(&self.actions, &space.actions, Pattern::holds_for, Way::Actions, Way::Action));
+            ways.extend(left(
+                &self.actions,
+                &space.actions,
+                Pattern::holds_for,
+                Way::Actions,
+                Way::Action,
+            ));
         }
         if resources == Truth::Maybe {
-            ways.extend(left(&self.resources, &space.resources, Shape::holds_for, Way::Resources, Way::Resource));
+            ways.extend(left(
+                &self.resources,
+                &space.resources,
+                Shape::holds_for,
+                Way::Resources,
+                Way::Resource,
+            ));
         }
         let fails = |condition: &&Judged| space.known.allows(condition.key, &condition.may_fail);
         ways.extend(self.conditions.iter().filter(fails).map(Way::Condition));
@@ -160,8 +174,10 @@ fn left<'r, T>(
 ) -> Vec<Way<'r>> {
     match selection {
         Selection::Only(_) => vec![others],
-        Selection::Except(named) => {
-            named.iter().filter(|&named| within(named, sets, holds) != Truth::Never).map(excepted).collect()
-        }
+        Selection::Except(named) => named
+            .iter()
+            .filter(|&named| within(named, sets, holds) != Truth::Never)
+            .map(excepted)
+            .collect(),
     }
 }

@@ -80,7 +80,9 @@ impl Shape {
 
     fn pattern(&self) -> Option<&Pattern> {
         match self {
-            Self::Text(pattern) | Self::AnyCase(pattern) | Self::Arn { whole: pattern, .. } => Some(pattern),
+            Self::Text(pattern) | Self::AnyCase(pattern) | Self::Arn { whole: pattern, .. } => {
+                Some(pattern)
+            }
             Self::Unclear => None,
         }
     }
@@ -100,9 +102,10 @@ impl Shape {
         match self {
             Self::Text(pattern) => Self::Text(pattern.widened()),
             Self::AnyCase(pattern) => Self::AnyCase(pattern.widened()),
-            Self::Arn { whole, parts } => {
-                Self::Arn { whole: whole.widened(), parts: parts.iter().map(Pattern::widened).collect() }
-            }
+            Self::Arn { whole, parts } => Self::Arn {
+                whole: whole.widened(),
+                parts: parts.iter().map(Pattern::widened).collect(),
+            },
             Self::Unclear => Self::Unclear,
         }
     }
@@ -111,7 +114,9 @@ impl Shape {
     pub(crate) fn holds_for(&self, set: &Self) -> Truth {
         match (self, set) {
             (Self::Unclear, _) | (_, Self::Unclear) => Truth::Maybe,
-            (Self::Text(pattern), Self::Text(set) | Self::Arn { whole: set, .. }) => pattern.holds_for(set),
+            (Self::Text(pattern), Self::Text(set) | Self::Arn { whole: set, .. }) => {
+                pattern.holds_for(set)
+            }
             (Self::Arn { parts, .. }, Self::Arn { parts: set, .. }) => all(parts, set),
             (Self::Arn { whole, parts }, Self::Text(set)) => match set.text() {
                 Some(text) => {

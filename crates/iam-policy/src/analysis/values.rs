@@ -72,13 +72,18 @@ pub(super) fn holds(condition: &Condition, shapes: &[Shape], element: &Element) 
         Element::Several => Truth::Maybe,
         Element::Of { set, without, .. } => {
             let truth = |value: &Shape| {
-                if excludes(without, value) { Truth::Never } else { matches(operator.comparison, value, set) }
+                if excludes(without, value) {
+                    Truth::Never
+                } else {
+                    matches(operator.comparison, value, set)
+                }
             };
             negate(operator.negated, Truth::any(shapes.iter().map(truth)))
         }
-        Element::Other => {
-            negate(operator.negated, Truth::any(shapes.iter().map(|shape| other(operator.comparison, shape))))
-        }
+        Element::Other => negate(
+            operator.negated,
+            Truth::any(shapes.iter().map(|shape| other(operator.comparison, shape))),
+        ),
     }
 }
 
@@ -116,7 +121,9 @@ fn matches(comparison: Comparison, value: &Shape, set: &Shape) -> Truth {
         | Comparison::Bool
         | Comparison::Binary => match value.holds_for(set) {
             // What is narrower than the set is an element of its own, and the set is without it.
-            Truth::Maybe if value.is_known() && set.holds_for(value) == Truth::Always => Truth::Never,
+            Truth::Maybe if value.is_known() && set.holds_for(value) == Truth::Always => {
+                Truth::Never
+            }
             truth => truth,
         },
         Comparison::Numeric(order) => ordered(order, number, value, set),
@@ -132,7 +139,9 @@ fn matches(comparison: Comparison, value: &Shape, set: &Shape) -> Truth {
 /// For a text that belongs to none of the sets that the policy names.
 fn other(comparison: Comparison, value: &Shape) -> Truth {
     let told_apart = match comparison {
-        Comparison::Numeric(_) | Comparison::Date(_) | Comparison::IpAddress | Comparison::Null => false,
+        Comparison::Numeric(_) | Comparison::Date(_) | Comparison::IpAddress | Comparison::Null => {
+            false
+        }
         Comparison::String
         | Comparison::StringIgnoreCase
         | Comparison::StringLike
@@ -143,7 +152,12 @@ fn other(comparison: Comparison, value: &Shape) -> Truth {
     if told_apart { Truth::Never } else { Truth::Maybe }
 }
 
-fn ordered<T: PartialOrd>(order: Order, read: fn(&str) -> Option<T>, value: &Shape, set: &Shape) -> Truth {
+fn ordered<T: PartialOrd>(
+    order: Order,
+    read: fn(&str) -> Option<T>,
+    value: &Shape,
+    set: &Shape,
+) -> Truth {
     let (Some(value), Some(text)) = (value.text(), set.text()) else { return Truth::Maybe };
     let (Some(wanted), Some(found)) = (read(&value), read(&text)) else { return Truth::Never };
     Truth::from(match order {
@@ -162,14 +176,23 @@ fn number(text: &str) -> Option<f64> {
 fn date(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     let seconds = text.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-    let day =
-        || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|day| day.timestamp());
+    let day = || {
+        text.parse::<jiff::civil::Date>()
+            .ok()?
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .ok()
+            .map(|day| day.timestamp())
+    };
     seconds.or_else(|| text.parse().ok()).or_else(day)
 }
 
 fn within(range: &str, address: &str) -> Truth {
-    let range = range.parse::<IpNet>().ok().or_else(|| range.parse::<IpAddr>().ok().map(IpNet::from));
-    match (range, address.parse::<IpNet>().ok().or_else(|| address.parse::<IpAddr>().ok().map(IpNet::from))) {
+    let range =
+        range.parse::<IpNet>().ok().or_else(|| range.parse::<IpAddr>().ok().map(IpNet::from));
+    match (
+        range,
+        address.parse::<IpNet>().ok().or_else(|| address.parse::<IpAddr>().ok().map(IpNet::from)),
+    ) {
         (Some(range), Some(address)) => Truth::from(range.contains(&address)),
         _ => Truth::Never,
     }
@@ -235,9 +258,18 @@ mod tests {
         ] {
             let condition = condition(operator, values);
             let shapes: Vec<_> = shapes(&condition, Version::V2012).collect();
-            assert_eq!(holds(&condition, &shapes, &Element::Absent), absent, "{operator} {values:?} absent");
-            let element = Element::Of { set: Shape::literal(found), without: Vec::new(), unlike: Vec::new() };
-            assert_eq!(holds(&condition, &shapes, &element), present, "{operator} {values:?} {found}");
+            assert_eq!(
+                holds(&condition, &shapes, &Element::Absent),
+                absent,
+                "{operator} {values:?} absent"
+            );
+            let element =
+                Element::Of { set: Shape::literal(found), without: Vec::new(), unlike: Vec::new() };
+            assert_eq!(
+                holds(&condition, &shapes, &element),
+                present,
+                "{operator} {values:?} {found}"
+            );
         }
     }
 
@@ -255,7 +287,11 @@ mod tests {
         ] {
             let condition = condition(operator, &[value]);
             let shapes: Vec<_> = shapes(&condition, Version::V2012).collect();
-            let set = Element::Of { set: Shape::like(set, Version::V2008), without: Vec::new(), unlike: Vec::new() };
+            let set = Element::Of {
+                set: Shape::like(set, Version::V2008),
+                without: Vec::new(),
+                unlike: Vec::new(),
+            };
             assert_eq!(holds(&condition, &shapes, &set), truth, "{operator} {value}");
         }
     }

@@ -67,18 +67,23 @@ impl FromStr for Policy {
     fn from_str(text: &str) -> Result<Self, NotAPolicy> {
         let whole = |reason: String| NotAPolicy { place: "the policy".into(), reason };
         if text.len() > LONGEST {
-            return Err(whole(format!("{} bytes are more than AWS takes in any policy", text.len())));
+            return Err(whole(format!(
+                "{} bytes are more than AWS takes in any policy",
+                text.len()
+            )));
         }
         let mut json = serde_json::Deserializer::from_str(text);
-        let Object(document): Object<Document> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let path = error.path().to_string();
-            let reason = error.into_inner().to_string();
-            if path == "." { whole(reason) } else { NotAPolicy { place: path, reason } }
-        })?;
+        let Object(document): Object<Document> = serde_path_to_error::deserialize(&mut json)
+            .map_err(|error| {
+                let path = error.path().to_string();
+                let reason = error.into_inner().to_string();
+                if path == "." { whole(reason) } else { NotAPolicy { place: path, reason } }
+            })?;
         json.end().map_err(|error| whole(error.to_string()))?;
         let OneOrMany(raw) = document.statement;
         let statement = |(index, raw): (usize, statement::Raw)| {
-            Statement::try_from(raw).map_err(|reason| NotAPolicy { place: format!("Statement[{index}]"), reason })
+            Statement::try_from(raw)
+                .map_err(|reason| NotAPolicy { place: format!("Statement[{index}]"), reason })
         };
         let statements = raw.into_iter().enumerate().map(statement).collect::<Result<_, _>>()?;
         Ok(Self { version: document.version, statements })
@@ -127,8 +132,12 @@ mod tests {
             ])
         );
         assert_eq!(statement.actions, Selection::Except(vec!["kms:Decrypt".into()]));
-        let keys: Vec<_> = statement.conditions.iter().map(|c| (c.key.as_str(), c.values.join(" "))).collect();
-        assert_eq!(keys, [("aws:securetransport", "false".to_owned()), ("s3:tlsversion", "1.2 1".to_owned())]);
+        let keys: Vec<_> =
+            statement.conditions.iter().map(|c| (c.key.as_str(), c.values.join(" "))).collect();
+        assert_eq!(
+            keys,
+            [("aws:securetransport", "false".to_owned()), ("s3:tlsversion", "1.2 1".to_owned())]
+        );
         assert_eq!(policy.name(0), "One");
     }
 
@@ -146,13 +155,38 @@ mod tests {
             (GOOD, "{}", "the policy", "missing field `Statement`"),
             ("\"Deny\"", "\"Refuse\"", "Statement.Effect", "unknown variant `Refuse`"),
             ("\"NotAction\"", "\"NoAction\"", "Statement.NoAction", "unknown field `NoAction`"),
-            ("\"NotAction\": \"kms:Decrypt\",", "", "Statement[0]", "neither `Action` nor `NotAction`"),
-            ("\"Resource\"", "\"Action\": \"*\", \"Resource\"", "Statement[0]", "both `Action` and `NotAction`"),
+            (
+                "\"NotAction\": \"kms:Decrypt\",",
+                "",
+                "Statement[0]",
+                "neither `Action` nor `NotAction`",
+            ),
+            (
+                "\"Resource\"",
+                "\"Action\": \"*\", \"Resource\"",
+                "Statement[0]",
+                "both `Action` and `NotAction`",
+            ),
             ("\"bool\"", "\"boole\"", "Statement.Condition", "`boole` is no condition operator"),
-            ("\"111122223333\", ", "\"11112222333\", ", "Statement.Principal", "`11112222333` is neither"),
-            ("\"Service\"", "\"Server\"", "Statement.Principal", "`Server` is no kind of principal"),
+            (
+                "\"111122223333\", ",
+                "\"11112222333\", ",
+                "Statement.Principal",
+                "`11112222333` is neither",
+            ),
+            (
+                "\"Service\"",
+                "\"Server\"",
+                "Statement.Principal",
+                "`Server` is no kind of principal",
+            ),
             ("\"Service\": \"s", "\"AWS\": \"s", "Statement.Principal", "`AWS` stands there twice"),
-            ("\"Sid\": \"One\"", "\"Sid\": \"One\", \"Sid\": \"Two\"", "Statement", "duplicate field `Sid`"),
+            (
+                "\"Sid\": \"One\"",
+                "\"Sid\": \"One\", \"Sid\": \"Two\"",
+                "Statement",
+                "duplicate field `Sid`",
+            ),
             ("\"2012-10-17\"", "\"2012-10-18\"", "Version", "unknown variant"),
             ("[\"*\"]", "[[\"*\"]]", "Statement.Resource", "expected a string"),
             (
@@ -163,7 +197,10 @@ mod tests {
             ),
         ] {
             let error = GOOD.replacen(from, to, 1).parse::<Policy>().unwrap_err();
-            assert!(error.place.starts_with(place) && error.reason.contains(reason), "{to}: {error}");
+            assert!(
+                error.place.starts_with(place) && error.reason.contains(reason),
+                "{to}: {error}"
+            );
         }
         let long = " ".repeat(LONGEST + 1);
         assert!(long.parse::<Policy>().unwrap_err().reason.contains("more than AWS takes"));

@@ -62,7 +62,9 @@ impl<'de> Deserialize<'de> for Text {
         let value = serde_json::Value::deserialize(deserializer)?;
         match value {
             serde_json::Value::String(text) => Ok(Self(text)),
-            serde_json::Value::Bool(_) | serde_json::Value::Number(_) => Ok(Self(value.to_string())),
+            serde_json::Value::Bool(_) | serde_json::Value::Number(_) => {
+                Ok(Self(value.to_string()))
+            }
             _ => Err(de::Error::custom("expected a string")),
         }
     }
@@ -74,7 +76,8 @@ pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let OneOrMany(mut one) = deserializer.deserialize_map(ObjectVisitor { list: false, of: PhantomData })?;
+        let OneOrMany(mut one) =
+            deserializer.deserialize_map(ObjectVisitor { list: false, of: PhantomData })?;
         one.pop().map(Self).ok_or_else(|| de::Error::custom("expected an object"))
     }
 }

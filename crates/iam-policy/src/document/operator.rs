@@ -121,11 +121,16 @@ impl FromStr for Operator {
 
     /// Reads the name of an operator, its case aside.
     fn from_str(text: &str) -> Result<Self, UnknownOperator> {
-        let unknown = || UnknownOperator(text.chars().filter(|c| !c.is_control()).take(80).collect());
+        let unknown =
+            || UnknownOperator(text.chars().filter(|c| !c.is_control()).take(80).collect());
         let (quantifier, rest) = match text.split_once(':') {
             None => (Quantifier::Single, text),
-            Some((set, rest)) if set.eq_ignore_ascii_case("ForAllValues") => (Quantifier::ForAllValues, rest),
-            Some((set, rest)) if set.eq_ignore_ascii_case("ForAnyValue") => (Quantifier::ForAnyValue, rest),
+            Some((set, rest)) if set.eq_ignore_ascii_case("ForAllValues") => {
+                (Quantifier::ForAllValues, rest)
+            }
+            Some((set, rest)) if set.eq_ignore_ascii_case("ForAnyValue") => {
+                (Quantifier::ForAnyValue, rest)
+            }
             Some(_) => return Err(unknown()),
         };
         let at = rest.len().saturating_sub("IfExists".len());
@@ -149,8 +154,9 @@ impl fmt::Display for Operator {
             Quantifier::ForAllValues => "ForAllValues:",
             Quantifier::ForAnyValue => "ForAnyValue:",
         })?;
-        let name =
-            NAMES.iter().find(|(_, comparison, negated)| (*comparison, *negated) == (self.comparison, self.negated));
+        let name = NAMES.iter().find(|(_, comparison, negated)| {
+            (*comparison, *negated) == (self.comparison, self.negated)
+        });
         f.write_str(name.map_or("", |(name, ..)| name))?;
         f.write_str(if self.if_exists { "IfExists" } else { "" })
     }
@@ -164,14 +170,22 @@ mod tests {
     fn every_operator_is_read_with_its_prefix_and_suffix() {
         for (name, ..) in NAMES {
             let operator: Operator = name.parse().unwrap();
-            assert_eq!(operator.to_string().replace("Like", "Equals"), name.replace("Like", "Equals"));
-            let exists = format!("forallvalues:{}ifexists", name.to_lowercase()).parse::<Operator>();
+            assert_eq!(
+                operator.to_string().replace("Like", "Equals"),
+                name.replace("Like", "Equals")
+            );
+            let exists =
+                format!("forallvalues:{}ifexists", name.to_lowercase()).parse::<Operator>();
             match exists {
-                Ok(exists) => assert!(exists.if_exists && exists.quantifier == Quantifier::ForAllValues),
+                Ok(exists) => {
+                    assert!(exists.if_exists && exists.quantifier == Quantifier::ForAllValues)
+                }
                 Err(_) => assert_eq!(name, "Null"),
             }
         }
-        for text in ["", "StringEqualss", "IfExists", "ForSomeValues:StringEquals", "NullIfExists", "ü"] {
+        for text in
+            ["", "StringEqualss", "IfExists", "ForSomeValues:StringEquals", "NullIfExists", "ü"]
+        {
             assert!(text.parse::<Operator>().is_err(), "{text}");
         }
     }

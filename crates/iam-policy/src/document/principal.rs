@@ -47,12 +47,17 @@ impl Principal {
         if is_account(&text) {
             return Ok(Self::Account(text));
         }
-        if let ["arn", _, "iam" | "sts", "", account, resource] = text.splitn(6, ':').collect::<Vec<_>>()[..]
+        if let ["arn", _, "iam" | "sts", "", account, resource] =
+            text.splitn(6, ':').collect::<Vec<_>>()[..]
             && is_account(account)
             && !resource.is_empty()
         {
             let account = account.to_owned();
-            return Ok(if resource == "root" { Self::Account(account) } else { Self::Identity { arn: text, account } });
+            return Ok(if resource == "root" {
+                Self::Account(account)
+            } else {
+                Self::Identity { arn: text, account }
+            });
         }
         let is_unique_id = ID_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
             && (16..=128).contains(&text.len())
@@ -121,11 +126,14 @@ impl<'de> Visitor<'de> for PrincipalsVisitor {
 
 fn named(kind: &str, name: String) -> Result<Principal, String> {
     match kind {
-        "AWS" => Principal::aws(name)
-            .map_err(|name| format!("`{name}` is neither an account, nor the ARN of an identity, nor `*`")),
+        "AWS" => Principal::aws(name).map_err(|name| {
+            format!("`{name}` is neither an account, nor the ARN of an identity, nor `*`")
+        }),
         "Service" => Ok(Principal::Service(name)),
         "Federated" => Ok(Principal::Federated(name)),
         "CanonicalUser" => Ok(Principal::CanonicalUser(name)),
-        other => Err(format!("`{other}` is no kind of principal; AWS, Service, Federated and CanonicalUser are")),
+        other => Err(format!(
+            "`{other}` is no kind of principal; AWS, Service, Federated and CanonicalUser are"
+        )),
     }
 }

@@ -82,15 +82,21 @@ impl TryFrom<Raw> for Statement {
 
     fn try_from(raw: Raw) -> Result<Self, String> {
         let texts = |texts: Option<Texts>| texts.map(|Texts(texts)| texts);
-        let principals = |principals: Option<Principals>| principals.map(|Principals(principals)| principals);
+        let principals =
+            |principals: Option<Principals>| principals.map(|Principals(principals)| principals);
         // KMS takes a statement without resources, which then "has no effect"
         // (https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-overview.html).
         let nothing = raw.not_resource.is_none().then(Texts::default);
-        let resources = Selection::of(texts(raw.resource.or(nothing)), texts(raw.not_resource), "Resource")?;
+        let resources =
+            Selection::of(texts(raw.resource.or(nothing)), texts(raw.not_resource), "Resource")?;
         Ok(Self {
             sid: raw.sid.filter(|sid| !sid.is_empty()),
             effect: raw.effect,
-            principals: Selection::of(principals(raw.principal), principals(raw.not_principal), "Principal")?,
+            principals: Selection::of(
+                principals(raw.principal),
+                principals(raw.not_principal),
+                "Principal",
+            )?,
             actions: Selection::of(texts(raw.action), texts(raw.not_action), "Action")?,
             resources,
             conditions: raw.condition.0,

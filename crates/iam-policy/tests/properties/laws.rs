@@ -9,7 +9,10 @@ use std::collections::BTreeSet;
 /// The uses that a policy may allow, without the numbers of its statements.
 fn uses(policy: &Policy) -> BTreeSet<(String, Caller, usize)> {
     let grants = policy.allowed(&requests("kms:Decrypt")).unwrap();
-    grants.into_iter().map(|grant| (grant.principal.to_string(), grant.caller, grant.request)).collect()
+    grants
+        .into_iter()
+        .map(|grant| (grant.principal.to_string(), grant.caller, grant.request))
+        .collect()
 }
 
 /// Whether everyone that `few` lets through, `many` does too: strangers stand for everyone, and an account for all of its
@@ -18,8 +21,10 @@ fn is_within(few: &Policy, many: &Policy) -> bool {
     let many = uses(many);
     uses(few).iter().all(|(_, caller, request)| {
         many.iter().any(|(principal, other, same)| {
-            let everyone = *principal == Principal::Anyone.to_string() && *other == Caller::Stranger;
-            let account = matches!(other, Caller::Account(_)) && other.account() == caller.account();
+            let everyone =
+                *principal == Principal::Anyone.to_string() && *other == Caller::Stranger;
+            let account =
+                matches!(other, Caller::Account(_)) && other.account() == caller.account();
             same == request && (everyone || account || other == caller)
         })
     })

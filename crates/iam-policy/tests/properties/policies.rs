@@ -14,7 +14,8 @@ pub(crate) const EC2: &str = "ec2.us-east-1.amazonaws.com";
 /// An operation that is called directly, and one that another service than S3 calls.
 pub(crate) fn requests(action: &str) -> [Request; 2] {
     let s3 = Pattern::wildcard("s3.*.amazonaws.com");
-    [Given::absent(), Given::unlike([s3])].map(|via| Request::new(action, KEY).with("kms:ViaService", via))
+    [Given::absent(), Given::unlike([s3])]
+        .map(|via| Request::new(action, KEY).with("kms:ViaService", via))
 }
 
 /// The text of a policy of these statements.
@@ -43,8 +44,10 @@ fn principal() -> impl Strategy<Value = (&'static str, Value)> {
     ]
 }
 
-const EXACT: [&str; 4] = ["StringEquals", "StringNotEquals", "StringEqualsIfExists", "StringNotEqualsIfExists"];
-const LIKE: [&str; 4] = ["StringLike", "StringNotLike", "StringLikeIfExists", "StringNotLikeIfExists"];
+const EXACT: [&str; 4] =
+    ["StringEquals", "StringNotEquals", "StringEqualsIfExists", "StringNotEqualsIfExists"];
+const LIKE: [&str; 4] =
+    ["StringLike", "StringNotLike", "StringLikeIfExists", "StringNotLikeIfExists"];
 
 /// Where the value is exact it has no wildcard: the other evaluator takes a `*` in a request for one in the policy.
 fn condition() -> impl Strategy<Value = (&'static str, &'static str, Value)> {
@@ -52,7 +55,11 @@ fn condition() -> impl Strategy<Value = (&'static str, &'static str, Value)> {
     let like = || proptest::sample::select(&LIKE[..]);
     prop_oneof![
         (text(), Just("kms:ViaService"), one_of(&[S3, EC2])),
-        (like(), Just("kms:ViaService"), one_of(&[S3, EC2, "s3.*.amazonaws.com", "*.us-east-1.amazonaws.com", "*"])),
+        (
+            like(),
+            Just("kms:ViaService"),
+            one_of(&[S3, EC2, "s3.*.amazonaws.com", "*.us-east-1.amazonaws.com", "*"])
+        ),
         (text(), Just("kms:CallerAccount"), one_of(&["111111111111", "222222222222"])),
         (text(), Just("aws:PrincipalOrgID"), one_of(&["o-1", "o-2"])),
         (
@@ -71,17 +78,24 @@ fn condition() -> impl Strategy<Value = (&'static str, &'static str, Value)> {
 /// A statement with this effect, or with either.
 pub(crate) fn statement(effect: &'static [&'static str]) -> impl Strategy<Value = Value> {
     let actions = one_of(&["kms:Decrypt", "kms:*", "*", "KMS:decr*", "kms:Encrypt"]);
-    let parts = (proptest::sample::select(effect), principal(), actions, proptest::collection::vec(condition(), 0..3));
-    (parts, prop::bool::weighted(0.1)).prop_map(|((effect, principal, actions, conditions), not_action)| {
-        let mut block = json!({});
-        for (operator, key, values) in conditions {
-            block[operator][key] = values;
-        }
-        let mut statement = json!({ "Effect": effect, "Resource": "*", "Condition": block });
-        statement[principal.0] = principal.1;
-        statement[if not_action { "NotAction" } else { "Action" }] = actions;
-        statement
-    })
+    let parts = (
+        proptest::sample::select(effect),
+        principal(),
+        actions,
+        proptest::collection::vec(condition(), 0..3),
+    );
+    (parts, prop::bool::weighted(0.1)).prop_map(
+        |((effect, principal, actions, conditions), not_action)| {
+            let mut block = json!({});
+            for (operator, key, values) in conditions {
+                block[operator][key] = values;
+            }
+            let mut statement = json!({ "Effect": effect, "Resource": "*", "Condition": block });
+            statement[principal.0] = principal.1;
+            statement[if not_action { "NotAction" } else { "Action" }] = actions;
+            statement
+        },
+    )
 }
 
 pub(crate) fn statements() -> impl Strategy<Value = Vec<Value>> {

@@ -19,8 +19,10 @@ const CALLERS: [(&str, &str); 7] = [
     ("999999999999", "arn:aws:iam::999999999999:role/unnamed"),
 ];
 /// Called directly, or by another service than S3.
-const VIA: [&[Option<&str>]; 2] =
-    [&[None], &[Some(EC2), Some("rds.us-east-1.amazonaws.com"), Some("lambda.eu-west-1.amazonaws.com")]];
+const VIA: [&[Option<&str>]; 2] = [
+    &[None],
+    &[Some(EC2), Some("rds.us-east-1.amazonaws.com"), Some("lambda.eu-west-1.amazonaws.com")],
+];
 const ORGANIZATIONS: [Option<&str>; 4] = [None, Some("o-1"), Some("o-2"), Some("o-3")];
 
 /// Whether the other evaluator allows one request.
@@ -37,7 +39,8 @@ fn allows(
         }
     }
     let principal = iam_rs::Principal::Aws(PrincipalId::String(arn.to_owned()));
-    let request = IAMRequest::new_with_context(principal, "kms:Decrypt", Arn::parse(KEY).unwrap(), context);
+    let request =
+        IAMRequest::new_with_context(principal, "kms:Decrypt", Arn::parse(KEY).unwrap(), context);
     evaluator.evaluate(&request).unwrap().decision == Decision::Allow
 }
 
