@@ -65,7 +65,7 @@ fn headline(news: &[&News], by_transition: &[(String, usize)]) -> String {
 
 fn principal(news: &News) -> String {
     let by =
-        news.changed.as_ref().map(|changed| changed.by.as_deref().unwrap_or("somebody unnamed"));
+        news.api_call.as_ref().map(|call| call.principal.as_deref().unwrap_or("somebody unnamed"));
     by.unwrap_or("not known, found by the sweep").to_owned()
 }
 
@@ -149,7 +149,7 @@ fn counted(names: impl Iterator<Item = String>) -> Vec<(String, usize)> {
 mod tests {
     use super::*;
     use crate::example;
-    use findings::About;
+    use findings::{About, ApiCall};
     use serde_json::Value;
 
     /// Findings about buckets 0, 1, 2 ..., the first of them CRITICAL and the last resolved.
@@ -222,11 +222,12 @@ mod tests {
     fn who_mended_is_not_counted_among_those_who_broke() {
         let mut all = many(3);
         let by = Some("arn:aws:iam::200000000002:user/mender".to_owned());
-        all[2].changed = Some(crate::news::Changed {
-            by,
-            call: "PutBucketEncryption".into(),
-            at: None,
-            through: None,
+        all[2].api_call = Some(ApiCall {
+            principal: by,
+            event_name: "PutBucketEncryption".into(),
+            event_time: None,
+            event_id: None,
+            invoked_by: None,
         });
         let (_, notification) = digest(&all);
         let description = notification["content"]["description"].as_str().unwrap();
@@ -271,11 +272,12 @@ mod tests {
             news.account_name = Some("<".repeat(128));
             let by =
                 Some(format!("arn:aws:sts::200000000002:assumed-role/{}/{n}", "<".repeat(400)));
-            news.changed = Some(crate::news::Changed {
-                by,
-                call: "PutBucketPolicy".into(),
-                at: None,
-                through: None,
+            news.api_call = Some(ApiCall {
+                principal: by,
+                event_name: "PutBucketPolicy".into(),
+                event_time: None,
+                event_id: None,
+                invoked_by: None,
             });
         }
         let (message, notification) = digest(&all);

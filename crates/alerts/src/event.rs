@@ -7,12 +7,12 @@
 //! control says of itself is taken from the control.
 
 use crate::{
-    news::{Changed, Evidence, News},
+    news::News,
     silence::{Silence, Silent},
 };
 use controls::{Control, Severity};
 use facts::AccountId;
-use findings::{About, Compliance, Transition, Workflow, fields};
+use findings::{About, ApiCall, Compliance, EvidenceText, Transition, Workflow, fields};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -204,13 +204,8 @@ fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<Parsed, &'stati
         sent_at,
         account_name: finding.aws_account_name.filter(|_| is_owners),
         class: field(fields::CLASS).cloned().zip(field(fields::LEVEL_REQUIRED).cloned()),
-        evidence: field(fields::EVIDENCE).map(|json| evidence(json)).unwrap_or_default(),
-        changed: field(fields::EVENT_NAME).map(|call| Changed {
-            by: field(fields::CHANGED_BY).cloned(),
-            through: field(fields::INVOKED_BY).cloned(),
-            call: call.clone(),
-            at: field(fields::EVENT_TIME).cloned(),
-        }),
+        evidence: field(fields::EVIDENCE).map(|json| EvidenceText::read(json)).unwrap_or_default(),
+        api_call: ApiCall::of_fields(&finding.product_fields),
         exemption_ended: field(fields::EXEMPTION_ENDED).cloned(),
         statement: controls::parts_of_remedy(&remedy).1.map(str::to_owned),
         id: finding.id,
@@ -248,11 +243,6 @@ fn moment(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }
 
-/// What cannot be read of it is left to the finding.
-fn evidence(json: &str) -> Vec<Evidence> {
-    serde_json::from_str(json).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,7 +267,7 @@ mod tests {
         assert_eq!(news.account_name.as_deref(), Some("payments"));
         assert_eq!(news.class, Some(("confidential".into(), "cmk".into())));
         assert_eq!(news.evidence[0].value, "aws/s3 (AWS-managed)");
-        assert_eq!(news.changed.unwrap().call, "PutBucketEncryption");
+        assert_eq!(news.api_call.unwrap().event_name, "PutBucketEncryption");
         assert_eq!((news.before, news.noted_at, news.is_touched), (None, None, false));
         assert_eq!(news.state_version, 1_795_579_217_123);
     }

@@ -47,7 +47,7 @@ pub(crate) fn event() -> Value {
                 "cmkwatch/event-name": "PutBucketEncryption",
                 "cmkwatch/event-time": "2026-11-25T03:59:41Z",
                 "cmkwatch/changed-by": "arn:aws:sts::200000000002:assumed-role/Deploy/jane@acme.example",
-                "cmkwatch/evidence": r#"[{"fact":"key","value":"aws/s3 (AWS-managed)","wanted":"a customer-managed key"}]"#,
+                "cmkwatch/evidence": r#"[{"fact":"key","value":"aws/s3 (AWS-managed)","expected":"a customer-managed key"}]"#,
             },
         }]},
     })

@@ -5,7 +5,7 @@
 use crate::silence::Silence;
 use controls::{Control, Severity};
 use facts::Place;
-use findings::{About, Compliance, Transition, Workflow};
+use findings::{About, ApiCall, Compliance, EvidenceText, Transition, Workflow};
 use jiff::{SignedDuration, Timestamp};
 
 /// How long after a bucket was read the event of its import may come and still carry what somebody else wrote into the
@@ -61,37 +61,13 @@ pub struct News {
     /// The bucket's class, and the level that this requires.
     pub class: Option<(String, String)>,
     /// What decided.
-    pub evidence: Vec<Evidence>,
+    pub evidence: Vec<EvidenceText>,
     /// The last change that is known; none where the sweep found it.
-    pub changed: Option<Changed>,
+    pub api_call: Option<ApiCall>,
     /// The last day of an exemption that is over.
     pub exemption_ended: Option<String>,
     /// A policy statement that helps, as JSON.
     pub statement: Option<String>,
-}
-
-/// A fact that decided, as the finding tells it.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
-pub struct Evidence {
-    /// What was looked at, or the permission that was refused.
-    pub fact: String,
-    /// What it is, or what came instead of an answer.
-    pub value: String,
-    /// What was wanted.
-    pub wanted: String,
-}
-
-/// The API call that made cmkwatch look.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changed {
-    /// The principal that made it.
-    pub by: Option<String>,
-    /// The service that made it for the principal, such as CloudFormation.
-    pub through: Option<String>,
-    /// The API call.
-    pub call: String,
-    /// When, as CloudTrail writes it.
-    pub at: Option<String>,
 }
 
 impl News {

@@ -3,7 +3,7 @@
 use crate::{Message, News, line::Line, link, notification::Draft};
 use controls::Severity;
 use facts::Region;
-use findings::{About, Transition, plain};
+use findings::{About, EvidenceText, Transition, plain};
 use jiff::Unit;
 use std::collections::BTreeMap;
 
@@ -81,7 +81,7 @@ pub(crate) fn subject(news: &News) -> String {
 }
 
 fn facts(news: &News) -> Vec<Line> {
-    let said = |fact: &crate::news::Evidence| {
+    let said = |fact: &EvidenceText| {
         let line = Line::of("- ").value(fact.fact.as_str());
         match news.transition {
             Transition::Unreadable => line.words(" was answered with ").value(fact.value.as_str()),
@@ -90,7 +90,7 @@ fn facts(news: &News) -> Vec<Line> {
                 .words(" is ")
                 .value(fact.value.as_str())
                 .words(", wanted is ")
-                .value(fact.wanted.as_str()),
+                .value(fact.expected.as_str()),
         }
     };
     let mut lines: Vec<_> = news.evidence.iter().take(FACTS).map(said).collect();
@@ -127,20 +127,20 @@ pub(crate) fn account(line: Line, news: &News) -> Line {
 /// The last change that is known. It need not be the cause: what is judged is what there is, not what an event told of.
 fn changed(news: &News) -> Line {
     let line = Line::about("Last change");
-    let Some(changed) = &news.changed else {
+    let Some(call) = &news.api_call else {
         return line
             .words("not known: found by the sweep, be it that no event told of it, or that the settings changed");
     };
-    let line = line.value(changed.call.as_str()).words(" by ");
-    let line = match &changed.by {
+    let line = line.value(call.event_name.as_str()).words(" by ");
+    let line = match &call.principal {
         Some(by) => line.value(by.as_str()),
         None => line.words("somebody whom CloudTrail does not name"),
     };
-    let line = match &changed.through {
+    let line = match &call.invoked_by {
         Some(through) => line.words(" through ").value(through.as_str()),
         None => line,
     };
-    match &changed.at {
+    match &call.event_time {
         Some(at) => line.words(format!(" at {}", plain(at, 40))),
         None => line,
     }
@@ -196,8 +196,7 @@ fn context(news: &News) -> BTreeMap<String, String> {
 mod tests {
     use super::*;
     use crate::example;
-    use crate::news::Evidence;
-    use findings::Compliance;
+    use findings::{ApiCall, Compliance};
     use serde_json::Value;
 
     fn home() -> Region {
@@ -292,7 +291,7 @@ mod tests {
         let account = News {
             about,
             control: control("account-readable"),
-            changed: None,
+            api_call: None,
             class: None,
             ..news
         };
@@ -315,12 +314,14 @@ mod tests {
         news.exemption_ended = Some(bad.into());
         news.account_name = Some(bad.into());
         news.class = Some((bad.into(), bad.into()));
-        news.evidence = vec![Evidence { fact: bad.into(), value: bad.into(), wanted: bad.into() }];
-        news.changed = Some(crate::news::Changed {
-            by: Some(bad.into()),
-            call: bad.into(),
-            at: Some(bad.into()),
-            through: Some(bad.into()),
+        news.evidence =
+            vec![EvidenceText { fact: bad.into(), value: bad.into(), expected: bad.into() }];
+        news.api_call = Some(ApiCall {
+            principal: Some(bad.into()),
+            event_name: bad.into(),
+            event_time: Some(bad.into()),
+            invoked_by: Some(bad.into()),
+            event_id: None,
         });
         news.id = bad.into();
         let message = message(&news, &home());
@@ -341,7 +342,7 @@ mod tests {
     #[test]
     fn an_exemption_that_is_over_is_told() {
         let news =
-            News { exemption_ended: Some("2026-11-24".into()), changed: None, ..example::news() };
+            News { exemption_ended: Some("2026-11-24".into()), api_call: None, ..example::news() };
         let told = notification(&news)["content"]["description"].as_str().unwrap().to_owned();
         assert!(told.contains("*Exemption* ended on `2026-11-24`"), "{told}");
     }

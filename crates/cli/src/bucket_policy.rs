@@ -5,7 +5,7 @@ use crate::{
     input,
     report::{self, Line, Output},
 };
-use controls::{BucketPolicyVerdict, Subject, judge_bucket_policy};
+use controls::{BucketPolicyVerdict, Evidence, Outcome, Subject, judge_bucket_policy};
 use facts::{AccountId, BucketName, KeyArn};
 use serde_json::json;
 use std::path::PathBuf;
@@ -40,6 +40,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     Ok(Exit::of(lines.iter().map(|line| &line.outcome)))
 }
 
-fn line(BucketPolicyVerdict { control, outcome, requests }: BucketPolicyVerdict) -> Line {
+fn line(BucketPolicyVerdict { control, outcome }: BucketPolicyVerdict) -> Line {
+    let requests: Vec<_> = match &outcome {
+        Outcome::Failed { evidence, .. } => evidence.iter().map(Evidence::value).collect(),
+        _ => Vec::new(),
+    };
     Line { control, outcome, more: json!({ "requests": requests }) }
 }

@@ -5,7 +5,7 @@ use crate::{
     input,
     report::{self, Line, Output},
 };
-use controls::{KeyPolicyVerdict, OrganizationId, Subject, Use, judge_key_policy};
+use controls::{KeyAccess, KeyPolicyVerdict, OrganizationId, Subject, judge_key_policy};
 use facts::KeyArn;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -53,6 +53,6 @@ fn line(verdict: KeyPolicyVerdict) -> Line {
     Line { control, outcome, more: json!({ "delegates_to_iam": delegates_to_iam, "uses": uses }) }
 }
 
-fn as_json(Use { statement, principal, operations, how, .. }: &Use) -> Value {
+fn as_json(KeyAccess { statement, principal, operations, how, .. }: &KeyAccess) -> Value {
     json!({ "statement": statement, "principal": principal, "operations": operations, "how": how.as_str() })
 }

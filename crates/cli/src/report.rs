@@ -78,7 +78,7 @@ fn as_text(Line { control, outcome, .. }: &Line, subject: &Subject) -> String {
     let mut say = |line: &str| text.push_str(&format!("  {}\n", printable(line)));
     match outcome {
         Outcome::Passed(evidence) => {
-            evidence.iter().for_each(|e| say(&format!("{} is {}", e.fact, e.value)))
+            evidence.iter().for_each(|e| say(&format!("{} is {}", e.fact(), e.value())))
         }
         Outcome::Failed { evidence, .. } => {
             evidence.iter().for_each(|e| say(&found(e)));
@@ -95,8 +95,8 @@ fn as_text(Line { control, outcome, .. }: &Line, subject: &Subject) -> String {
     text
 }
 
-fn found(Evidence { fact, value, wanted }: &Evidence) -> String {
-    format!("{fact} is {value}, wanted is {wanted}")
+fn found(evidence: &Evidence) -> String {
+    format!("{} is {}, wanted is {}", evidence.fact(), evidence.value(), evidence.expected())
 }
 
 /// Text from outside without what a terminal would obey.

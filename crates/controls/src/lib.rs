@@ -9,10 +9,11 @@ mod call;
 mod catalogue;
 mod class;
 mod control;
+mod evidence;
 #[cfg(test)]
 mod example;
 mod judge;
-mod key_use;
+mod key_access;
 mod level;
 mod log_delivery;
 mod outcome;
@@ -21,10 +22,14 @@ mod settings;
 mod unrefused;
 
 pub use catalogue::{ALL, Control, OF_BUCKETS, Rule, Subject, parts_of_remedy};
+pub use evidence::{
+    CloseStatement, Evidence, ExpectedEncryption, ExpectedKey, KeyIdentity, NotRefused, PolicyOf,
+    PolicyProblem, ProbedRequest, Unrefused, UploadKey,
+};
 pub use judge::{Judgement, Verdict, judge, judge_account};
-pub use key_use::{How, Use};
+pub use key_access::{How, KeyAccess};
 pub use level::Level;
-pub use outcome::{Evidence, Outcome, Severity, Shortfall};
+pub use outcome::{Outcome, Severity, Shortfall};
 pub use policy::{BucketPolicyVerdict, KeyPolicyVerdict, judge_bucket_policy, judge_key_policy};
 pub use settings::{
     Alerts, Class, ClassName, Exemption, LogBuckets, OrganizationId, RootDelegation, Settings,

@@ -1,6 +1,8 @@
 //! What a control says of a bucket.
 
+use crate::Evidence;
 use facts::Unreadable;
+use serde::Serialize;
 use std::fmt;
 
 /// What a control says of a bucket.
@@ -35,29 +37,14 @@ impl Outcome {
     }
 }
 
-/// A fact, its value, and the value that was wanted.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Evidence {
-    /// What was looked at: `default encryption`.
-    pub fact: &'static str,
-    /// What it is. May hold text from outside.
-    pub value: String,
-    /// What it should be.
-    pub wanted: String,
-}
-
-impl Evidence {
-    /// Puts the three together.
-    #[must_use]
-    pub fn new(fact: &'static str, value: impl Into<String>, wanted: impl Into<String>) -> Self {
-        Self { fact, value: value.into(), wanted: wanted.into() }
-    }
-}
-
 /// Why a control came to no verdict.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// The serialized form is part of the fingerprint of findings, like that of [`Evidence`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Shortfall {
     /// A fact that it needs could not be read.
+    #[serde(serialize_with = "crate::evidence::unreadable")]
     Unreadable(Unreadable),
     /// A value was read that this version does not know.
     NotUnderstood(Evidence),

@@ -1,6 +1,6 @@
 //! The controls that a policy alone decides, before there is a bucket.
 
-use crate::{Class, Control, Evidence, Outcome, Use, control, unrefused::Owned};
+use crate::{Class, Control, Evidence, KeyAccess, Outcome, control, unrefused::Owned};
 use facts::{AccountId, KeyArn};
 use iam_policy::{Policy, Principal};
 
@@ -14,7 +14,7 @@ pub struct KeyPolicyVerdict {
     /// Whether a statement leaves the key to the IAM policies of its own account.
     pub delegates_to_iam: bool,
     /// The uses that make it fail.
-    pub uses: Vec<Use>,
+    pub uses: Vec<KeyAccess>,
 }
 
 /// What a control says of a bucket policy.
@@ -24,8 +24,6 @@ pub struct BucketPolicyVerdict {
     pub control: &'static Control,
     /// What it says.
     pub outcome: Outcome,
-    /// The requests that are not refused, each in a line.
-    pub requests: Vec<String>,
 }
 
 /// Judges a key policy by what a class requires: `key-used-only-via-s3` and `key-policy-closed`.
@@ -72,8 +70,7 @@ fn without_ids(policy: &Policy, outcome: Outcome) -> Outcome {
         .next();
     match (outcome, id) {
         (Outcome::Passed(_), Some(id)) => {
-            let value = format!("{id} (a unique id, which AWS resolves when the policy is put)");
-            Outcome::not_understood(Evidence::new("principal", value, "the ARN of an identity"))
+            Outcome::not_understood(Evidence::UniqueId { id: id.clone() })
         }
         (outcome, _) => outcome,
     }

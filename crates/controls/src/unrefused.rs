@@ -1,15 +1,17 @@
 //! What a bucket policy does not refuse.
 
-use crate::{BucketPolicyVerdict, Control, Evidence, Outcome, control::too_complex};
+use crate::{
+    BucketPolicyVerdict, CloseStatement, Control, Evidence, NotRefused, Outcome, PolicyOf,
+    ProbedRequest, Unrefused, control::too_complex,
+};
 use facts::AccountId;
-use iam_policy::{Gap, Given, Left, Policy, Request, TooComplex};
+use iam_policy::{Gap, Given, Policy, Request, TooComplex};
 
-const WANTED: &str = "none";
-/// How many statements that come close are told.
-const MOST_TOLD: usize = 3;
+/// The evidence lists no more statements that almost refuse a request than this.
+const MOST_LISTED: usize = 3;
 
-/// Requests in words, and as the question that is asked of the policy.
-pub(crate) type Asked = (String, Request);
+/// A request as evidence names it, and as the question that the policy is asked.
+pub(crate) type Probe = (ProbedRequest, Request);
 
 /// The bucket whose policy it is.
 #[derive(Debug, Clone, Copy)]
@@ -25,29 +27,24 @@ pub(crate) struct Owned<'a> {
 /// [S3](https://docs.aws.amazon.com/AmazonS3/latest/userguide/amazon-s3-policy-keys.html).
 const OWNER_KEYS: [&str; 2] = ["aws:ResourceAccount", "s3:ResourceAccount"];
 
-/// The verdict of a control that holds where every one of these requests is refused.
+/// Returns the verdict of a control that holds if the policy refuses all these requests. `evidence`
+/// is the kind of evidence of the control.
 pub(crate) fn verdict(
     control: &'static Control,
     policy: Option<&Policy>,
     of: Owned<'_>,
-    asked: &[Asked],
-    fact: &'static str,
+    probes: &[Probe],
+    evidence: fn(Option<Unrefused>) -> Evidence,
 ) -> BucketPolicyVerdict {
-    let found = gaps(policy, of, asked);
-    let (outcome, requests) = match found {
-        Err(error) => (too_complex("bucket policy", error), Vec::new()),
-        Ok(requests) if requests.is_empty() => {
-            (Outcome::Passed(vec![Evidence::new(fact, WANTED, WANTED)]), requests)
-        }
-        Ok(requests) => {
-            let evidence = requests
-                .iter()
-                .map(|request| Evidence::new(fact, request.clone(), WANTED))
-                .collect();
-            (Outcome::Failed { severity: control.severity, evidence }, requests)
+    let outcome = match unrefused(policy, of, probes) {
+        Err(error) => too_complex(PolicyOf::Bucket, error),
+        Ok(found) if found.is_empty() => Outcome::Passed(vec![evidence(None)]),
+        Ok(found) => {
+            let evidence = found.into_iter().map(Some).map(evidence).collect();
+            Outcome::Failed { severity: control.severity, evidence }
         }
     };
-    BucketPolicyVerdict { control, outcome, requests }
+    BucketPolicyVerdict { control, outcome }
 }
 
 fn owned(request: &Request, of: Owned<'_>) -> Request {
@@ -55,39 +52,25 @@ fn owned(request: &Request, of: Owned<'_>) -> Request {
     OWNER_KEYS.into_iter().fold(request.clone(), |request, key| request.with(key, owner()))
 }
 
-/// What of the requests gets through, with the statements that come closest to refusing it.
-fn gaps(
+/// Returns the requests that the policy does not refuse, with the statements that almost do.
+fn unrefused(
     policy: Option<&Policy>,
     of: Owned<'_>,
-    asked: &[Asked],
-) -> Result<Vec<String>, TooComplex> {
+    probes: &[Probe],
+) -> Result<Vec<Unrefused>, TooComplex> {
+    let found = |request: &ProbedRequest, because| Unrefused { request: request.clone(), because };
     let Some(policy) = policy else {
-        return Ok(asked
-            .iter()
-            .map(|(said, _)| format!("{said} (there is no bucket policy)"))
-            .collect());
+        return Ok(probes.iter().map(|(probe, _)| found(probe, NotRefused::NoPolicy)).collect());
     };
-    let requests: Vec<_> = asked.iter().map(|(_, request)| owned(request, of)).collect();
+    let requests: Vec<_> = probes.iter().map(|(_, request)| owned(request, of)).collect();
     let gaps = policy.gaps(&requests)?;
-    Ok(asked
-        .iter()
-        .zip(gaps)
-        .filter_map(|((said, _), gap)| Some(told(policy, said, &gap?)))
-        .collect())
+    let unrefused = probes.iter().zip(gaps);
+    Ok(unrefused.filter_map(|((probe, _), gap)| Some(found(probe, close(policy, &gap?)))).collect())
 }
 
-fn told(policy: &Policy, said: &str, gap: &Gap) -> String {
-    let left = |(statement, left): &(usize, Left)| {
-        let what = match left {
-            Left::Callers => "names some callers only".to_owned(),
-            Left::Actions => "leaves actions out".to_owned(),
-            Left::Resources => "leaves resources out".to_owned(),
-            Left::Condition(key) => format!("depends on {key}"),
-        };
-        format!("statement {} {what}", policy.name(*statement))
-    };
-    let close: Vec<_> = gap.because.iter().take(MOST_TOLD).map(left).collect();
-    let because =
-        if close.is_empty() { "no statement refuses it".to_owned() } else { close.join(", ") };
-    format!("{said} ({because})")
+fn close(policy: &Policy, gap: &Gap) -> NotRefused {
+    let statements = gap.because.iter().take(MOST_LISTED).map(|(statement, leaves)| {
+        CloseStatement { statement: policy.name(*statement), leaves: leaves.clone() }
+    });
+    NotRefused::Close(statements.collect())
 }

@@ -59,7 +59,11 @@ fn judged(control: &str, case: &Case) -> Outcome {
 
 fn told(outcome: &Outcome) -> (String, String) {
     let join = |evidence: &[Evidence]| {
-        evidence.iter().map(|e| format!("{}: {}", e.fact, e.value)).collect::<Vec<_>>().join("\n")
+        evidence
+            .iter()
+            .map(|e| format!("{}: {}", e.fact(), e.value()))
+            .collect::<Vec<_>>()
+            .join("\n")
     };
     match outcome {
         Outcome::Passed(evidence) => ("passed".into(), join(evidence)),

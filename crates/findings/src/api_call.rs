@@ -63,7 +63,8 @@ impl ApiCall {
     }
 
     /// The call that the fields of a finding name; `None` if they name none.
-    pub(crate) fn of_fields(product_fields: &BTreeMap<String, String>) -> Option<Self> {
+    #[must_use]
+    pub fn of_fields(product_fields: &BTreeMap<String, String>) -> Option<Self> {
         let field = |key: &str| product_fields.get(key).cloned();
         Some(Self {
             event_name: field(fields::EVENT_NAME)?,

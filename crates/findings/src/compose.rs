@@ -2,16 +2,18 @@
 
 use crate::{
     About, Compliance, Finding, KeyUse, Observation, Reason, RecordState, Resource, Summary,
-    Workflow, digest, fields, plain, seen::class_of, text,
+    Workflow,
+    evidence::{EvidenceText, LONGEST_FACT},
+    fields,
+    fingerprint::{ClassJudged, Judged},
+    plain,
+    seen::class_of,
+    text,
 };
 use controls::{Evidence, Exemption, Outcome, Severity, Shortfall, Subject, Verdict};
 use facts::{Account, Bucket, Fact, KeyReference, Place, ResolvedKey, UsedKey};
 use jiff::Timestamp;
-use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// The longest value of a single fact in a text, in characters; longer ones come from outside and are cut.
-const LONGEST_FACT: usize = 300;
 
 /// The finding for a verdict about a bucket, as if there had been none before, or why the control does not apply.
 pub(crate) fn compose(observation: &Observation<'_>, verdict: &Verdict) -> Result<Finding, String> {
@@ -22,7 +24,15 @@ pub(crate) fn compose(observation: &Observation<'_>, verdict: &Verdict) -> Resul
     finding.resources = resources(bucket);
     finding.remediation = text::cut(&verdict.control.remedy(&statement_subject(observation)), 512);
     finding.product_fields.extend(bucket_fields(observation));
-    Ok(sealed(finding))
+    let class = match &observation.judgement.class {
+        Fact::Known(class) => Some((class.name.as_str(), class.level)),
+        Fact::Unreadable(_) => None,
+    };
+    let class = ClassJudged::new(class, observation.judgement.reached);
+    let alias = key_alias(bucket);
+    let judged = Judged::new(status(&finding), &finding.resources, &verdict.outcome);
+    finding.fingerprint = judged.of_bucket(class, alias.as_deref()).fingerprint();
+    Ok(finding)
 }
 
 /// The finding for the verdict about an account, to be stored in `hub`.
@@ -35,7 +45,9 @@ pub(crate) fn compose_account(
     let subject = format!("Account {} in region {}", account.place.account, account.place.region);
     let mut finding = draft(about, hub, verdict, account.read_at, &subject)?;
     finding.resources = vec![resource_of(&finding.about)];
-    Ok(sealed(finding))
+    let judged = Judged::new(status(&finding), &finding.resources, &verdict.outcome);
+    finding.fingerprint = judged.fingerprint();
+    Ok(finding)
 }
 
 /// The archived finding of a control of which there was an active one, as `known`.
@@ -57,10 +69,6 @@ pub(crate) fn archived(
         (fields::CLASS, key_use.class.clone()),
         (fields::LEVEL_REQUIRED, level),
         (fields::KEY_ALIAS, key_use.alias.clone()),
-        (
-            fields::DIGEST,
-            Some(known.fingerprint.clone()).filter(|fingerprint| !fingerprint.is_empty()),
-        ),
         (fields::GONE_BECAUSE, Some(text::cut(because, fields::LONGEST_VALUE))),
         (fields::VERSION, Some(env!("CARGO_PKG_VERSION").to_owned())),
     ];
@@ -85,6 +93,7 @@ pub(crate) fn archived(
             .into_iter()
             .filter_map(|(key, value)| Some((key.to_owned(), value?)))
             .collect(),
+        fingerprint: known.fingerprint.clone(),
         record_state: RecordState::Archived,
         created_at: Timestamp::UNIX_EPOCH,
         first_observed_at: Timestamp::UNIX_EPOCH,
@@ -100,10 +109,8 @@ fn resource_of(about: &About) -> Resource {
     }
 }
 
-fn sealed(mut finding: Finding) -> Finding {
-    let digest = digest::digest(&finding);
-    finding.product_fields.insert(fields::DIGEST.to_owned(), digest);
-    finding
+fn status(finding: &Finding) -> (Compliance, Severity) {
+    (finding.compliance, finding.severity)
 }
 
 /// What a finding says whatever it is about; `subject` begins its description.
@@ -121,7 +128,8 @@ fn draft(
         Outcome::NotApplicable(why) => return Err(why.clone()),
     };
     let control = verdict.control;
-    let evidence = (fields::EVIDENCE.to_owned(), evidence_json(&verdict.outcome));
+    let evidence =
+        (fields::EVIDENCE.to_owned(), EvidenceText::write(EvidenceText::all(&verdict.outcome)));
     let version = (fields::VERSION.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     let ended = lapsed(verdict)
         .map(|exemption| (fields::EXEMPTION_ENDED.to_owned(), exemption.until.to_string()));
@@ -144,6 +152,7 @@ fn draft(
         reference: control.reference.to_owned(),
         resources: Vec::new(),
         product_fields: [evidence, version].into_iter().chain(ended).collect(),
+        fingerprint: String::new(),
         record_state: RecordState::Active,
         created_at: read_at,
         first_observed_at: read_at,
@@ -174,7 +183,7 @@ fn subject_of(observation: &Observation<'_>) -> String {
 fn description(subject: &str, verdict: &Verdict) -> String {
     let said = match &verdict.outcome {
         Outcome::Passed(evidence) => {
-            join(evidence, |e| format!("{} is {}, as required.", e.fact, value(e)))
+            join(evidence, |e| format!("{} is {}, as required.", e.fact(), value(e)))
         }
         Outcome::Failed { evidence, .. } => {
             format!("{}. {}", join(evidence, sentence), verdict.control.why)
@@ -205,11 +214,11 @@ fn join<T>(parts: &[T], say: impl Fn(&T) -> String) -> String {
 }
 
 fn sentence(evidence: &Evidence) -> String {
-    format!("{} is {}, wanted is {}", evidence.fact, value(evidence), evidence.wanted)
+    format!("{} is {}, wanted is {}", evidence.fact(), value(evidence), evidence.expected())
 }
 
 fn value(evidence: &Evidence) -> String {
-    plain(&evidence.value, LONGEST_FACT)
+    plain(&evidence.value(), LONGEST_FACT)
 }
 
 fn reasons(outcome: &Outcome) -> Vec<Reason> {
@@ -217,7 +226,7 @@ fn reasons(outcome: &Outcome) -> Vec<Reason> {
         Outcome::Failed { evidence, .. } => evidence
             .iter()
             .map(|evidence| Reason {
-                code: evidence.fact.to_ascii_uppercase().replace(' ', "_"),
+                code: evidence.fact().to_ascii_uppercase().replace(' ', "_"),
                 description: sentence(evidence),
             })
             .collect(),
@@ -237,7 +246,7 @@ fn reason(shortfall: &Shortfall) -> Reason {
             "NOT_UNDERSTOOD",
             format!(
                 "{} is {}, which this version of cmkwatch does not understand",
-                evidence.fact,
+                evidence.fact(),
                 value(evidence)
             ),
         ),
@@ -287,36 +296,4 @@ fn bucket_fields(observation: &Observation<'_>) -> BTreeMap<String, String> {
     ];
     let alias = key_alias(observation.bucket).map(|alias| (fields::KEY_ALIAS.to_owned(), alias));
     known.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().chain(alias).collect()
-}
-
-/// The evidence as JSON; what does not fit into a field is left out from the end, whole entries at a time.
-fn evidence_json(outcome: &Outcome) -> String {
-    #[derive(Serialize)]
-    struct Entry {
-        fact: &'static str,
-        value: String,
-        wanted: String,
-    }
-    let known = |e: &Evidence| Entry { fact: e.fact, value: value(e), wanted: e.wanted.clone() };
-    let short = |shortfall: &Shortfall| match shortfall {
-        Shortfall::NotUnderstood(evidence) => known(evidence),
-        Shortfall::Unreadable(why) => {
-            let told = plain(&format!("{} on {}", why.code, why.subject), LONGEST_FACT);
-            Entry { fact: why.permission, value: told, wanted: "an answer".to_owned() }
-        }
-    };
-    let mut entries: Vec<_> = match outcome {
-        Outcome::Passed(evidence) | Outcome::Failed { evidence, .. } => {
-            evidence.iter().map(known).collect()
-        }
-        Outcome::Undetermined(shortfalls) => shortfalls.iter().map(short).collect(),
-        Outcome::NotApplicable(_) => Vec::new(),
-    };
-    loop {
-        match serde_json::to_string(&entries) {
-            Ok(json) if json.len() <= fields::LONGEST_VALUE => return json,
-            _ if entries.pop().is_some() => {}
-            _ => return "[]".to_owned(),
-        }
-    }
 }

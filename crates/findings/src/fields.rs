@@ -43,11 +43,10 @@ pub const EVENT_TIME: &str = "cmkwatch/event-time";
 pub const CHANGED_BY: &str = "cmkwatch/changed-by";
 /// The service that made the call for the principal, such as `cloudformation.amazonaws.com`.
 pub const INVOKED_BY: &str = "cmkwatch/invoked-by";
-/// The facts that decided, as a JSON list of fact, value and value wanted; where one could not be read, the permission,
-/// the answer, and of what.
+/// The facts that decided: a JSON list of [`EvidenceText`](crate::EvidenceText).
 pub const EVIDENCE: &str = "cmkwatch/evidence";
-/// A digest of what was judged: where it is the same, nothing changed.
-pub const DIGEST: &str = "cmkwatch/digest";
+/// A hash of what was judged. A finding is imported again if it differs.
+pub const FINGERPRINT: &str = "cmkwatch/fingerprint";
 /// The version of cmkwatch.
 pub const VERSION: &str = "cmkwatch/version";
 

@@ -38,6 +38,8 @@ pub struct Finding {
     pub reference: String,
     /// The bucket, and the key where it is known; or the account.
     pub resources: Vec<Resource>,
+    /// A hash of what was judged; empty if the finding has none. A finding is imported again if it differs.
+    pub fingerprint: String,
     /// See [`crate::fields`].
     pub product_fields: BTreeMap<String, String>,
     /// Whether it still stands.

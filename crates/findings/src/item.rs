@@ -175,7 +175,7 @@ pub struct Summary {
 impl Summary {
     /// The summary of a finding.
     pub(crate) fn of(finding: &Finding) -> Self {
-        let fingerprint = finding.product_fields.get(fields::DIGEST).cloned().unwrap_or_default();
+        let fingerprint = finding.fingerprint.clone();
         Self { status: finding.compliance, severity: finding.severity, fingerprint }
     }
 

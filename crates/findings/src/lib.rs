@@ -7,9 +7,10 @@
 mod about;
 mod api_call;
 mod compose;
-mod digest;
+mod evidence;
 pub mod fields;
 mod finding;
+mod fingerprint;
 mod item;
 mod plan;
 mod reading;
@@ -21,6 +22,7 @@ mod transition;
 
 pub use about::{About, place_prefix};
 pub use api_call::ApiCall;
+pub use evidence::EvidenceText;
 pub use finding::{Compliance, Finding, Reason, RecordState, Resource, TYPE, Workflow};
 pub use item::{
     BucketOfKey, Change, ControlState, Item, KeyUse, Neighbours, StoredIn, Summary, Unannounced,

@@ -103,7 +103,13 @@ fn product_fields(finding: &Finding) -> HashMap<String, String> {
     let named = named.into_iter().filter(|_| elsewhere).map(|(key, value)| (key.to_owned(), value));
     // "NonEmptyString": one blank value would cost the whole finding.
     let is_full = |(_, value): &(String, String)| !value.trim().is_empty();
-    finding.product_fields.clone().into_iter().filter(is_full).chain(named).collect()
+    let fingerprint = (fields::FINGERPRINT.to_owned(), finding.fingerprint.clone());
+    let all = finding.product_fields.clone().into_iter().chain([fingerprint]);
+    all.filter(is_full).chain(named).collect()
+}
+
+fn fingerprint(fields: &HashMap<String, String>) -> String {
+    fields.get(fields::FINGERPRINT).cloned().unwrap_or_default()
 }
 
 /// The partition of a resource; `None` if the API's
@@ -140,11 +146,10 @@ pub(crate) fn from_asff(asff: AwsSecurityFinding, place: &Place) -> Result<Findi
 pub(crate) fn held(asff: AwsSecurityFinding) -> Option<Held> {
     let summary = || {
         let compliance = asff.compliance.as_ref()?;
-        let fields = asff.product_fields.as_ref()?;
         Some(Summary {
             status: status(compliance.status.as_ref()).ok()?,
             severity: severity(asff.finding_provider_fields.as_ref()).ok()?,
-            fingerprint: fields.get(fields::DIGEST).cloned().unwrap_or_default(),
+            fingerprint: fingerprint(asff.product_fields.as_ref()?),
         })
     };
     Some(Held {
@@ -180,6 +185,7 @@ fn read(asff: AwsSecurityFinding, place: &Place) -> Result<Finding, &'static str
         remediation: recommendation.text.unwrap_or_default(),
         reference: recommendation.url.unwrap_or_default(),
         resources: from_resources(asff.resources.unwrap_or_default()),
+        fingerprint: asff.product_fields.as_ref().map(fingerprint).unwrap_or_default(),
         product_fields: asff
             .product_fields
             .unwrap_or_default()
@@ -245,7 +251,8 @@ fn from_resource(resource: AsffResource) -> Option<Resource> {
 /// `aws/...`, which may not be sent back.
 fn is_ours((key, _): &(String, String)) -> bool {
     !key.starts_with("aws/")
-        && ![fields::OWNER_ACCOUNT, fields::OWNER_REGION].contains(&key.as_str())
+        && ![fields::OWNER_ACCOUNT, fields::OWNER_REGION, fields::FINGERPRINT]
+            .contains(&key.as_str())
 }
 
 fn from_workflow(status: Option<WorkflowStatus>) -> Result<Workflow, &'static str> {

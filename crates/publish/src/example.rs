@@ -36,6 +36,7 @@ pub(crate) fn finding(number: usize) -> Finding {
             Resource::Bucket(bucket().arn()),
             Resource::Key("arn:aws:kms:eu-west-1:111111111111:key/1".into()),
         ],
+        fingerprint: String::new(),
         product_fields: [("cmkwatch/class".to_owned(), "confidential".to_owned())].into(),
         record_state: RecordState::Archived,
         created_at: "2026-11-01T00:00:00Z".parse().unwrap(),

@@ -1,11 +1,17 @@
-//! The protocol, held to every order in which its steps can be taken.
+//! Tests the protocol in random orders of its steps.
 //!
-//! Two buckets of different classes may use one key. Their settings change at any moment, and each change sends a message.
-//! Evaluations are the real ones ([`protocol`]), and stop before each call to the outside, so that they interleave in any way,
-//! and die anywhere: then the message comes back. Security Hub follows AWS's rules; edits take effect later, in order, and what
-//! it tells is old. The index of keys is old, too. Second looks come when all else is done, as they are delayed by more than
-//! any of that takes. At rest Security Hub, the state and the truth must agree, and whoever has read all transitions must know
-//! what is so.
+//! Two buckets of different classes may use one key. Their settings change at any moment, and each
+//! change sends a message.
+//!
+//! - Evaluations are the real ones ([`protocol`]). They stop before each call to the outside, so
+//!   that they interleave in any way. They may die anywhere, and then the message comes back.
+//! - Security Hub follows AWS's rules. Edits take effect later, in order, and its answers are old.
+//!   The index of keys is old, too.
+//! - Second looks run after all else is done, because they are delayed by more than all of that
+//!   takes.
+//!
+//! At rest Security Hub, the state and the settings in S3 must agree. A reader of all transitions
+//! must know the current status.
 
 use crate::protocol::{self, Next, Refusal, World};
 use controls::{Settings, judge};
@@ -63,22 +69,22 @@ enum Message {
     Neighbours { of: usize, class: Option<String> },
 }
 
-/// Everything outside.
+/// The model of everything outside the evaluations: S3, the table, Security Hub and the queue.
 struct Outside {
     milliseconds: i64,
     truth: [Truth; BUCKETS],
     table: [Option<Item>; BUCKETS],
     /// The table as the index shows it.
     index: [Option<Item>; BUCKETS],
-    /// The findings that Security Hub holds, and those that it shows.
+    /// The findings that Security Hub holds; `visible` are those that it shows.
     hub: BTreeMap<String, Finding>,
     visible: BTreeMap<String, Finding>,
-    /// Edits that have yet to take effect.
+    /// Edits of workflow statuses that have not yet taken effect.
     edits: VecDeque<(Vec<String>, Workflow)>,
     queue: Vec<Message>,
-    /// The last report about each finding: true if it was bad.
+    /// The last report about each finding: true if the finding did not pass.
     known: BTreeMap<String, bool>,
-    /// True if Security Hub answers late, and second looks make up for it.
+    /// True if Security Hub answers late. Second looks make up for that.
     is_late: bool,
 }
 
@@ -88,7 +94,8 @@ impl Outside {
         Timestamp::from_millisecond(1_790_000_000_000 + self.milliseconds).unwrap()
     }
 
-    /// Imports by [AWS's rules](https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchimportfindings.html).
+    /// Imports a finding by [AWS's
+    /// rules](https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchimportfindings.html).
     fn import(&mut self, finding: &Finding) {
         let before = self.hub.get(&finding.id);
         if before.is_some_and(|before| before.updated_at >= finding.updated_at) {
@@ -115,10 +122,10 @@ impl Outside {
         }
         match finding.product_fields[fields::TRANSITION].as_str() {
             "opened" | "worsened" | "unreadable" => {
-                drop(self.known.insert(finding.id.clone(), true))
+                self.known.insert(finding.id.clone(), true);
             }
             "resolved" => drop(self.known.insert(finding.id.clone(), false)),
-            // People are not told of it.
+            // This transition is not alerted.
             "first-seen" => drop(self.known.entry(finding.id.clone()).or_insert(false)),
             "gone" => drop(self.known.remove(&finding.id)),
             "eased" | "changed" | "unchanged" => {}
@@ -128,7 +135,7 @@ impl Outside {
         self.show();
     }
 
-    /// Shows at once what was done, unless Security Hub is late.
+    /// Makes all imports and edits visible at once, unless Security Hub is late.
     fn show(&mut self) {
         if !self.is_late {
             self.catch_up();
@@ -150,7 +157,7 @@ impl Outside {
     }
 }
 
-/// Yields once: the scheduler decides when the next call is made.
+/// A future that yields once. The scheduler decides when the next call is made.
 #[derive(Default)]
 struct Step(bool);
 
@@ -176,7 +183,7 @@ fn place() -> Place {
     bucket_id(0).place()
 }
 
-/// A bucket of the model, as an evaluation reaches it.
+/// A bucket of the model, as an evaluation reads and writes it.
 struct Model {
     outside: Rc<RefCell<Outside>>,
     number: usize,
@@ -188,13 +195,14 @@ impl Model {
         Self { outside: Rc::clone(outside), number, about: About::Bucket(bucket_id(number)) }
     }
 
-    /// The findings that Security Hub shows.
+    /// Returns the findings of the bucket that Security Hub shows.
     fn visible(&self) -> Vec<Finding> {
         let visible = &self.outside.borrow().visible;
         visible.values().filter(|finding| finding.about == self.about).cloned().collect()
     }
 
-    /// A second look, and the comparison that follows; returns true if another look must follow.
+    /// Makes a second look and the comparison that follows; returns true if another look must
+    /// follow.
     async fn look_again(&self, terms: &Terms<'_>) -> anyhow::Result<bool> {
         let (reconciled, next) = protocol::second_look(self, terms, DELAY).await?;
         if next == Next::Compare {
@@ -250,7 +258,7 @@ impl World for Model {
         Ok(self.visible().into_iter().map(|finding| (finding.id, finding.workflow)).collect())
     }
 
-    /// One by one, so that a run can die in the middle.
+    /// Imports findings one by one, so that a run can die between two of them.
     async fn import(&self, _: &Place, findings: &[Finding]) -> anyhow::Result<Vec<Refusal>> {
         for finding in findings {
             Step::default().await;
@@ -283,7 +291,7 @@ fn stored_in() -> StoredIn {
     StoredIn { place: place(), since: "2026-10-01T00:00:00Z".into() }
 }
 
-/// Judges a bucket, with other users of the key as the index shows them.
+/// Judges a bucket. `index` shows the other users of its key.
 fn seen(number: usize, truth: Truth, read_at: Timestamp, index: &[Option<Item>; BUCKETS]) -> Seen {
     let id = bucket_id(number);
     let denied = Unreadable {
@@ -352,7 +360,7 @@ fn settings() -> &'static Settings {
 
 type Running = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
 
-/// Does what a message asks for.
+/// Handles a message: evaluates its bucket, or queues the buckets that it concerns.
 fn handle(outside: &Rc<RefCell<Outside>>, message: Message) -> Running {
     let outside = Rc::clone(outside);
     Box::pin(async move {
@@ -400,7 +408,7 @@ fn handle(outside: &Rc<RefCell<Outside>>, message: Message) -> Running {
     })
 }
 
-/// A step of the play.
+/// A step of a test case.
 #[derive(Debug, Clone)]
 enum Happening {
     Change(usize, Truth),
@@ -412,7 +420,7 @@ enum Happening {
     IndexCatchesUp,
 }
 
-/// The scheduler.
+/// The scheduler: runs evaluations step by step.
 struct Play {
     outside: Rc<RefCell<Outside>>,
     running: Vec<(Message, Running)>,
@@ -489,7 +497,7 @@ impl Play {
             Poll::Pending => {}
             Poll::Ready(done) => {
                 let (message, _) = self.running.remove(nth);
-                // A message that failed comes back.
+                // A message whose evaluation failed is delivered again.
                 if done.is_err() {
                     self.outside.borrow_mut().queue.push(message);
                 }
@@ -497,7 +505,7 @@ impl Play {
         }
     }
 
-    /// Does all that is left; second looks come when nothing else is under way.
+    /// Runs all evaluations to their end. Second looks begin once no other message is left.
     fn come_to_rest(&mut self) {
         for _ in 0..100_000 {
             if !self.running.is_empty() {
@@ -520,7 +528,7 @@ impl Play {
         panic!("it does not come to rest: {:?}", self.outside.borrow().queue);
     }
 
-    /// Compares the findings and the state with the truth.
+    /// Compares the findings and the state with the settings in S3.
     fn check(&self) -> Result<(), TestCaseError> {
         let outside = self.outside.borrow();
         for number in 0..BUCKETS {
@@ -550,7 +558,7 @@ impl Play {
         Ok(())
     }
 
-    /// Compares the reports with the truth.
+    /// Compares the reports with the settings in S3.
     fn check_reports(&self) -> Result<(), TestCaseError> {
         let outside = self.outside.borrow();
         for number in 0..BUCKETS {
@@ -569,7 +577,7 @@ impl Play {
         Ok(())
     }
 
-    /// The findings that the truth demands.
+    /// Returns the expected status and workflow of each control, given the settings in S3.
     fn expected(&self, number: usize) -> BTreeMap<String, (Compliance, Workflow)> {
         let (passed, failed) =
             ((Compliance::Passed, Workflow::Resolved), (Compliance::Failed, Workflow::New));
@@ -616,7 +624,7 @@ fn play(happenings: &[Happening]) -> Play {
     play
 }
 
-/// How many cases are played; more by `PROPTEST_CASES`.
+/// Returns a configuration with at least `default` cases; `PROPTEST_CASES` raises the number.
 fn cases(default: u32) -> ProptestConfig {
     let mut config = ProptestConfig { max_shrink_iters: 20_000, ..ProptestConfig::default() };
     config.cases = config.cases.max(default);
@@ -626,17 +634,18 @@ fn cases(default: u32) -> ProptestConfig {
 proptest! {
     #![proptest_config(cases(2048))]
 
-    /// However evaluations interleave, and wherever they die.
+    /// Runs evaluations in random interleavings. They may die anywhere.
     #[test]
-    fn at_rest_all_agree(happenings in proptest::collection::vec(happening(), 1..120)) {
+    fn security_hub_and_the_state_agree_with_s3_at_rest(happenings in proptest::collection::vec(happening(), 1..120)) {
         let play = play(&happenings);
         play.check()?;
         play.check_reports()?;
     }
 
-    /// Where nothing dies and Security Hub answers at once, no second look is needed. This is what the look after the commit is for.
+    /// No evaluation dies and Security Hub answers at once, so no second look is needed. The look
+    /// after the commit ensures that.
     #[test]
-    fn at_rest_all_agree_without_second_looks(happenings in proptest::collection::vec(happening(), 1..120)) {
+    fn security_hub_and_the_state_agree_with_s3_without_second_looks(happenings in proptest::collection::vec(happening(), 1..120)) {
         let mut play = Play::new();
         play.outside.borrow_mut().is_late = false;
         let happenings: Vec<_> = happenings.into_iter().filter(|it| !matches!(it, Happening::Die(_))).collect();
@@ -645,8 +654,10 @@ proptest! {
         play.check_reports()?;
     }
 
-    /// The table is lost while nothing happens, as whatever is lost later is lost to an old answer of Security Hub: findings,
-    /// states and reports are as before, and stay right whatever happens then.
+    /// Loses the table at rest, because a later loss could make an old answer of Security Hub the
+    /// new state.
+    ///
+    /// Findings, states and reports are as before, and stay right in all that follows.
     #[test]
     fn a_lost_table_is_rebuilt(
         before in proptest::collection::vec(happening(), 1..60),
@@ -675,14 +686,16 @@ proptest! {
     }
 }
 
-/// Two evaluations of one bucket, and eight, each of which makes some calls before and after the bucket changes.
+/// Runs two and then eight evaluations of one bucket. Each makes some calls before and after the
+/// bucket changes.
 #[test]
 fn concurrent_evaluations_end_with_the_last_state() {
     for evaluators in [2, 8] {
         for (first, last) in [(Truth::SharedKey, Truth::SseS3), (Truth::SseS3, Truth::SharedKey)] {
             for calls in 1..12 {
                 let mut happenings = vec![Happening::Change(0, first)];
-                // One message for each: an event may come as often as it likes.
+                // Each evaluation has a message of its own: an event may be delivered any number of
+                // times.
                 happenings.extend((1..evaluators).map(|_| Happening::Change(0, first)));
                 happenings.extend((0..evaluators).map(|_| Happening::Take(0)));
                 happenings.extend((0..evaluators).map(|nth| Happening::Advance(nth, calls)));

@@ -5,7 +5,7 @@
 //! [Security Hub is enabled by region](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-settingup.html).
 
 use crate::{Control, Evidence, Level, Outcome, Rule, Severity};
-use facts::{Account, Fact, Unreadable};
+use facts::{Account, Fact};
 
 /// See the module.
 pub(crate) const ACCOUNT_READABLE: Control = Control {
@@ -26,23 +26,14 @@ pub(crate) const ACCOUNT_READABLE: Control = Control {
     rule: Rule::Account(check),
 };
 
-const WANTED_BUCKETS: &str = "an answer";
-const WANTED_HUB: &str = "enabled";
-
 /// That the account's buckets could not be read is the failure itself; only Security Hub may be in an unknown state.
 pub(crate) fn check(account: &Account) -> Outcome {
-    if let Fact::Unreadable(Unreadable { permission, subject, code }) = &account.buckets {
-        return failed(Evidence::new(
-            "access",
-            format!("{code} ({permission} on {subject})"),
-            WANTED_BUCKETS,
-        ));
+    if let Fact::Unreadable(answer) = &account.buckets {
+        return failed(Evidence::AccountAccess { answer: answer.clone() });
     }
     match &account.security_hub {
-        Fact::Known(true) => {
-            Outcome::Passed(vec![Evidence::new("Security Hub", "enabled", WANTED_HUB)])
-        }
-        Fact::Known(false) => failed(Evidence::new("Security Hub", "not enabled", WANTED_HUB)),
+        Fact::Known(true) => Outcome::Passed(vec![Evidence::SecurityHub { enabled: true }]),
+        Fact::Known(false) => failed(Evidence::SecurityHub { enabled: false }),
         Fact::Unreadable(why) => Outcome::unreadable(why),
     }
 }
@@ -85,7 +76,7 @@ mod tests {
             panic!()
         };
         assert_eq!(
-            (severity, evidence[0].value.as_str()),
+            (severity, evidence[0].value().as_str()),
             (Severity::High, "AccessDenied (sts:AssumeRole on bucket acme)")
         );
     }

@@ -29,9 +29,6 @@ pub(crate) const BUCKET_KEY_ON: Control = Control {
     rule: Rule::Bucket(check),
 };
 
-const BUCKET_KEY: &str = "bucket key";
-const WANTED: &str = "enabled";
-
 fn check(bucket: &Bucket, _: &Class) -> Outcome {
     settle(kms_key(bucket).and_then(|_| judged(bucket)))
 }
@@ -40,10 +37,10 @@ fn judged(bucket: &Bucket) -> Result<Outcome, Outcome> {
     let encryption = bucket.encryption.known().map_err(Outcome::unreadable)?;
     Ok(match (&encryption.default, encryption.bucket_key) {
         (DefaultEncryption::Kms(_), true) => {
-            Outcome::Passed(vec![Evidence::new(BUCKET_KEY, WANTED, WANTED)])
+            Outcome::Passed(vec![Evidence::BucketKey { enabled: true }])
         }
         (DefaultEncryption::Kms(_), false) => {
-            let evidence = vec![Evidence::new(BUCKET_KEY, "disabled", WANTED)];
+            let evidence = vec![Evidence::BucketKey { enabled: false }];
             Outcome::Failed { severity: BUCKET_KEY_ON.severity, evidence }
         }
         (other, _) => Outcome::NotApplicable(format!("{} has no bucket key", other.algorithm())),

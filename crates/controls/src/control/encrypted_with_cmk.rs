@@ -5,7 +5,10 @@
 //! keys in your account that are created, managed, and used on your behalf by an AWS service", and their policies cannot
 //! be changed. Whether a customer-managed key can be used is for `key_usable` to say.
 
-use crate::{Class, Control, Evidence, Level, Outcome, Rule, Severity, call, control::kms_key};
+use crate::{
+    Class, Control, Evidence, ExpectedEncryption, ExpectedKey, KeyIdentity, Level, Outcome, Rule,
+    Severity, call, control::kms_key,
+};
 use facts::{Bucket, Fact, Key, KeyManager, ResolvedKey, UsedKey};
 
 /// See the module.
@@ -28,14 +31,13 @@ pub(crate) const ENCRYPTED_WITH_CMK: Control = Control {
     rule: Rule::Bucket(check),
 };
 
-const ENCRYPTION: &str = "default encryption";
-const KEY: &str = "key";
-const WANTED: &str = "a customer-managed key";
-
 fn check(bucket: &Bucket, _: &Class) -> Outcome {
     match kms_key(bucket) {
         Ok(Some(key)) => check_key(key),
-        Ok(None) => failed(ENCRYPTION, "AES256"),
+        Ok(None) => failed(Evidence::DefaultEncryption {
+            algorithm: Some("AES256".to_owned()),
+            expected: ExpectedEncryption::CustomerManagedKey,
+        }),
         Err(undetermined) => undetermined,
     }
 }
@@ -43,29 +45,33 @@ fn check(bucket: &Bucket, _: &Class) -> Outcome {
 fn check_key(UsedKey { reference, resolved }: &UsedKey) -> Outcome {
     match resolved {
         Fact::Unreadable(why) => Outcome::unreadable(why),
-        Fact::Known(ResolvedKey::AwsManagedDefault) => failed(KEY, "aws/s3 (AWS-managed)"),
-        Fact::Known(ResolvedKey::Missing) => failed(KEY, format!("{reference} (no such key)")),
+        Fact::Known(ResolvedKey::AwsManagedDefault) => failed(evidence(KeyIdentity::AwsS3)),
+        Fact::Known(ResolvedKey::Missing) => {
+            failed(evidence(KeyIdentity::Missing(reference.to_string())))
+        }
         Fact::Known(ResolvedKey::Found(key)) => check_manager(key),
     }
 }
 
 fn check_manager(key: &Key) -> Outcome {
     match &key.manager {
-        KeyManager::Customer => Outcome::Passed(vec![Evidence::new(KEY, key.arn.as_str(), WANTED)]),
-        KeyManager::Aws => failed(KEY, format!("{} (AWS-managed)", key.arn)),
-        KeyManager::Other(name) => Outcome::not_understood(Evidence::new(
-            KEY,
-            format!("{} (managed by {name})", key.arn),
-            WANTED,
-        )),
+        KeyManager::Customer => {
+            Outcome::Passed(vec![evidence(KeyIdentity::Named(key.arn.to_string()))])
+        }
+        KeyManager::Aws => failed(evidence(KeyIdentity::AwsManaged(key.arn.clone()))),
+        KeyManager::Other(name) => Outcome::not_understood(evidence(KeyIdentity::ManagedBy {
+            key: key.arn.clone(),
+            manager: Some(name.clone()),
+        })),
     }
 }
 
-fn failed(fact: &'static str, value: impl Into<String>) -> Outcome {
-    Outcome::Failed {
-        severity: ENCRYPTED_WITH_CMK.severity,
-        evidence: vec![Evidence::new(fact, value, WANTED)],
-    }
+fn evidence(key: KeyIdentity) -> Evidence {
+    Evidence::Key { key, expected: ExpectedKey::CustomerManaged }
+}
+
+fn failed(evidence: Evidence) -> Outcome {
+    Outcome::Failed { severity: ENCRYPTED_WITH_CMK.severity, evidence: vec![evidence] }
 }
 
 #[cfg(test)]
@@ -84,18 +90,19 @@ mod tests {
         let aws = Key { manager: KeyManager::Aws, ..customer.clone() };
         let other = Key { manager: KeyManager::Other("PARTNER".into()), ..customer.clone() };
         let missing = || Fact::Known(ResolvedKey::Missing);
-        let passed = |arn: &str| Outcome::Passed(vec![Evidence::new(KEY, arn, WANTED)]);
+        let passed =
+            |arn: &str| Outcome::Passed(vec![evidence(KeyIdentity::Named(arn.to_owned()))]);
         for (reference, resolved, expected) in [
-            ("", Fact::Known(ResolvedKey::AwsManagedDefault), failed(KEY, "aws/s3 (AWS-managed)")),
+            ("", Fact::Known(ResolvedKey::AwsManagedDefault), failed(evidence(KeyIdentity::AwsS3))),
             (
                 "alias/aws/s3",
                 Fact::Known(ResolvedKey::AwsManagedDefault),
-                failed(KEY, "aws/s3 (AWS-managed)"),
+                failed(evidence(KeyIdentity::AwsS3)),
             ),
             (
                 "1234",
                 Fact::Known(ResolvedKey::Found(Box::new(aws))),
-                failed(KEY, format!("{KEY_ARN} (AWS-managed)")),
+                failed(evidence(KeyIdentity::AwsManaged(KEY_ARN.parse().unwrap()))),
             ),
             ("1234", Fact::Known(ResolvedKey::Found(Box::new(customer.clone()))), passed(KEY_ARN)),
             ("alias/a", Fact::Known(ResolvedKey::Found(Box::new(customer))), passed(KEY_ARN)),
@@ -104,16 +111,15 @@ mod tests {
                 Fact::Known(ResolvedKey::Found(Box::new(key(FOREIGN_KEY)))),
                 passed(FOREIGN_KEY),
             ),
-            ("alias/gone", missing(), failed(KEY, "alias/gone (no such key)")),
-            ("aws/s3", missing(), failed(KEY, "aws/s3 (no such key)")),
+            ("alias/gone", missing(), failed(evidence(KeyIdentity::Missing("alias/gone".into())))),
+            ("aws/s3", missing(), failed(evidence(KeyIdentity::Missing("aws/s3".into())))),
             (
                 "1234",
                 Fact::Known(ResolvedKey::Found(Box::new(other))),
-                Outcome::not_understood(Evidence::new(
-                    KEY,
-                    format!("{KEY_ARN} (managed by PARTNER)"),
-                    WANTED,
-                )),
+                Outcome::not_understood(evidence(KeyIdentity::ManagedBy {
+                    key: KEY_ARN.parse().unwrap(),
+                    manager: Some("PARTNER".into()),
+                })),
             ),
             (
                 "1234",
@@ -131,23 +137,20 @@ mod tests {
     #[test]
     fn without_a_kms_key() {
         let why = denied("s3:GetEncryptionConfiguration");
+        let with = |algorithm: Option<&str>, expected| Evidence::DefaultEncryption {
+            algorithm: algorithm.map(str::to_owned),
+            expected,
+        };
+        let (cmk, kms) = (ExpectedEncryption::CustomerManagedKey, ExpectedEncryption::Kms);
         for (encryption, expected) in [
-            (Fact::Known(DefaultEncryption::SseS3), failed(ENCRYPTION, "AES256")),
+            (Fact::Known(DefaultEncryption::SseS3), failed(with(Some("AES256"), cmk))),
             (
                 Fact::Known(DefaultEncryption::Unknown("aws:fsx".into())),
-                Outcome::not_understood(Evidence::new(
-                    ENCRYPTION,
-                    "aws:fsx",
-                    "aws:kms or aws:kms:dsse",
-                )),
+                Outcome::not_understood(with(Some("aws:fsx"), kms)),
             ),
             (
                 Fact::Known(DefaultEncryption::Contradictory),
-                Outcome::not_understood(Evidence::new(
-                    ENCRYPTION,
-                    "several rules that differ",
-                    "aws:kms or aws:kms:dsse",
-                )),
+                Outcome::not_understood(with(None, kms)),
             ),
             (Fact::Unreadable(why.clone()), Outcome::unreadable(&why)),
         ] {

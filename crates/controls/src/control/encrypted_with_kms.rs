@@ -39,15 +39,12 @@ pub(crate) const ENCRYPTED_WITH_KMS: Control = Control {
     rule: Rule::Bucket(check),
 };
 
-const FACT: &str = "default encryption";
-const WANTED: &str = "aws:kms or aws:kms:dsse";
-
 fn check(bucket: &Bucket, _: &Class) -> Outcome {
     let encryption = match bucket.encryption.known() {
         Ok(encryption) => &encryption.default,
         Err(why) => return Outcome::unreadable(why),
     };
-    let evidence = Evidence::new(FACT, encryption.algorithm(), WANTED);
+    let evidence = Evidence::default_encryption(encryption);
     match encryption {
         DefaultEncryption::Kms(_) | DefaultEncryption::KmsDsse(_) => {
             Outcome::Passed(vec![evidence])
@@ -64,6 +61,7 @@ fn check(bucket: &Bucket, _: &Class) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ExpectedEncryption;
     use crate::example::{bucket, by_class, class, denied, kms};
     use facts::{Fact, ResolvedKey};
 
@@ -73,7 +71,11 @@ mod tests {
 
     #[test]
     fn outcomes() {
-        let evidence = |value: &str| vec![Evidence::new(FACT, value, WANTED)];
+        let with = |algorithm: Option<&str>| Evidence::DefaultEncryption {
+            algorithm: algorithm.map(str::to_owned),
+            expected: ExpectedEncryption::Kms,
+        };
+        let evidence = |algorithm| vec![with(Some(algorithm))];
         let failed = Outcome::Failed { severity: Severity::Medium, evidence: evidence("AES256") };
         let key = kms("", Fact::Known(ResolvedKey::AwsManagedDefault));
         let unread = kms("alias/a", Fact::Unreadable(denied("kms:DescribeKey")));
@@ -85,12 +87,9 @@ mod tests {
             (DefaultEncryption::Kms(unread), Outcome::Passed(evidence("aws:kms"))),
             (
                 DefaultEncryption::Unknown("aws:fsx".into()),
-                Outcome::not_understood(Evidence::new(FACT, "aws:fsx", WANTED)),
+                Outcome::not_understood(with(Some("aws:fsx"))),
             ),
-            (
-                DefaultEncryption::Contradictory,
-                Outcome::not_understood(Evidence::new(FACT, "several rules that differ", WANTED)),
-            ),
+            (DefaultEncryption::Contradictory, Outcome::not_understood(with(None))),
         ] {
             assert_eq!(
                 check_any(&bucket(Fact::Known(encryption.clone()))),

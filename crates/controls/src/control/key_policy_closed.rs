@@ -7,10 +7,10 @@
 //! that AWS shows by a unique id was deleted and admits nobody; services act for themselves.
 
 use crate::{
-    Class, Control, Evidence, How, Level, OrganizationId, Outcome, Rule, Severity, Subject, Use,
-    call,
+    Class, Control, Evidence, How, KeyAccess, Level, OrganizationId, Outcome, PolicyOf, Rule,
+    Severity, Subject, call,
     control::{customer_key, key_policy, too_complex},
-    key_use::{request, told, uses},
+    key_access::{request, uses},
 };
 use facts::{AccountId, Bucket, KeyArn};
 use iam_policy::{Caller, Given, Pattern, Policy, TooComplex};
@@ -39,10 +39,8 @@ pub(crate) const KEY_POLICY_CLOSED: Control = Control {
     rule: Rule::Bucket(check),
 };
 
-const OUTSIDE: &str = "access to the key from outside";
-const WANTED: &str = "none";
-/// How many uses are told one by one.
-const MOST_TOLD: usize = 20;
+/// The evidence lists no more accesses than this.
+const MOST_LISTED: usize = 20;
 
 /// The operations whose pages say "Cross-account use: Yes"
 /// ([list](https://docs.aws.amazon.com/kms/latest/developerguide/kms-api-permissions-reference.html)).
@@ -81,11 +79,11 @@ fn check(bucket: &Bucket, class: &Class) -> Outcome {
 }
 
 /// Judges a key policy; the uses are those that make it fail.
-pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> (Outcome, Vec<Use>) {
+pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> (Outcome, Vec<KeyAccess>) {
     let found = outsiders(policy, key, class, &OPERATIONS, false);
     let judged = found
         .and_then(|uses| Ok((outcome(&uses, admits_anyone(policy, key, class, &uses)?), uses)));
-    judged.unwrap_or_else(|error| (too_complex("key policy", error), Vec::new()))
+    judged.unwrap_or_else(|error| (too_complex(PolicyOf::Key, error), Vec::new()))
 }
 
 /// What the policy lets callers do who are neither of the key's account nor trusted. `alone` are those of no organization.
@@ -95,7 +93,7 @@ fn outsiders(
     class: &Class,
     operations: &[&'static str],
     alone: bool,
-) -> Result<Vec<Use>, TooComplex> {
+) -> Result<Vec<KeyAccess>, TooComplex> {
     let asked: Vec<_> =
         operations.iter().flat_map(|&o| [(o, How::Direct), (o, How::OtherService)]).collect();
     let requests: Vec<_> = asked
@@ -144,9 +142,9 @@ fn admits_anyone(
     policy: &Policy,
     key: &KeyArn,
     class: &Class,
-    found: &[Use],
+    found: &[KeyAccess],
 ) -> Result<bool, TooComplex> {
-    let is_stranger = |one: &Use| one.caller == Caller::Stranger;
+    let is_stranger = |one: &KeyAccess| one.caller == Caller::Stranger;
     let mut operations: Vec<_> = found
         .iter()
         .filter(|one| is_stranger(one))
@@ -161,13 +159,15 @@ fn admits_anyone(
     Ok(outsiders(policy, key, class, &operations, true)?.iter().any(is_stranger))
 }
 
-fn outcome(found: &[Use], anyone: bool) -> Outcome {
+fn outcome(found: &[KeyAccess], anyone: bool) -> Outcome {
     if found.is_empty() {
-        return Outcome::Passed(vec![Evidence::new(OUTSIDE, WANTED, WANTED)]);
+        return Outcome::Passed(vec![Evidence::OutsideAccess { access: None }]);
     }
     let severity = if anyone { Severity::Critical } else { KEY_POLICY_CLOSED.severity };
-    let evidence =
-        found.iter().take(MOST_TOLD).map(|one| Evidence::new(OUTSIDE, told(one), WANTED));
+    let evidence = found
+        .iter()
+        .take(MOST_LISTED)
+        .map(|one| Evidence::OutsideAccess { access: Some(one.clone()) });
     Outcome::Failed { severity, evidence: evidence.collect() }
 }
 

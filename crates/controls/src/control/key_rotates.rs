@@ -38,8 +38,6 @@ pub(crate) const KEY_ROTATES: Control = Control {
     rule: Rule::Bucket(check),
 };
 
-const ROTATION: &str = "rotation of the key";
-
 fn check(bucket: &Bucket, class: &Class) -> Outcome {
     settle(customer_key(bucket).and_then(|(key, governance)| check_key(key, governance, class)))
 }
@@ -52,26 +50,22 @@ fn check_key(key: &Key, governance: &Governance, class: &Class) -> Result<Outcom
     if key.origin != "AWS_KMS" || key.spec != "SYMMETRIC_DEFAULT" {
         return none(format!("KMS rotates no {} key of origin {}", key.spec, key.origin));
     }
-    let wanted = format!("on, every {} days or more often", class.max_rotation_days);
+    let at_most_days = class.max_rotation_days;
     match governance.rotation.known().map_err(Outcome::unreadable)? {
         Rotation::Unsupported => none("KMS does not rotate this key".into()),
-        Rotation::Off => Ok(failed("off".into(), wanted)),
-        Rotation::Every(days) if *days > class.max_rotation_days => Ok(failed(on(*days), wanted)),
-        Rotation::Every(days) => {
-            Ok(Outcome::Passed(vec![Evidence::new(ROTATION, on(*days), wanted)]))
-        }
+        Rotation::Off => Ok(failed(None, at_most_days)),
+        Rotation::Every(days) if *days > at_most_days => Ok(failed(Some(*days), at_most_days)),
+        Rotation::Every(days) => Ok(passed(*days, at_most_days)),
     }
 }
 
-fn on(days: u32) -> String {
-    format!("on, every {days} days")
+fn passed(days: u32, at_most_days: u32) -> Outcome {
+    Outcome::Passed(vec![Evidence::KeyRotation { every_days: Some(days), at_most_days }])
 }
 
-fn failed(value: String, wanted: String) -> Outcome {
-    Outcome::Failed {
-        severity: KEY_ROTATES.severity,
-        evidence: vec![Evidence::new(ROTATION, value, wanted)],
-    }
+fn failed(every_days: Option<u32>, at_most_days: u32) -> Outcome {
+    let evidence = vec![Evidence::KeyRotation { every_days, at_most_days }];
+    Outcome::Failed { severity: KEY_ROTATES.severity, evidence }
 }
 
 #[cfg(test)]
@@ -93,18 +87,11 @@ mod tests {
 
     #[test]
     fn outcomes() {
-        let wanted = "on, every 365 days or more often";
         for (rotation, expected) in [
-            (
-                Rotation::Every(365),
-                Outcome::Passed(vec![Evidence::new(ROTATION, "on, every 365 days", wanted)]),
-            ),
-            (
-                Rotation::Every(90),
-                Outcome::Passed(vec![Evidence::new(ROTATION, "on, every 90 days", wanted)]),
-            ),
-            (Rotation::Every(366), failed("on, every 366 days".into(), wanted.into())),
-            (Rotation::Off, failed("off".into(), wanted.into())),
+            (Rotation::Every(365), passed(365, 365)),
+            (Rotation::Every(90), passed(90, 365)),
+            (Rotation::Every(366), failed(Some(366), 365)),
+            (Rotation::Off, failed(None, 365)),
             (Rotation::Unsupported, Outcome::NotApplicable("KMS does not rotate this key".into())),
         ] {
             assert_eq!(of(Fact::Known(rotation), |_| {}), expected);

@@ -30,30 +30,30 @@ pub(crate) const KEY_SERVES_ONE_CLASS: Control = Control {
     rule: Rule::Bucket(check),
 };
 
-/// Evidence tells no more of them than this, and not how many there are: that would be news with every bucket.
-const MOST_TOLD: usize = 5;
+/// The evidence lists no more buckets than this, and does not count the others. Otherwise the finding
+/// would change with every bucket that starts to use the key.
+const MOST_LISTED: usize = 5;
 
 fn check(bucket: &Bucket, class: &Class) -> Outcome {
     settle(customer_key(bucket).and_then(|(key, _)| check_users(bucket, key, class)))
 }
 
 fn check_users(bucket: &Bucket, key: &Key, class: &Class) -> Result<Outcome, Outcome> {
-    let wanted = format!("class {} only", class.name);
     let users = match &bucket.key_users {
         Some(users) => users.known().map_err(Outcome::unreadable)?,
         None => return Err(unasked(key)),
     };
-    let others: Vec<_> = users.iter().filter_map(|user| of_another_class(user, class)).collect();
+    let others: Vec<_> = users.iter().filter(|user| is_of_another_class(user, class)).collect();
     if !others.is_empty() {
-        let evidence = vec![Evidence::new("other use of the key", told(&others), wanted)];
+        let evidence = vec![listed(&others, class)];
         return Ok(Outcome::Failed { severity: KEY_SERVES_ONE_CLASS.severity, evidence });
     }
     match users.iter().find(|user| user.class.is_none()) {
-        Some(unclear) => {
-            let value = format!("{} of a class that could not be read", unclear.bucket.arn());
-            Err(Outcome::not_understood(Evidence::new("other use of the key", value, wanted)))
+        Some(unclear) => Err(Outcome::not_understood(listed(&[unclear], class))),
+        None => {
+            let class = class.name.clone();
+            Ok(Outcome::Passed(vec![Evidence::KeyOfOneClass { class }]))
         }
-        None => Ok(Outcome::Passed(vec![Evidence::new("use of the key", wanted.clone(), wanted)])),
     }
 }
 
@@ -66,17 +66,15 @@ fn unasked(key: &Key) -> Outcome {
     })
 }
 
-fn of_another_class(user: &KeyUser, class: &Class) -> Option<String> {
-    let other = user.class.as_ref().filter(|other| *other != class.name.as_str())?;
-    Some(format!("{} (account {}, class {other})", user.bucket.arn(), user.bucket.account()))
+fn is_of_another_class(user: &KeyUser, class: &Class) -> bool {
+    user.class.as_ref().is_some_and(|other| other != class.name.as_str())
 }
 
-fn told(others: &[String]) -> String {
-    let first: Vec<_> = others.iter().take(MOST_TOLD).map(String::as_str).collect();
-    if others.len() > first.len() {
-        format!("{} and others", first.join(", "))
-    } else {
-        first.join(", ")
+fn listed(users: &[&KeyUser], class: &Class) -> Evidence {
+    Evidence::KeyOfOtherClasses {
+        class: class.name.clone(),
+        buckets: users.iter().take(MOST_LISTED).map(|user| (*user).clone()).collect(),
+        more: users.len() > MOST_LISTED,
     }
 }
 
@@ -113,11 +111,11 @@ mod tests {
         else {
             panic!()
         };
-        assert_eq!(evidence[0].value, "arn:aws:s3:::b-2 (account 222222222222, class other)");
+        assert_eq!(evidence[0].value(), "arn:aws:s3:::b-2 (account 222222222222, class other)");
         let many = (0..7).map(|number| user(&format!("b-{number}"), Some("other"))).collect();
         let Outcome::Failed { evidence, .. } = with(many) else { panic!() };
         assert!(
-            evidence[0].value.ends_with("b-4 (account 222222222222, class other) and others"),
+            evidence[0].value().ends_with("b-4 (account 222222222222, class other) and others"),
             "{evidence:?}"
         );
     }

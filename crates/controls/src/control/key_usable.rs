@@ -6,7 +6,10 @@
 //! in the bucket's region. S3 accepts any key in PutBucketEncryption; what is wrong with it shows when somebody uploads.
 //! The account's own AWS-managed key is always usable, and that it is one is `encrypted_with_cmk`'s finding.
 
-use crate::{Class, Control, Evidence, Level, Outcome, Rule, Severity, call, control::kms_key};
+use crate::{
+    Class, Control, Evidence, ExpectedKey, KeyIdentity, Level, Outcome, Rule, Severity, call,
+    control::kms_key,
+};
 use facts::{
     AccountId, Bucket, Fact, Key, KeyManager, KeyReference, KeyState, Region, ResolvedKey, UsedKey,
 };
@@ -47,8 +50,8 @@ fn check_used(UsedKey { reference, resolved }: &UsedKey, bucket: &Bucket) -> Out
     let named = [named_region(reference, bucket), named_owner(reference, bucket)];
     match resolved {
         Fact::Known(ResolvedKey::Missing) => {
-            let value = format!("{reference} (no such key)");
-            failed(vec![(Severity::Critical, Evidence::new("key", value, WANTED))])
+            let missing = usable_key(KeyIdentity::Missing(reference.to_string()));
+            failed(vec![(Severity::Critical, missing)])
         }
         Fact::Known(ResolvedKey::Found(key))
             if key.manager != KeyManager::Aws || serves_another(key, bucket) =>
@@ -75,10 +78,12 @@ fn check_used(UsedKey { reference, resolved }: &UsedKey, bucket: &Bucket) -> Out
     }
 }
 
-const WANTED: &str = "a key that can be used";
+fn usable_key(key: KeyIdentity) -> Evidence {
+    Evidence::Key { key, expected: ExpectedKey::Usable }
+}
 
 fn judged(key: &str, faults: Vec<(Severity, Evidence)>) -> Outcome {
-    let subject = Evidence::new("key", key, WANTED);
+    let subject = usable_key(KeyIdentity::Named(key.to_owned()));
     if faults.is_empty() {
         return Outcome::Passed(vec![subject]);
     }
@@ -98,31 +103,33 @@ fn failed(faults: Vec<(Severity, Evidence)>) -> Outcome {
 type Fault = Option<(Severity, Evidence)>;
 
 fn state(state: &KeyState) -> Fault {
-    let (severity, value) = match state {
+    let (severity, state, deletion) = match state {
         KeyState::Enabled | KeyState::Updating => return None,
         KeyState::PendingDeletion(Some(date)) => {
-            (Severity::Critical, format!("PendingDeletion (deletion on {date})"))
+            (Severity::Critical, "PendingDeletion", Some(*date))
         }
-        KeyState::PendingDeletion(None) => (Severity::Critical, "PendingDeletion".into()),
-        KeyState::PendingReplicaDeletion => (Severity::Critical, "PendingReplicaDeletion".into()),
-        KeyState::Disabled => (Severity::High, "Disabled".into()),
-        KeyState::Other(name) => (Severity::High, name.clone()),
+        KeyState::PendingDeletion(None) => (Severity::Critical, "PendingDeletion", None),
+        KeyState::PendingReplicaDeletion => (Severity::Critical, "PendingReplicaDeletion", None),
+        KeyState::Disabled => (Severity::High, "Disabled", None),
+        KeyState::Other(name) => (Severity::High, name.as_str(), None),
     };
-    Some((severity, Evidence::new("key state", value, "Enabled")))
+    Some((severity, Evidence::KeyState { state: state.to_owned(), deletion }))
 }
 
 fn kind(key: &Key) -> Fault {
     let symmetric = key.spec == "SYMMETRIC_DEFAULT" && key.usage == "ENCRYPT_DECRYPT";
     (!symmetric).then(|| {
-        let value = format!("{} for {}", key.spec, key.usage);
-        (Severity::High, Evidence::new("key spec", value, "SYMMETRIC_DEFAULT for ENCRYPT_DECRYPT"))
+        let evidence = Evidence::KeySpec { spec: key.spec.clone(), usage: key.usage.clone() };
+        (Severity::High, evidence)
     })
 }
 
 fn region(is: &Region, bucket: &Bucket) -> Fault {
-    let wanted = bucket.id.region();
-    (is != wanted)
-        .then(|| (Severity::High, Evidence::new("key region", is.as_str(), wanted.as_str())))
+    let expected = bucket.id.region();
+    (is != expected).then(|| {
+        let evidence = Evidence::KeyRegion { region: is.clone(), expected: expected.clone() };
+        (Severity::High, evidence)
+    })
 }
 
 fn named_region(reference: &KeyReference, bucket: &Bucket) -> Fault {
@@ -148,10 +155,7 @@ fn named_owner(reference: &KeyReference, bucket: &Bucket) -> Fault {
 }
 
 fn aws_for(account: &AccountId) -> (Severity, Evidence) {
-    (
-        Severity::High,
-        Evidence::new("key manager", format!("AWS (for account {account})"), "the customer"),
-    )
+    (Severity::High, Evidence::KeyManager { account: account.clone() })
 }
 
 #[cfg(test)]
@@ -246,7 +250,10 @@ mod tests {
                 panic!("{key:?}")
             };
             assert_eq!(found, severity, "{key:?}");
-            assert!(evidence.iter().any(|e| e.fact == fact && e.value == value), "{evidence:?}");
+            assert!(
+                evidence.iter().any(|e| e.fact() == fact && e.value() == value),
+                "{evidence:?}"
+            );
         }
     }
 
@@ -264,7 +271,7 @@ mod tests {
             panic!()
         };
         assert_eq!(severity, Severity::Critical);
-        assert_eq!(evidence[0].value, "alias/a (no such key)");
+        assert_eq!(evidence[0].value(), "alias/a (no such key)");
     }
 
     #[test]
@@ -290,7 +297,7 @@ mod tests {
         let elsewhere = "arn:aws:kms:eu-west-1:111111111111:key/1234";
         let unread = || Fact::Unreadable(denied("kms:DescribeKey"));
         let fact = |outcome: Outcome| match outcome {
-            Outcome::Failed { evidence, .. } => evidence.last().unwrap().fact,
+            Outcome::Failed { evidence, .. } => evidence.last().unwrap().fact(),
             other => panic!("{other:?}"),
         };
         assert_eq!(fact(named(elsewhere, unread())), "key region");

@@ -15,10 +15,10 @@
 //! only where the class says `root-delegation = "reject"`.
 
 use crate::{
-    Class, Control, Evidence, How, KeyPolicyVerdict, Level, Outcome, RootDelegation, Rule,
-    Severity, Subject, Use, call,
+    Class, Control, Evidence, How, KeyAccess, KeyPolicyVerdict, Level, Outcome, PolicyOf,
+    RootDelegation, Rule, Severity, Subject, call,
     control::{customer_key, key_policy, too_complex},
-    key_use::{other_than_s3, request, told, uses},
+    key_access::{other_than_s3, request, uses},
 };
 use facts::{Bucket, KeyArn};
 use iam_policy::{Given, Policy, Request, TooComplex};
@@ -42,9 +42,6 @@ pub(crate) const KEY_USED_ONLY_VIA_S3: Control = Control {
     rule: Rule::Bucket(check),
 };
 
-const DIRECT: &str = "direct use of the key";
-const THROUGH_OTHERS: &str = "use of the key through another service";
-const WANTED: &str = "none";
 /// The operations with which objects and their data keys are encrypted and decrypted.
 const OPERATIONS: [&str; 6] = [
     "kms:Decrypt",
@@ -56,8 +53,8 @@ const OPERATIONS: [&str; 6] = [
 ];
 const GRANT: &str = "kms:CreateGrant";
 const ADMINISTER: &str = "kms:PutKeyPolicy";
-/// How many uses are told one by one.
-const MOST_TOLD: usize = 20;
+/// The evidence lists no more accesses than this.
+const MOST_LISTED: usize = 20;
 
 fn check(bucket: &Bucket, class: &Class) -> Outcome {
     let judged = customer_key(bucket).and_then(|(key, governance)| {
@@ -69,7 +66,7 @@ fn check(bucket: &Bucket, class: &Class) -> Outcome {
 /// Judges a key policy.
 pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> KeyPolicyVerdict {
     let (outcome, delegates_to_iam, uses) = match used(policy, key) {
-        Err(error) => (too_complex("key policy", error), false, Vec::new()),
+        Err(error) => (too_complex(PolicyOf::Key, error), false, Vec::new()),
         Ok(all) => {
             let delegates = all.iter().any(|found| found.delegated);
             let accepts = class.root_delegation == RootDelegation::Accept;
@@ -82,7 +79,7 @@ pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> KeyPoli
 }
 
 /// Every use but that through S3, less the grants of those who administer the key.
-fn used(policy: &Policy, key: &KeyArn) -> Result<Vec<Use>, TooComplex> {
+fn used(policy: &Policy, key: &KeyArn) -> Result<Vec<KeyAccess>, TooComplex> {
     let mut asked: Vec<_> =
         OPERATIONS.into_iter().flat_map(|o| [(o, How::Direct), (o, How::OtherService)]).collect();
     asked.push((GRANT, How::Direct));
@@ -110,21 +107,17 @@ fn asked_for(key: &KeyArn, operation: &str, how: How) -> Request {
     }
 }
 
-fn outcome(counted: &[Use], accepted: &[Use]) -> Outcome {
+fn outcome(counted: &[KeyAccess], accepted: &[KeyAccess]) -> Outcome {
     if counted.is_empty() {
-        let left = |found: &Use| {
-            format!(
-                "left to the IAM policies of {} (statement {})",
-                found.principal, found.statement
-            )
-        };
-        let value = accepted.first().map_or_else(|| WANTED.to_owned(), left);
-        return Outcome::Passed(vec![Evidence::new(DIRECT, value, WANTED)]);
+        return Outcome::Passed(vec![match accepted.first() {
+            Some(access) => Evidence::UseLeftToIam { access: access.clone() },
+            None => Evidence::DirectUse { access: None },
+        }]);
     }
     let is_direct = counted.iter().any(|found| found.how == How::Direct);
-    let evidence = counted.iter().take(MOST_TOLD).map(|found| {
-        let fact = if found.how == How::Direct { DIRECT } else { THROUGH_OTHERS };
-        Evidence::new(fact, told(found), WANTED)
+    let evidence = counted.iter().take(MOST_LISTED).cloned().map(|access| match access.how {
+        How::Direct => Evidence::DirectUse { access: Some(access) },
+        How::OtherService => Evidence::UseThroughAnotherService { access },
     });
     let severity = if is_direct { KEY_USED_ONLY_VIA_S3.severity } else { Severity::Low };
     Outcome::Failed { severity, evidence: evidence.collect() }

@@ -26,12 +26,12 @@ pub(crate) use ssec_blocked::{SSEC_BLOCKED, of_policy as ssec_blocked};
 pub(crate) use tls_only::{TLS_ONLY, of_policy as tls_only};
 pub(crate) use uploads_use_cmk::{UPLOADS_USE_CMK, of_policy as uploads_use_cmk};
 
-use crate::{Evidence, Outcome};
+use crate::{Evidence, ExpectedKey, KeyIdentity, Outcome, PolicyOf, PolicyProblem};
 use facts::{
     Bucket, DefaultEncryption, Fact, Governance, Key, KeyManager, PolicyDocument, ResolvedKey,
     UsedKey,
 };
-use iam_policy::{Policy, TooComplex};
+use iam_policy::{NotAPolicy, Policy, TooComplex};
 
 /// The KMS key of the default encryption; none where it is SSE-S3. Undetermined where that cannot be told.
 fn kms_key(bucket: &Bucket) -> Result<Option<&UsedKey>, Outcome> {
@@ -40,12 +40,7 @@ fn kms_key(bucket: &Bucket) -> Result<Option<&UsedKey>, Outcome> {
         DefaultEncryption::Kms(key) | DefaultEncryption::KmsDsse(key) => Ok(Some(key)),
         DefaultEncryption::SseS3 => Ok(None),
         DefaultEncryption::Unknown(_) | DefaultEncryption::Contradictory => {
-            let evidence = Evidence::new(
-                "default encryption",
-                encryption.algorithm(),
-                "aws:kms or aws:kms:dsse",
-            );
-            Err(Outcome::not_understood(evidence))
+            Err(Outcome::not_understood(Evidence::default_encryption(encryption)))
         }
     }
 }
@@ -61,7 +56,6 @@ pub(crate) fn found_key(bucket: &Bucket) -> Option<&Key> {
 /// The customer-managed key of the default encryption, and what its owner made of it. If there is none, or it cannot be
 /// told, the outcome of every control that is about such a key: that there should be one is for `encrypted_with_cmk`.
 fn customer_key(bucket: &Bucket) -> Result<(&Key, &Governance), Outcome> {
-    const WANTED: &str = "a customer-managed key";
     let none = |why: &str| Outcome::NotApplicable(why.to_owned());
     let Some(used) = kms_key(bucket)? else {
         return Err(none("the default encryption uses no KMS key"));
@@ -75,8 +69,9 @@ fn customer_key(bucket: &Bucket) -> Result<(&Key, &Governance), Outcome> {
         ResolvedKey::Found(key) => match &key.governance {
             Some(governance) => Ok((key, governance)),
             None => {
-                let value = format!("{} (managed by neither AWS nor the customer)", key.arn);
-                Err(Outcome::not_understood(Evidence::new("key", value, WANTED)))
+                let key = KeyIdentity::ManagedBy { key: key.arn.clone(), manager: None };
+                let expected = ExpectedKey::CustomerManaged;
+                Err(Outcome::not_understood(Evidence::Key { key, expected }))
             }
         },
     }
@@ -85,29 +80,27 @@ fn customer_key(bucket: &Bucket) -> Result<(&Key, &Governance), Outcome> {
 /// The bucket policy; none where there is none. Undetermined where it could not be read or understood.
 pub(crate) fn policy_of(bucket: &Bucket) -> Result<Option<&Policy>, Outcome> {
     match bucket.policy.known().map_err(Outcome::unreadable)? {
-        Some(document) => understood(document, "bucket policy").map(Some),
+        Some(document) => understood(document, PolicyOf::Bucket).map(Some),
         None => Ok(None),
     }
 }
 
 /// The policy of a key. Undetermined where it could not be read or understood.
 fn key_policy(policy: &Fact<PolicyDocument>) -> Result<&Policy, Outcome> {
-    understood(policy.known().map_err(Outcome::unreadable)?, "key policy")
+    understood(policy.known().map_err(Outcome::unreadable)?, PolicyOf::Key)
 }
 
-fn understood<'a>(document: &'a PolicyDocument, what: &'static str) -> Result<&'a Policy, Outcome> {
-    document.as_ref().map_err(|error| {
-        Outcome::not_understood(Evidence::new(what, error.to_string(), "a policy"))
+fn understood(document: &PolicyDocument, of: PolicyOf) -> Result<&Policy, Outcome> {
+    document.as_ref().map_err(|NotAPolicy { place, reason }| {
+        let problem = PolicyProblem::NotAPolicy { place: place.clone(), reason: reason.clone() };
+        Outcome::not_understood(Evidence::Policy { of, problem })
     })
 }
 
 /// The outcome where a policy is too involved to be followed.
-pub(crate) fn too_complex(what: &'static str, error: TooComplex) -> Outcome {
-    Outcome::not_understood(Evidence::new(
-        what,
-        error.to_string(),
-        "statements that can be followed",
-    ))
+pub(crate) fn too_complex(of: PolicyOf, error: TooComplex) -> Outcome {
+    let problem = PolicyProblem::TooComplex { reason: error.to_string() };
+    Outcome::not_understood(Evidence::Policy { of, problem })
 }
 
 /// The outcome of evidence that was gathered, or what stood in its way.

@@ -5,7 +5,8 @@
 //! the header `x-amz-server-side-encryption-customer-algorithm`.
 
 use crate::{
-    BucketPolicyVerdict, Class, Control, Evidence, Level, Outcome, Rule, Severity, Subject, call,
+    BucketPolicyVerdict, Class, Control, Evidence, Level, Outcome, ProbedRequest, Rule, Severity,
+    Subject, call,
     control::policy_of,
     unrefused::{self, Owned},
 };
@@ -42,7 +43,7 @@ fn check(bucket: &Bucket, _: &Class) -> Outcome {
     if let Fact::Known(encryption) = &bucket.encryption
         && encryption.blocks_sse_c
     {
-        return Outcome::Passed(vec![Evidence::new("blocked encryption types", "SSE-C", "SSE-C")]);
+        return Outcome::Passed(vec![Evidence::SseCBlocked]);
     }
     let by_policy = match policy_of(bucket) {
         Ok(policy) => {
@@ -67,8 +68,10 @@ pub(crate) fn of_policy(policy: Option<&Policy>, of: Owned<'_>) -> BucketPolicyV
     let request = KMS_HEADERS
         .into_iter()
         .fold(request, |request, header| request.with(header, Given::absent()));
-    let asked = [("s3:PutObject with SSE-C".to_owned(), request)];
-    unrefused::verdict(&SSEC_BLOCKED, policy, of, &asked, "unrefused upload")
+    let probes = [(ProbedRequest::UploadWithSseC, request)];
+    unrefused::verdict(&SSEC_BLOCKED, policy, of, &probes, |unrefused| Evidence::Upload {
+        unrefused,
+    })
 }
 
 fn statement(subject: &Subject) -> Option<Value> {

@@ -6,7 +6,8 @@
 //! absent is false.
 
 use crate::{
-    BucketPolicyVerdict, Class, Control, Level, Outcome, Rule, Severity, Subject, call,
+    BucketPolicyVerdict, Class, Control, Evidence, Level, Outcome, ProbedRequest, Rule, Severity,
+    Subject, call,
     control::{policy_of, settle},
     unrefused::{self, Owned},
 };
@@ -60,11 +61,13 @@ fn check(bucket: &Bucket, _: &Class) -> Outcome {
 /// Judges a bucket policy.
 pub(crate) fn of_policy(policy: Option<&Policy>, of: Owned<'_>) -> BucketPolicyVerdict {
     let bucket = of.bucket;
-    let asked = [
-        (format!("any S3 action on {bucket}"), plain_http(bucket.to_owned())),
-        (format!("any S3 action on objects of {bucket}"), plain_http(format!("{bucket}/?*"))),
+    let probes = [
+        (ProbedRequest::AnyOnBucket(bucket.to_owned()), plain_http(bucket.to_owned())),
+        (ProbedRequest::AnyOnObjects(bucket.to_owned()), plain_http(format!("{bucket}/?*"))),
     ];
-    unrefused::verdict(&TLS_ONLY, policy, of, &asked, "unrefused request without TLS")
+    unrefused::verdict(&TLS_ONLY, policy, of, &probes, |unrefused| Evidence::RequestWithoutTls {
+        unrefused,
+    })
 }
 
 fn plain_http(resource: String) -> Request {

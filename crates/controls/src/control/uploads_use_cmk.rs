@@ -8,9 +8,10 @@
 //! ([SSE-KMS](https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html)).
 
 use crate::{
-    BucketPolicyVerdict, Class, Control, Level, Outcome, Rule, Severity, Subject, call,
+    BucketPolicyVerdict, Class, Control, Evidence, Level, Outcome, ProbedRequest, Rule, Severity,
+    Subject, UploadKey, call,
     control::{customer_key, policy_of, settle},
-    unrefused::{self, Asked, Owned},
+    unrefused::{self, Owned, Probe},
 };
 use facts::{Bucket, KeyArn};
 use iam_policy::{Given, Pattern, Policy, Request};
@@ -57,23 +58,24 @@ pub(crate) fn of_policy(
 ) -> BucketPolicyVerdict {
     let bucket = of.bucket;
     let another = Given::unlike([Pattern::wildcard(&format!("*{}", key.id()))]);
-    let asked = [
-        ("AES256", "no key", Given::absent()),
-        ("aws:kms", "no key", Given::absent()),
-        ("aws:kms", "another key", another.clone()),
-        ("aws:kms:dsse", "no key", Given::absent()),
-        ("aws:kms:dsse", "another key", another),
+    let probes = [
+        ("AES256", UploadKey::NotApplicable, Given::absent()),
+        ("aws:kms", UploadKey::Absent, Given::absent()),
+        ("aws:kms", UploadKey::Another, another.clone()),
+        ("aws:kms:dsse", UploadKey::Absent, Given::absent()),
+        ("aws:kms:dsse", UploadKey::Another, another),
     ];
-    let asked = asked.map(|(algorithm, which, key)| upload(bucket, algorithm, which, key));
-    unrefused::verdict(&UPLOADS_USE_CMK, policy, of, &asked, "unrefused upload")
+    let probes = probes.map(|(algorithm, key, given)| upload(bucket, algorithm, key, given));
+    unrefused::verdict(&UPLOADS_USE_CMK, policy, of, &probes, |unrefused| Evidence::Upload {
+        unrefused,
+    })
 }
 
-fn upload(bucket: &str, algorithm: &str, which: &str, key: Given) -> Asked {
+fn upload(bucket: &str, algorithm: &'static str, key: UploadKey, given: Given) -> Probe {
     let request = Request::new("s3:PutObject", format!("{bucket}/?*"))
         .with(ALGORITHM, Given::text(algorithm))
-        .with(KEY, key);
-    let which = if algorithm == "AES256" { String::new() } else { format!(" with {which}") };
-    (format!("s3:PutObject that asks for {algorithm}{which}"), request)
+        .with(KEY, given);
+    (ProbedRequest::Upload { algorithm, key }, request)
 }
 
 /// What names an encryption must name this key; what names none gets the default.

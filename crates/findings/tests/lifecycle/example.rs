@@ -7,7 +7,7 @@ use facts::{
 };
 use findings::{
     About, ApiCall, Compliance, Finding, Held, Item, Looking, Observation, Plan, RecordState, Seen,
-    StoredIn, Terms, Workflow, fields, plan,
+    StoredIn, Terms, Workflow, plan,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -237,13 +237,7 @@ impl Story {
         let active =
             self.findings.iter().filter(|finding| finding.record_state == RecordState::Active);
         let say = |f: &Finding| {
-            format!(
-                "{} {:?} {:?} {}",
-                f.slug(),
-                f.compliance,
-                f.workflow,
-                f.product_fields[fields::DIGEST]
-            )
+            format!("{} {:?} {:?} {}", f.slug(), f.compliance, f.workflow, f.fingerprint)
         };
         let mut standing: Vec<_> = active.map(say).collect();
         standing.sort();

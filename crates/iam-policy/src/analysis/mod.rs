@@ -23,6 +23,7 @@ use budget::Budget;
 use keys::Keys;
 use known::Known;
 use rule::Rule;
+use serde::Serialize;
 
 /// A question that the policy is too involved for: its statements depend on each other in too many ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -54,7 +55,8 @@ pub struct Gap {
 }
 
 /// What a Deny leaves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Left {
     /// Callers whom it does not name.
     Callers,

@@ -2,11 +2,12 @@
 
 use facts::KeyArn;
 use iam_policy::{Caller, Given, Grant, Pattern, Policy, Principal, Request, TooComplex};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// A use of a key that its policy may allow.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Use {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyAccess {
     /// The statement that allows it: its Sid, or its index from 0.
     pub statement: String,
     /// Whom it names, and who that is where it names everyone. Comes from outside.
@@ -16,13 +17,15 @@ pub struct Use {
     /// How they may call it.
     pub how: How,
     /// Who they are, for questions of trust.
+    #[serde(skip)]
     pub(crate) caller: Caller,
     /// Whether the statement leaves it to the IAM policies of the key's own account.
     pub delegated: bool,
 }
 
 /// How a key is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum How {
     /// By a call of KMS: `kms:ViaService` is absent.
     Direct,
@@ -70,19 +73,20 @@ pub(crate) fn uses(
     key: &KeyArn,
     asked: &[(&'static str, How)],
     requests: &[Request],
-) -> Result<Vec<Use>, TooComplex> {
-    let mut found: BTreeMap<_, Use> = BTreeMap::new();
+) -> Result<Vec<KeyAccess>, TooComplex> {
+    let mut found: BTreeMap<_, KeyAccess> = BTreeMap::new();
     for grant in policy.allowed(requests)? {
         let Some(&(operation, how)) = asked.get(grant.request) else { continue };
         let principal = said(&grant);
-        let entry = found.entry((grant.statement, how, principal.clone())).or_insert_with(|| Use {
-            statement: policy.name(grant.statement),
-            principal,
-            operations: Vec::new(),
-            how,
-            delegated: grant.principal == Principal::Account(key.account().to_string()),
-            caller: grant.caller,
-        });
+        let entry =
+            found.entry((grant.statement, how, principal.clone())).or_insert_with(|| KeyAccess {
+                statement: policy.name(grant.statement),
+                principal,
+                operations: Vec::new(),
+                how,
+                delegated: grant.principal == Principal::Account(key.account().to_string()),
+                caller: grant.caller,
+            });
         if !entry.operations.contains(&operation) {
             entry.operations.push(operation);
         }
@@ -91,9 +95,9 @@ pub(crate) fn uses(
 }
 
 /// Without what can be done directly as well.
-fn without_repeats(found: Vec<Use>) -> Vec<Use> {
+fn without_repeats(found: Vec<KeyAccess>) -> Vec<KeyAccess> {
     let direct: Vec<_> = found.iter().filter(|one| one.how == How::Direct).cloned().collect();
-    let repeats = |one: &Use| {
+    let repeats = |one: &KeyAccess| {
         one.how != How::Direct
             && direct.iter().any(|other| {
                 (&other.statement, &other.principal) == (&one.statement, &one.principal)
@@ -116,11 +120,14 @@ fn said(grant: &Grant) -> String {
     }
 }
 
-/// A use in words: `open to arn:...:role/app: kms:Decrypt (statement AppRole)`; without the `*`, which is markup in places.
-pub(crate) fn told(found: &Use) -> String {
-    let Use { statement, principal, operations, .. } = found;
-    let principal = principal
-        .strip_prefix('*')
-        .map_or_else(|| principal.clone(), |who| format!("everyone{who}"));
-    format!("open to {principal}: {} (statement {statement})", operations.join(", "))
+impl KeyAccess {
+    /// Describes the access: `open to arn:...:role/app: kms:Decrypt (statement AppRole)`. An `*` is
+    /// written as `everyone`, as it is markup in some places.
+    pub(crate) fn describe(&self) -> String {
+        let Self { statement, principal, operations, .. } = self;
+        let principal = principal
+            .strip_prefix('*')
+            .map_or_else(|| principal.clone(), |who| format!("everyone{who}"));
+        format!("open to {principal}: {} (statement {statement})", operations.join(", "))
+    }
 }

@@ -1,0 +1,411 @@
+//! The facts that decide an outcome, each with its value and the expected value.
+//!
+//! Evidence is data until somebody reads it; `words` turns it into text. The fingerprint of a finding is made from the serialized
+//! form, so words can be improved without importing a finding again.
+
+mod words;
+
+use crate::{ClassName, KeyAccess};
+use facts::{AccountId, DefaultEncryption, KeyArn, KeyUser, Region, Unreadable};
+use iam_policy::Left;
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use std::fmt::Display;
+
+/// A fact that decided an outcome, with its value and the expected value.
+///
+/// The serialized form is part of the fingerprint of findings: a changed name of a variant or a
+/// field imports every finding with such evidence once more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "fact")]
+pub enum Evidence {
+    /// The algorithm of the bucket's default encryption.
+    DefaultEncryption {
+        /// `SSEAlgorithm` as S3 returns it; `None` if the bucket has several rules that differ.
+        algorithm: Option<String>,
+        /// The encryption that the control expects.
+        expected: ExpectedEncryption,
+    },
+    /// The key of the bucket's default encryption.
+    Key {
+        /// The key.
+        key: KeyIdentity,
+        /// The kind of key that the control expects.
+        expected: ExpectedKey,
+    },
+    /// A state in which the key cannot be used.
+    KeyState {
+        /// The state, as KMS names it.
+        state: String,
+        /// The time of a scheduled deletion.
+        #[serde(serialize_with = "optional_text")]
+        deletion: Option<Timestamp>,
+    },
+    /// A key that S3 cannot use for its spec or its usage.
+    KeySpec {
+        /// `KeySpec` of KMS.
+        spec: String,
+        /// `KeyUsage` of KMS.
+        usage: String,
+    },
+    /// A key in another region than the bucket.
+    KeyRegion {
+        /// The region of the key.
+        #[serde(serialize_with = "text")]
+        region: Region,
+        /// The region of the bucket.
+        #[serde(serialize_with = "text")]
+        expected: Region,
+    },
+    /// An AWS-managed key of another account than the bucket.
+    KeyManager {
+        /// The account of the key.
+        #[serde(serialize_with = "text")]
+        account: AccountId,
+    },
+    /// The rotation of the key.
+    KeyRotation {
+        /// The period in days; `None` if the key is not rotated.
+        every_days: Option<u32>,
+        /// The longest period that the class allows, in days.
+        at_most_days: u32,
+    },
+    /// Access from an account that is neither the key's own nor trusted.
+    OutsideAccess {
+        /// The access; `None` if there is none.
+        access: Option<KeyAccess>,
+    },
+    /// A use of the key by a call of KMS.
+    DirectUse {
+        /// The access; `None` if there is none.
+        access: Option<KeyAccess>,
+    },
+    /// A use of the key through another service than S3.
+    UseThroughAnotherService {
+        /// The access.
+        access: KeyAccess,
+    },
+    /// A use of the key that its policy leaves to the IAM policies of the key's own account.
+    UseLeftToIam {
+        /// The access.
+        access: KeyAccess,
+    },
+    /// A request without TLS.
+    RequestWithoutTls {
+        /// The request that the bucket policy does not refuse; `None` if it refuses all.
+        unrefused: Option<Unrefused>,
+    },
+    /// An upload that chooses its own encryption.
+    Upload {
+        /// The upload that the bucket policy does not refuse; `None` if it refuses all.
+        unrefused: Option<Unrefused>,
+    },
+    /// SSE-C is blocked by the encryption of the bucket.
+    SseCBlocked,
+    /// The setting of the S3 Bucket Key.
+    BucketKey {
+        /// True if the bucket has a bucket key.
+        enabled: bool,
+    },
+    /// Buckets of other classes that use the key.
+    KeyOfOtherClasses {
+        /// The class of the judged bucket.
+        #[serde(serialize_with = "text")]
+        class: ClassName,
+        /// Some of the other buckets.
+        #[serde(serialize_with = "users")]
+        buckets: Vec<KeyUser>,
+        /// True if there are more than these.
+        more: bool,
+    },
+    /// The key serves buckets of one class only.
+    KeyOfOneClass {
+        /// The class.
+        #[serde(serialize_with = "text")]
+        class: ClassName,
+    },
+    /// A call that showed that the account cannot be read.
+    AccountAccess {
+        /// The answer.
+        #[serde(serialize_with = "unreadable")]
+        answer: Unreadable,
+    },
+    /// The state of Security Hub in the account and region.
+    SecurityHub {
+        /// True if Security Hub is enabled.
+        enabled: bool,
+    },
+    /// A policy that cannot be analysed.
+    Policy {
+        /// The kind of policy.
+        of: PolicyOf,
+        /// The reason.
+        problem: PolicyProblem,
+    },
+    /// A principal that a policy names by its unique id.
+    UniqueId {
+        /// The id, such as `AIDACKCEVSQ6C2EXAMPLE`.
+        id: String,
+    },
+}
+
+impl Evidence {
+    /// Returns the default encryption of a bucket as evidence for a control that expects SSE-KMS.
+    pub(crate) fn default_encryption(encryption: &DefaultEncryption) -> Self {
+        let algorithm = match encryption {
+            DefaultEncryption::Contradictory => None,
+            known => Some(known.algorithm().to_owned()),
+        };
+        Self::DefaultEncryption { algorithm, expected: ExpectedEncryption::Kms }
+    }
+}
+
+/// The default encryption that a control expects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExpectedEncryption {
+    /// `aws:kms` or `aws:kms:dsse`.
+    Kms,
+    /// Encryption with a customer-managed key.
+    CustomerManagedKey,
+}
+
+/// The kind of key that a control expects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExpectedKey {
+    /// A customer-managed key.
+    CustomerManaged,
+    /// A key that S3 can use for the bucket.
+    Usable,
+}
+
+/// A key, as far as it could be identified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyIdentity {
+    /// A key by its ARN, or by the name that the bucket uses for it.
+    Named(String),
+    /// The AWS-managed key `aws/s3`; its ARN is not known.
+    AwsS3,
+    /// A key that AWS manages.
+    #[serde(serialize_with = "text")]
+    AwsManaged(KeyArn),
+    /// A name of a key that does not exist.
+    Missing(String),
+    /// A key whose manager this version does not know.
+    ManagedBy {
+        /// The key.
+        #[serde(serialize_with = "text")]
+        key: KeyArn,
+        /// `KeyManager` of KMS; `None` if KMS did not return one that can be used.
+        manager: Option<String>,
+    },
+}
+
+/// A request that a bucket policy does not refuse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unrefused {
+    /// The request.
+    pub request: ProbedRequest,
+    /// The reason.
+    pub because: NotRefused,
+}
+
+/// A request that a bucket policy should refuse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProbedRequest {
+    /// Any S3 action on the bucket with this ARN.
+    AnyOnBucket(String),
+    /// Any S3 action on objects of the bucket with this ARN.
+    AnyOnObjects(String),
+    /// `s3:PutObject` with a header that asks for an encryption.
+    Upload {
+        /// The value of `x-amz-server-side-encryption`.
+        algorithm: &'static str,
+        /// The key that the upload names.
+        key: UploadKey,
+    },
+    /// `s3:PutObject` with a key of the caller's own (SSE-C).
+    UploadWithSseC,
+}
+
+/// The key that an upload names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UploadKey {
+    /// The algorithm has no KMS key.
+    NotApplicable,
+    /// No key.
+    Absent,
+    /// Another key than the bucket's.
+    Another,
+}
+
+/// The reason why a bucket policy does not refuse a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotRefused {
+    /// The bucket has no policy.
+    NoPolicy,
+    /// No statement refuses the request. The statements that come closest are listed.
+    Close(Vec<CloseStatement>),
+}
+
+/// A Deny statement that refuses a part of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CloseStatement {
+    /// The statement's Sid, or its index from 0.
+    pub statement: String,
+    /// The part that the statement does not refuse.
+    pub leaves: Left,
+}
+
+/// The kind of a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyOf {
+    /// A bucket policy.
+    Bucket,
+    /// A key policy.
+    Key,
+}
+
+/// The reason why a policy cannot be analysed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyProblem {
+    /// The text is not a policy that this version understands.
+    NotAPolicy {
+        /// The path to the element: `Statement[2].Condition`.
+        place: String,
+        /// The error, in words; not part of a fingerprint.
+        #[serde(skip)]
+        reason: String,
+    },
+    /// The analysis would take too long.
+    TooComplex {
+        /// The error, in words; not part of a fingerprint.
+        #[serde(skip)]
+        reason: String,
+    },
+}
+
+fn text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn optional_text<T: Display, S: Serializer>(
+    value: &Option<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    value.as_ref().map(ToString::to_string).serialize(serializer)
+}
+
+fn users<S: Serializer>(users: &[KeyUser], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(users.iter().map(|user| (user.bucket.to_string(), &user.class)))
+}
+
+/// Serializes an answer without its subject, which is in words.
+pub(crate) fn unreadable<S: Serializer>(
+    answer: &Unreadable,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    (answer.permission, &answer.code).serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::How;
+    use iam_policy::Caller;
+    use serde_json::json;
+
+    fn access() -> KeyAccess {
+        KeyAccess {
+            statement: "App".into(),
+            principal: "*".into(),
+            operations: vec!["kms:Decrypt"],
+            how: How::Direct,
+            caller: Caller::Stranger,
+            delegated: false,
+        }
+    }
+
+    /// A changed serialized form imports findings again. If that is intended, say so in
+    /// CHANGELOG.md.
+    #[test]
+    fn the_serialized_form_does_not_change() {
+        let class = crate::example::class().name;
+        let key: KeyArn = "arn:aws:kms:us-east-1:111111111111:key/1234".parse().unwrap();
+        let close = CloseStatement { statement: "Tls".into(), leaves: Left::Callers };
+        let unrefused = Unrefused {
+            request: ProbedRequest::Upload { algorithm: "aws:kms", key: UploadKey::Absent },
+            because: NotRefused::Close(vec![close]),
+        };
+        let answer = Unreadable {
+            permission: "sts:AssumeRole",
+            subject: "role".into(),
+            code: "AccessDenied".into(),
+        };
+        let problem = PolicyProblem::NotAPolicy { place: "Statement".into(), reason: "?".into() };
+        for (evidence, expected) in [
+            (
+                Evidence::default_encryption(&DefaultEncryption::SseS3),
+                json!({ "fact": "default-encryption", "algorithm": "AES256", "expected": "kms" }),
+            ),
+            (
+                Evidence::Key {
+                    key: KeyIdentity::AwsManaged(key.clone()),
+                    expected: ExpectedKey::Usable,
+                },
+                json!({ "fact": "key", "key": { "aws-managed": key.as_str() }, "expected": "usable" }),
+            ),
+            (
+                Evidence::KeyState {
+                    state: "PendingDeletion".into(),
+                    deletion: Some(Timestamp::UNIX_EPOCH),
+                },
+                json!({
+                    "fact": "key-state", "state": "PendingDeletion", "deletion": "1970-01-01T00:00:00Z",
+                }),
+            ),
+            (
+                Evidence::KeyRotation { every_days: None, at_most_days: 365 },
+                json!({ "fact": "key-rotation", "every_days": null, "at_most_days": 365 }),
+            ),
+            (
+                Evidence::OutsideAccess { access: Some(access()) },
+                json!({ "fact": "outside-access", "access": {
+                    "statement": "App", "principal": "*", "operations": ["kms:Decrypt"],
+                    "how": "direct", "delegated": false,
+                } }),
+            ),
+            (
+                Evidence::Upload { unrefused: Some(unrefused) },
+                json!({ "fact": "upload", "unrefused": {
+                    "request": { "upload": { "algorithm": "aws:kms", "key": "absent" } },
+                    "because": { "close": [{ "statement": "Tls", "leaves": "callers" }] },
+                } }),
+            ),
+            (
+                Evidence::KeyOfOneClass { class },
+                json!({ "fact": "key-of-one-class", "class": "all" }),
+            ),
+            (
+                Evidence::AccountAccess { answer },
+                json!({ "fact": "account-access", "answer": ["sts:AssumeRole", "AccessDenied"] }),
+            ),
+            (
+                Evidence::Policy { of: PolicyOf::Bucket, problem },
+                json!({ "fact": "policy", "of": "bucket", "problem": {
+                    "not-a-policy": { "place": "Statement" },
+                } }),
+            ),
+            (Evidence::SseCBlocked, json!({ "fact": "sse-c-blocked" })),
+        ] {
+            assert_eq!(json!(evidence), expected);
+        }
+    }
+}

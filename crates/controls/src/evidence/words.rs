@@ -1,0 +1,215 @@
+//! The words of evidence, as findings, alerts and the command show them.
+//!
+//! No fingerprint depends on these words.
+
+use super::{
+    CloseStatement, Evidence, ExpectedEncryption, ExpectedKey, KeyIdentity, NotRefused, PolicyOf,
+    PolicyProblem, ProbedRequest, Unrefused, UploadKey,
+};
+use crate::KeyAccess;
+use facts::{KeyUser, Unreadable};
+use iam_policy::Left;
+
+impl Evidence {
+    /// The name of the fact: `default encryption`.
+    #[must_use]
+    pub fn fact(&self) -> &'static str {
+        match self {
+            Self::DefaultEncryption { .. } => "default encryption",
+            Self::Key { .. } => "key",
+            Self::KeyState { .. } => "key state",
+            Self::KeySpec { .. } => "key spec",
+            Self::KeyRegion { .. } => "key region",
+            Self::KeyManager { .. } => "key manager",
+            Self::KeyRotation { .. } => "rotation of the key",
+            Self::OutsideAccess { .. } => "access to the key from outside",
+            Self::DirectUse { .. } | Self::UseLeftToIam { .. } => "direct use of the key",
+            Self::UseThroughAnotherService { .. } => "use of the key through another service",
+            Self::RequestWithoutTls { .. } => "unrefused request without TLS",
+            Self::Upload { .. } => "unrefused upload",
+            Self::SseCBlocked => "blocked encryption types",
+            Self::BucketKey { .. } => "bucket key",
+            Self::KeyOfOtherClasses { .. } => "other use of the key",
+            Self::KeyOfOneClass { .. } => "use of the key",
+            Self::AccountAccess { .. } => "access",
+            Self::SecurityHub { .. } => "Security Hub",
+            Self::Policy { of: PolicyOf::Bucket, .. } => "bucket policy",
+            Self::Policy { of: PolicyOf::Key, .. } => "key policy",
+            Self::UniqueId { .. } => "principal",
+        }
+    }
+
+    /// The value of the fact, in words. Can hold text from outside.
+    #[must_use]
+    pub fn value(&self) -> String {
+        match self {
+            Self::DefaultEncryption { algorithm, .. } => {
+                algorithm.clone().unwrap_or_else(|| "several rules that differ".to_owned())
+            }
+            Self::Key { key, .. } => key.describe(),
+            Self::KeyState { state, deletion: Some(date) } => {
+                format!("{state} (deletion on {date})")
+            }
+            Self::KeyState { state, deletion: None } => state.clone(),
+            Self::KeySpec { spec, usage } => format!("{spec} for {usage}"),
+            Self::KeyRegion { region, .. } => region.to_string(),
+            Self::KeyManager { account } => format!("AWS (for account {account})"),
+            Self::KeyRotation { every_days: Some(days), .. } => format!("on, every {days} days"),
+            Self::KeyRotation { every_days: None, .. } => "off".to_owned(),
+            Self::OutsideAccess { access } | Self::DirectUse { access } => {
+                none_or(access, KeyAccess::describe)
+            }
+            Self::UseThroughAnotherService { access } => access.describe(),
+            Self::UseLeftToIam { access } => {
+                format!(
+                    "left to the IAM policies of {} (statement {})",
+                    access.principal, access.statement
+                )
+            }
+            Self::RequestWithoutTls { unrefused } | Self::Upload { unrefused } => {
+                none_or(unrefused, Unrefused::describe)
+            }
+            Self::SseCBlocked => "SSE-C".to_owned(),
+            Self::BucketKey { enabled: true } | Self::SecurityHub { enabled: true } => {
+                "enabled".to_owned()
+            }
+            Self::BucketKey { enabled: false } => "disabled".to_owned(),
+            Self::SecurityHub { enabled: false } => "not enabled".to_owned(),
+            Self::KeyOfOtherClasses { buckets, more, .. } => {
+                let listed = buckets.iter().map(describe_user).collect::<Vec<_>>().join(", ");
+                if *more { format!("{listed} and others") } else { listed }
+            }
+            Self::KeyOfOneClass { class } => format!("class {class} only"),
+            Self::AccountAccess { answer: Unreadable { permission, subject, code } } => {
+                format!("{code} ({permission} on {subject})")
+            }
+            Self::Policy { problem, .. } => problem.describe(),
+            Self::UniqueId { id } => {
+                format!("{id} (a unique id, which AWS resolves when the policy is put)")
+            }
+        }
+    }
+
+    /// The expected value, in words.
+    #[must_use]
+    pub fn expected(&self) -> String {
+        match self {
+            Self::DefaultEncryption { expected: ExpectedEncryption::Kms, .. } => {
+                "aws:kms or aws:kms:dsse"
+            }
+            Self::DefaultEncryption {
+                expected: ExpectedEncryption::CustomerManagedKey, ..
+            }
+            | Self::Key { expected: ExpectedKey::CustomerManaged, .. } => "a customer-managed key",
+            Self::Key { expected: ExpectedKey::Usable, .. } => "a key that can be used",
+            Self::KeyState { .. } => "Enabled",
+            Self::KeySpec { .. } => "SYMMETRIC_DEFAULT for ENCRYPT_DECRYPT",
+            Self::KeyRegion { expected, .. } => expected.as_str(),
+            Self::KeyManager { .. } => "the customer",
+            Self::KeyRotation { at_most_days, .. } => {
+                return format!("on, every {at_most_days} days or more often");
+            }
+            Self::OutsideAccess { .. }
+            | Self::DirectUse { .. }
+            | Self::UseThroughAnotherService { .. }
+            | Self::UseLeftToIam { .. }
+            | Self::RequestWithoutTls { .. }
+            | Self::Upload { .. } => "none",
+            Self::SseCBlocked => "SSE-C",
+            Self::BucketKey { .. } | Self::SecurityHub { .. } => "enabled",
+            Self::KeyOfOtherClasses { class, .. } | Self::KeyOfOneClass { class } => {
+                return format!("class {class} only");
+            }
+            Self::AccountAccess { .. } => "an answer",
+            Self::Policy { problem: PolicyProblem::NotAPolicy { .. }, .. } => "a policy",
+            Self::Policy { problem: PolicyProblem::TooComplex { .. }, .. } => {
+                "statements that can be followed"
+            }
+            Self::UniqueId { .. } => "the ARN of an identity",
+        }
+        .to_owned()
+    }
+}
+
+impl KeyIdentity {
+    fn describe(&self) -> String {
+        match self {
+            Self::Named(name) => name.clone(),
+            Self::AwsS3 => "aws/s3 (AWS-managed)".to_owned(),
+            Self::AwsManaged(key) => format!("{key} (AWS-managed)"),
+            Self::Missing(name) => format!("{name} (no such key)"),
+            Self::ManagedBy { key, manager: Some(manager) } => {
+                format!("{key} (managed by {manager})")
+            }
+            Self::ManagedBy { key, manager: None } => {
+                format!("{key} (managed by neither AWS nor the customer)")
+            }
+        }
+    }
+}
+
+impl Unrefused {
+    fn describe(&self) -> String {
+        let because = match &self.because {
+            NotRefused::NoPolicy => "there is no bucket policy".to_owned(),
+            NotRefused::Close(statements) if statements.is_empty() => {
+                "no statement refuses it".to_owned()
+            }
+            NotRefused::Close(statements) => {
+                statements.iter().map(CloseStatement::describe).collect::<Vec<_>>().join(", ")
+            }
+        };
+        format!("{} ({because})", self.request.describe())
+    }
+}
+
+impl CloseStatement {
+    fn describe(&self) -> String {
+        let leaves = match &self.leaves {
+            Left::Callers => "names some callers only".to_owned(),
+            Left::Actions => "leaves actions out".to_owned(),
+            Left::Resources => "leaves resources out".to_owned(),
+            Left::Condition(key) => format!("depends on {key}"),
+        };
+        format!("statement {} {leaves}", self.statement)
+    }
+}
+
+impl ProbedRequest {
+    fn describe(&self) -> String {
+        match self {
+            Self::AnyOnBucket(bucket) => format!("any S3 action on {bucket}"),
+            Self::AnyOnObjects(bucket) => format!("any S3 action on objects of {bucket}"),
+            Self::Upload { algorithm, key } => {
+                let key = match key {
+                    UploadKey::NotApplicable => "",
+                    UploadKey::Absent => " with no key",
+                    UploadKey::Another => " with another key",
+                };
+                format!("s3:PutObject that asks for {algorithm}{key}")
+            }
+            Self::UploadWithSseC => "s3:PutObject with SSE-C".to_owned(),
+        }
+    }
+}
+
+impl PolicyProblem {
+    fn describe(&self) -> String {
+        match self {
+            Self::NotAPolicy { place, reason } => format!("{place}: {reason}"),
+            Self::TooComplex { reason } => reason.clone(),
+        }
+    }
+}
+
+fn describe_user(user: &KeyUser) -> String {
+    let bucket = user.bucket.arn();
+    match &user.class {
+        Some(class) => format!("{bucket} (account {}, class {class})", user.bucket.account()),
+        None => format!("{bucket} of a class that could not be read"),
+    }
+}
+
+fn none_or<T>(value: &Option<T>, describe: impl Fn(&T) -> String) -> String {
+    value.as_ref().map_or_else(|| "none".to_owned(), describe)
+}
