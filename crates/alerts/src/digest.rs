@@ -64,9 +64,11 @@ fn headline(news: &[&News], by_transition: &[(String, usize)]) -> String {
 }
 
 fn principal(news: &News) -> String {
-    let by =
-        news.api_call.as_ref().map(|call| call.principal.as_deref().unwrap_or("somebody unnamed"));
-    by.unwrap_or("not known, found by the sweep").to_owned()
+    let by = news
+        .api_call
+        .as_ref()
+        .map(|call| call.principal.as_deref().unwrap_or("a caller that CloudTrail does not name"));
+    by.unwrap_or("not known: found by the sweep").to_owned()
 }
 
 fn counts_line(
@@ -101,7 +103,7 @@ fn accounts_line(news: &[&News]) -> Line {
 fn entry(news: &News, home: &Region) -> Line {
     let what = match news.transition {
         Transition::Resolved => "RESOLVED".to_owned(),
-        Transition::Unreadable => format!("{}, cannot be told", news.weight()),
+        Transition::Unreadable => format!("{}, undetermined", news.weight()),
         _ => news.weight().to_string(),
     };
     let line = Line::of(format!("- {what}: "));
@@ -244,7 +246,7 @@ mod tests {
         let (_, notification) = digest(&all);
         let description = notification["content"]["description"].as_str().unwrap();
         assert!(
-            description.contains("- CRITICAL, cannot be told: bucket `bucket-0`"),
+            description.contains("- CRITICAL, undetermined: bucket `bucket-0`"),
             "{description}"
         );
     }

@@ -63,7 +63,7 @@ fn headline(news: &News) -> String {
     match (news.transition, news.severity_before) {
         (Transition::Resolved, _) => format!("RESOLVED: {what} passes {control} again"),
         (Transition::Unreadable, _) => {
-            format!("{severity}: cannot tell whether {what} passes {control}")
+            format!("{severity}: undetermined whether {what} passes {control}")
         }
         (Transition::Worsened, Some(before)) => {
             format!("{severity}, was {before}: {what} fails {control}")
@@ -89,7 +89,7 @@ fn facts(news: &News) -> Vec<Line> {
             _ => line
                 .words(" is ")
                 .value(fact.value.as_str())
-                .words(", wanted is ")
+                .words(", expected ")
                 .value(fact.expected.as_str()),
         }
     };
@@ -128,13 +128,14 @@ pub(crate) fn account(line: Line, news: &News) -> Line {
 fn changed(news: &News) -> Line {
     let line = Line::about("Last change");
     let Some(call) = &news.api_call else {
-        return line
-            .words("not known: found by the sweep, be it that no event told of it, or that the settings changed");
+        return line.words(
+            "not known: found by the sweep. Either no event reported it, or the settings changed",
+        );
     };
     let line = line.value(call.event_name.as_str()).words(" by ");
     let line = match &call.principal {
         Some(by) => line.value(by.as_str()),
-        None => line.words("somebody whom CloudTrail does not name"),
+        None => line.words("a caller that CloudTrail does not name"),
     };
     let line = match &call.invoked_by {
         Some(through) => line.words(" through ").value(through.as_str()),
@@ -164,12 +165,12 @@ fn advice(news: &News) -> &'static str {
     match (news.transition, &news.about) {
         (Transition::Resolved, _) => "",
         (Transition::Unreadable, About::Bucket(_)) => {
-            "Give cmkwatch the permission that is named above, or look who takes it away: a policy of the bucket or the key, \
-             or a service control policy."
+            "Give cmkwatch the permission that is named above. If it has the permission, look for a Deny in the policy of \
+             the bucket or the key, or in a service control policy."
         }
         (Transition::Unreadable, About::Account(_)) => {
-            "Give cmkwatch the permission that is named above, or look who takes it away: a service control policy, or \
-             somebody who changed the role cmkwatch-member."
+            "Give cmkwatch the permission that is named above. If it has the permission, look for a Deny in a service \
+             control policy, or for a change of the role cmkwatch-member."
         }
         _ => news.control.remediation,
     }
@@ -222,7 +223,7 @@ mod tests {
         assert_eq!(
             content["description"].as_str().unwrap(),
             "S3 bucket default encryption should use a customer-managed KMS key\n\
-             - `key` is `aws/s3 (AWS-managed)`, wanted is `a customer-managed key`\n\
+             - `key` is `aws/s3 (AWS-managed)`, expected `a customer-managed key`\n\
              *Bucket* `acme-invoices`, class `confidential` requires `cmk`\n\
              *Account* `payments` (200000000002), region eu-west-1\n\
              *Last change* `PutBucketEncryption` by `arn:aws:sts::200000000002:assumed-role/Deploy/jane@acme.example` \
@@ -250,7 +251,7 @@ mod tests {
         assert_eq!(message.subject, "cmkwatch HIGH: bucket acme-invoices fails encrypted-with-cmk");
         for line in [
             "HIGH: bucket acme-invoices fails encrypted-with-cmk",
-            "- key is aws/s3 (AWS-managed), wanted is a customer-managed key",
+            "- key is aws/s3 (AWS-managed), expected a customer-managed key",
             "Account     payments (200000000002), region eu-west-1",
             &format!("To do       {}", control("encrypted-with-cmk").remediation),
         ] {
@@ -274,7 +275,7 @@ mod tests {
             ),
             (
                 Transition::Unreadable,
-                "HIGH: cannot tell whether bucket acme-invoices passes encrypted-with-cmk",
+                "HIGH: undetermined whether bucket acme-invoices passes encrypted-with-cmk",
             ),
             (
                 Transition::Resolved,

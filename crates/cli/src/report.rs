@@ -96,7 +96,7 @@ fn as_text(Line { control, outcome, .. }: &Line, subject: &Subject) -> String {
 }
 
 fn found(evidence: &Evidence) -> String {
-    format!("{} is {}, wanted is {}", evidence.fact(), evidence.value(), evidence.expected())
+    format!("{} is {}, expected {}", evidence.fact(), evidence.value(), evidence.expected())
 }
 
 /// Text from outside without what a terminal would obey.

@@ -189,7 +189,7 @@ fn description(subject: &str, verdict: &Verdict) -> String {
             format!("{}. {}", join(evidence, sentence), verdict.control.why)
         }
         Outcome::Undetermined(shortfalls) => format!(
-            "it cannot be told whether the control `{}` holds: {}.",
+            "the control `{}` is undetermined: {}.",
             verdict.control.slug,
             join(shortfalls, |shortfall| reason(shortfall).description)
         ),
@@ -214,7 +214,7 @@ fn join<T>(parts: &[T], say: impl Fn(&T) -> String) -> String {
 }
 
 fn sentence(evidence: &Evidence) -> String {
-    format!("{} is {}, wanted is {}", evidence.fact(), value(evidence), evidence.expected())
+    format!("{} is {}, expected {}", evidence.fact(), value(evidence), evidence.expected())
 }
 
 fn value(evidence: &Evidence) -> String {

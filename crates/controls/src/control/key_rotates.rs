@@ -17,7 +17,8 @@ pub(crate) const KEY_ROTATES: Control = Control {
     severity: Severity::Medium,
     title: "The KMS key of an S3 bucket should be rotated automatically",
     holds_when: "automatic rotation is on, with a period of `max-rotation-days` at most",
-    why: "Material that is never replaced protects ever more data, and all of it is lost at once if it leaks.",
+    why: "Key material that is never replaced protects more and more data. All of it is exposed \
+              at once if the material leaks.",
     reference: "https://docs.aws.amazon.com/securityhub/latest/userguide/kms-controls.html#kms-4",
     requirements: &[
         "CIS AWS Foundations Benchmark v5.0.0/3.6",

@@ -19,50 +19,51 @@ fn descriptions_read_well() {
         (
             sse_s3(),
             "encrypted-with-kms",
-            "default encryption is AES256, wanted is aws:kms or aws:kms:dsse.",
+            "default encryption is AES256, expected aws:kms or aws:kms:dsse.",
         ),
         (
             sse_s3(),
             "encrypted-with-cmk",
-            "default encryption is AES256, wanted is a customer-managed key.",
+            "default encryption is AES256, expected a customer-managed key.",
         ),
         (absent(), "encrypted-with-kms", "default encryption is aws:kms, as required."),
         (
             absent(),
             "encrypted-with-cmk",
-            "key is aws/s3 (AWS-managed), wanted is a customer-managed key.",
+            "key is aws/s3 (AWS-managed), expected a customer-managed key.",
         ),
         (
             missing(),
             "encrypted-with-cmk",
-            "key is alias/gone (no such key), wanted is a customer-managed key.",
+            "key is alias/gone (no such key), expected a customer-managed key.",
         ),
         (
             missing(),
             "key-usable",
-            "key is alias/gone (no such key), wanted is a key that can be used.",
+            "key is alias/gone (no such key), expected a key that can be used.",
         ),
         (
             cmk(KeyState::PendingDeletion(Some(date))),
             "key-usable",
-            "key is arn:aws:kms:us-east-1:111111111111:key/1234, wanted is a key that can be used; key state is \
-             PendingDeletion (deletion on 2026-12-01T10:00:00Z), wanted is Enabled.",
+            "key is arn:aws:kms:us-east-1:111111111111:key/1234, expected a key that can be used; key state is \
+             PendingDeletion (deletion on 2026-12-01T10:00:00Z), expected Enabled.",
         ),
         (
             unreadable(),
             "key-usable",
-            "it cannot be told whether the control `key-usable` holds: s3:GetEncryptionConfiguration on bucket acme was \
+            "the control `key-usable` is undetermined: s3:GetEncryptionConfiguration on bucket acme was \
              answered with AccessDenied.",
         ),
         (
             Fact::Known(DefaultEncryption::Contradictory),
             "encrypted-with-kms",
-            "it cannot be told whether the control `encrypted-with-kms` holds: default encryption is several rules that \
+            "the control `encrypted-with-kms` is undetermined: default encryption is several rules that \
              differ, which this version of cmkwatch does not understand.",
         ),
     ] {
         let control = controls::ALL.into_iter().find(|control| control.slug == slug).unwrap();
-        let why = if said.contains("wanted") { format!(" {}", control.why) } else { String::new() };
+        let why =
+            if said.contains("expected") { format!(" {}", control.why) } else { String::new() };
         assert_eq!(described(encryption, slug), format!("{subject}: {said}{why}"));
     }
 }
@@ -100,7 +101,7 @@ fn what_a_policy_lets_through_is_told_with_its_remedy() {
     story.observe_tagged(tags, cmk(KeyState::Enabled), 0);
     let direct = story.get("key-used-only-via-s3");
     let said = "direct use of the key is open to account 111111111111: kms:Decrypt, kms:Encrypt, kms:GenerateDataKey, \
-                kms:GenerateDataKeyWithoutPlaintext, kms:ReEncryptFrom, kms:ReEncryptTo (statement 0), wanted is none";
+                kms:GenerateDataKeyWithoutPlaintext, kms:ReEncryptFrom, kms:ReEncryptTo (statement 0), expected none";
     assert!(direct.description.contains(said), "{}", direct.description);
     assert!(
         direct.remediation.contains(r#""kms:ViaService":"s3.us-east-1.amazonaws.com""#),
