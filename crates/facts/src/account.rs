@@ -1,18 +1,18 @@
-//! What is known of an account that is watched.
+//! The facts of a watched account.
 
 use crate::{Fact, Place};
 use jiff::Timestamp;
 
-/// An account in one region, as far as it can be watched there.
+/// The facts of an account in one region: whether cmkwatch can watch it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Which account, in which region.
+    /// The account and the region.
     pub place: Place,
-    /// The moment just before the first call that was made to read it.
+    /// The moment just before the first call that read these facts.
     pub read_at: Timestamp,
-    /// Whether its buckets could be listed, with the role that cmkwatch has in the account; what could not be read is the
-    /// very thing that is asked about.
+    /// `Known` if the buckets could be listed, with the role that cmkwatch has in the account.
+    /// `Unreadable` is not a gap here: it is the fact that is judged.
     pub buckets: Fact<()>,
-    /// Whether Security Hub is enabled.
+    /// True if Security Hub is enabled.
     pub security_hub: Fact<bool>,
 }

@@ -1,14 +1,15 @@
-//! The number of an AWS account.
+//! The id of an AWS account.
 
 use crate::Malformed;
 use std::{fmt, str::FromStr};
 
-/// The id of an AWS account: [12 digits](https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-identifiers.html).
+/// The id of an AWS account: [12
+/// digits](https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-identifiers.html).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId(String);
 
 impl AccountId {
-    /// The 12 digits.
+    /// Returns the 12 digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! Everything that was read of one bucket.
+//! The facts of one bucket.
 
 use crate::{BucketEncryption, BucketId, Fact, KeyUser, PolicyDocument};
 use jiff::Timestamp;
@@ -7,20 +7,21 @@ use std::collections::BTreeMap;
 /// The tags of a bucket, by key.
 pub type Tags = BTreeMap<String, String>;
 
-/// The facts of one bucket.
+/// The facts of one bucket, as they were read from AWS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bucket {
-    /// Which bucket.
+    /// The account, region and name of the bucket.
     pub id: BucketId,
-    /// The moment just before the first of these facts was asked for: a change after it has an event of its own.
+    /// The moment just before the first of these facts was read. A later change has an event of its
+    /// own.
     pub read_at: Timestamp,
-    /// The bucket's tags; no tags at all is `Known` and empty.
+    /// The bucket's tags. A bucket without tags is `Known` and empty.
     pub tags: Fact<Tags>,
-    /// The bucket's encryption, with the key of its default.
+    /// The default encryption of the bucket, with its key.
     pub encryption: Fact<BucketEncryption>,
-    /// The bucket policy; no policy at all is `Known` and none.
+    /// The bucket policy. A bucket without a policy is `Known(None)`.
     pub policy: Fact<Option<PolicyDocument>>,
-    /// The other buckets that use the key of the default encryption, as their findings tell; none where that was not asked,
-    /// because nothing depends on it.
+    /// Other buckets that use the key of the default encryption, from the table of states. `None`
+    /// if nothing depends on them, so that they were not looked up.
     pub key_users: Option<Fact<Vec<KeyUser>>>,
 }

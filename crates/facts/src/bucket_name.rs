@@ -3,21 +3,22 @@
 use crate::Malformed;
 use std::{fmt, str::FromStr};
 
-/// The name of a [general purpose bucket](https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html).
+/// The name of a [general purpose
+/// bucket](https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html).
 ///
-/// Names made in us-east-1 before March 2018 may have up to 255 characters, capitals and underscores; whether a name is
-/// of that older form is told by [`BucketName::is_legacy`].
+/// Names made in us-east-1 before March 2018 may have up to 255 characters, capitals and
+/// underscores. [`BucketName::is_legacy`] is true for a name of that older form.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BucketName(String);
 
 impl BucketName {
-    /// The name.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// True for a name that only us-east-1 allowed, and only before March 2018.
+    /// Returns true for a name that only us-east-1 allowed, and only before March 2018.
     #[must_use]
     pub fn is_legacy(&self) -> bool {
         !has_current_form(&self.0)
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_are_names_and_are_told_apart() {
+    fn both_forms_are_bucket_names_and_are_distinguished() {
         for (text, legacy) in
             [("acme-data", false), ("a.b-3", false), ("Acme_Data", true), ("-acme", true)]
         {
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_no_names() {
+    fn other_texts_are_not_bucket_names() {
         let long = "a".repeat(256);
         for text in [
             "",

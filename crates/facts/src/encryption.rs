@@ -1,32 +1,39 @@
-//! A bucket's default encryption: the rules that S3 returns, and what they amount to.
+//! The default encryption of a bucket: the rules that S3 returns, and the one default that follows
+//! from them.
+//!
+//! Follows
+//! [ServerSideEncryptionRule](https://docs.aws.amazon.com/AmazonS3/latest/API/API_ServerSideEncryptionRule.html).
 
 use crate::{KeyReference, UsedKey};
 
-/// A rule of [GetBucketEncryption](https://docs.aws.amazon.com/AmazonS3/latest/API/API_ServerSideEncryptionRule.html).
+/// A rule of
+/// [GetBucketEncryption](https://docs.aws.amazon.com/AmazonS3/latest/API/API_ServerSideEncryptionRule.html).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncryptionRule {
-    /// `SSEAlgorithm` and `KMSMasterKeyID`; none where the rule has no `ApplyServerSideEncryptionByDefault`.
+    /// `SSEAlgorithm` and `KMSMasterKeyID`. `None` if the rule has no
+    /// `ApplyServerSideEncryptionByDefault`.
     pub default: Option<(Algorithm, KeyReference)>,
     /// `BucketKeyEnabled`.
     pub bucket_key: bool,
-    /// Whether `BlockedEncryptionTypes` holds `SSE-C`.
+    /// True if `BlockedEncryptionTypes` contains `SSE-C`.
     pub blocks_sse_c: bool,
 }
 
-/// Everything that S3 tells of a bucket's encryption.
+/// Everything that S3 returns about a bucket's encryption.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BucketEncryption<K = UsedKey> {
-    /// What becomes of an upload that asks for nothing.
+    /// The encryption of an upload that requests none.
     pub default: DefaultEncryption<K>,
-    /// Whether its keys come from an [S3 Bucket Key](https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-key.html).
+    /// True if the default encryption uses an [S3 Bucket
+    /// Key](https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-key.html).
     pub bucket_key: bool,
-    /// Whether S3 refuses
-    /// [uploads with keys of the caller's own](https://docs.aws.amazon.com/AmazonS3/latest/userguide/blocking-unblocking-s3-c-encryption-gpb.html).
+    /// True if S3 refuses [uploads with keys of the caller's
+    /// own](https://docs.aws.amazon.com/AmazonS3/latest/userguide/blocking-unblocking-s3-c-encryption-gpb.html).
     pub blocks_sse_c: bool,
 }
 
 impl BucketEncryption<KeyReference> {
-    /// What the rules of a bucket amount to.
+    /// Combines the rules of a bucket.
     #[must_use]
     pub fn of(rules: &[EncryptionRule]) -> Self {
         Self {
@@ -46,7 +53,7 @@ pub enum Algorithm {
     Kms,
     /// `aws:kms:dsse`: dual-layer encryption with a KMS key.
     KmsDsse,
-    /// Any other, such as `aws:fsx`.
+    /// Another algorithm, such as `aws:fsx`.
     Other(String),
 }
 
@@ -61,26 +68,28 @@ impl From<&str> for Algorithm {
     }
 }
 
-/// What S3 does with an upload that asks for no encryption of its own; `K` is how its key is known, first by its
-/// [`KeyReference`] and, once that was looked up, as a [`UsedKey`].
+/// The encryption of an upload that requests none.
+///
+/// `K` is the form in which the key is known: first a [`KeyReference`] and, once that was looked
+/// up, a [`UsedKey`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DefaultEncryption<K = UsedKey> {
-    /// SSE-S3 (`AES256`), be it said or not:
-    /// [every bucket has at least that](https://docs.aws.amazon.com/AmazonS3/latest/userguide/default-bucket-encryption.html).
+    /// SSE-S3 (`AES256`), explicit or not: [every bucket has at least
+    /// that](https://docs.aws.amazon.com/AmazonS3/latest/userguide/default-bucket-encryption.html).
     SseS3,
-    /// `aws:kms` with this key.
+    /// `aws:kms` with the given key.
     Kms(K),
-    /// `aws:kms:dsse` with this key.
+    /// `aws:kms:dsse` with the given key.
     KmsDsse(K),
-    /// An algorithm that this version does not know.
+    /// An algorithm that this version of cmkwatch does not know.
     Unknown(String),
-    /// Several rules that say different things. S3 documents one rule, so which holds cannot be told.
+    /// Several rules that differ. S3 documents one rule, so it is not known which of them applies.
     Contradictory,
 }
 
 impl DefaultEncryption<KeyReference> {
-    /// What the rules of a bucket amount to. A rule without `ApplyServerSideEncryptionByDefault` says nothing of the
-    /// default, and where none does, SSE-S3 applies.
+    /// Combines the rules of a bucket. A rule without `ApplyServerSideEncryptionByDefault` does not
+    /// set the default. If no rule sets it, SSE-S3 applies.
     fn of(rules: &[EncryptionRule]) -> Self {
         let mut defaults = rules.iter().filter_map(|rule| rule.default.as_ref());
         let Some(first) = defaults.next() else { return Self::SseS3 };
@@ -98,7 +107,7 @@ impl DefaultEncryption<KeyReference> {
 }
 
 impl<K> DefaultEncryption<K> {
-    /// The KMS key, where one is used.
+    /// Returns the KMS key, or `None` if no KMS key is used.
     #[must_use]
     pub fn key(&self) -> Option<&K> {
         match self {
@@ -107,7 +116,7 @@ impl<K> DefaultEncryption<K> {
         }
     }
 
-    /// The same with its key known in another way.
+    /// Returns the same encryption with its key in another form.
     #[must_use]
     pub fn map_key<L>(self, change: impl FnOnce(K) -> L) -> DefaultEncryption<L> {
         match self {
@@ -119,7 +128,7 @@ impl<K> DefaultEncryption<K> {
         }
     }
 
-    /// The algorithm, as S3 writes it, or in words where the rules name several.
+    /// Returns the algorithm as S3 writes it, or a description if several rules differ.
     #[must_use]
     pub fn algorithm(&self) -> &str {
         match self {
@@ -142,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_amount_to_one_default() {
+    fn rules_combine_into_one_default() {
         let silent = EncryptionRule { default: None, bucket_key: true, blocks_sse_c: true };
         let key: KeyReference = "alias/a".parse().unwrap();
         for (rules, expected) in [
@@ -167,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_key_belongs_to_a_default_and_a_block_to_the_bucket() {
+    fn a_bucket_key_needs_a_default_and_a_block_of_sse_c_does_not() {
         let silent = EncryptionRule { default: None, bucket_key: true, blocks_sse_c: true };
         let with_key = EncryptionRule { bucket_key: true, ..rule("aws:kms", "alias/a") };
         for (rules, bucket_key, blocks_sse_c) in [

@@ -1,22 +1,23 @@
-//! Something that was read, or the reason why it could not be read.
+//! A value that was read from AWS, or the reason why it could not be read.
 
-/// Something that was read from AWS, or why it could not be.
+/// A value that was read from AWS, or the reason why it could not be read.
 ///
-/// "There is no such tag" is `Known(None)`; "access was denied" is `Unreadable`. A rule that needs an unreadable fact can
-/// come to no verdict, so there is deliberately no way to turn one into a default.
+/// "There is no such tag" is `Known(None)`. "Access was denied" is `Unreadable`. A control that
+/// needs an unreadable fact cannot be determined. So there is deliberately no way to turn such a
+/// fact into a default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact<T> {
-    /// The facts.
+    /// The value that was read.
     Known(T),
-    /// Why it could not be read.
+    /// The reason why the value could not be read.
     Unreadable(Unreadable),
 }
 
 impl<T> Fact<T> {
-    /// The value by reference, or why there is none.
+    /// Returns the value by reference.
     ///
     /// # Errors
-    /// The reason, where the fact could not be read.
+    /// Returns the reason if the fact could not be read.
     pub fn known(&self) -> Result<&T, &Unreadable> {
         match self {
             Self::Known(value) => Ok(value),
@@ -33,13 +34,13 @@ impl<T> Fact<T> {
     }
 }
 
-/// Why something could not be read: what was asked, of what, and what AWS answered.
+/// The reason why a fact could not be read: the permission, the subject and the answer of AWS.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{permission}` on {subject}: {code}")]
 pub struct Unreadable {
     /// The IAM action that the call needs, as a policy writes it: `s3:GetEncryptionConfiguration`.
     pub permission: &'static str,
-    /// What was asked about: `bucket acme-data`, or a key's ARN.
+    /// The subject of the call: `bucket acme-data`, or a key's ARN.
     pub subject: String,
     /// The error code of the answer: `AccessDenied`.
     pub code: String,

@@ -1,36 +1,40 @@
-//! A KMS key, as far as the controls ask about it.
+//! The facts of a KMS key that the controls need.
 
 use crate::{Fact, KeyArn, KeyReference, PolicyDocument};
 use jiff::Timestamp;
 
-/// The key of a bucket's default encryption: what the bucket calls it, and what that turned out to be.
+/// The key of a bucket's default encryption: the name that the bucket gives it, and the key that
+/// was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsedKey {
     /// The key as the bucket spells it.
     pub reference: KeyReference,
-    /// What KMS tells of it.
+    /// The key that KMS returned for the reference.
     pub resolved: Fact<ResolvedKey>,
 }
 
-/// What the key that a bucket names turned out to be.
+/// The result of looking up the key that a bucket names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResolvedKey {
-    /// The AWS-managed key `aws/s3`, named by leaving the key out or by an alias whose key was not created yet.
+    /// The AWS-managed key `aws/s3`. The bucket names no key, or an alias whose key was not created
+    /// yet.
     AwsManagedDefault,
-    /// KMS says that there is no such key, or the text can name none.
+    /// KMS says that there is no such key, or the text cannot name a key.
     Missing,
-    /// The key.
+    /// A key that exists.
     Found(Box<Key>),
 }
 
-/// A key, as [DescribeKey](https://docs.aws.amazon.com/kms/latest/APIReference/API_KeyMetadata.html) tells of it.
+/// A key, as
+/// [DescribeKey](https://docs.aws.amazon.com/kms/latest/APIReference/API_KeyMetadata.html) returns
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// The key's ARN, with its account and region.
     pub arn: KeyArn,
-    /// Who manages the key.
+    /// The manager of the key: AWS or the customer.
     pub manager: KeyManager,
-    /// The state that the key is in.
+    /// The state of the key.
     pub state: KeyState,
     /// `SYMMETRIC_DEFAULT`, or another key spec of KMS.
     pub spec: String,
@@ -38,55 +42,58 @@ pub struct Key {
     pub usage: String,
     /// `AWS_KMS`, or another origin of the key's material.
     pub origin: String,
-    /// What its owner made of it; none for a key that AWS manages.
+    /// The policy and rotation that the owner set. `None` unless the key is customer-managed.
     pub governance: Option<Governance>,
 }
 
-/// What the owner of a customer-managed key made of it.
+/// The settings of a customer-managed key that its owner controls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Governance {
-    /// The key policy, which can be read within the key's own account only.
+    /// The key policy, which can be read only within the key's own account.
     pub policy: Fact<PolicyDocument>,
-    /// Whether its material is rotated.
+    /// The rotation of the key's material.
     pub rotation: Fact<Rotation>,
 }
 
-/// [Automatic rotation](https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html) of a key's material.
+/// [Automatic rotation](https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html) of
+/// a key's material.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rotation {
-    /// KMS cannot rotate such a key by itself: its material was imported, or lies in a custom key store.
+    /// KMS cannot rotate such a key by itself: its material was imported, or lies in a custom key
+    /// store.
     Unsupported,
-    /// It is off.
+    /// Rotation is off.
     Off,
-    /// It is on, with this period in days; 365 where KMS names none.
+    /// Rotation is on, with this period in days. 365 if KMS names no period.
     Every(u32),
 }
 
-/// [Who manages a key](https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-mgmt), by the key's own
-/// `KeyManager`.
+/// The [manager of a
+/// key](https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-mgmt), as
+/// `KeyManager` of DescribeKey names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyManager {
-    /// `AWS`: nobody of the account can scope or revoke the key.
+    /// `AWS`: nobody in the account can restrict or revoke the key.
     Aws,
     /// `CUSTOMER`: a customer-managed key (CMK).
     Customer,
-    /// A value that this version does not know.
+    /// A value that this version of cmkwatch does not know.
     Other(String),
 }
 
-/// [The state of a key](https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html).
+/// The [state of a key](https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyState {
     /// The key can be used.
     Enabled,
-    /// A multi-Region key whose primary region is being changed; it can be used meanwhile.
+    /// A multi-Region key whose primary region is being changed. The key can be used meanwhile.
     Updating,
     /// Somebody disabled the key.
     Disabled,
-    /// The key will be deleted at the given moment, after which what it encrypted cannot be read by anyone.
+    /// The key will be deleted at the given moment. After that, nobody can read what it encrypted.
     PendingDeletion(Option<Timestamp>),
-    /// A multi-Region primary that will be deleted when its last replica is gone.
+    /// A multi-Region primary key that will be deleted when its last replica is gone.
     PendingReplicaDeletion,
-    /// Any other state, by the name that KMS gives it; in none of them can the key be relied on.
+    /// Another state, by the name that KMS gives it. No such state lets the key be relied on.
     Other(String),
 }

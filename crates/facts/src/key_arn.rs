@@ -3,12 +3,14 @@
 use crate::{AccountId, Malformed, Region};
 use std::{fmt, str::FromStr};
 
-/// The ARN of a [KMS key](https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id-key-ARN):
+/// The ARN of a [KMS
+/// key](https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id-key-ARN):
 /// `arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyArn(Arn);
 
-/// The ARN of an [alias](https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id-alias-ARN):
+/// The ARN of an
+/// [alias](https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id-alias-ARN):
 /// `arn:aws:kms:us-east-1:123456789012:alias/acme`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AliasArn(Arn);
@@ -18,7 +20,7 @@ struct Arn {
     text: String,
     region: Region,
     account: AccountId,
-    /// Where in `text` the resource begins.
+    /// The index in `text` at which the resource begins.
     resource: usize,
 }
 
@@ -44,12 +46,14 @@ impl Arn {
     }
 }
 
-/// A key id is a UUID or `mrk-` and 32 hexadecimal digits; the form checked is a little wider, as KMS does not promise more.
+/// Returns true if a text has the form of a key id: a UUID, or `mrk-` and 32 hexadecimal digits.
+/// The check is a little wider, because KMS promises no more.
 pub(crate) fn is_key_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
-/// The form of [an alias name](https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html).
+/// Returns true if a text has the form of [an alias
+/// name](https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html).
 pub(crate) fn is_alias_name(text: &str) -> bool {
     text.len() <= 256
         && text.strip_prefix("alias/").is_some_and(|name| {
@@ -83,32 +87,34 @@ impl FromStr for AliasArn {
 }
 
 impl KeyArn {
-    /// The whole ARN.
+    /// Returns the whole ARN of the key.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0.text
     }
 
-    /// The key's id, which a multi-Region key has in every region.
+    /// Returns the key's id. A multi-Region key has the same id in every region.
     #[must_use]
     pub fn id(&self) -> &str {
         self.0.resource().trim_start_matches("key/")
     }
 
-    /// True for a [multi-Region key](https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html), which has
-    /// the same id in each of its regions: "multi-Region keys have a distinctive key ID that begins with `mrk-`".
+    /// Returns true for a [multi-Region
+    /// key](https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html),
+    /// which has the same id in each of its regions: "multi-Region keys have a distinctive key ID
+    /// that begins with `mrk-`".
     #[must_use]
     pub fn is_multi_region(&self) -> bool {
         self.id().starts_with("mrk-")
     }
 
-    /// The account that the key belongs to.
+    /// Returns the account that the key belongs to.
     #[must_use]
     pub fn account(&self) -> &AccountId {
         &self.0.account
     }
 
-    /// The region that the key lies in.
+    /// Returns the region that the key lies in.
     #[must_use]
     pub fn region(&self) -> &Region {
         &self.0.region
@@ -116,25 +122,25 @@ impl KeyArn {
 }
 
 impl AliasArn {
-    /// The whole ARN.
+    /// Returns the whole ARN of the alias.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0.text
     }
 
-    /// The alias without the rest of the ARN, `alias/` included.
+    /// Returns the alias without the rest of the ARN, `alias/` included.
     #[must_use]
     pub fn name(&self) -> &str {
         self.0.resource()
     }
 
-    /// The account that the alias belongs to.
+    /// Returns the account that the alias belongs to.
     #[must_use]
     pub fn account(&self) -> &AccountId {
         &self.0.account
     }
 
-    /// The region that the alias lies in.
+    /// Returns the region that the alias lies in.
     #[must_use]
     pub fn region(&self) -> &Region {
         &self.0.region
@@ -158,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_of_an_arn() {
+    fn an_arn_is_split_into_its_parts() {
         let key: KeyArn = "arn:aws:kms:eu-west-1:123456789012:key/mrk-12ab".parse().unwrap();
         assert_eq!((key.account().as_str(), key.region().as_str()), ("123456789012", "eu-west-1"));
         assert_eq!(key.id(), "mrk-12ab");
@@ -167,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_no_arns_of_keys() {
+    fn other_texts_are_not_key_arns() {
         for text in [
             "",
             "arn:aws:kms:eu-west-1:123456789012:alias/a",

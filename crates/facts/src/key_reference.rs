@@ -5,9 +5,10 @@ use std::{convert::Infallible, fmt, str::FromStr};
 
 /// The key of a bucket's default encryption, as its `KMSMasterKeyID` spells it.
 ///
-/// [S3 accepts](https://docs.aws.amazon.com/AmazonS3/latest/API/API_ServerSideEncryptionByDefault.html) a key id, a key
-/// ARN, an alias name and an alias ARN, or nothing, and does not check that the key exists. The spelling says where to
-/// look; it never says whose key it is.
+/// [S3
+/// accepts](https://docs.aws.amazon.com/AmazonS3/latest/API/API_ServerSideEncryptionByDefault.html)
+/// a key id, a key ARN, an alias name, an alias ARN, or nothing. S3 does not check that the key
+/// exists. The spelling says where to look the key up. It never says who manages the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyReference {
     /// No key is named: S3 uses the AWS-managed key `aws/s3`.
@@ -20,12 +21,12 @@ pub enum KeyReference {
     AliasName(String),
     /// The ARN of an alias, which may belong to another account or region.
     AliasArn(AliasArn),
-    /// A text that can name no key.
+    /// A text that cannot name a key.
     Unrecognised(String),
 }
 
 impl KeyReference {
-    /// The alias, where one is named: `alias/acme`.
+    /// Returns the alias, such as `alias/acme`, or `None` if no alias is named.
     #[must_use]
     pub fn alias(&self) -> Option<&str> {
         match self {
@@ -35,7 +36,7 @@ impl KeyReference {
         }
     }
 
-    /// The account and the region that an ARN names.
+    /// Returns the account and the region that an ARN names, or `None` if the reference is no ARN.
     #[must_use]
     pub fn place(&self) -> Option<(&AccountId, &Region)> {
         match self {
@@ -45,7 +46,8 @@ impl KeyReference {
         }
     }
 
-    /// The same key or alias by its ARN, as a bucket of this place means it; what can name no key stays as it is.
+    /// Returns the reference as an ARN, resolved for a bucket in the given place. A reference that
+    /// can name no key, or is an ARN already, is returned unchanged.
     #[must_use]
     pub fn within(&self, Place { account, region }: &Place) -> Self {
         let arn = |resource: &str| {
@@ -62,8 +64,8 @@ impl KeyReference {
         }
     }
 
-    /// True for an alias that only AWS itself can make:
-    /// [`alias/aws/` is reserved](https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html).
+    /// Returns true for an alias that only AWS can create: [`alias/aws/` is
+    /// reserved](https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html).
     #[must_use]
     pub fn is_reserved_alias(&self) -> bool {
         self.alias().is_some_and(|alias| alias.starts_with("alias/aws/"))
@@ -90,7 +92,7 @@ impl FromStr for KeyReference {
     }
 }
 
-/// As the bucket spells it; the empty text where no key is named.
+/// Writes the reference as the bucket spells it. `Absent` is the empty text.
 impl fmt::Display for KeyReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -112,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn five_spellings_are_told_apart() {
+    fn five_spellings_are_distinguished() {
         let key = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
         let alias = "arn:aws:kms:us-east-1:123456789012:alias/acme";
         assert_eq!(parse(""), KeyReference::Absent);
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reserved_alias_is_known_by_its_prefix_in_both_spellings() {
+    fn a_reserved_alias_is_recognised_by_its_prefix_in_both_spellings() {
         assert!(parse("alias/aws/s3").is_reserved_alias());
         assert!(parse("arn:aws:kms:us-east-1:123456789012:alias/aws/s3").is_reserved_alias());
         assert!(!parse("alias/awsome/s3").is_reserved_alias());
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_name_has_its_meaning_where_the_bucket_lies() {
+    fn a_bare_name_is_resolved_in_the_place_of_the_bucket() {
         let place = Place {
             account: "123456789012".parse().unwrap(),
             region: "us-east-1".parse().unwrap(),
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_name_no_key_is_unrecognised() {
+    fn a_text_that_cannot_name_a_key_is_unrecognised() {
         for text in ["aws/s3", "alias/", "arn:aws:kms:us-east-1:1:key/a", "key id", "alias/a b"] {
             assert!(matches!(parse(text), KeyReference::Unrecognised(_)), "{text}");
         }
@@ -162,7 +164,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_a_reference_and_keeps_its_spelling(text in "\\PC*") {
+        fn every_text_is_a_reference_and_keeps_its_spelling(text in "\\PC*") {
             prop_assert_eq!(parse(&text).to_string(), text);
         }
     }

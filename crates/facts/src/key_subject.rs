@@ -1,20 +1,20 @@
-//! What an event of KMS is about.
+//! The key or alias that an event of KMS is about.
 
 use crate::{AliasArn, KeyArn, Malformed};
 use std::str::FromStr;
 
-/// A key, or an alias that leads to one.
+/// A key, or an alias that points to one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeySubject {
     /// A key.
     Key(KeyArn),
-    /// An alias. It leads to the buckets that name it: which key it led to before no event tells, and those that name a key
-    /// otherwise are not concerned.
+    /// An alias. It leads to the buckets that name the alias. Buckets that name the key otherwise
+    /// are not affected. No event says which key the alias pointed to before.
     Alias(AliasArn),
 }
 
 impl KeySubject {
-    /// The ARN.
+    /// Returns the ARN of the key or the alias.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_arn_says_which() {
+    fn an_arn_names_a_key_or_an_alias() {
         for arn in [
             "arn:aws:kms:us-east-1:123456789012:key/1234",
             "arn:aws:kms:us-east-1:123456789012:alias/acme",

@@ -1,4 +1,4 @@
-//! Who else uses a key.
+//! Other buckets that use a key.
 
 use crate::BucketId;
 
@@ -7,6 +7,6 @@ use crate::BucketId;
 pub struct KeyUser {
     /// The bucket.
     pub bucket: BucketId,
-    /// Its class; none where that could not be read.
+    /// The class of the bucket. `None` if the class could not be read.
     pub class: Option<String>,
 }

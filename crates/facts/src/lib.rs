@@ -1,11 +1,12 @@
-//! What is known of a bucket, of its key and of the account that owns it.
+//! The facts of a bucket, of its key and of the account that owns it.
 //!
-//! A [`Fact`] is something that was read, or the reason why it could not be read; there is no default. Names that come
-//! from outside ([`AccountId`], [`Region`], [`BucketName`], [`KeyArn`]) are types that only a well-formed text makes, so
-//! that nothing malformed reaches an ARN, an AssumeRole or a finding.
+//! A [`Fact`] is a value that was read, or the reason why it could not be read. There is no
+//! default. Names from outside ([`AccountId`], [`Region`], [`BucketName`], [`KeyArn`]) are types
+//! that only a well-formed text can become. So nothing malformed reaches an ARN, an AssumeRole or a
+//! finding.
 //!
-//! This crate knows no rule: whether a fact is good or bad is for `controls` to say. It reads nothing: that is for
-//! `collect`.
+//! This crate knows no rule: `controls` decides whether a fact is good or bad. It reads nothing:
+//! `collect` does.
 
 mod account;
 mod account_id;
@@ -41,13 +42,13 @@ pub use place::Place;
 pub use policy::PolicyDocument;
 pub use region::Region;
 
-/// A text that does not have the form which AWS gives to such a name.
+/// A text that does not have the form of the AWS name that was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not {expected}")]
 pub struct Malformed {
-    /// What the text should have been, with its article: "an account id (12 digits)".
+    /// The expected form, with its article: "an account id (12 digits)".
     pub expected: &'static str,
-    /// The text as it came, cut to 80 characters and without control characters.
+    /// The text without control characters, cut to 80 characters.
     pub text: String,
 }
 

@@ -2,12 +2,12 @@
 
 use crate::BucketName;
 
-/// Names of buckets from one on and before another, in the order of their bytes.
+/// The bucket names from one name on and before another, in the order of their bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NameRange {
-    /// The first; `None` for no limit.
+    /// The first name of the range. `None` if there is no limit.
     pub from: Option<BucketName>,
-    /// The one after the last; `None` for no limit.
+    /// The first name after the range. `None` if there is no limit.
     pub before: Option<BucketName>,
 }
 

@@ -1,9 +1,9 @@
-//! An account and a region, where things lie.
+//! An account and a region.
 
 use crate::{AccountId, Region};
 use std::fmt;
 
-/// An account and a region: where a bucket lies, or whose Security Hub it is.
+/// An account and a region: the place of a bucket or of a Security Hub.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The account.

@@ -2,5 +2,6 @@
 
 use iam_policy::{NotAPolicy, Policy};
 
-/// A policy, or why this version cannot read it, which says nothing of what it does.
+/// A policy, or the reason why this version of cmkwatch cannot parse it. The reason says nothing
+/// about what the policy allows.
 pub type PolicyDocument = Result<Policy, NotAPolicy>;

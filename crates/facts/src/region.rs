@@ -3,21 +3,23 @@
 use crate::Malformed;
 use std::{fmt, str::FromStr};
 
-/// The code of a region: [`us-east-1`, `us-gov-west-1`, `mx-central-1`](https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html).
+/// The code of a region: [`us-east-1`, `us-gov-west-1`,
+/// `mx-central-1`](https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html).
 ///
-/// Which regions exist changes every year and is not held here: the form is checked, existence is for AWS to say.
+/// Only the form is checked. The list of regions changes every year and is not kept here, so only
+/// AWS knows whether a region exists.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Region(String);
 
 impl Region {
-    /// The region code.
+    /// Returns the region code.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The partition in whose ARNs the region stands, after the
-    /// [ARN reference](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html).
+    /// Returns the partition of the region, as its ARNs name it. Follows the [ARN
+    /// reference](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html).
     #[must_use]
     pub fn partition(&self) -> &'static str {
         const BY_PREFIX: [(&str, &str); 7] = [
@@ -48,7 +50,8 @@ impl FromStr for Region {
     }
 }
 
-/// Two to four letters, one or two words, one or two digits, joined by hyphens; `Region` of a finding allows 16 characters.
+/// Returns true if a text is two to four letters, one or two words, and one or two digits, joined
+/// by hyphens. At most 16 characters are allowed, as in `Region` of a finding.
 fn has_form(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let [area, words @ .., number] = parts.as_slice() else { return false };
@@ -73,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_form_decides() {
+    fn a_region_must_have_the_form_of_a_region_code() {
         for text in [
             "us-east-1",
             "ap-southeast-7",
