@@ -1,4 +1,4 @@
-//! A decision as attributes of a row.
+//! Writes a decision as the attributes of a DynamoDB row, and reads it back.
 
 use alerts::{Claim, Known, Told};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -6,13 +6,14 @@ use controls::Severity;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 
-/// How long a row stays after its last decision: longer than a change can be alerted, which is 30 days.
+/// The time that a row is kept after its last decision. Changes are alerted for 30 days, which is
+/// less.
 const KEPT: SignedDuration = SignedDuration::from_hours(35 * 24);
 
-/// The attributes of a row.
+/// The attributes of a row, by name.
 pub(crate) type Attributes = HashMap<String, AttributeValue>;
 
-/// Writes a row. `now` is the time.
+/// Writes the row of a finding. The row expires `KEPT` after `now`.
 pub(crate) fn write(finding: &str, known: &Known, now: Timestamp) -> Attributes {
     let expires_at = now.checked_add(KEPT).unwrap_or(Timestamp::MAX).as_second();
     let mut row = Attributes::from([
@@ -29,7 +30,8 @@ pub(crate) fn write(finding: &str, known: &Known, now: Timestamp) -> Attributes 
     row
 }
 
-/// Reads a row. What is damaged counts as not known, so that a message is rather sent twice than lost.
+/// Reads a row. A damaged attribute counts as unknown: a message that is sent twice is better than
+/// a lost one.
 pub(crate) fn read(row: &Attributes) -> Known {
     let text = |name: &str| row.get(name).and_then(|value| value.as_s().ok());
     let version = row.get("version").and_then(|value| value.as_n().ok()?.parse().ok());
@@ -44,7 +46,8 @@ pub(crate) fn read(row: &Attributes) -> Known {
     }
 }
 
-/// Returns the stored words of every state that makes a message about this one unnecessary.
+/// Returns the stored words of all states that cover `now`. People who know such a state need no
+/// message about `now`.
 pub(crate) fn words_that_cover(now: Option<Told>) -> Vec<String> {
     let open = Severity::ALL.into_iter().map(Told::Open);
     let all = open.chain([Told::Closed, Told::Undetermined]);
@@ -72,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn a_row_is_read_as_it_was_written() {
         let now: Timestamp = "2026-11-01T00:00:00Z".parse().unwrap();
         for told in [
             Some(Told::Closed),
@@ -94,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_is_not_known() {
+    fn a_damaged_attribute_counts_as_unknown() {
         let text = |name: &str, value: &str| (name.to_owned(), AttributeValue::S(value.to_owned()));
         let row = Attributes::from([
             text("version", "x"),

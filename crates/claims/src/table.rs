@@ -1,4 +1,4 @@
-//! The table: a message is claimed, and recorded once it is sent.
+//! Claims messages in the table, and records those that were sent.
 
 use crate::row::{self, Attributes};
 use alerts::{Claim, Decision, Gone, Known, News, Silence, Told, decide};
@@ -11,7 +11,8 @@ use aws_sdk_dynamodb::{
 };
 use jiff::Timestamp;
 
-/// The number of tries to claim a row that other runs keep changing. After that the event must come again.
+/// The number of tries to claim a row that other runs keep changing. After that, the event must be
+/// delivered again.
 const MOST_TRIES: usize = 5;
 
 /// A call to the table that failed.
@@ -25,60 +26,64 @@ pub struct ClaimsError {
 /// The result of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claimed {
-    /// This run must send the message, and record that it did.
+    /// The claim was made: this run must send the message, and record that it did.
     Won(Known),
-    /// Another run is sending a message about the finding: the event must come again.
+    /// Another run is sending a message about the finding: the event must be delivered again.
     Wait,
-    /// There is no message.
+    /// No message is needed, for the given reason.
     Silent(Silence),
 }
 
-/// The table.
+/// The table of sent alerts.
 #[derive(Debug, Clone)]
 pub struct Claims {
     client: Client,
     table: String,
 }
 
-/// The row that a write replaces.
+/// The row that a write may replace.
 enum Over<'a> {
-    /// None, or one that is damaged.
+    /// No row, or a damaged one.
     Nothing,
-    /// This one.
+    /// The given row: the version and the owner of the claim must be equal.
     Row(&'a Known),
-    /// Any of an older version.
+    /// A row of an older version.
     Older,
-    /// One of an older version that alerted another state.
+    /// A row of an older version without a claim, whose alerted state does not cover the new one.
     Other,
 }
 
 /// The result of a write.
 enum Written {
-    /// The row was written; with what was there before, if that was asked for.
+    /// The row was written. Holds the row that was replaced, if the write asks for it.
     Done(Option<Known>),
-    /// This row was there, which is not the one to be replaced; version 0 if there was none.
+    /// The row was not written, because the table holds this other row. Version 0 if there is no
+    /// row.
     Found(Known),
 }
 
 impl Claims {
-    /// `own` is the configuration of the function itself, which may write to the table in its own region.
+    /// Creates a client of the table. `own` is the configuration of the function itself, which may
+    /// write to the table in its own region.
     #[must_use]
     pub fn new(own: &SdkConfig, table: String) -> Self {
         let config = config::Builder::from(own).interceptor(calls::Counter).build();
         Self { client: Client::from_conf(config), table }
     }
 
-    /// Makes a table of a client whose calls are mocked.
+    /// Creates a table whose client is mocked.
     #[must_use]
     #[doc(hidden)]
     pub fn with_client(client: Client) -> Self {
         Self { client, table: "cmkwatch-alerted".to_owned() }
     }
 
-    /// Claims the message about a finding for a run. 1 call if the finding has no row yet, otherwise 2.
+    /// Claims the message about a finding for a run. 1 call if the finding has no row yet,
+    /// otherwise up to 2. If other runs change the row meanwhile, up to 5.
     ///
     /// # Errors
-    /// Returns an error if a call fails. The claim may have been made: then the next try of the same run has it.
+    /// Returns an error if a call fails. The claim may have been made all the same: then the next
+    /// try of the same run succeeds.
     pub async fn claim(
         &self,
         news: &News,
@@ -99,7 +104,8 @@ impl Claims {
             let over = found.as_ref().map_or(Over::Nothing, Over::Row);
             let (row, claimed) = match decision {
                 Decision::Alert => (mine.clone(), Claimed::Won(mine.clone())),
-                // An event of a change in between may still come, and must find that this one is known.
+                // The event of an earlier change may still arrive, and must find that this change
+                // is known.
                 Decision::Silent(Silence::AlreadyKnown) => {
                     let told = found.as_ref().and_then(|known| known.told);
                     let row = Known { version: news.state_version, told, claim: None };
@@ -116,10 +122,11 @@ impl Claims {
         Ok(Claimed::Wait)
     }
 
-    /// Records that a message which was claimed is sent. 1 call.
+    /// Records that a claimed message was sent. 1 call.
     ///
     /// # Errors
-    /// Returns an error if the call fails. The claim lapses then, and if the event comes again, so does the message.
+    /// Returns an error if the call fails. Then the claim lapses. If the event is delivered again,
+    /// the message is sent again.
     pub async fn record(
         &self,
         finding: &str,
@@ -127,11 +134,12 @@ impl Claims {
         now: Timestamp,
     ) -> Result<(), ClaimsError> {
         let sent = Known { claim: None, ..claimed.clone() };
-        // If the claim lapsed and somebody else has it, that is theirs to record.
+        // If the claim lapsed and another run has it now, that run records the message.
         self.write(finding, &sent, Over::Row(claimed), now).await.map(drop)
     }
 
-    /// Gives up a claim whose message could not be sent, so that the event need not wait until it lapses. 1 call.
+    /// Releases a claim whose message could not be sent, so that the event need not wait until the
+    /// claim lapses. 1 call.
     ///
     /// # Errors
     /// Returns an error if the call fails.
@@ -147,8 +155,9 @@ impl Claims {
             .map(drop)
     }
 
-    /// Decides about a finding that is as it was before a batch. There is no message if people know that state, or if they were
-    /// never told of the finding and it passes; otherwise it is claimed. 1 call if the finding has no row yet, otherwise 3.
+    /// Decides about a finding whose state is the same as before a batch. No message is sent in two
+    /// cases: people know the state, or the finding passes and has no row. Otherwise the message is
+    /// claimed. 1 call if the finding has no row yet, otherwise up to 3.
     ///
     /// # Errors
     /// Returns an error if a call fails.
@@ -171,8 +180,9 @@ impl Claims {
         }
     }
 
-    /// Claims the message about a finding whose change is minor, if people know another state of it; with what they know. 1 call,
-    /// or 2 if another run is sending a message about the finding.
+    /// Claims the message about a minor change, if people know another state of the finding.
+    /// Returns the state that they know, too. 1 call. If another run is sending a message about the
+    /// finding, 2, or 3 if its claim has lapsed.
     ///
     /// # Errors
     /// Returns an error if a call fails.
@@ -192,15 +202,15 @@ impl Claims {
                 Ok((Claimed::Won(mine), before.and_then(|before| before.told)))
             }
             Written::Found(found) if found.claim.is_some() => {
-                // Whether the message of the other run was sent is not known.
+                // It is not known whether the message of the other run was sent.
                 Ok((self.claim(news, run, now).await?, None))
             }
             Written::Found(_) => Ok((Claimed::Silent(Silence::Minor), None)),
         }
     }
 
-    /// Records that a finding is archived, so that an older event which comes late is not alerted, and that the finding may open
-    /// again. 1 call if the finding has no row yet, otherwise 2.
+    /// Records that a finding is archived. Then older events that arrive late are not alerted, and
+    /// the finding can open again. That takes 1 call if the finding has no row yet, otherwise 2.
     ///
     /// # Errors
     /// Returns an error if a call fails.
@@ -212,7 +222,8 @@ impl Claims {
         Ok(())
     }
 
-    /// Writes a row. One that is written twice, because the answer to the first attempt was lost, counts as written.
+    /// Writes a row. A row that is written twice, because the answer to the first attempt was lost,
+    /// counts as written.
     async fn write(
         &self,
         finding: &str,
@@ -230,7 +241,7 @@ impl Claims {
             .expression_attribute_names("#version", "version");
         let number = |version: u64| AttributeValue::N(version.to_string());
         let request = match over {
-            // An attribute of another type is damaged, and no version of anything.
+            // A version that is not a number is damaged, and is no version of any change.
             Over::Nothing => request
                 .condition_expression(
                     "attribute_not_exists(#version) OR NOT attribute_type(#version, :number)",
@@ -323,7 +334,7 @@ mod tests {
         Claims::with_client(mock_client!(aws_sdk_dynamodb, RuleMode::Sequential, rules))
     }
 
-    /// A write on a condition that begins so, which another row prevents.
+    /// Mocks a write whose condition begins with `condition` and fails because of another row.
     fn prevented(condition: &'static str, by: &Known) -> Rule {
         let found = row::write(FINDING, by, now());
         mock!(Client::put_item).match_requests(move |request| is_on(request, condition)).then_error(
@@ -359,7 +370,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_claim_is_decided_by_the_row_that_is_there() {
+    async fn the_existing_row_decides_a_claim() {
         let open = Told::Open(controls::Severity::High);
         let silent = |reason| Claimed::Silent(reason);
         for (row, expected) in [
@@ -375,7 +386,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_newer_change_takes_the_row_over_whether_or_not_it_becomes_a_message() {
+    async fn a_newer_change_replaces_the_row_even_without_a_message() {
         for (told, expected) in
             [(Told::Closed, "won"), (Told::Open(controls::Severity::High), "silent")]
         {
@@ -392,7 +403,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_claim_of_a_run_that_died_is_taken_over_once_it_has_lapsed() {
+    async fn the_claim_of_a_dead_run_is_taken_over_once_it_has_lapsed() {
         let open = Told::Open(controls::Severity::High);
         let dead = Claim { lapses_at: now(), ..run("other") };
         let rules = [
@@ -405,7 +416,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_two_runs_that_take_over_one_wins() {
+    async fn one_of_two_runs_that_take_over_a_claim_wins() {
         let open = Told::Open(controls::Severity::High);
         let dead = known(5, open, Some(Claim { lapses_at: now(), ..run("dead") }));
         let rules = [prevented(NEW, &dead), prevented(OVER, &known(5, open, Some(run("other"))))];
@@ -415,7 +426,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_sent_is_recorded_unless_somebody_else_has_the_claim() {
+    async fn a_sent_message_is_recorded_unless_another_run_has_the_claim() {
         let mine = known(5, Told::Closed, Some(run("me")));
         let rule = taken("#version = :over AND #owner = :owner");
         claims(&[&rule]).record(FINDING, &mine, now()).await.unwrap();
@@ -432,7 +443,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cancels_out_is_no_message_unless_people_know_another_state() {
+    async fn a_cancelled_change_is_no_message_unless_people_know_another_state() {
         let open = Told::Open(controls::Severity::High);
         let closed = || News { status: findings::Compliance::Passed, ..news(5) };
         let cancel = async |news: &News, rules: &[&Rule]| {
@@ -495,7 +506,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn that_a_finding_is_archived_is_recorded() {
+    async fn an_archived_finding_is_recorded() {
         let gone = Gone { finding: FINDING.to_owned(), version: VERSION + 5, receipts: vec![()] };
         let new = taken(NEW);
         claims(&[&new]).close(&gone, now()).await.unwrap();
