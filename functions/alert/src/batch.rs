@@ -1,4 +1,5 @@
-//! A batch of events: which become messages, why the others do not, and which must come again.
+//! Handles a batch of events: which become messages, why the others do not, and which must be
+//! delivered again.
 
 use crate::{Names, Topic};
 use alerts::{
@@ -14,18 +15,19 @@ use jiff::Timestamp;
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
-/// Between two messages, so that two functions at once keep to the
-/// [10 events a second](https://docs.aws.amazon.com/chatbot/latest/adminguide/chatbot-troubleshooting.html) that Amazon Q
-/// Developer in chat applications takes: what is more it may drop, after SNS took it.
+/// The pause between two messages. Amazon Q Developer in chat applications takes [10 events a
+/// second](https://docs.aws.amazon.com/chatbot/latest/adminguide/chatbot-troubleshooting.html) and
+/// may drop more, after SNS took them. With this pause, two functions that send at once keep to
+/// that limit.
 const BETWEEN: Duration = Duration::from_millis(200);
 
-/// How long an alert waits for the names of accounts.
+/// The time that an alert waits for the names of accounts.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How many findings are claimed at once.
+/// The number of findings that are claimed at once.
 const AT_ONCE: usize = 16;
 
-/// The function: what it needs, made once.
+/// The function with its clients and settings, created once.
 #[derive(Debug)]
 pub struct Alert {
     topic: Topic,
@@ -42,17 +44,17 @@ struct Won {
     claimed: Known,
 }
 
-/// The events of a batch that are done with, so far.
+/// The events of a batch that are decided so far.
 #[derive(Default)]
 struct Done {
-    /// The messages that must come again.
+    /// The messages of the queue that must be delivered again.
     failed: Vec<String>,
     /// The events that become no message.
     silent: Vec<Silent>,
 }
 
 impl Done {
-    /// Takes what became of claims; returns the messages that this run must send.
+    /// Adds the results of claims, and returns the messages that this run must send.
     fn take(&mut self, claimed: Vec<(Chosen<String>, Result<Claimed, String>)>) -> Vec<Won> {
         let mut won = Vec::new();
         for (chosen, claimed) in claimed {
@@ -85,7 +87,8 @@ impl Done {
 }
 
 impl Alert {
-    /// A function that publishes to `topic`, in the account `hub` and the `home` region of Security Hub.
+    /// Creates a function that publishes to `topic`, in the account `hub` and the `home` region of
+    /// Security Hub.
     #[must_use]
     pub fn new(
         topic: Topic,
@@ -98,8 +101,9 @@ impl Alert {
         Self { topic, names, claims, alerts, hub, home }
     }
 
-    /// Sends messages about what of the batch is worth one, and returns which events must come again. What is not published at
-    /// `deadline` comes again, too. `run` is this invocation, by which it claims messages.
+    /// Sends the messages that the events of a batch need, and returns the events that must be
+    /// delivered again. Those include events whose message was not published in time before
+    /// `deadline`. `run` is this invocation, which claims the messages.
     pub async fn handle(
         &self,
         batch: SqsEvent,
@@ -122,7 +126,7 @@ impl Alert {
         let sent = messages.len();
         let mut pace = interval(BETWEEN);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // A quarter of the time is left for recording what was sent.
+        // The last quarter of the time is kept for recording what was sent.
         let start = Instant::now();
         let until = start + deadline.saturating_duration_since(start) * 3 / 4;
         for (message, won) in messages {
@@ -171,7 +175,8 @@ impl Alert {
         }
     }
 
-    /// Claims the messages, in the order in which they were chosen, and those that turn out to be needed.
+    /// Claims the messages, in the order in which they were chosen. Then claims those about
+    /// cancelled changes that turn out to be needed.
     async fn claim(
         &self,
         chosen: Vec<Chosen<String>>,
@@ -193,7 +198,8 @@ impl Alert {
         claimed
     }
 
-    /// Claims the messages about findings whose change is minor, if people know another state of them.
+    /// Claims the messages about findings whose change is minor, if people know another state of
+    /// them.
     async fn correct(
         &self,
         minor: Vec<Chosen<String>>,
@@ -214,7 +220,7 @@ impl Alert {
         correcting.buffered(AT_ONCE).collect().await
     }
 
-    /// Adds the names of accounts that the events do not have.
+    /// Adds the account names that the events do not have.
     async fn name(&self, won: &mut [Won], deadline: Instant) {
         let unnamed = won
             .iter_mut()
@@ -229,7 +235,7 @@ impl Alert {
             .for_each(|news| news.account_name = names.get(&news.place().account).cloned());
     }
 
-    /// One for each finding, or one for all.
+    /// Creates one message for each finding, or one digest if they are more than `digest_over`.
     fn messages(&self, won: Vec<Won>) -> Vec<(Message, Vec<Won>)> {
         if won.len() > self.alerts.digest_over {
             let news: Vec<_> = won.iter().map(|won| &won.chosen.news).collect();
@@ -240,7 +246,8 @@ impl Alert {
             .collect()
     }
 
-    /// Publishes one message, if there is time until `until`, and records that; returns its events if publishing fails.
+    /// Publishes one message if that succeeds before `until`, and records it. Returns the events of
+    /// the message if publishing fails.
     async fn publish(
         &self,
         message: Message,
@@ -262,7 +269,8 @@ impl Alert {
         for (finding, error) in
             recording.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten()
         {
-            // The event of a message that was sent does not come again: that would repeat the message.
+            // The event of a message that was sent is not delivered again: that would repeat the
+            // message.
             let what = if is_published {
                 "message sent but not recorded"
             } else {
@@ -284,12 +292,14 @@ impl Alert {
         }
     }
 
-    /// Reads the events. One that is not understood must come again, and ends as a dead letter.
+    /// Parses the events. An event that is not understood must be delivered again, and ends as a
+    /// dead letter.
     fn sort(&self, records: Vec<SqsMessage>, done: &mut Done) -> Vec<Received<String>> {
         let mut understood = Vec::new();
         for record in records {
             let is_first = is_first(&record);
-            // Without an id the response names "", by which Lambda takes the whole batch as failed: nothing is lost.
+            // Without an id, the response names "". Then Lambda takes the whole batch as failed,
+            // and nothing is lost.
             let receipt = record.message_id.unwrap_or_default();
             match parse(record.body.as_deref().unwrap_or_default(), &self.hub) {
                 Ok(Parsed::News(news)) => {
@@ -319,7 +329,7 @@ fn report(silent: &[Silent]) {
     }
 }
 
-/// What a call returned in time, or why it did not, in words.
+/// Returns the result of a call, or a text that says why the call failed or was not in time.
 fn in_words<T, E>(result: Result<Result<T, E>, tokio::time::error::Elapsed>) -> Result<T, String>
 where
     E: std::error::Error + Send + Sync + 'static,
@@ -330,7 +340,9 @@ where
     }
 }
 
-/// By [how often it was received](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html).
+/// Returns true if a message was
+/// [received](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html)
+/// for the first time.
 fn is_first(record: &SqsMessage) -> bool {
     record.attributes.get("ApproximateReceiveCount").is_some_and(|count| count == "1")
 }
@@ -406,7 +418,7 @@ mod tests {
         Alert::new(Topic::for_test(client), names, Claims::with_client(table()), ALERTS, hub, home)
     }
 
-    /// A table that holds to the conditions that it is written on.
+    /// Mocks a table that evaluates the conditions of writes.
     fn table() -> Dynamo {
         let rows = Mutex::new(BTreeMap::<String, HashMap<String, AttributeValue>>::new());
         let put = mock!(Dynamo::put_item).then_compute_response(move |request| {
@@ -444,7 +456,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn few_findings_are_told_one_by_one_and_many_together_and_none_twice() {
+    async fn few_findings_are_sent_one_by_one_and_many_as_a_digest_and_none_twice() {
         let rule = mock!(Client::publish)
             .sequence()
             .output(|| PublishOutput::builder().build())
@@ -464,7 +476,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_event_that_another_run_is_telling_of_comes_again() {
+    async fn an_event_fails_while_another_run_sends_its_message() {
         let rule = mock!(Client::publish)
             .sequence()
             .output(|| PublishOutput::builder().build())
@@ -483,7 +495,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_finding_that_is_gone_can_open_again() {
+    async fn an_archived_finding_can_open_again() {
         let rule = mock!(Client::publish)
             .sequence()
             .output(|| PublishOutput::builder().build())
@@ -507,7 +519,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn messages_keep_to_what_slack_takes() {
+    async fn messages_keep_to_the_rate_limit_of_chat_applications() {
         let rule = mock!(Client::publish)
             .sequence()
             .output(|| PublishOutput::builder().build())
@@ -523,7 +535,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_could_not_be_told_comes_again_and_is_not_taken_for_told() {
+    async fn a_message_that_fails_is_sent_again_and_not_recorded_as_sent() {
         let refuse =
             || PublishError::InternalErrorException(InternalErrorException::builder().build());
         let rule = mock!(Client::publish)
@@ -545,7 +557,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_understood_fails_alone() {
+    async fn an_event_that_is_not_understood_fails_alone() {
         let rule = mock!(Client::publish)
             .sequence()
             .output(|| PublishOutput::builder().build())

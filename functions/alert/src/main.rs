@@ -1,7 +1,7 @@
-//! Wiring: logging, settings, the topic, and the handler for each batch.
+//! Wires up logging, settings, the topic and the handler of batches.
 
 #![allow(clippy::disallowed_methods, reason = "a main is where the time is looked at")]
-// The futures of two clients of the SDK, one within another, are nested more deeply than the compiler looks by itself.
+// The nested futures of two SDK clients are deeper than the compiler's default limit.
 #![recursion_limit = "256"]
 
 use alert::{Alert, Names, Topic};

@@ -1,17 +1,18 @@
-//! The names of accounts, where the event does not tell them.
+//! Reads the names of accounts that the events do not contain.
 //!
-//! Security Hub names the account that imported a finding. A finding that stands in the hub's own Security Hub is about another,
-//! whose name people know better than its number.
+//! Security Hub names the account that imported a finding. A finding in the hub's own Security Hub
+//! is about another account, and people know that account by name rather than by number.
 
 use aws_config::SdkConfig;
 use aws_sdk_organizations::{Client, config};
 use facts::AccountId;
 use std::{cell::RefCell, collections::HashMap};
 
-/// How many names are asked for at most for one batch: a digest of more accounts goes without.
+/// The most names that are looked up for one batch. The other accounts of a larger digest have no
+/// name.
 const MOST: usize = 20;
 
-/// The names of accounts of the organization, each asked for once.
+/// The names of accounts of the organization. A known name is not read again.
 #[derive(Debug)]
 pub struct Names {
     client: Client,
@@ -19,7 +20,8 @@ pub struct Names {
 }
 
 impl Names {
-    /// `own` is the configuration of the function itself, in an account that may ask the organization.
+    /// Creates a reader of names. `own` is the configuration of the function itself, in an account
+    /// that may read the organization.
     #[must_use]
     pub fn new(own: &SdkConfig) -> Self {
         Self::from(Client::from_conf(
@@ -31,8 +33,10 @@ impl Names {
         Self { client, known: RefCell::default() }
     }
 
-    /// The names of these accounts, by [DescribeAccount](https://docs.aws.amazon.com/organizations/latest/APIReference/API_DescribeAccount.html):
-    /// 1 call for each that was not asked for yet. One that is not to be had is left out, since nobody is to wait for it.
+    /// Returns the names of accounts, by
+    /// [DescribeAccount](https://docs.aws.amazon.com/organizations/latest/APIReference/API_DescribeAccount.html).
+    /// 1 call for each name that is not known yet. A name that cannot be read is left out, because
+    /// no alert should wait for it.
     pub async fn of(
         &self,
         accounts: impl IntoIterator<Item = AccountId>,
@@ -80,7 +84,7 @@ mod tests {
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
 
     #[tokio::test]
-    async fn a_name_is_asked_for_once_and_one_that_is_not_told_is_left_out() {
+    async fn a_name_is_read_once_and_a_refused_name_is_left_out() {
         let named = || {
             DescribeAccountOutput::builder()
                 .account(Account::builder().name("payments").build())

@@ -1,10 +1,10 @@
-//! The topic that people subscribe to.
+//! The SNS topic that people subscribe to.
 
 use alerts::Message;
 use aws_config::SdkConfig;
 use aws_sdk_sns::{Client, config, error::BoxError};
 
-/// Why a message was not published.
+/// The failure to publish a message.
 #[derive(Debug, thiserror::Error)]
 #[error("sns:Publish to {topic} failed")]
 pub struct TopicError {
@@ -12,7 +12,7 @@ pub struct TopicError {
     source: BoxError,
 }
 
-/// A topic of SNS.
+/// An SNS topic with its client.
 #[derive(Debug, Clone)]
 pub struct Topic {
     client: Client,
@@ -20,7 +20,8 @@ pub struct Topic {
 }
 
 impl Topic {
-    /// `own` is the configuration of the function itself, which may publish to the topic.
+    /// Creates a client of the topic. `own` is the configuration of the function itself, which may
+    /// publish to the topic.
     #[must_use]
     pub fn new(own: &SdkConfig, arn: String) -> Self {
         let config = config::Builder::from(own).interceptor(calls::Counter).build();
@@ -30,7 +31,7 @@ impl Topic {
     /// Publishes a message to all subscribers. 1 call.
     ///
     /// # Errors
-    /// A message that was not taken.
+    /// Returns an error if SNS does not accept the message.
     pub async fn publish(&self, message: &Message) -> Result<(), TopicError> {
         let request = self
             .client

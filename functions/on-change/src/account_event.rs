@@ -1,7 +1,8 @@
-//! Which account an event of Organizations is about.
+//! Finds the account that an event of Organizations is about.
 //!
-//! Follows [logging Organizations with CloudTrail](https://docs.aws.amazon.com/organizations/latest/userguide/orgs_cloudtrail-integration.html).
-//! The event only names the account: whether it is in the organization is asked when it is swept.
+//! Follows [logging Organizations with
+//! CloudTrail](https://docs.aws.amazon.com/organizations/latest/userguide/orgs_cloudtrail-integration.html).
+//! The event only names the account. The sweep asks whether the account is in the organization.
 
 use crate::{message::EventError, record::Record};
 use facts::AccountId;
@@ -9,8 +10,8 @@ use jiff::Timestamp;
 use queue::MembershipChange;
 use serde_json::Value;
 
-/// The events of an account that joins the organization, leaves it or is closed. All but one are events of the service, which the
-/// management account receives.
+/// The events of an account that joins the organization, leaves it or is closed. All but one are
+/// service events, which the management account receives.
 pub const ACCOUNT_CALLS: [&str; 5] = [
     "AccountJoinedOrganization",
     "AccountDepartedOrganization",
@@ -19,7 +20,8 @@ pub const ACCOUNT_CALLS: [&str; 5] = [
     "RemoveAccountFromOrganization",
 ];
 
-/// The account that an event of [`ACCOUNT_CALLS`] is about; `None` if nothing came of what was begun.
+/// Returns the account that an event of [`ACCOUNT_CALLS`] is about, or `None` if the operation did
+/// not succeed.
 pub(crate) fn change(
     call: &'static str,
     record: Record<'_>,
@@ -47,7 +49,8 @@ pub(crate) fn change(
     Ok(Some(MembershipChange { account, changed_at }))
 }
 
-/// The first text of this name, however deep it is: the events differ in where they have it.
+/// Returns the first text field of a name at any depth, because the events have the field in
+/// different places. Ignores case.
 fn text_of<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     let fields = value.as_object()?;
     let here = fields

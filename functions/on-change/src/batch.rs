@@ -1,4 +1,5 @@
-//! A batch of messages: what each is about, each subject once, and which messages failed.
+//! Handles a batch of messages: finds the subject of each, handles each subject once, and returns
+//! the messages that failed.
 
 use crate::{
     KeyChange, Message,
@@ -15,10 +16,10 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 use watch::{Hubs, Watch};
 
-/// How many buckets are evaluated at once.
+/// The number of buckets that are evaluated at once.
 const AT_ONCE: usize = 8;
 
-/// The function: what it needs, made once.
+/// The function with its clients and settings, created once.
 #[derive(Debug)]
 pub struct OnChange {
     pub(crate) watch: Watch,
@@ -29,9 +30,9 @@ pub struct OnChange {
 /// A message of the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Receipt {
-    /// Its id.
+    /// The id of the message.
     id: String,
-    /// True if it names this one subject only, so that it may come again as a whole.
+    /// True if the message has no other subject, so that it can be delivered again as a whole.
     is_alone: bool,
 }
 
@@ -39,30 +40,33 @@ pub(crate) struct Receipt {
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     pub(crate) api_calls: Vec<ApiCall>,
-    /// True if one of them reports an API call.
+    /// True if one of the messages reports an API call.
     pub(crate) is_event: bool,
-    /// True if one of them asks for a second look.
+    /// True if one of the messages asks for a second look.
     pub(crate) second_look: bool,
-    /// The earliest version that was published before the evaluations which the second looks follow.
+    /// The version that was published before the evaluations which the second looks follow: the
+    /// earliest one.
     pub(crate) since: Option<u64>,
-    /// True if one of them changed the replicas of the key, too.
+    /// True if one of the messages reports a change of the key's replicas, too.
     has_replicas: bool,
     receipts: Vec<Receipt>,
 }
 
 impl Group {
-    /// What a message must ask for that replaces those of the group.
+    /// Returns the purpose of a message that replaces those of the group.
     pub(crate) fn purpose(&self) -> Purpose {
         if self.second_look && !self.is_event { Purpose::SecondLook } else { Purpose::Evaluate }
     }
 }
 
-/// How long a run may go on.
+/// The time limits of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Time {
-    /// No bucket is begun after half of the time: messages may name hundreds, and those that were begun must be done.
+    /// No bucket is begun after this moment, half of the time. Messages may name hundreds of
+    /// buckets, and those that were begun must be finished.
     pub(crate) begin_until: Instant,
-    /// What is not evaluated in three quarters of the time has failed: what follows the evaluations needs the rest.
+    /// An evaluation that has not ended by this moment, three quarters of the time, has failed. The
+    /// steps after the evaluations need the rest.
     pub(crate) evaluate_until: Instant,
     pub(crate) end: Instant,
 }
@@ -75,7 +79,7 @@ impl Time {
     }
 }
 
-/// What a batch is about.
+/// The subjects of a batch, each with its messages.
 #[derive(Debug, Default)]
 struct Sorted {
     buckets: BTreeMap<BucketId, Group>,
@@ -86,15 +90,17 @@ struct Sorted {
 }
 
 impl OnChange {
-    /// A function that looks through `watch`, and asks for sweeps of accounts in the queue `sweep`.
+    /// Creates a function that evaluates by `watch`, and asks for sweeps of accounts in the queue
+    /// `sweep`.
     #[must_use]
     pub fn new(watch: Watch, sweep: Queue) -> Self {
         Self { watch, sweep }
     }
 
-    /// Evaluates every bucket that the batch names, asks that those which use a key it names be evaluated, and returns which
-    /// messages are to come again. What is not done in good time before `deadline` comes again too, so that a slow bucket
-    /// does not take the others with it.
+    /// Evaluates every bucket that the batch names, and requests evaluations of the buckets that
+    /// use its keys. Returns the messages that must be delivered again. They include messages that
+    /// were not done in good time before `deadline`, so that a slow bucket does not delay the
+    /// others.
     pub async fn handle(&self, batch: SqsEvent, deadline: Instant) -> SqsBatchResponse {
         let received = batch.records.len();
         let Sorted { buckets, keys, accounts, mut failed, dropped } =
@@ -130,7 +136,7 @@ impl OnChange {
         response
     }
 
-    /// Asks that accounts be swept; returns the messages of those for which that failed.
+    /// Requests sweeps of accounts. Returns the messages of the accounts for which that failed.
     async fn ask_sweeps(
         &self,
         accounts: BTreeMap<MembershipChange, Vec<String>>,
@@ -154,8 +160,8 @@ impl OnChange {
         failed
     }
 
-    /// Does what follows the evaluations: asks for second looks, and compares the buckets of those that were due. Returns the
-    /// buckets that failed.
+    /// Does what follows the evaluations: requests second looks, and compares buckets with Security
+    /// Hub after a second look. Returns the buckets that failed.
     async fn follow_up(
         &self,
         hubs: &Hubs,
@@ -179,8 +185,8 @@ impl OnChange {
         failed
     }
 
-    /// Returns the messages that must come again because a bucket failed. A message that names other buckets, too, does not: the
-    /// bucket gets a message of its own, for all that were about it.
+    /// Returns the messages that must be delivered again because a bucket failed. If one of them
+    /// names other buckets, too, queues one new message for the bucket instead and returns none.
     async fn give_back(&self, bucket: BucketId, group: Group, deadline: Instant) -> Vec<String> {
         let (is_alone, purpose) =
             (group.receipts.iter().all(|receipt| receipt.is_alone), group.purpose());
@@ -203,7 +209,8 @@ impl OnChange {
         }
     }
 
-    /// Has the users of one key or alias evaluated; returns the messages that failed with it.
+    /// Requests an evaluation of the buckets that use a key or an alias. Returns the messages of
+    /// the key if that fails.
     async fn attend_key(&self, users: ReevaluateKeyUsers, group: Group, time: Time) -> Vec<String> {
         let latest = ApiCall::latest(&group.api_calls);
         let event = latest.and_then(|api_call| api_call.event_id.as_deref()).unwrap_or_default();
@@ -240,11 +247,13 @@ impl OnChange {
     }
 }
 
-/// What the messages are about, which of them cannot be understood, and how many were none of ours.
+/// Sorts messages by subject. Keeps the ids of those that cannot be understood, and counts those
+/// that are ignored.
 fn sort(records: Vec<SqsMessage>, settings: &Settings) -> Sorted {
     let mut sorted = Sorted::default();
     for record in records {
-        // Without an id the response names "", by which Lambda takes the whole batch as failed: nothing is lost.
+        // Without an id, the response names "". Then Lambda takes the whole batch as failed, and
+        // nothing is lost.
         let id = record.message_id.unwrap_or_default();
         match parse(record.body.as_deref().unwrap_or_default()) {
             Ok(Message::Buckets(revisit)) => sorted.add_buckets(revisit, &id, settings),
@@ -285,7 +294,8 @@ impl Sorted {
                 add(&mut self.buckets, bucket, api_calls, Receipt { id: id.to_owned(), is_alone });
             group.is_event |= is_event;
             if second_look {
-                // A message of an earlier version does not say it: then everything has changed since.
+                // Messages of an earlier version have no `since`. 0 means that everything has
+                // changed since then.
                 let since = since.unwrap_or_default();
                 group.since = Some(group.since.map_or(since, |known| known.min(since)));
                 group.second_look = true;
@@ -294,7 +304,7 @@ impl Sorted {
     }
 }
 
-/// Adds a message to those of its subject; of each call the latest is kept.
+/// Adds a message to the group of its subject. Of several calls with one name, the latest is kept.
 fn add<S: Ord>(
     groups: &mut BTreeMap<S, Group>,
     subject: S,
@@ -342,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_about_one_bucket_are_one_evaluation_whatever_their_order() {
+    fn messages_about_one_bucket_are_one_evaluation_in_any_order() {
         let mut records = vec![
             message("1", &event("acme", "CreateBucket", "2026-11-01T00:00:00Z")),
             message("2", &event("acme", "PutBucketEncryption", "2026-11-01T00:00:02Z")),
@@ -365,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_understood_fails_alone_and_what_is_not_ours_is_dropped() {
+    fn an_unreadable_message_fails_alone_and_an_unrelated_event_is_dropped() {
         let records = vec![
             message("good", &event("acme", "CreateBucket", "2026-11-01T00:00:00Z")),
             message("bad", "{"),
@@ -376,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn second_looks_of_one_bucket_are_one_since_the_earliest_version() {
+    fn second_looks_at_one_bucket_are_merged_with_the_earliest_version() {
         let look = |id: &str, since: u64, buckets: &[&str]| {
             let buckets: Vec<_> =
                 buckets.iter().map(|name| json!({"bucket": name, "since": since})).collect();
@@ -400,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_that_is_excluded_is_not_watched() {
+    fn an_excluded_account_is_not_watched() {
         let excluded = settings("[organization]\nexcluded-accounts = [\"111111111111\"]");
         let records = vec![message("1", &event("acme", "CreateBucket", "2026-11-01T00:00:00Z"))];
         let Sorted { buckets, dropped, .. } = sort(records, &excluded);

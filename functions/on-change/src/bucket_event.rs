@@ -1,6 +1,8 @@
-//! Which bucket an event of S3 is about.
+//! Finds the bucket that an event of S3 is about.
 //!
-//! Follows [logging S3 API calls](https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-s3-info.html).
+//! Follows [logging S3 API
+//! calls](https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-s3-info.html).
+//! No verdict comes from the event.
 
 use crate::{message::EventError, record::Record};
 use facts::{AccountId, BucketId, BucketName, Region};
@@ -8,10 +10,10 @@ use percent_encoding::percent_decode_str;
 use queue::Visit;
 use std::borrow::Cow;
 
-/// The calls that can change how a bucket is judged. The console and CloudFormation tag a bucket by TagResource and UntagResource,
-/// and a bucket with
-/// [attribute-based access control](https://docs.aws.amazon.com/AmazonS3/latest/userguide/buckets-tagging-enable-abac.html) can be
-/// tagged by these alone.
+/// The calls that can change how a bucket is judged. The console and CloudFormation tag a bucket by
+/// TagResource and UntagResource. A bucket with [attribute-based access
+/// control](https://docs.aws.amazon.com/AmazonS3/latest/userguide/buckets-tagging-enable-abac.html)
+/// can be tagged only by these two.
 pub const BUCKET_CALLS: [&str; 10] = [
     "CreateBucket",
     "DeleteBucket",
@@ -25,12 +27,13 @@ pub const BUCKET_CALLS: [&str; 10] = [
     "UntagResource",
 ];
 
-/// The bucket that a call of [`BUCKET_CALLS`] changed; `None` if it tagged something else than a bucket.
+/// Returns the bucket that a call of [`BUCKET_CALLS`] changed, or `None` if the call tagged
+/// something else.
 pub(crate) fn visit(call: &'static str, record: Record<'_>) -> Result<Option<Visit>, EventError> {
     let Some(Named { name, owner }) = named(call, record)? else { return Ok(None) };
     let lacks = |what| EventError::Lacks { call: call.to_owned(), what };
     let malformed = |source| EventError::Malformed { call: call.to_owned(), source };
-    // The owner; if the record names none, the account that received it.
+    // The owner or, if the record names none, the account that received the record.
     let account = owner.or_else(|| record.recipient()).ok_or_else(|| lacks("account"))?;
     let account: AccountId = account.parse().map_err(malformed)?;
     let region = created_in(record).or_else(|| record.region()).ok_or_else(|| lacks("region"))?;
@@ -46,14 +49,15 @@ struct Named<'a> {
     owner: Option<&'a str>,
 }
 
-/// The bucket that a record names; `None` if it is of something else that can be tagged.
+/// Returns the bucket that a record names, or `None` if the record is about another resource that
+/// can be tagged.
 fn named<'a>(call: &'static str, record: Record<'a>) -> Result<Option<Named<'a>>, EventError> {
     let resource = record
         .resources()
         .find_map(|resource| Some((bucket_of_arn(resource.arn)?, resource.account)));
     let owner = resource.and_then(|(_, account)| account);
     if !matches!(call, "TagResource" | "UntagResource") {
-        // A number is the name as JSON has it, without zeros that it may have had.
+        // A name that is a JSON number may have lost leading zeros.
         let parameter = || record.text_or_number("/requestParameters/bucketName");
         let name = resource.map(|(name, _)| Cow::Borrowed(name)).or_else(parameter);
         let name =
@@ -65,7 +69,7 @@ fn named<'a>(call: &'static str, record: Record<'a>) -> Result<Option<Named<'a>>
     }
     let arn = record.text("/requestParameters/resourceArn");
     let arn = arn.ok_or_else(|| EventError::Lacks { call: call.to_owned(), what: "resource" })?;
-    // Some services write the ARN as it stands in the path of the request.
+    // Some services write the ARN percent-encoded, as in the path of the request.
     let arn = percent_decode_str(arn).decode_utf8_lossy();
     match bucket_of_arn(&arn) {
         Some(name) => Ok(Some(Named { name: name.to_owned().into(), owner: None })),
@@ -77,8 +81,10 @@ fn named<'a>(call: &'static str, record: Record<'a>) -> Result<Option<Named<'a>>
     }
 }
 
-/// Where CreateBucket makes the bucket, which need not be the region that it is called in; `EU` is an
-/// [old name](https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucketConfiguration.html) of eu-west-1.
+/// Returns the region in which CreateBucket makes the bucket. The call may be made in another
+/// region. `EU` is an [old
+/// name](https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucketConfiguration.html) of
+/// eu-west-1.
 fn created_in(record: Record<'_>) -> Option<&str> {
     match record.text("/requestParameters/CreateBucketConfiguration/LocationConstraint")? {
         "EU" => Some("eu-west-1"),
@@ -86,7 +92,7 @@ fn created_in(record: Record<'_>) -> Option<&str> {
     }
 }
 
-/// The bucket that an ARN names; `None` if it is of an object or of something else.
+/// Returns the bucket that an ARN names, or `None` if the ARN is of an object or of something else.
 fn bucket_of_arn(arn: &str) -> Option<&str> {
     let mut parts = arn.splitn(6, ':');
     let ("arn", _, "s3", "", "") =
@@ -97,9 +103,11 @@ fn bucket_of_arn(arn: &str) -> Option<&str> {
     parts.next().filter(|name| !name.contains('/'))
 }
 
-/// Returns true if an ARN is of a kind that can be tagged as a bucket can, and is none:
-/// [TagResource](https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_TagResource.html) and the
-/// [resource types of S3](https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html).
+/// Returns true if an ARN is of a known resource that can be tagged like a bucket, but is none.
+/// Follows
+/// [TagResource](https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_TagResource.html) and
+/// the [resource types of
+/// S3](https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html).
 fn is_known(arn: &str) -> bool {
     let parts: Vec<_> = arn.splitn(6, ':').collect();
     let ["arn", _, service, _, account, resource] = parts.as_slice() else { return false };

@@ -1,4 +1,5 @@
-//! One bucket of a batch, evaluated, and what follows: a second look, or the comparison with Security Hub.
+//! Evaluates one bucket of a batch, and does what follows: a second look, or the comparison with
+//! Security Hub.
 
 use crate::{
     OnChange,
@@ -14,30 +15,30 @@ use std::collections::BTreeMap;
 use tokio::time::{Instant, timeout_at};
 use watch::{Compared, Departed, Depth, Hubs, Next, Superseded, is_refused_role};
 
-/// What became of a bucket, and what must follow.
+/// The result of an evaluation, with what must follow.
 pub(crate) enum Evaluated {
     /// Nothing must follow.
     Done,
-    /// It could not be evaluated.
+    /// The bucket could not be evaluated.
     Failed(BucketId, Group),
-    /// There was no time left to begin with it.
+    /// No time was left to begin with the bucket.
     NotBegun(BucketId, Group),
     /// A second look must follow.
     LookAgain(BucketId, Group),
-    /// It must be compared with what Security Hub holds.
+    /// The bucket must be compared with what Security Hub holds.
     Compare(Box<Compared>, Group),
 }
 
-/// What must follow an evaluation.
+/// The step that must follow an evaluation.
 enum Follow {
     Nothing,
-    /// With the version that was published before.
+    /// A second look. Holds the version that was published before.
     LookAgain(u64),
     Compare(Box<Compared>),
 }
 
 impl OnChange {
-    /// Evaluates one bucket.
+    /// Evaluates one bucket, and logs the result.
     pub(crate) async fn attend(
         &self,
         hubs: &Hubs,
@@ -54,7 +55,7 @@ impl OnChange {
         let second_look = group.second_look;
         match in_time(time.evaluate_until, self.evaluate(hubs, &bucket, &group)).await {
             Ok((changed, follow)) => {
-                // A second look that finds nothing says nothing of how long the change took.
+                // A second look that finds nothing does not show how long the change took.
                 record_age(
                     latest.filter(|_| group.is_event || !changed.is_empty()),
                     self.watch.now(),
@@ -78,7 +79,7 @@ impl OnChange {
         }
     }
 
-    /// Evaluates a bucket; returns the transitions, and what must follow.
+    /// Evaluates a bucket. Returns the transitions, and what must follow.
     async fn evaluate(
         &self,
         hubs: &Hubs,
@@ -88,7 +89,7 @@ impl OnChange {
         let read_at = self.watch.now();
         let evaluated = match group.second_look {
             true => self.watch.look_again(hubs, bucket, &group.api_calls).await,
-            // A second look follows whatever an event has caused, and nothing else.
+            // A second look follows each evaluation that an event caused, and no other.
             false => {
                 let reconciled = self.watch.reconcile(hubs, bucket, &group.api_calls).await;
                 reconciled.map(|reconciled| (reconciled, Next::Nothing))
@@ -127,9 +128,10 @@ impl OnChange {
         Ok((reconciled.transitions, follow))
     }
 
-    /// Without the role nothing of the bucket can be known, now or when the message comes again; that is what is published. The
-    /// sweep reads the bucket once there is a role. The bucket of a stranger, to which a call of the organization went, is none of
-    /// ours.
+    /// Publishes that the role in an account was refused, and returns the transition. Without the
+    /// role, nothing about the bucket can be read, neither now nor when its message is delivered
+    /// again. The sweep reads the bucket once the role exists. A bucket of an account outside the
+    /// organization, which a member called, is ignored.
     async fn report_refused_role(&self, account: &AccountId) -> anyhow::Result<Vec<String>> {
         match self.watch.accounts().membership(account).await {
             Ok(Membership::Member) => {}
@@ -137,7 +139,8 @@ impl OnChange {
                 tracing::info!(%account, ?membership, "bucket ignored: its account is not in the organization, or is closed");
                 return Ok(Vec::new());
             }
-            // The sweep, which knows the accounts of the organization, reports one that it cannot read.
+            // The sweep knows the accounts of the organization, and reports an account that it
+            // cannot read.
             Err(CollectError::Refused(why)) => {
                 tracing::warn!(%account, %why, "bucket ignored: it is not known whether its account is in the organization");
                 return Ok(Vec::new());
@@ -158,7 +161,8 @@ impl OnChange {
         Ok(self.watch.reconcile_account(&account).await?.into_iter().collect())
     }
 
-    /// Puts off buckets that there was no time to begin with, in messages for up to 20; returns those for which that failed.
+    /// Requeues buckets that were not begun for lack of time, in messages for up to 20. Returns the
+    /// buckets for which that failed.
     pub(crate) async fn put_off(
         &self,
         late: Vec<(BucketId, Group)>,
@@ -192,7 +196,7 @@ impl OnChange {
         late.into_iter().filter(|(bucket, _)| failed.contains(bucket)).collect()
     }
 
-    /// Asks for second looks at buckets; returns all of them if that fails.
+    /// Requests second looks at buckets. Returns all of them if that fails.
     pub(crate) async fn ask_second_looks(
         &self,
         looks: Vec<(BucketId, Group)>,
@@ -217,7 +221,8 @@ impl OnChange {
         }
     }
 
-    /// Compares the buckets of each place with what Security Hub holds; returns those that failed.
+    /// Compares the buckets of each place with what Security Hub holds. Returns the buckets that
+    /// failed.
     pub(crate) async fn compare(
         &self,
         hubs: &Hubs,
@@ -244,7 +249,8 @@ impl OnChange {
         failed
     }
 
-    /// Compares the buckets of a place. Those that are done are taken out of `groups`.
+    /// Compares the buckets of one place with its Security Hub. Removes those that are done from
+    /// `groups`.
     async fn compare_place(
         &self,
         hubs: &Hubs,
@@ -275,7 +281,7 @@ pub(crate) async fn in_time<T>(
     timeout_at(deadline, done).await.unwrap_or_else(|_| Err(anyhow!("time limit reached")))
 }
 
-/// `EventAge`, in seconds.
+/// Records `EventAge`: the seconds from the API call until now.
 fn record_age(api_call: Option<&ApiCall>, now: Timestamp) {
     let happened =
         api_call.and_then(|api_call| api_call.event_time.as_ref()?.parse::<Timestamp>().ok());

@@ -1,16 +1,20 @@
-//! Which key or alias an event of KMS is about.
+//! Finds the key or alias that an event of KMS is about.
 //!
-//! Follows [logging KMS API calls](https://docs.aws.amazon.com/kms/latest/developerguide/logging-using-cloudtrail.html). That a
-//! key is finally deleted is reported as a
-//! [service event](https://docs.aws.amazon.com/kms/latest/developerguide/ct-delete-key.html), without a request.
+//! Follows [logging KMS API
+//! calls](https://docs.aws.amazon.com/kms/latest/developerguide/logging-using-cloudtrail.html). The
+//! final deletion of a key is reported as a [service
+//! event](https://docs.aws.amazon.com/kms/latest/developerguide/ct-delete-key.html), without a
+//! request.
 
 use crate::{message::EventError, record::Record};
 use facts::{AliasArn, KeyArn, KeyReference, KeySubject, Malformed, Place};
 use findings::ApiCall;
 use queue::ReevaluateKeyUsers;
 
-/// The calls, and the two service events, that can change how the buckets which use a key are judged. CreateKey is how the region of
-/// a [replica](https://docs.aws.amazon.com/kms/latest/developerguide/ct-replicate-key.html) reports that the key is there.
+/// The calls, and the two service events, that can change how the buckets of a key are judged. In
+/// the region of a
+/// [replica](https://docs.aws.amazon.com/kms/latest/developerguide/ct-replicate-key.html),
+/// CreateKey reports that the key exists there.
 pub const KEY_CALLS: [&str; 15] = [
     "CreateKey",
     "PutKeyPolicy",
@@ -29,10 +33,10 @@ pub const KEY_CALLS: [&str; 15] = [
     "DeleteAlias",
 ];
 
-/// A key or an alias whose users are to be evaluated, and the calls behind it.
+/// A key or an alias whose buckets must be evaluated, and the calls that are the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyChange {
-    /// The users of the key or the alias.
+    /// The request to evaluate the buckets that use the key or the alias.
     pub users: ReevaluateKeyUsers,
     /// The calls that changed the key, or made another bucket use it.
     pub api_calls: Vec<ApiCall>,
@@ -40,7 +44,7 @@ pub struct KeyChange {
     pub has_replicas: bool,
 }
 
-/// The change that a call of [`KEY_CALLS`] made; `None` if no bucket can depend on it.
+/// Returns the change that a call of [`KEY_CALLS`] made, or `None` if no bucket can depend on it.
 pub(crate) fn change(
     call: &'static str,
     record: Record<'_>,
@@ -52,7 +56,7 @@ pub(crate) fn change(
         _ => KeySubject::Key(key(call, record)?),
     };
     let is_multi_region = matches!(&subject, KeySubject::Key(key) if key.is_multi_region());
-    // Nobody knows the id of another new key in advance.
+    // Nobody knows the id of a new single-Region key in advance, so no bucket names the key yet.
     if call == "CreateKey" && !is_multi_region {
         return Ok(None);
     }
@@ -62,12 +66,13 @@ pub(crate) fn change(
     Ok(Some(KeyChange { users, api_calls, has_replicas }))
 }
 
-/// The calls that are made on the primary of a multi-Region key and
-/// [change its replicas, too](https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html#multi-region-rotate), which have
-/// no event of their own.
+/// The calls on the primary of a multi-Region key that [change its replicas,
+/// too](https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html#multi-region-rotate).
+/// The replicas have no event of their own.
 const SHARED_BY_REPLICAS: [&str; 2] = ["EnableKeyRotation", "DisableKeyRotation"];
 
-/// The key: by its ARN among the resources, in the answer (since December 2022), or as the request names it.
+/// Returns the key, by its ARN among the resources, in the answer (since December 2022), or as the
+/// request names it.
 fn key(call: &str, record: Record<'_>) -> Result<KeyArn, EventError> {
     let resource =
         record.resources().map(|resource| resource.arn).find(|arn| arn.contains(":key/"));
@@ -91,7 +96,8 @@ fn alias(call: &str, record: Record<'_>) -> Result<AliasArn, EventError> {
     }
 }
 
-/// A bare id or name has its meaning in the account and region of the call.
+/// Parses the name of a key or an alias. A bare id or name is resolved in the account and region of
+/// the call.
 fn meant(call: &str, name: &str, record: Record<'_>) -> Result<KeyReference, EventError> {
     let Ok(reference) = name.parse::<KeyReference>();
     if reference.place().is_some() {

@@ -1,10 +1,13 @@
-//! A batch of messages in, the buckets that they are about evaluated.
+//! Evaluates the buckets that a batch of messages is about.
 //!
-//! An event only names the bucket to look at; the verdict comes from what S3 and KMS answer now. An event of a key or an alias
-//! has the buckets evaluated that use it, however many there are, by messages of 20 buckets each. Messages that name one bucket
-//! are one evaluation, and a second look follows each that an event caused. A message that cannot be understood, or whose only
-//! bucket could not be evaluated, fails alone and comes again until the queue moves it to its dead-letter queue. If a message
-//! names several buckets, those that could not be evaluated get a message each.
+//! An event only names the bucket to look at. The verdict comes from what S3 and KMS answer now. An
+//! event of a key or an alias causes an evaluation of all buckets that use it, by messages of up to
+//! 20 buckets each. Messages about the same bucket cause one evaluation. A second look follows each
+//! evaluation that an event caused.
+//!
+//! A message fails alone if it cannot be understood, or if its only bucket could not be evaluated.
+//! It is delivered again until the queue moves it to its dead-letter queue. If a message names
+//! several buckets, those that could not be evaluated get a message each.
 
 mod account_event;
 mod batch;

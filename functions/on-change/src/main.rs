@@ -1,6 +1,6 @@
-//! Wiring: logging, settings, clients, and the handler for each batch.
+//! Wires up logging, settings, clients and the handler of batches.
 
-// The futures of clients of the SDK, one within another, are nested more deeply than the compiler looks by itself.
+// The nested futures of SDK clients are deeper than the compiler's default limit.
 #![recursion_limit = "256"]
 
 use aws_lambda_events::event::sqs::SqsEvent;

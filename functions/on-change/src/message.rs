@@ -1,7 +1,8 @@
-//! What a message is about.
+//! Finds the subject of a message.
 //!
-//! A message is an EventBridge event that carries a CloudTrail record, or asks that buckets be evaluated. What is needed of a record
-//! must have the form that AWS gives it: an AssumeRole is built from it.
+//! A message is an EventBridge event that carries a CloudTrail record, or a request of cmkwatch
+//! itself to evaluate buckets. The fields that are read from a record must have the form that AWS
+//! gives them, because an AssumeRole is built from them.
 
 use crate::{
     ACCOUNT_CALLS, BUCKET_CALLS, KEY_CALLS, KeyChange, account_event, bucket_event, key_event,
@@ -14,58 +15,60 @@ use queue::{MembershipChange, Purpose, QueueError, ReevaluateKeyUsers, Revisit};
 /// The content of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
-    /// A bucket changed, or some buckets are to be evaluated.
+    /// A bucket changed, or some buckets must be evaluated.
     Buckets(Revisit),
-    /// A key or an alias changed, or has another user.
+    /// A key or an alias changed, or another bucket uses it.
     Key(Box<KeyChange>),
-    /// An account joined the organization, left it or was closed, and is to be swept.
+    /// An account joined the organization, left it or was closed, and must be swept.
     Account(MembershipChange),
-    /// An event that cannot change how a bucket is judged: of another service, of another call, or of one that failed.
+    /// An event that cannot change how a bucket is judged: of another service, of another call, or
+    /// of a call that failed.
     NoneOfOurs,
 }
 
-/// Why a message cannot be understood.
+/// The reason why a message cannot be understood.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
-    /// It is not an EventBridge event.
+    /// The message is not an EventBridge event.
     #[error("the message is no EventBridge event")]
     NoEvent(#[source] serde_json::Error),
-    /// It asks for something to be judged anew, in words that are not ours.
+    /// The message is a request of cmkwatch itself, in a form that this version cannot read.
     #[error("the message asks for something that is not understood")]
     NoRequest(#[source] QueueError),
-    /// It names no bucket, key, account or region.
+    /// The event names no bucket, key, account or region.
     #[error("the {call} event has no {what}")]
     Lacks {
         /// The API call.
         call: String,
-        /// What is missing.
+        /// The field that is missing.
         what: &'static str,
     },
-    /// It tags something that is neither a bucket nor of another kind that is known.
+    /// The event tags something that is neither a bucket nor of another known kind.
     #[error(
         "the {call} event is about `{arn}`, which is of no kind that this version of cmkwatch knows"
     )]
     UnknownResource {
         /// The API call.
         call: String,
-        /// The ARN.
+        /// The ARN of the resource.
         arn: String,
     },
-    /// A name in it does not have the form that AWS gives it.
+    /// A name in the event does not have the form that AWS gives it.
     #[error("the {call} event is malformed")]
     Malformed {
         /// The API call.
         call: String,
-        /// Which name.
+        /// The name and its expected form.
         #[source]
         source: Malformed,
     },
 }
 
-/// Reads the body of a message.
+/// Parses the body of a message.
 ///
 /// # Errors
-/// A message that is no event, or one of ours that does not say which bucket or key.
+/// Returns an error if the message is no event. Also returns one if an event or a request for
+/// cmkwatch does not name a known and well-formed subject.
 pub fn parse(body: &str) -> Result<Message, EventError> {
     let event: EventBridgeEvent = serde_json::from_str(body).map_err(EventError::NoEvent)?;
     if let Some(asked) = asked(&event).map_err(EventError::NoRequest)? {
@@ -91,7 +94,7 @@ pub fn parse(body: &str) -> Result<Message, EventError> {
     Ok(Message::NoneOfOurs)
 }
 
-/// What cmkwatch asks of itself.
+/// Reads a request that cmkwatch sent to itself, or returns `None` if the event is another one.
 fn asked(event: &EventBridgeEvent) -> Result<Option<Message>, QueueError> {
     let (source, kind, detail) = (event.source.as_str(), event.detail_type.as_str(), &event.detail);
     if let Some(revisit) = Revisit::read(source, kind, detail)? {
@@ -105,10 +108,11 @@ fn asked(event: &EventBridgeEvent) -> Result<Option<Message>, QueueError> {
     Ok(users.map(|users| Message::Key(Box::new(change(users)))))
 }
 
-/// How CloudTrail's records come: of calls, and of what a service does by itself.
+/// The kinds of events that carry CloudTrail records: of calls, and of actions of a service itself.
 pub const KINDS: [&str; 2] = ["AWS API Call via CloudTrail", "AWS Service Event via CloudTrail"];
 
-/// The name of the call; `None` if it is of another service, is none of `calls`, or failed.
+/// Returns the name of the call. `None` if the call is of another service, is not in `calls`, or
+/// failed.
 fn call_of(
     record: Record<'_>,
     source: &str,

@@ -1,8 +1,9 @@
-//! What a CloudTrail record says: of what, where and by whom a call was made.
+//! Reads the fields of a CloudTrail record: the resource, the account, the region and the caller of
+//! an API call.
 //!
 //! Records differ between services, API versions and years
-//! ([contents](https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html)), so every
-//! field is optional until it is needed. A field that is blank counts as missing.
+//! ([contents](https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html)).
+//! So every field is optional until it is needed. A text field that is blank counts as missing.
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use findings::ApiCall;
@@ -17,12 +18,12 @@ pub(crate) struct Record<'a>(pub(crate) &'a EventBridgeEvent);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Resource<'a> {
     pub(crate) arn: &'a str,
-    /// The owner; `None` if the record does not say.
+    /// The owner of the resource. `None` if the record does not name one.
     pub(crate) account: Option<&'a str>,
 }
 
 impl<'a> Record<'a> {
-    /// Returns a field of the record that holds text.
+    /// Returns a text field of the record.
     pub(crate) fn text(self, pointer: &str) -> Option<&'a str> {
         text(&self.0.detail, pointer)
     }
@@ -32,8 +33,8 @@ impl<'a> Record<'a> {
         self.0.detail.pointer(pointer)
     }
 
-    /// Returns a field that holds text, or a whole number that was text before CloudTrail wrote it as JSON. Of more than 19 digits, JSON
-    /// keeps too few.
+    /// Returns a text field, or a whole number that was text before CloudTrail wrote it as JSON.
+    /// `None` if a number exceeds 64 bits, because JSON keeps too few of its digits.
     pub(crate) fn text_or_number(self, pointer: &str) -> Option<Cow<'a, str>> {
         match self.0.detail.pointer(pointer)? {
             Value::Number(number) => number.as_u64().map(|number| number.to_string().into()),
@@ -59,12 +60,13 @@ impl<'a> Record<'a> {
         self.text("/recipientAccountId").or(self.0.account.as_deref())
     }
 
-    /// Returns the region that the call was made in.
+    /// Returns the region in which the call was made.
     pub(crate) fn region(self) -> Option<&'a str> {
         self.text("/awsRegion").or(self.0.region.as_deref())
     }
 
-    /// Returns who made the call, and when.
+    /// Returns the call with its caller and time. If no caller is named, the service that made the
+    /// call counts as the caller.
     pub(crate) fn api_call(self, name: &str) -> ApiCall {
         let owned = |pointer| self.text(pointer).map(str::to_owned);
         let named = self.principal();
@@ -81,9 +83,9 @@ impl<'a> Record<'a> {
     }
 
     /// Returns the caller, by
-    /// [userIdentity](https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html);
-    /// `None` if that names none, as for a service that acts for itself. The owner's copy of a call from another account has no ARN,
-    /// and an anonymous call has an empty id.
+    /// [userIdentity](https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html).
+    /// `None` if that names nobody, as for a service that acts for itself. The owner's copy of a
+    /// call from another account has no ARN, and an anonymous call has an empty id.
     fn principal(self) -> Option<String> {
         let field = |name: &str| self.text(&format!("/userIdentity/{name}"));
         if let Some(arn) = field("arn") {

@@ -1,6 +1,7 @@
-//! Which bucket a message is about: the shapes in which CloudTrail records come, and those in which they must not.
+//! Tests which bucket a message is about: the shapes of CloudTrail records that are accepted, and
+//! those that must not be.
 //!
-//! `records/` holds a record of each shape, with what follows from it.
+//! `records/` holds a record of each shape, with the expected outcome.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -15,7 +16,7 @@ use queue::{Purpose, Revisit, Visit};
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 
-/// An event with a record; what every one of our events has is filled in.
+/// An event with a record. The fields that every event of S3 has are filled in.
 fn event(call: &str, record: Value) -> Value {
     let mut detail = json!({
         "eventVersion": "1.11", "eventSource": "s3.amazonaws.com", "eventName": call, "awsRegion": "eu-north-1",
@@ -40,7 +41,7 @@ fn change(event: &Value) -> Visit {
     }
 }
 
-/// The outcome of a message, in the words of `records/`.
+/// Returns the outcome of a message, in the words of `records/`.
 fn outcome(body: &str) -> Value {
     let calls = |api_calls: &[findings::ApiCall]| {
         let [call] = api_calls else { panic!("{api_calls:?}") };
@@ -90,7 +91,7 @@ fn each_shape_of_a_record_leads_to_its_bucket_or_key_and_its_caller() {
 }
 
 #[test]
-fn a_name_of_before_2018_is_of_the_one_region_that_has_such() {
+fn a_bucket_name_from_before_2018_is_valid_in_us_east_1() {
     let record =
         json!({ "awsRegion": "us-east-1", "requestParameters": { "bucketName": "Acme_Data" } });
     let bucket = change(&event("PutBucketEncryption", record)).bucket;
@@ -98,7 +99,7 @@ fn a_name_of_before_2018_is_of_the_one_region_that_has_such() {
 }
 
 #[test]
-fn a_call_that_nobody_is_named_for_has_no_caller() {
+fn a_call_without_a_named_identity_has_no_caller() {
     for identity in [
         Value::Null,
         json!({}),
@@ -113,7 +114,7 @@ fn a_call_that_nobody_is_named_for_has_no_caller() {
 }
 
 #[test]
-fn what_is_not_ours_is_not() {
+fn unrelated_events_are_ignored() {
     let named = json!({ "requestParameters": { "bucketName": "acme" } });
     let with = |pointer: &str, value: Value| {
         let mut event = event("PutBucketEncryption", named.clone());
@@ -138,7 +139,7 @@ fn what_is_not_ours_is_not() {
 }
 
 #[test]
-fn every_call_of_ours_is_understood() {
+fn every_bucket_call_is_understood() {
     for call in BUCKET_CALLS {
         change(&event(call, json!({ "resources": [{ "ARN": "arn:aws:s3:::acme" }] })));
     }
@@ -161,7 +162,7 @@ fn subject(event: &Value) -> Option<String> {
 }
 
 #[test]
-fn an_event_of_kms_without_a_key_is_an_error_and_one_that_changes_none_is_dropped() {
+fn a_kms_event_without_a_key_is_an_error_and_one_that_changes_no_key_is_dropped() {
     for call in KEY_CALLS {
         assert!(
             matches!(parse(&key_event(call, json!({})).to_string()), Err(EventError::Lacks { .. })),
@@ -188,7 +189,7 @@ fn an_event_of_kms_without_a_key_is_an_error_and_one_that_changes_none_is_droppe
 }
 
 #[test]
-fn buckets_that_are_to_be_evaluated_are_read() {
+fn a_request_to_evaluate_buckets_is_read() {
     let body = json!({
         "source": "cmkwatch", "detail-type": "Buckets To Be Evaluated",
         "detail": { "account": "111111111111", "region": "us-east-1", "buckets": [{"bucket": "acme"}, {"bucket": "other"}] },
@@ -201,7 +202,7 @@ fn buckets_that_are_to_be_evaluated_are_read() {
 }
 
 #[test]
-fn what_cannot_be_understood_is_an_error_and_no_bucket() {
+fn a_message_that_cannot_be_understood_is_an_error() {
     for body in ["", "{", "null", "[]", "\"text\"", "{\"source\":\"aws.s3\"}", "\u{0}"] {
         assert!(matches!(parse(body).unwrap_err(), EventError::NoEvent(_)), "{body:?}");
     }
@@ -244,7 +245,7 @@ fn what_cannot_be_understood_is_an_error_and_no_bucket() {
     }
 }
 
-/// Any JSON, biased towards the names that the parser looks at.
+/// Generates arbitrary JSON, biased towards the names that the parser looks at.
 fn any_json() -> impl Strategy<Value = Value> {
     let name = prop_oneof![
         Just("detail"),
@@ -280,12 +281,12 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn no_text_makes_the_parser_panic(body in "\\PC*") {
+    fn the_parser_does_not_panic_on_arbitrary_text(body in "\\PC*") {
         let _ = parse(&body);
     }
 
     #[test]
-    fn no_record_makes_the_parser_panic(record in any_json(), field in "requestParameters|resources|userIdentity|errorCode|awsRegion") {
+    fn the_parser_does_not_panic_on_arbitrary_records(record in any_json(), field in "requestParameters|resources|userIdentity|errorCode|awsRegion") {
         let mut event = event("PutBucketEncryption", json!({ "requestParameters": { "bucketName": "acme" } }));
         event["detail"][field] = record;
         if let Ok(Message::Buckets(revisit)) = parse(&event.to_string()) {
@@ -294,7 +295,7 @@ proptest! {
     }
 
     #[test]
-    fn no_event_makes_the_parser_panic(event in any_json()) {
+    fn the_parser_does_not_panic_on_arbitrary_events(event in any_json()) {
         let _ = parse(&event.to_string());
     }
 }

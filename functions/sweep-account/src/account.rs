@@ -1,4 +1,5 @@
-//! A whole account: which buckets it has, and where.
+//! Sweeps a whole account: lists its buckets by region, and divides them into parts. Retires an
+//! account that left.
 
 use crate::{
     SweepAccount,
@@ -16,22 +17,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::timeout_at;
 use watch::{Retired, Watch};
 
-/// How long after an account has joined its role may be in coming: [StackSets](https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stacksets-orgs-manage-auto-deployment.html)
-/// make it "automatically", and no page says how soon.
+/// The time that the role of an account may take to appear after the account joined.
+/// [StackSets](https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stacksets-orgs-manage-auto-deployment.html)
+/// create it "automatically", and no page says how soon.
 const ROLE_COMES_WITHIN: SignedDuration = SignedDuration::from_hours(1);
 
-/// After how many seconds a new account is tried again.
+/// The number of seconds after which a new account is tried again.
 const TRY_AGAIN_AFTER: u16 = 300;
 
-/// How many buckets a part has at most.
+/// The most buckets that a part has.
 const A_PART: usize = 500;
 
-/// The buckets of an account, by region; a region may have none.
+/// The buckets of an account, by region. A region may have none.
 type Buckets = BTreeMap<Region, Vec<BucketName>>;
 
 impl SweepAccount {
-    /// Sweeps an account that joined the organization a moment ago, left it or was closed: whichever of these is true now. 1 call, and
-    /// those of a sweep.
+    /// Sweeps an account if it is a member now, and retires it if it left the organization or was
+    /// closed. Takes 1 call to read the membership, a few more for a member, and the calls of the
+    /// sweep.
     pub(crate) async fn sweep_changed(
         &self,
         sweep: &str,
@@ -57,7 +60,8 @@ impl SweepAccount {
         }
     }
 
-    /// Returns true if an account has its role, and Security Hub is on there in the home region.
+    /// Returns true if the role in an account exists, and Security Hub is enabled there in the home
+    /// region.
     async fn is_prepared(&self, account: &AccountId) -> anyhow::Result<bool> {
         if matches!(list(&self.watch, account).await?, Fact::Unreadable(why) if is_refused_role(&why))
         {
@@ -66,18 +70,19 @@ impl SweepAccount {
         let region = self.watch.accounts().home().region.clone();
         match self.watch.hub_of(&Place { account: account.clone(), region }).await {
             Ok(hub) => Ok(hub.enabled == Fact::Known(true)),
-            // The sweep reports that.
+            // The sweep reports a Security Hub that refuses cmkwatch.
             Err(error) if error.closed().is_some() => Ok(true),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Archives the findings of an account that is not watched any more, and removes its state. An account without state is not entered.
+    /// Archives the findings of an account that is not watched any more, and removes its state. The
+    /// role in an account without state is not assumed.
     async fn retire(&self, account: &AccountId, why: &str, time: Time) -> anyhow::Result<()> {
         let (state, Place { account: hub, region: home }) =
             (self.watch.state(), self.watch.accounts().home().clone());
         let AccountState { regions, audited_at } = state.account(account, &home).await?;
-        // From now on nothing brings its findings back.
+        // From now on, late messages cannot bring its findings back.
         state.note_departure(&hub, account, Departure::Begun, self.watch.now()).await?;
         let is_known = !regions.is_empty() || audited_at.is_some();
         let has_role = is_known
@@ -106,7 +111,8 @@ impl SweepAccount {
         Ok(())
     }
 
-    /// Lists the buckets of an account and sweeps them, in this run if there are no more than a few hundred.
+    /// Lists the buckets of an account. Sweeps them in this run if they are at most `A_PART`, and
+    /// otherwise queues their parts.
     pub(crate) async fn sweep_account(
         &self,
         sweep: &str,
@@ -153,15 +159,17 @@ impl SweepAccount {
         for region in regions {
             self.watch.state().note_region(&Place { account: account.clone(), region }).await?;
         }
-        // Written last, so that a run that is repeated does the same. What was requeued is audited all the same.
+        // Written last, so that a run that is repeated does the same. Requeued parts are audited
+        // all the same.
         if is_new || audit {
             self.watch.state().note_audited(account, &home, read_at).await?;
         }
         Ok(())
     }
 
-    /// Adds the regions in which Security Hub has findings, though the account may have no buckets there any more: in an account
-    /// without state nothing else knows of them. 1 call for each 100 findings.
+    /// Adds the regions in which Security Hub has findings, though the account may have no buckets
+    /// there any more. If the account has no state, nothing else names these regions. 1 call for
+    /// each 100 findings.
     async fn add_regions(&self, account: &AccountId, buckets: &mut Buckets) -> anyhow::Result<()> {
         for region in self.watch.home_hub().await.regions_of(account).await? {
             buckets.entry(region).or_default();
@@ -169,8 +177,9 @@ impl SweepAccount {
         Ok(())
     }
 
-    /// Adds the buckets of which Security Hub has active findings: neither S3 nor the state may know of them any more. A region
-    /// whose Security Hub refuses is left out: its part reports that. 1 call for each region, and 1 for each 100 findings.
+    /// Adds the buckets that Security Hub has active findings of: they may be missing in both S3
+    /// and the state. A region whose Security Hub refuses is left out, because its part reports
+    /// that. 1 call for each region, and 1 for each 100 findings.
     async fn add_held(
         &self,
         account: &AccountId,
@@ -200,7 +209,8 @@ impl SweepAccount {
         self.requeue(left).await
     }
 
-    /// The account cannot be read: that is the finding, in the home region and wherever the account has state.
+    /// Publishes that the account cannot be read, in the home region and in each region where the
+    /// account has state. Retires the account if it left.
     async fn report_unreadable(
         &self,
         account: &AccountId,
@@ -209,7 +219,7 @@ impl SweepAccount {
         read_at: Timestamp,
         time: Time,
     ) -> anyhow::Result<()> {
-        // It may have left since the sweep began.
+        // The account may have left since the sweep began.
         if is_refused_role(&why) {
             match self.watch.accounts().membership(account).await? {
                 Membership::Member => {}
@@ -235,7 +245,8 @@ impl SweepAccount {
     }
 }
 
-/// The names of an account's buckets: of all that is read of them, only these are kept.
+/// Lists the buckets of an account by region. Of everything that a page contains, only the names
+/// are kept.
 async fn list(watch: &Watch, account: &AccountId) -> anyhow::Result<Fact<Buckets>> {
     let (mut listing, mut buckets) = (Listing::of(watch.accounts(), account).await, Buckets::new());
     while let Some(page) = listing.page().await? {
@@ -244,7 +255,7 @@ async fn list(watch: &Watch, account: &AccountId) -> anyhow::Result<Fact<Buckets
             Fact::Unreadable(why) => return Ok(Fact::Unreadable(why)),
         };
         for Listed { region, name } in listed {
-            // A bucket that cannot be asked about holds up no other.
+            // A bucket whose region or name cannot be read does not hold up the others.
             match (region, name.parse()) {
                 (Some(region), Ok(name)) => buckets.entry(region).or_default().push(name),
                 (None, _) => {
@@ -265,7 +276,7 @@ fn is_refused_role(why: &Unreadable) -> bool {
     why.permission == "sts:AssumeRole"
 }
 
-/// The sweep of an account, as far as all its parts have it in common.
+/// The fields that all parts of an account's sweep share.
 struct Sweep<'a> {
     sweep: &'a str,
     account: &'a AccountId,
@@ -273,7 +284,7 @@ struct Sweep<'a> {
     audit: bool,
 }
 
-/// The parts of an account, numbered in the order of their regions.
+/// Returns the parts of an account, numbered in the order of their regions.
 fn parts(buckets: Buckets, &Sweep { sweep, account, is_new, audit }: &Sweep<'_>) -> Vec<SweepPart> {
     let parts = buckets.into_iter().flat_map(|(region, buckets)| {
         partition(buckets, A_PART).into_iter().map(move |part| (region.clone(), part))

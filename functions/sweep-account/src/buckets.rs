@@ -1,4 +1,4 @@
-//! Some buckets of an account in one region, and the items of those that it had.
+//! Sweeps some buckets of an account in one region, and the items of its deleted buckets.
 
 use crate::{SweepAccount, time::Time};
 use anyhow::{Context as _, anyhow};
@@ -16,13 +16,14 @@ use std::{
 use tokio::time::timeout_at;
 use watch::{Compared, Depth, Hub, Reconciled, Shared, Sweeping, Swept};
 
-/// How many buckets are looked at at once.
+/// The number of buckets that are swept at once.
 const AT_ONCE: usize = 8;
 
-/// After how many buckets an audit compares them with what Security Hub holds: their states are kept in memory until then.
+/// The number of buckets after which an audit compares them with Security Hub. Their states are
+/// kept in memory until then.
 const AUDITED_AT_ONCE: usize = 100;
 
-/// What became of some buckets.
+/// The result of sweeping some buckets.
 #[derive(Debug, Default)]
 pub(crate) struct Done {
     /// The buckets that were not reached.
@@ -35,14 +36,15 @@ pub(crate) struct Done {
     pub(crate) unannounced: Vec<BucketId>,
 }
 
-/// What is known of the buckets before they are looked at.
+/// The data that is read for many buckets at once, before each is looked at.
 struct Known {
     hub: Hub,
-    /// The item of each bucket, taken by whoever looks at it.
+    /// The item of each bucket, removed when the bucket is looked at.
     items: Mutex<BTreeMap<BucketName, Item>>,
     tags: Option<HashMap<String, Tags>>,
     shared: Arc<Shared>,
-    /// The buckets whose settings and state agree, to be compared with what Security Hub holds; `None` if this is no audit.
+    /// The buckets whose settings and state agree, to be compared with what Security Hub holds.
+    /// `None` if this is no audit.
     settled: Option<Mutex<Vec<Compared>>>,
     /// True if no sweep has looked at the account before.
     is_new: bool,
@@ -50,18 +52,23 @@ struct Known {
     unannounced: Mutex<Vec<BucketId>>,
 }
 
-/// What came of one bucket.
+/// The result of looking at one bucket.
 enum Looked {
     Settled,
     Reconciled,
     Failed(BucketName),
-    /// It was begun, and there was not time enough.
+    /// The bucket was begun, but not finished in time.
     Late(BucketName),
 }
 
 impl SweepAccount {
-    /// Sweeps some buckets for as long as there is time. Takes 2 calls a bucket if nothing changed, and besides 1 for each 100
-    /// buckets (tags), 1 for each MB of items (some 300 buckets), 3 or 4 for each key, and 4 for the part.
+    /// Sweeps some buckets for as long as there is time. If nothing changed, that takes
+    ///
+    /// - 2 calls for each bucket
+    /// - 1 for each 100 buckets, for their tags
+    /// - 1 for each MB of items (some 300 buckets)
+    /// - 3 or 4 for each key
+    /// - 4 for the part
     pub(crate) async fn sweep_buckets(&self, part: SweepPart, time: Time) -> anyhow::Result<Done> {
         let read_at = self.watch.now();
         let hub = self.watch.hub_of(&part.place).await?;
@@ -85,15 +92,15 @@ impl SweepAccount {
         }
         let rest: BTreeSet<_> = late(&looked).cloned().chain(left).collect();
         report(&part, &looked, rest.len());
-        // What a whole run does not even begin with, or end with, will not be done by the next.
+        // If a whole run finishes no bucket, the next run will not finish one either.
         let in_vain = !rest.is_empty() && late(&looked).count() == looked.len();
         anyhow::ensure!(!in_vain, "there was not time enough for a single bucket");
         let unannounced = known.unannounced.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(Done { unaudited, unannounced, ..done(part, &looked, &rest) })
     }
 
-    /// Compares what Security Hub holds of the buckets that were looked at with the state, and repairs what differs; returns the
-    /// buckets for which that failed. 1 call for each 20 buckets or 100 findings.
+    /// Compares the settled buckets with what Security Hub holds, and repairs what differs. Returns
+    /// the buckets for which that failed. 1 call for each 20 buckets or 100 findings.
     async fn audit(&self, known: &Known, time: Time) -> Vec<BucketId> {
         let Some(settled) = &known.settled else { return Vec::new() };
         let buckets = mem::take(&mut *settled.lock().unwrap_or_else(PoisonError::into_inner));
@@ -113,7 +120,8 @@ impl SweepAccount {
         compared.into_iter().filter_map(failed).collect()
     }
 
-    /// Publishes whether the account can be watched here; once for all parts of a place.
+    /// Publishes whether the account can be watched in the place of a part. If Security Hub is on,
+    /// only the first part of a place does so.
     async fn report_readable(
         &self,
         part: &SweepPart,
@@ -133,8 +141,8 @@ impl SweepAccount {
         Ok(())
     }
 
-    /// Reads what many buckets have in common: their items and their tags. Returns the buckets that are to be looked at, too: those
-    /// that exist, and those of which there is an item.
+    /// Reads the items and tags of many buckets at once. Also returns the buckets to look at: those
+    /// that exist, and those that have an item.
     async fn known(
         &self,
         part: &SweepPart,
@@ -148,7 +156,7 @@ impl SweepAccount {
             .extend(rows.iter().filter(|(_, row)| !is_over(row)).map(|(name, _)| name.clone()));
         let item = |(name, row)| match row {
             Row::Item(item) => Some((name, *item)),
-            // Whoever evaluates the bucket rebuilds it.
+            // The evaluation of the bucket rebuilds the item.
             Row::Unreadable { .. } => None,
         };
         let mut items: BTreeMap<_, _> = rows.into_iter().filter_map(item).collect();
@@ -172,7 +180,7 @@ impl SweepAccount {
         ))
     }
 
-    /// The tags of many buckets; `None` if they must be read bucket by bucket.
+    /// Reads the tags of many buckets at once. `None` if they must be read bucket by bucket.
     async fn tags(&self, place: &Place, buckets: &[BucketName]) -> Option<HashMap<String, Tags>> {
         let arn = |name: &BucketName| format!("arn:{}:s3:::{name}", place.region.partition());
         let arns: Vec<_> = buckets.iter().map(arn).collect();
@@ -219,7 +227,7 @@ impl SweepAccount {
         }
     }
 
-    /// Looks at a bucket.
+    /// Compares one bucket with its item, and evaluates the bucket if they differ.
     async fn look(
         &self,
         place: &Place,
@@ -271,7 +279,8 @@ fn report(part: &SweepPart, looked: &[Looked], rest: usize) {
     tracing::info!(sweep, %account, %region, part = number, requeues, buckets, changed, failed, rest, "swept");
 }
 
-/// Returns the rest of a part: the names from the first one on that is not done.
+/// Returns the rest of a part: the names from the first one on that is not done. `None` if all are
+/// done.
 fn remainder(part: SweepPart, rest: &BTreeSet<BucketName>) -> Option<SweepPart> {
     let range = NameRange { from: Some(rest.first()?.clone()), before: part.range.before.clone() };
     let buckets = part.buckets.iter().filter(|name| rest.contains(name)).cloned().collect();

@@ -1,12 +1,14 @@
-//! Sweeps an account: every bucket that it has, and the findings of those that it has no more.
+//! Sweeps an account: all of its buckets, and the findings of its deleted buckets.
 //!
-//! A sweep finds what events missed. Most buckets are as they were, so each is first compared with its item at the lowest
-//! price: encryption and policy are read, 2 calls; tags come a hundred at a time, items by the MB, and a key is read once
-//! however many buckets use it. Only if that shows a difference is the bucket evaluated as after an event, with everything read
-//! again; so nothing is published because of an old answer.
+//! A sweep finds what events missed. Most buckets have not changed. So each is first compared with
+//! its item at the lowest price: 2 calls read its encryption and policy. Tags are read for a
+//! hundred buckets at a time, and items by the MB. A key is read once, however many buckets use it.
+//! Only if that shows a difference is the bucket evaluated as after an event, with everything read
+//! again. So nothing is published because of an old answer.
 //!
-//! An account of more than a few hundred buckets is split into further messages, by region and by name. Whatever a run does not
-//! reach, it requeues. A run that ends anywhere and is repeated does the rest.
+//! An account of more than a few hundred buckets is split into further messages, by region and by
+//! name. A run requeues what it does not reach. A run that ends anywhere and is repeated does the
+//! rest.
 
 mod account;
 mod buckets;
@@ -23,28 +25,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 use watch::{Departed, Shared, Watch};
 
-/// How often a part that fails as a whole is requeued.
+/// The number of times that a part that fails as a whole is requeued.
 const MOST_FAILURES: u32 = 3;
 
-/// The function: what it needs, made once.
+/// The function with its clients and settings, created once.
 #[derive(Debug)]
 pub struct SweepAccount {
     watch: Watch,
-    /// Enters accounts that left, too.
+    /// A watch that can also assume the role of accounts that left.
     retiring: Watch,
     queue: Queue,
     shared: Mutex<Option<(String, Place, Arc<Shared>)>>,
 }
 
 impl SweepAccount {
-    /// A function that evaluates by `watch` and requeues what it does not reach into `queue`. `retiring` enters accounts that left the
-    /// organization, too, to archive their findings.
+    /// Creates a function that evaluates by `watch`, and requeues what it does not reach into
+    /// `queue`. `retiring` can also assume the role of accounts that left the organization, to
+    /// archive their findings.
     #[must_use]
     pub fn new(watch: Watch, retiring: Watch, queue: Queue) -> Self {
         Self { watch, retiring, queue, shared: Mutex::default() }
     }
 
-    /// Does what the messages ask for, until shortly before `deadline`, and says which are to come again.
+    /// Does what the messages ask for, until shortly before `deadline`. Returns the messages that
+    /// must be delivered again.
     pub async fn handle(&self, batch: SqsEvent, deadline: Instant) -> SqsBatchResponse {
         let mut response = SqsBatchResponse::default();
         let time = Time::until(deadline);
@@ -71,10 +75,14 @@ impl SweepAccount {
         }
     }
 
-    /// Sweeps some buckets, and requeues those that it did not reach. on-change tries those that failed, and takes second looks at
-    /// those that could not be audited, so that they hold up no other here, and at those with changes that no event has announced:
-    /// their events may be late. A part that fails as a whole is requeued a few times, behind the other parts of its account, before its
-    /// message comes again and holds them up.
+    /// Sweeps some buckets, and requeues those that it did not reach.
+    ///
+    /// on-change evaluates the buckets that failed, so that they hold up no others here. It also
+    /// takes second looks at two kinds of buckets: those that could not be audited, and those with
+    /// changes that no event has announced. The events of the latter may be late.
+    ///
+    /// A part that fails as a whole is requeued a few times, behind the other parts of its account.
+    /// After that its message is delivered again, and holds them up.
     async fn sweep_part(&self, part: SweepPart, time: Time) -> anyhow::Result<()> {
         let again = SweepPart { failed: part.failed + 1, ..part.clone() };
         match self.sweep_buckets(part, time).await {
@@ -104,7 +112,7 @@ impl SweepAccount {
         }
     }
 
-    /// Drops a part of an account that left, and requeues that of one that is back.
+    /// Drops a part of an account that left. Requeues the part if the account is a member again.
     async fn after_departure(&self, part: SweepPart) -> anyhow::Result<()> {
         let (accounts, account) = (self.watch.accounts(), &part.place.account);
         let membership = accounts.membership(account).await?;
@@ -124,7 +132,8 @@ impl SweepAccount {
         Ok(self.queue.send(&messages).await?)
     }
 
-    /// What the buckets of a place have in common, kept for as long as the same sweep goes on there.
+    /// Returns the data that the buckets of a place share, kept for as long as the same sweep goes
+    /// on there.
     fn shared(&self, sweep: &str, place: &Place) -> Arc<Shared> {
         let mut kept = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         match &*kept {

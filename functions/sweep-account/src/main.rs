@@ -1,4 +1,4 @@
-//! Wiring: logging, settings, clients, and the handler for each batch.
+//! Wires up logging, settings, clients and the handler of batches.
 
 use aws_lambda_events::event::sqs::SqsEvent;
 use lambda_runtime::{Context, Error};

@@ -1,11 +1,12 @@
-//! Parts of a region, if it has more than a few hundred buckets.
+//! Divides a region of more than a few hundred buckets into parts.
 //!
-//! A part is a range of names, and the ranges together are every name that there may be: so the items of buckets that do not
-//! exist any more belong to some part, too.
+//! A part is a range of names. Together, the ranges contain every possible name. So the items of
+//! deleted buckets belong to a part, too.
 
 use facts::{BucketName, NameRange};
 
-/// Some buckets of a region, and the range that all their names are in, and no other part's.
+/// The buckets of a part of a region, and the range of their names. The ranges of two parts do not
+/// overlap.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) range: NameRange,
@@ -46,9 +47,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(1024))]
 
-        /// Whichever buckets there are, any name is in one part, and each bucket in its own.
+        /// Every name is in the range of exactly one part, and each bucket is listed in that part.
         #[test]
-        fn any_name_is_in_one_part(
+        fn every_name_is_in_one_part(
             texts in proptest::collection::btree_set("[-.0-2Aa-c_]{3,5}", 0..60),
             other in "[-.0-3Aa-d_]{3,6}",
             most in 1_usize..12,
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_region_without_buckets_is_one_part_that_is_everything() {
+    fn a_region_without_buckets_is_one_part_with_every_name() {
         assert_eq!(
             partition(Vec::new(), 500),
             [Part { range: NameRange::default(), buckets: Vec::new() }]

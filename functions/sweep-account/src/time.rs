@@ -1,24 +1,25 @@
-//! How long a run may go on.
+//! The time limits of a run.
 
 use tokio::time::Instant;
 
-/// How long a run may go on.
+/// The time limits of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Time {
-    /// No bucket is begun after it: a quarter of the time that there was at first is left to those that were.
+    /// No bucket is begun after this moment. A quarter of the time is kept to finish those that
+    /// were begun.
     pub(crate) begin_until: Instant,
-    /// What is not done by then has failed.
+    /// Work that is not done by this moment has failed.
     pub(crate) end: Instant,
 }
 
 impl Time {
-    /// The time from now on.
+    /// Divides the time from now until `end`.
     pub(crate) fn until(end: Instant) -> Self {
         let now = Instant::now();
         Self { begin_until: now + end.saturating_duration_since(now) * 3 / 4, end }
     }
 
-    /// True while something can be begun.
+    /// Returns true while another bucket or part can be begun.
     pub(crate) fn is_left(self) -> bool {
         Instant::now() < self.begin_until
     }

@@ -1,4 +1,4 @@
-//! Begins a sweep: one message for each account of the organization.
+//! Begins a sweep: queues one message for each account of the organization.
 
 use aws_config::SdkConfig;
 use controls::Settings;
@@ -9,50 +9,55 @@ use serde::{Deserialize, Serialize};
 use state::{Departure, State};
 use std::collections::BTreeSet;
 
-/// The function: what it needs, made once.
+/// The function with its clients and settings, created once.
 #[derive(Debug)]
 pub struct SweepPlanner {
-    /// The function's own configuration: the organization is asked as the delegated administrator that it runs in.
+    /// The function's own configuration. The account that the function runs in may read the
+    /// organization, as a delegated administrator.
     pub own: SdkConfig,
-    /// What the organization requires, and which accounts are not watched.
+    /// The requirements of the organization, and the accounts that are not watched.
     pub settings: Settings,
     /// The queue of sweep-account.
     pub queue: Queue,
-    /// The table of states, which remembers the accounts of the sweep before.
+    /// The table of states, which also lists the accounts of the previous sweep.
     pub state: State,
     /// The account that cmkwatch runs in.
     pub hub: AccountId,
 }
 
-/// What is to be swept.
+/// The request to begin a sweep.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// These accounts; every active account of the organization, if none is named.
+    /// The ids of the accounts to sweep. If there is none, every active account of the organization
+    /// is swept.
     #[serde(default)]
     pub accounts: Vec<String>,
 }
 
-/// What was begun.
+/// The sweep that was begun.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Sweep {
-    /// The sweep, by the moment at which it began.
+    /// The id of the sweep: the moment at which it began.
     pub sweep: String,
-    /// How many accounts are swept.
+    /// The number of accounts that are swept.
     pub accounts: usize,
-    /// Those that are not, because the settings exclude them.
+    /// The accounts that are not swept, because the settings exclude them.
     pub excluded: Vec<String>,
-    /// Those that left the organization or were closed since the sweep before.
+    /// The accounts that left the organization or were closed since an earlier sweep, and are not
+    /// retired yet.
     pub departed: Vec<String>,
 }
 
 impl SweepPlanner {
-    /// Asks for each account to be swept, and for each that left the organization or was closed to be retired. 1 call for each 20
-    /// accounts of the organization, 1 for each 10 messages, and 3 where all are swept.
+    /// Queues a message for each account that must be swept, and for each that left or was closed
+    /// and must be retired. That takes 1 call for each 10 messages. If all accounts are swept, also
+    /// 1 for each 20 accounts of the organization, 1 for each that left, and up to 3 more.
     ///
     /// # Errors
-    /// An account id that is none, the organization, the table or the queue that did not answer. Messages that were sent before stand;
-    /// a sweep that is begun twice does no harm.
+    /// Returns an error if an account id is malformed, or if the organization, the table or the
+    /// queue does not answer. Messages that were sent before the error remain valid. A sweep that
+    /// is begun twice does no harm.
     pub async fn begin(&self, request: Request, now: Timestamp) -> anyhow::Result<Sweep> {
         if !request.accounts.is_empty() {
             let accounts =
@@ -65,7 +70,8 @@ impl SweepPlanner {
         let before = self.state.noted_accounts(&self.hub).await?;
         let known = self.without_retired(before.clone(), &accounts).await?;
         let sweep = self.ask(plan(accounts.clone(), known.as_ref(), &self.settings, now)).await?;
-        // An account that left is noted until it is retired, so that the next sweep finds it again if that fails.
+        // An account that left stays noted until it is retired, so that the next sweep finds it
+        // again if that fails.
         let noted: BTreeSet<_> = accounts.into_iter().chain(known.into_iter().flatten()).collect();
         if before.as_ref() != Some(&noted) {
             self.state.note_accounts(&self.hub, &noted).await?;
@@ -73,7 +79,8 @@ impl SweepPlanner {
         Ok(sweep)
     }
 
-    /// The accounts that were noted, without those that left and were retired since. 1 call for each that left.
+    /// Returns the noted accounts without those that left and were retired since. 1 call for each
+    /// account that left.
     async fn without_retired(
         &self,
         noted: Option<BTreeSet<AccountId>>,
@@ -98,7 +105,8 @@ impl SweepPlanner {
         Ok(sweep)
     }
 
-    /// `SweepUnfinished`: what the sweep before has left to do when the next begins. No sweep waits for the answer.
+    /// Counts `SweepUnfinished`: the messages of the previous sweep that are left when the next
+    /// begins. If the queue does not answer, the sweep begins all the same.
     async fn look_back(&self) {
         match self.queue.waiting().await {
             Ok(waiting) => {
@@ -118,7 +126,8 @@ impl SweepPlanner {
     }
 }
 
-/// The tasks of a sweep. `before` are the accounts of the sweep before; `None` if that is not known or does not matter.
+/// Returns the tasks of a sweep. `before` are the accounts of the previous sweep, or `None` if they
+/// are not known or do not matter.
 fn plan(
     accounts: BTreeSet<AccountId>,
     before: Option<&BTreeSet<AccountId>>,
@@ -175,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn accounts_that_joined_or_left_since_the_sweep_before_are_found() {
+    fn accounts_that_joined_or_left_since_the_previous_sweep_are_found() {
         let settings = "classification = { tag = \"t\", default = \"a\" }\nclass.a.level = \"cmk\""
             .parse()
             .unwrap();
