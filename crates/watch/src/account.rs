@@ -1,4 +1,6 @@
-//! One account in a region: whether it can be watched. Its finding is stored in the hub's own Security Hub.
+//! Publishes whether an account can be watched in a region.
+//!
+//! The finding is stored in the hub's own Security Hub. The crate `controls` judges the account.
 
 use crate::{
     Hub, Watch,
@@ -22,7 +24,7 @@ pub fn is_refused_role(error: &anyhow::Error) -> bool {
         || error.downcast_ref::<CollectError>().is_some_and(CollectError::is_refused_role)
 }
 
-/// An account in a region, as an evaluation reaches it.
+/// An account in a region, as an evaluation reads and writes it.
 struct AccountWorld<'a> {
     watch: &'a Watch,
     about: About,
@@ -30,14 +32,17 @@ struct AccountWorld<'a> {
     seen: &'a Seen,
 }
 
-/// The account was looked at before the state was read, and somebody has looked later.
+/// The error if a later look at the account was already committed. The account is read before its
+/// state.
 #[derive(Debug, thiserror::Error)]
 #[error("a later look at the account was committed")]
 struct Outdated;
 
 impl Watch {
-    /// Publishes whether an account can be watched in a region; returns what changed, if anything did. 2 calls, and up to 5 more
-    /// if something changed.
+    /// Publishes whether an account can be watched in a region; returns the transition, if there is
+    /// one.
+    ///
+    /// 2 calls, and up to 6 more if something changed. 1 more if the account has no item.
     ///
     /// # Errors
     /// Returns an error if a call fails, or if the hub's own Security Hub refuses the finding.
@@ -50,7 +55,8 @@ impl Watch {
         self.publish_account(&home, &Seen::account(account, &verdict, &home.stored_in.place)).await
     }
 
-    /// Archives the finding of an account that is not watched any more; `home` is the hub's own Security Hub.
+    /// Archives the finding of an account that is not watched any more. `home` is the hub's own
+    /// Security Hub.
     pub(crate) async fn retire_account(
         &self,
         place: &Place,
@@ -70,8 +76,10 @@ impl Watch {
         }
     }
 
-    /// Publishes that the Security Hub of a place refuses us, if that is what an error says: then nothing more can be done there,
-    /// now or when it is tried again. The findings that it holds stay as they are.
+    /// Publishes that the Security Hub of a place refuses cmkwatch, if that is what an error says.
+    ///
+    /// Returns true in that case: nothing more can be done there, and trying again does not help.
+    /// The findings that this Security Hub holds stay as they are.
     ///
     /// # Errors
     /// See [`Watch::reconcile_account`].
@@ -122,7 +130,7 @@ impl World for AccountWorld<'_> {
             Some(Row::Item(item)) => return Ok(*item),
             row => row,
         };
-        // By the id: the prefix of an account is that of its buckets, too.
+        // Searched by the id, because the id prefix of an account is also that of its buckets.
         let held = self.watch.findings_held(&self.home.security_hub, &self.seen.ids()).await?;
         let adopted = Item::adopt(&held, &self.home.stored_in, self.now());
         Ok(match row {

@@ -1,4 +1,6 @@
-//! One bucket: where its state, its settings and its findings are.
+//! Evaluates one bucket: reads its state and its settings, and publishes its findings.
+//!
+//! The crate `controls` judges the settings, and `findings` decides what to import.
 
 use crate::{
     Hub, Hubs, Shared, Watch,
@@ -19,12 +21,12 @@ use queue::{OtherUser, ReevaluateKeyUsers};
 use state::Row;
 use std::collections::BTreeMap;
 
-/// A bucket of a sweep, as far as it is known from reading many.
+/// A bucket of a sweep, with what is known from reading many buckets at once.
 #[derive(Debug)]
 pub struct Swept {
-    /// The state.
+    /// The state of the bucket.
     pub item: Item,
-    /// The tags, if they could be read.
+    /// The tags of the bucket, if they could be read.
     pub tags: Option<Tags>,
     /// True if no sweep has looked at the account before.
     pub is_new: bool,
@@ -33,38 +35,45 @@ pub struct Swept {
 /// The result of sweeping a bucket.
 #[derive(Debug)]
 pub enum Sweeping {
-    /// Nothing differs from the state.
+    /// The state, if nothing differs from it.
     Settled(Item),
-    /// Something differed, and was published.
+    /// The result of an evaluation, if something differed. The difference was published.
     Reconciled(Reconciled),
 }
 
-/// A bucket, as an evaluation reaches it.
+/// A bucket, as an evaluation reads and writes it.
 pub(crate) struct BucketWorld<'a> {
     watch: &'a Watch,
     id: &'a BucketId,
     about: About,
     hub: &'a Hub,
     api_calls: &'a [ApiCall],
-    /// Why the bucket is not to be read: it is known to be in another region, or its account is not watched any more.
+    /// The reason not to read the bucket; `None` if it is read.
     unread: Option<Unread>,
 }
 
-/// Why a bucket is not read.
+/// A reason not to read a bucket.
 pub(crate) enum Unread {
-    /// It is known to be in another region.
+    /// The bucket is known to be in another region.
     Elsewhere,
     /// The account of the bucket is not watched any more, for this reason.
     Retired(String),
 }
 
 impl Watch {
-    /// Evaluates a bucket because of some API calls. 7 calls if the key is of the bucket's account and nothing changed: the item and
-    /// 6 reads of S3 and KMS; and DescribeHub once for each place of the run. If something did, S3 and KMS are read once more, and up to 7 calls commit and
-    /// publish it.
+    /// Evaluates a bucket because of some API calls.
+    ///
+    /// If nothing changed and the key is of the bucket's account, that takes 7 calls: the item and
+    /// 6 reads of S3 and KMS. Calls that may be added:
+    ///
+    /// - DescribeHub, once for each place of the run;
+    /// - the query for other buckets with the same key, if a control needs them;
+    /// - if something changed, the same reads once more, and up to 9 calls to commit and publish.
+    ///   More if the findings move to another Security Hub.
     ///
     /// # Errors
-    /// Returns an error if a call fails or Security Hub refuses a finding. The next evaluation does what is missing.
+    /// Returns an error if a call fails or Security Hub refuses a finding. The next evaluation does
+    /// what is missing.
     pub async fn reconcile(
         &self,
         hubs: &Hubs,
@@ -82,8 +91,10 @@ impl Watch {
         }
     }
 
-    /// Evaluates a bucket again, some time after an event or after a sweep found a change, and says what must follow: usually
-    /// [`Watch::compare`]. Other events may have come meanwhile. If none has announced what the sweep found, counts it as
+    /// Evaluates a bucket again, some time after an event or after a sweep found a change.
+    ///
+    /// Returns what must follow, usually [`Watch::compare`]. Other events may have arrived
+    /// meanwhile. If none of them has announced what the sweep found, counts that as
     /// `DriftFoundBySweep`. As many calls as [`Watch::reconcile`].
     ///
     /// # Errors
@@ -112,8 +123,10 @@ impl Watch {
         }
     }
 
-    /// Evaluates a bucket of a sweep. At first it is only compared, with what is known of many, which takes 2 calls; if nothing
-    /// differs, that is all.
+    /// Evaluates a bucket of a sweep, if it differs from its state.
+    ///
+    /// The bucket is first compared by 2 calls and by what is known from reading many buckets. If
+    /// nothing differs, that is all.
     ///
     /// # Errors
     /// See [`Watch::reconcile`].
@@ -141,7 +154,8 @@ impl Watch {
             count(&item);
             return Ok(Sweeping::Settled(item));
         }
-        // Keys and tags were read for many buckets and may be old: all is read again before anything is committed.
+        // Keys and tags were read for many buckets and may be old. So everything is read again
+        // before a commit.
         let reconciled = protocol::evaluate(&world, &terms, Some(item)).await?;
         count(&reconciled.item);
         Ok(Sweeping::Reconciled(reconciled))
@@ -160,8 +174,12 @@ impl Watch {
         Ok(reconciled)
     }
 
-    /// The bucket is in another region than was thought: it was deleted and created again there, or an event named the region of
-    /// the call. The findings of the region that was thought are about a bucket that does not exist.
+    /// Evaluates a bucket in `region`, because S3 says that it is there and not in the region of
+    /// `bucket`.
+    ///
+    /// Either the bucket was deleted and created again there, or an event named the region of the
+    /// call. Findings of the assumed region are about a bucket that does not exist, and are
+    /// archived.
     async fn reconcile_in_other_region(
         &self,
         hubs: &Hubs,
@@ -174,7 +192,8 @@ impl Watch {
         let hub = self.hub_of(&bucket.place()).await?;
         let world =
             BucketWorld { unread: Some(Unread::Elsewhere), ..self.world(bucket, &hub, api_calls) };
-        // This is done even if the bucket could not be evaluated where it is, and the first error is kept.
+        // The old findings are archived even if the evaluation in the other region failed. The
+        // first error is kept.
         match protocol::evaluate(&world, &self.terms(&hub, api_calls), None).await {
             Ok(_) => reconciled,
             Err(error) => Err(match reconciled {
@@ -201,8 +220,10 @@ impl Watch {
         }
     }
 
-    /// Archives the findings of a bucket whose account is not watched any more, in `hub`. 3 calls, or some more if Security Hub is
-    /// another one now.
+    /// Archives the findings of a bucket whose account is not watched any more, in `hub`.
+    ///
+    /// 4 calls, or 5 if the users of its key must be evaluated. Some more if the findings are
+    /// stored in another Security Hub.
     pub(crate) async fn retire_bucket(
         &self,
         bucket: &BucketId,
@@ -214,8 +235,11 @@ impl Watch {
         protocol::evaluate(&world, &self.terms(hub, &[]), None).await.map(drop)
     }
 
-    /// The items of buckets that have none, as Security Hub holds their findings. `is_new` says that the account has no state yet:
-    /// then findings may be stored in the hub's own Security Hub, too.
+    /// Returns the items of buckets that have none, filled from the findings that Security Hub
+    /// holds.
+    ///
+    /// `is_new` says that the account has no state yet. Then its findings may be stored in the
+    /// hub's own Security Hub, too.
     ///
     /// # Errors
     /// Returns an error if a call fails.
@@ -245,7 +269,8 @@ impl Watch {
         Ok(buckets.iter().map(adopt).collect())
     }
 
-    /// Returns the item that replaces a row which cannot be read: adopted from Security Hub, under the version of the row.
+    /// Returns the item that replaces a row which cannot be read: adopted from Security Hub, with
+    /// the version of the row.
     pub(crate) fn rebuilt(&self, about: &About, item: Item, version: u64, why: &str) -> Item {
         metrics::counter!("StateUnreadable").increment(1);
         tracing::error!(
@@ -283,12 +308,13 @@ impl BucketWorld<'_> {
         Ok(Seen::bucket(&Observation { bucket: &bucket, judgement: &judgement, hub, tag }))
     }
 
-    /// Returns true if the Security Hub that held the findings until now is switched off, and so holds none any more.
+    /// Returns true if `place` is another Security Hub than the current one, and is switched off.
+    /// It holds no findings any more.
     async fn is_forgotten(&self, place: &Place) -> anyhow::Result<bool> {
         Ok(*place != self.hub.stored_in.place && self.watch.is_off(place).await?)
     }
 
-    /// The buckets of other classes that use a key.
+    /// Returns the buckets of other classes that use a key.
     async fn other_users(
         &self,
         key: KeyArn,
@@ -325,7 +351,8 @@ impl World for BucketWorld<'_> {
         let mut held = self.watch.findings_held(&self.hub.security_hub, &prefix).await?;
         let home = self.watch.home_hub().await;
         if held.is_empty() && self.hub.security_hub.place() != home.place() {
-            // While Security Hub was off here, the findings may have been imported into the home region's.
+            // While Security Hub was off here, the findings may have been imported into that of the
+            // home region.
             held = self.watch.findings_held(&home, &prefix).await?;
         }
         let adopted = Item::adopt(&held, &self.hub.stored_in, self.now());
@@ -368,7 +395,7 @@ impl World for BucketWorld<'_> {
         Ok(self.hub.security_hub.set_workflow(ids, workflow).await?)
     }
 
-    /// `DriftFoundBySweep`.
+    /// Counts `DriftFoundBySweep`.
     fn report_missed(&self, transitions: u32) {
         if transitions > 0 {
             metrics::counter!("DriftFoundBySweep").increment(transitions.into());
@@ -407,7 +434,7 @@ fn other_region(error: &anyhow::Error) -> Option<&str> {
     }
 }
 
-/// `BucketsJudged`, and `Findings` by status.
+/// Counts `BucketsJudged`, and `Findings` by status.
 fn count(item: &Item) {
     if item.gone || item.version == 0 {
         return;
@@ -425,7 +452,7 @@ fn count(item: &Item) {
     }
 }
 
-/// Nothing to repair.
+/// The empty set of repairs.
 static NOTHING: BTreeMap<String, Timestamp> = BTreeMap::new();
 
 impl Watch {

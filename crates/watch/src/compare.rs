@@ -1,4 +1,6 @@
-//! What Security Hub holds of many buckets, compared with the state, and repaired.
+//! Compares what Security Hub holds of many buckets with the state, and repairs what differs.
+//!
+//! `findings::repairs` decides what to repair.
 
 use crate::{Hub, Watch, protocol};
 use anyhow::{Context as _, anyhow};
@@ -6,8 +8,9 @@ use facts::BucketId;
 use findings::{About, Held, Item, Repairs, repairs, worth_comparing};
 use std::{collections::BTreeSet, sync::Arc};
 
-/// For how many buckets one call of [GetFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html)
-/// asks: the most values of one attribute.
+/// The number of buckets that one call of
+/// [GetFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html)
+/// asks for: the most values of one attribute.
 const AT_ONCE: usize = 20;
 
 /// A bucket to be compared.
@@ -15,18 +18,19 @@ const AT_ONCE: usize = 20;
 pub struct Compared {
     /// The bucket.
     pub bucket: BucketId,
-    /// The state, which was published.
+    /// The state of the bucket, which was published.
     pub item: Item,
     /// The version that was published before the evaluation which the second look follows.
     pub since: u64,
 }
 
-/// How much is compared.
+/// The amount of findings that is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// As much as one call returns for 20 buckets: for second looks, of which one event may cause hundreds.
+    /// As many findings as one call returns for 20 buckets, for second looks. One event may cause
+    /// hundreds of second looks.
     OneCall,
-    /// All findings: for the audit.
+    /// All findings, for the audit.
     All,
 }
 
@@ -37,9 +41,13 @@ impl Watch {
         item.version > 0 && self.now().duration_since(item.read_at) >= self.second_look
     }
 
-    /// Compares what Security Hub holds of some buckets of one place with their state, and repairs what differs. 1 call for each
-    /// 20 buckets, or for each 100 findings if all are compared; up to 10 for each bucket that is repaired. Returns the number of
-    /// repaired findings for each bucket, in the order in which they were given.
+    /// Compares what Security Hub holds of some buckets of one place with their state, and repairs
+    /// what differs.
+    ///
+    /// Returns the number of repaired findings for each bucket, in the order of `buckets`. Usually
+    /// 1 call for each 20 buckets, or 1 for each 100 findings if all are compared.  A repair of
+    /// workflow statuses takes up to 4 more calls for each bucket. A repair by import evaluates the
+    /// bucket again.
     pub async fn compare(
         &self,
         hub: &Hub,

@@ -1,4 +1,9 @@
-//! Which Security Hub stores the findings of a place.
+//! Finds the Security Hub that stores the findings of a place.
+//!
+//! Findings are stored in the Security Hub of the bucket's account and region. If that one is off,
+//! they are stored in the hub's own.
+//! [DescribeHub](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_DescribeHub.html)
+//! says whether a Security Hub is on.
 
 use crate::{Watch, protocol::Refusal};
 use anyhow::Context as _;
@@ -11,21 +16,23 @@ use std::{
 };
 use tokio::sync::OnceCell;
 
-/// How many are kept; past it all are forgotten, and with them how far they were throttled.
+/// The number of clients that are kept. Past it all are forgotten, and with them how far they were
+/// throttled.
 const KEPT: usize = 1024;
 
-/// The Security Hub that stores the findings of a place, and the state of the one of the place itself.
+/// The Security Hub that stores the findings of a place, and whether that of the place itself is
+/// on.
 #[derive(Debug, Clone)]
 pub struct Hub {
-    /// Where findings are imported.
+    /// The client of the Security Hub into which findings are imported.
     pub security_hub: Arc<SecurityHub>,
-    /// The same, and since when it is on.
+    /// The place of that Security Hub, and since when it is on.
     pub stored_in: StoredIn,
-    /// Whether Security Hub is enabled in the place itself.
+    /// True if Security Hub is enabled in the place itself.
     pub enabled: Fact<bool>,
 }
 
-/// The Security Hubs of the places that one run evaluates: each is asked once whether it is on.
+/// The Security Hubs of the places that one run evaluates. Each is asked once whether it is on.
 #[derive(Debug, Default)]
 pub struct Hubs(Mutex<BTreeMap<Place, Arc<OnceCell<Hub>>>>);
 
@@ -38,7 +45,8 @@ impl Hubs {
 }
 
 impl Watch {
-    /// The Security Hub of an account and region, whether or not it is enabled.
+    /// Returns the client of the Security Hub of an account and region, whether or not it is
+    /// enabled.
     pub async fn security_hub(&self, place: &Place) -> Arc<SecurityHub> {
         if let Some(known) = self.hubs.lock().unwrap_or_else(PoisonError::into_inner).get(place) {
             return Arc::clone(known);
@@ -51,16 +59,19 @@ impl Watch {
         Arc::clone(hubs.entry(place.clone()).or_insert(made))
     }
 
-    /// The hub's own Security Hub in its home region, which sees all others.
+    /// Returns the client of the hub's own Security Hub in its home region, which sees all others.
     pub async fn home_hub(&self) -> Arc<SecurityHub> {
         self.security_hub(self.accounts.home()).await
     }
 
-    /// Returns the Security Hub that stores the findings of a place: its own or, if that is off, that of the hub. 1 call; 2 if it
-    /// is off.
+    /// Returns the Security Hub that stores the findings of a place: its own or, if that is off,
+    /// that of the hub.
+    ///
+    /// 1 call, or 2 if it is off.
     ///
     /// # Errors
-    /// Returns an error if a call fails for another reason, or is refused: findings that are stored there stay there.
+    /// Returns an error if a call fails or is refused for another reason. Findings that are stored
+    /// there stay there.
     pub async fn hub_of(&self, place: &Place) -> Result<Hub, PublishError> {
         let own = self.security_hub(place).await;
         match own.on_since().await {
@@ -82,8 +93,10 @@ impl Watch {
         }
     }
 
-    /// Returns what the active findings of a place are about, also those in the hub's own Security Hub if `and_home`; nothing if
-    /// Security Hub refuses us there. 1 call, and 1 for each 100 findings.
+    /// Returns the buckets and accounts that the active findings of a place are about.
+    ///
+    /// If `and_home`, includes those in the hub's own Security Hub. Returns nothing if Security Hub
+    /// refuses cmkwatch there. 1 call, and 1 for each 100 findings.
     ///
     /// # Errors
     /// Returns an error if a call fails for another reason.
@@ -119,7 +132,8 @@ impl Watch {
         }
     }
 
-    /// Returns the result of [`Watch::hub_of`], asked once for a run. If Security Hub is off, publishes that.
+    /// Returns the result of [`Watch::hub_of`], asked once for a run. If Security Hub is off,
+    /// publishes that.
     ///
     /// # Errors
     /// See [`Watch::hub_of`] and [`Watch::reconcile_account`].
@@ -141,8 +155,10 @@ impl Watch {
         Ok(hub)
     }
 
-    /// Reads findings by the beginnings of their ids. What is not as cmkwatch writes it is reported, and left out: it is replaced
-    /// by the next import.
+    /// Reads the findings whose ids begin with one of `prefixes`.
+    ///
+    /// A finding that is not as cmkwatch writes it is logged and left out: the next import replaces
+    /// it.
     pub(crate) async fn findings_held(
         &self,
         security_hub: &SecurityHub,

@@ -1,4 +1,6 @@
-//! Asking that buckets be evaluated: those that use a key, and others.
+//! Queues messages that ask for evaluations of buckets: those that use a key, and others.
+//!
+//! The index of the table (`state`) finds the buckets of a key. on-change evaluates them.
 
 use crate::Watch;
 use facts::{BucketId, Fact, KeySubject};
@@ -6,11 +8,12 @@ use findings::{ApiCall, BucketOfKey};
 use queue::{Purpose, ReevaluateKeyUsers, Revisit, Visit};
 use tokio::time::Instant;
 
-/// After how many seconds a message comes again that is put off.
+/// The delay of a message that is requeued, in seconds.
 const A_MINUTE: u16 = 60;
 
 impl Watch {
-    /// Asks that buckets be evaluated, at once. 1 message for each 20 buckets of a place, 1 call for each 10 messages.
+    /// Queues buckets for an evaluation at once. 1 message for each 20 buckets of a place, 1 call
+    /// for each 10 messages.
     ///
     /// # Errors
     /// Returns an error if the queue does not answer.
@@ -23,8 +26,10 @@ impl Watch {
         self.send(Purpose::Evaluate, buckets.into_iter().map(visit), 0).await
     }
 
-    /// Asks for second looks at buckets, after the delay of the deployment. Those of a place come together: 1 message for each 20,
-    /// 1 call for each 10 messages.
+    /// Queues second looks at buckets, after the delay of the deployment.
+    ///
+    /// Buckets of one place share messages: 1 message for each 20 buckets, 1 call for each 10
+    /// messages.
     ///
     /// # Errors
     /// Returns an error if the queue does not answer.
@@ -36,8 +41,10 @@ impl Watch {
         self.send(Purpose::SecondLook, visits, seconds).await
     }
 
-    /// Asks that buckets be evaluated in a minute: a newer deployment should do so, or there is no time left. 1 message for each
-    /// 20 buckets of a place, 1 call for each 10 messages.
+    /// Requeues buckets for an evaluation in a minute, because a newer deployment should do it or
+    /// no time is left.
+    ///
+    /// 1 message for each 20 buckets of a place, 1 call for each 10 messages.
     ///
     /// # Errors
     /// Returns an error if the queue does not answer.
@@ -49,7 +56,7 @@ impl Watch {
         self.send(purpose, visits, A_MINUTE).await
     }
 
-    /// Asks that a bucket be evaluated in a message of its own. 1 call.
+    /// Queues one bucket at once, in a message of its own. 1 call.
     ///
     /// # Errors
     /// Returns an error if the queue does not answer.
@@ -69,8 +76,11 @@ impl Watch {
         Ok(self.changes.send(&messages).await?)
     }
 
-    /// Asks that the buckets which use a key, or name it by an alias, be evaluated; returns how many. What it does not reach by
-    /// `until` it asks for in a further message. 1 call for some thousand buckets, and 1 for each 200 that are evaluated.
+    /// Queues an evaluation of the buckets that use a key or name it by an alias; returns how many
+    /// were queued.
+    ///
+    /// Buckets that are not reached by `until` are left to a further message. Takes 1 call for some
+    /// thousand buckets, and 1 for each 200 that are queued.
     ///
     /// # Errors
     /// Returns an error if the table or the queue does not answer.
@@ -100,8 +110,11 @@ impl Watch {
         }
     }
 
-    /// Asks that the buckets be evaluated which use another key of the same multi-Region key: the primary or a replica. 1 call, and 1
-    /// for each 10 keys. If the account of the key gives cmkwatch no role, nothing is asked: the sweep finds what changed.
+    /// Queues an evaluation of the buckets that use a related key of the same multi-Region key: the
+    /// primary or a replica.
+    ///
+    /// Returns the number of related keys. 1 call, and 1 for each 10 keys. If the account of the
+    /// key gives cmkwatch no role, or KMS refuses, nothing is queued: the sweep finds what changed.
     ///
     /// # Errors
     /// Returns an error if KMS or the queue does not answer.

@@ -1,10 +1,20 @@
-//! One bucket, or one account: read, judged, committed, published.
+//! Evaluates one bucket or one account: reads, judges, commits and publishes it.
 //!
-//! Whatever makes cmkwatch look at a bucket, an event, an event of its key or the sweep, the steps are the same (`protocol`):
-//! read the state, read AWS and judge, commit the new state if nobody else has, look once more, publish, and mark as published. The
-//! sweep, which finds most buckets as they were, compares them first with what is known of many
-//! ([`Watch::reconcile_in_sweep`]). Findings go to the Security Hub of the bucket's account and region, or, if that is off, to
-//! the hub's own ([`Watch::hub_of`]).
+//! An event of a bucket, an event of its key and the sweep all lead to the same steps (`protocol`).
+//! An evaluation:
+//!
+//! - reads the state,
+//! - reads AWS and judges,
+//! - commits the new state if no other run has committed meanwhile,
+//! - looks once more,
+//! - publishes, and marks the state as published.
+//!
+//! The sweep finds most buckets unchanged. So it first compares them with what is known from
+//! reading many buckets ([`Watch::reconcile_in_sweep`]). Findings go to the Security Hub of the
+//! bucket's account and region. If that one is off, they go to the hub's own ([`Watch::hub_of`]).
+//!
+//! This crate gives no verdicts (`controls`), and does not decide which findings are imported
+//! (`findings`).
 
 mod account;
 mod bucket;
@@ -37,7 +47,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// Everything that evaluating buckets needs.
+/// The settings, clients and caches that evaluating buckets needs.
 #[derive(Debug)]
 pub struct Watch {
     accounts: Accounts,
@@ -52,19 +62,19 @@ pub struct Watch {
     noted: Mutex<BTreeSet<Place>>,
 }
 
-/// The deployment, as its template numbers it and sets its delays.
+/// The deployment: its number, its delay and its regions, as its template sets them.
 #[derive(Debug, Clone)]
 pub struct Deployment {
     /// A number that grows with each deployment.
     pub generation: u64,
-    /// How long after an evaluation the second look comes.
+    /// The time between an evaluation and its second look.
     pub second_look: SignedDuration,
-    /// The regions whose events come to the hub; empty if that is not known.
+    /// The regions whose events reach the hub; empty if they are not known.
     pub regions: BTreeSet<Region>,
 }
 
 impl Watch {
-    /// `changes` is the queue of on-change, `now` tells the time.
+    /// Makes a watch. `changes` is the queue of on-change, and `now` returns the time.
     #[must_use]
     pub fn new(
         accounts: Accounts,
@@ -90,36 +100,36 @@ impl Watch {
         }
     }
 
-    /// The way into the member accounts.
+    /// Returns the accounts, by which the roles in member accounts are assumed.
     #[must_use]
     pub fn accounts(&self) -> &Accounts {
         &self.accounts
     }
 
-    /// What the organization requires.
+    /// Returns the settings: what the organization requires.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// The table of states.
+    /// Returns the table of states.
     #[must_use]
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// Returns true if the events of a region come to the hub.
+    /// Returns true if the events of a region reach the hub, or if the regions are not known.
     pub(crate) fn has_events(&self, region: &Region) -> bool {
         self.regions.is_empty() || self.regions.contains(region)
     }
 
-    /// The time.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         (self.now)()
     }
 
-    /// Notes that an account has buckets in a region. 1 call for each region, and process.
+    /// Records that an account has buckets in a region. 1 call for each region and process.
     ///
     /// # Errors
     /// Returns an error if the call fails.

@@ -1,9 +1,14 @@
 //! Orders the steps of an evaluation so that the last state wins over concurrent evaluations.
 //!
-//! Evaluations of one bucket overlap, and may die at any step. A commit takes place only over the version that was read before
-//! AWS was, so the order of versions is the order in which AWS was read. An evaluation that has nothing to change ends without
-//! a commit and has no place in that order, so each that commits looks once more before it publishes. The model in
-//! `model.rs` holds these steps to every order in which they can be taken.
+//! Evaluations of one bucket overlap, and may die at any step. A commit takes place only over the
+//! version that was read before AWS was read. So the order of versions is the order in which AWS
+//! was read.
+//!
+//! An evaluation without a change ends without a commit, and has no place in that order. So each
+//! evaluation that commits looks once more before it publishes. `model.rs` tests these steps in
+//! random orders.
+//!
+//! `findings::plan` decides what to commit and to publish.
 
 use anyhow::bail;
 use facts::Place;
@@ -11,44 +16,48 @@ use findings::{Finding, Item, Plan, Repairs, Seen, Terms, Workflow, plan};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 
-/// How often an evaluation starts again before its message fails and comes back.
+/// The number of tries of an evaluation. After the last one its message fails and is delivered
+/// again.
 const MOST_TRIES: usize = 5;
 
-/// How long an item of a later deployment must not be committed over. After that a deployment that was rolled back works again.
+/// The time for which an item of a later deployment must not be overwritten.
+///
+/// After that a deployment that was rolled back works again.
 const SUPERSEDED_FOR: SignedDuration = SignedDuration::from_hours(1);
 
-/// The outside, as the evaluation of one bucket or of one account reaches it.
+/// The calls to the outside that the evaluation of one bucket or of one account makes.
 pub(crate) trait World {
-    /// The time.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
-    /// Reads the item; one that is new or lost is rebuilt from what Security Hub holds.
+    /// Reads the item. An item that is new or lost is rebuilt from what Security Hub holds.
     async fn read(&self) -> anyhow::Result<Item>;
-    /// Reads AWS, and judges.
+    /// Reads AWS and judges what it returns.
     async fn see(&self) -> anyhow::Result<Seen>;
-    /// Writes the item over a version; false if somebody else has written meanwhile.
+    /// Writes the item over a version; returns false if another run has written meanwhile.
     async fn commit(&self, item: &Item, over: u64) -> anyhow::Result<bool>;
     /// Reads the workflow statuses that a Security Hub holds, by the id of the finding.
     async fn workflows(&self, of: &Place) -> anyhow::Result<BTreeMap<String, Workflow>>;
-    /// Imports findings into one Security Hub; returns those that it refuses.
+    /// Imports findings into one Security Hub; returns the findings that it refuses.
     async fn import(&self, to: &Place, findings: &[Finding]) -> anyhow::Result<Vec<Refusal>>;
     /// Sets the workflow status of findings.
     async fn set_workflow(&self, ids: &[String], workflow: Workflow) -> anyhow::Result<()>;
-    /// Reports that sweeps found transitions which no event announced in time.
+    /// Reports transitions that sweeps found and no event announced in time.
     fn report_missed(&self, transitions: u32);
-    /// Asks that the other users of the keys in `item.neighbours` be evaluated.
+    /// Queues an evaluation of the other users of the keys in `item.neighbours`.
     async fn ask_neighbours(&self, item: &Item) -> anyhow::Result<()>;
 }
 
 /// A finding that Security Hub refuses.
 #[derive(Debug)]
 pub(crate) struct Refusal {
-    /// The id.
+    /// The id of the finding.
     pub(crate) id: String,
-    /// Why.
+    /// The reason for the refusal.
     pub(crate) why: anyhow::Error,
 }
 
-/// A newer deployment has evaluated the bucket within the last hour, and this one must not commit over that.
+/// The error if a newer deployment has committed within the last hour. This deployment must not
+/// overwrite that state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("deployment {own} is older than {by}, which committed at {at}")]
 pub struct Superseded {
@@ -60,21 +69,22 @@ pub struct Superseded {
 /// The result of an evaluation.
 #[derive(Debug)]
 pub struct Reconciled {
-    /// The transitions that were published: `key-usable:opened`, and so on.
+    /// The transitions that were published, for example `key-usable:opened`.
     pub transitions: Vec<String>,
     /// True if a finding changed.
     pub changed: bool,
-    /// The version that was published before.
+    /// The version that was published before the evaluation.
     pub since: u64,
     /// The state, which is committed and published.
     pub item: Item,
 }
 
-/// Evaluates until the state is what AWS says and Security Hub has received it. `known` is the item, if it was read just now.
+/// Evaluates until the state is what AWS says and Security Hub has received it. `known` is the
+/// item, if it was read just now.
 ///
 /// # Errors
-/// Returns an error if a call fails, if Security Hub refuses a finding, or if the bucket differs at each of several looks. What
-/// is missing then is done by whoever evaluates next.
+/// Returns an error if a call fails, if Security Hub refuses a finding, or if the bucket differs at
+/// each of several looks. The next evaluation does what is missing.
 pub(crate) async fn evaluate(
     world: &impl World,
     terms: &Terms<'_>,
@@ -107,7 +117,7 @@ pub(crate) async fn evaluate(
         world.report_missed(plan.missed);
         let again = world.see().await?;
         if differs(&plan.item, &again, terms, world.now()) {
-            // It was read after the commit, so it is the first look of the next try.
+            // This look came after the commit, so it is the first look of the next try.
             item = plan.item;
             seen = Some(again);
             continue;
@@ -178,7 +188,10 @@ async fn is_latest(world: &impl World, item: &Item) -> anyhow::Result<bool> {
     Ok(world.read().await?.version == item.version)
 }
 
-/// Marks a version as published, or takes back the workflow statuses that were set for it if another one was committed.
+/// Marks a version as published.
+///
+/// If another version was committed meanwhile, takes back the workflow statuses that were set for
+/// this one.
 async fn mark(
     world: &impl World,
     item: Item,
@@ -189,12 +202,15 @@ async fn mark(
     if published == item || world.commit(&published, item.version).await? {
         return Ok(published);
     }
-    // Whoever has committed meanwhile publishes all that this version was about, too.
+    // The run that committed meanwhile also publishes everything that this version was about.
     take_back(world, reopened, resolved).await?;
     Ok(item)
 }
 
-/// Opens what was set RESOLVED and fails by the latest version, and resolves what was opened and passes.
+/// Takes back workflow statuses that are wrong by the latest version.
+///
+/// Sets a finding NEW that was set RESOLVED and fails. Sets a finding RESOLVED that was opened and
+/// passes.
 async fn take_back(
     world: &impl World,
     reopened: &[String],
@@ -206,8 +222,8 @@ async fn take_back(
     let latest = world.read().await?;
     let passes = |id: &String| latest.passes(id.rsplit('/').next().unwrap_or_default());
     let hidden: Vec<_> = resolved.iter().filter(|id| passes(id) == Some(false)).cloned().collect();
-    // A finding that is archived stays as it is: RESOLVED could take effect after it has failed again, and nothing would tell that
-    // from a person's edit.
+    // An archived finding stays as it is. RESOLVED could take effect after the finding has failed
+    // again, and would then look like a person's edit.
     let open: Vec<_> = reopened.iter().filter(|id| passes(id) == Some(true)).cloned().collect();
     set_workflow(world, &hidden, Workflow::New).await?;
     set_workflow(world, &open, Workflow::Resolved).await
@@ -235,21 +251,23 @@ async fn import_to(
     world.import(place, findings).await
 }
 
-/// What is left to do after a second look.
+/// The step that must follow a second look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing: the bucket was never evaluated, or another look is coming.
+    /// Nothing must follow: the bucket was never evaluated, or another look is coming.
     Nothing,
-    /// Security Hub may not show the latest version yet: another look must come.
+    /// Another look must follow, because Security Hub may not show the latest version yet.
     LookAgain,
-    /// What Security Hub holds must be compared with the state.
+    /// The findings that Security Hub holds must be compared with the state.
     Compare,
 }
 
-/// Evaluates again some time after an event, as AWS may have answered with old settings. Says what must follow.
+/// Evaluates again some time after an event, because AWS may have answered with old settings.
+/// Returns what must follow.
 ///
-/// An item that was committed less than `delay` ago is not compared: Security Hub may not show that yet. An evaluation that an
-/// event caused looks again, too; one of the sweep does not, so this one has to come again.
+/// An item that was committed less than `delay` ago is not compared: Security Hub may not show it
+/// yet. If an event caused that commit, the event has a second look of its own. A commit of the
+/// sweep has none, so another look must follow this one.
 ///
 /// # Errors
 /// See [`evaluate`].
@@ -269,8 +287,9 @@ pub(crate) async fn second_look(
     Ok((reconciled, next))
 }
 
-/// Repairs what Security Hub holds otherwise than the item says. A repair is no change: it keeps what the finding reports, and
-/// nobody is alerted.
+/// Repairs what Security Hub holds otherwise than the item says.
+///
+/// A repair is no change: it keeps what the finding reports, and nobody is alerted.
 ///
 /// # Errors
 /// See [`evaluate`].
@@ -288,7 +307,8 @@ pub(crate) async fn repair(
     }
 }
 
-/// Sets workflow statuses that are wrong, as long as nobody commits meanwhile.
+/// Sets the workflow statuses that are wrong. If another version is committed meanwhile, takes them
+/// back.
 async fn repair_workflows(
     world: &impl World,
     item: &Item,

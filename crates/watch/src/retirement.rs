@@ -1,5 +1,8 @@
-//! An account that left the organization or was closed: its findings are archived if that can still be done, and its state is
-//! removed.
+//! Archives the findings of an account that left the organization or was closed, and removes its
+//! state.
+//!
+//! Findings that cmkwatch cannot reach any more stay, and expire. `functions/sweep-account` decides
+//! which accounts are retired.
 
 use crate::Watch;
 use anyhow::Context as _;
@@ -8,29 +11,35 @@ use findings::{About, Item};
 use queue::MembershipChange;
 use state::Row;
 
-/// The account left the organization or was closed, and its state is being removed: what a late message asks for would bring back findings that
-/// were archived.
+/// The error if an account left the organization or was closed, and its state is being removed or
+/// is gone.
+///
+/// A late message about such an account would bring back archived findings.
 #[derive(Debug, thiserror::Error)]
 #[error("account {0} left the organization or was closed")]
 pub struct Departed(AccountId);
 
-/// How many findings of a place were archived, and how many were not.
+/// The numbers of findings of a place that were archived, and that were not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Retired {
-    /// How many are archived now.
+    /// The number of findings that are archived now.
     pub archived: usize,
-    /// How many stay as they are, as there is no way to them any more. They expire
-    /// [90 days](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings.html) after their last update.
+    /// The number of findings that stay as they are, because cmkwatch cannot reach them any more.
+    /// They expire [90
+    /// days](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings.html)
+    /// after their last update.
     pub left_behind: usize,
 }
 
 impl Watch {
-    /// Archives the findings of an account in a region, and removes its state there. `has_role` says whether the role in the account
-    /// can still be assumed; without it, only the findings that are stored in the hub's own Security Hub are archived. 4 or 5 calls a
-    /// bucket.
+    /// Archives the findings of an account in a region, and removes its state there.
+    ///
+    /// `has_role` says whether the role in the account can still be assumed. Without it, only the
+    /// findings in the hub's own Security Hub are archived. Takes 5 or 6 calls for each bucket with
+    /// active findings, and 1 for each other bucket.
     ///
     /// # Errors
-    /// Returns an error if a call fails. Done again, it does the rest.
+    /// Returns an error if a call fails. A repeated call does the rest.
     pub async fn retire(
         &self,
         place: &Place,
@@ -83,7 +92,8 @@ impl Watch {
         }
     }
 
-    /// Asks that an account be swept again after some seconds, at most 900: its role is not there yet. 1 call.
+    /// Queues another sweep of an account after some seconds, at most 900, because its role or its
+    /// Security Hub is not there yet. 1 call.
     ///
     /// # Errors
     /// Returns an error if the queue does not answer.
@@ -92,7 +102,7 @@ impl Watch {
     }
 }
 
-/// How many findings Security Hub holds, or may hold.
+/// Returns the number of active findings that Security Hub holds, or may hold.
 fn active_findings(row: &Row) -> usize {
     let Row::Item(item) = row else { return 0 };
     let is_active = |control: &&findings::ControlState| {

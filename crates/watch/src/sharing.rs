@@ -1,4 +1,4 @@
-//! What the buckets of a sweep have in common, read once.
+//! Keeps what the buckets of a sweep have in common, so that it is read once.
 
 use collect::{Beforehand, Keys};
 use facts::{KeySubject, Tags};
@@ -9,11 +9,13 @@ use std::{
 };
 use tokio::sync::OnceCell;
 
-/// The buckets that use a key, read by whoever asks first.
+/// The buckets that use a key. The first caller that needs them reads them.
 type Asked = Arc<OnceCell<Vec<BucketOfKey>>>;
 
-/// The keys of the buckets of one account and region, each read once. They may be old, so they only decide whether a bucket must
-/// be evaluated: what is published is always read again.
+/// The keys of the buckets of one account and region, each read once.
+///
+/// They may be old, so they only decide whether a bucket must be evaluated. Everything that is
+/// published is read again.
 #[derive(Debug, Default)]
 pub struct Shared {
     keys: Arc<Keys>,
@@ -25,7 +27,7 @@ impl Shared {
         Beforehand { tags, keys: Arc::clone(&self.keys) }
     }
 
-    /// The buckets that use a key.
+    /// Returns the buckets that use a key, which may not have been read yet.
     pub(crate) fn users(&self, key: &KeySubject) -> Asked {
         self.users
             .lock()
