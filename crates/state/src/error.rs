@@ -1,4 +1,4 @@
-//! What can go wrong between us and the table.
+//! Errors of calls to the table.
 
 use std::error::Error;
 
@@ -12,7 +12,7 @@ pub enum StateError {
         permission: &'static str,
         /// The name of the table.
         table: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },

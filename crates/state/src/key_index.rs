@@ -1,7 +1,9 @@
-//! From a key, or an alias, to the buckets that use it.
+//! Finds the buckets that use a key or name it by an alias.
 //!
-//! By [global secondary indexes](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html), which are "eventually
-//! consistent": a bucket that was committed a moment ago may be missing. Rows without the attribute are not in the index.
+//! Uses [global secondary
+//! indexes](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html). They are
+//! "eventually consistent": a bucket that was committed a moment ago may be missing. Rows without
+//! the attribute are not in the index.
 
 use crate::{State, StateError, row};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -9,17 +11,19 @@ use facts::{BucketId, KeySubject, KeyUser, Place};
 use findings::BucketOfKey;
 use std::collections::HashMap;
 
-/// One page of the buckets that use a key, or that name it by an alias.
+/// A page of the buckets that use a key, or that name it by an alias.
 #[derive(Debug, Default)]
 pub struct KeyIndex {
-    /// The buckets.
+    /// The buckets of the page.
     pub buckets: Vec<BucketOfKey>,
-    /// The last bucket that was looked at, after which the next page begins; `None` at the end.
+    /// The last bucket that the query read, after which the next page begins; `None` at the end.
     pub next: Option<BucketId>,
 }
 
 impl State {
-    /// Returns a page of the buckets that use a key or name it by an alias, after one bucket or from the first on. 1 call.
+    /// Returns a page of the buckets that use a key or name it by an alias.
+    ///
+    /// The page begins after the bucket `after`, or with the first bucket. 1 call.
     ///
     /// # Errors
     /// Returns an error if the call fails.
@@ -51,7 +55,8 @@ impl State {
         })
     }
 
-    /// Returns all buckets that use a key. 1 call for each MB of the index: some thousand buckets.
+    /// Returns all buckets that use a key or name it by an alias. 1 call for each MB of the index:
+    /// some thousand buckets.
     ///
     /// # Errors
     /// Returns an error if a call fails.
@@ -80,7 +85,7 @@ fn bucket_of_key(attributes: &HashMap<String, AttributeValue>) -> Option<BucketO
     })
 }
 
-/// The bucket that the keys of a row name.
+/// Returns the bucket that the partition key and the sort key of a row name.
 fn bucket_of_keys(attributes: &HashMap<String, AttributeValue>) -> Option<BucketId> {
     let text = |name: &str| attributes.get(name).and_then(|value| value.as_s().ok());
     let mut parts = text("place")?.split('/');

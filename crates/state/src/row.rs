@@ -1,4 +1,4 @@
-//! An item as attributes of a row.
+//! An item as the attributes of a row.
 
 use controls::{Level, Severity};
 use facts::Place;
@@ -10,28 +10,31 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The form of a row. A program that does not know it rebuilds the item.
+/// The version of the row format. A program that does not know the format rebuilds the item.
 const SCHEMA: u32 = 1;
 
-/// How long the item of a deleted bucket stays: longer than Security Hub keeps
-/// [an archived finding](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings.html), 30 days.
+/// The time for which the item of a deleted bucket is kept: 35 days.
+///
+/// Security Hub keeps [an archived
+/// finding](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings.html) for
+/// less time, 30 days.
 pub(crate) const KEPT_WHEN_GONE: SignedDuration = SignedDuration::from_hours(35 * 24);
 
 /// The content of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Row {
-    /// The item.
+    /// An item that this program understands.
     Item(Box<Item>),
-    /// Something that this program does not understand: of another schema, or damaged.
+    /// A row that this program does not understand: it has another schema, or it is damaged.
     Unreadable {
-        /// The version, by which the row can still be replaced; 0 if it has none.
+        /// The version, by which the row can still be replaced; 0 if the row has none.
         version: u64,
-        /// The reason.
+        /// The reason why the row is not understood.
         why: String,
     },
 }
 
-/// The attributes besides the keys.
+/// The attributes of a row besides its keys.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Written {
     schema: u32,
@@ -61,9 +64,11 @@ pub(crate) struct Written {
     unannounced: Option<WrittenUnannounced>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     controls: BTreeMap<String, WrittenControl>,
-    /// In seconds since 1970, as the
-    /// [time to live](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html) has to be; of a deleted bucket
-    /// only.
+    /// The [time to
+    /// live](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html), in seconds
+    /// since 1970.
+    ///
+    /// Only the item of a deleted bucket has one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     expires_at: Option<i64>,
 }
@@ -95,7 +100,8 @@ struct WrittenNeighbours {
     class: Option<String>,
 }
 
-/// Names are short: there is one of these for each control of each bucket.
+/// The attributes of a control. Their names are short, because each bucket has a `WrittenControl`
+/// for each control.
 #[derive(Debug, Serialize, Deserialize)]
 struct WrittenControl {
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -454,13 +460,13 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(item in item()) {
+        fn a_written_item_is_read_back(item in item()) {
             prop_assert_eq!(Written::of(&item).read(), Ok(item));
         }
     }
 
     #[test]
-    fn what_this_program_does_not_know_is_not_read() {
+    fn an_unknown_schema_time_or_level_is_not_read() {
         let written = || Written::of(&Item { version: 1, ..Item::unknown() });
         assert!(Written { schema: 2, ..written() }.read().unwrap_err().contains("schema is 2"));
         assert!(

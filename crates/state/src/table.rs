@@ -1,4 +1,4 @@
-//! The table: items are read, and committed over the version that was read.
+//! Reads the items of the table, and commits each over the version that was read.
 
 use crate::{
     Row, StateError,
@@ -18,20 +18,22 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// The attributes of a row.
 type Attributes = HashMap<String, AttributeValue>;
 
-/// The sort key of the row that says when an account was last audited.
+/// The sort key of the row that holds the time of an account's last audit.
 const AUDITED: &str = "audited";
 
 /// The state of an account as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccountState {
-    /// The regions in which it has or had buckets.
+    /// The regions in which the account has or had buckets.
     pub regions: BTreeSet<Region>,
-    /// When a sweep last compared all that Security Hub holds for it with the state; the first of them adopted it. `None` if no
-    /// sweep has.
+    /// The time at which a sweep last compared all that Security Hub holds for the account with the
+    /// state.
+    ///
+    /// The first such sweep adopted what Security Hub held. `None` if there was none yet.
     pub audited_at: Option<Timestamp>,
 }
 
-/// How far an account is that left the organization or was closed.
+/// The progress of retiring an account that left the organization or was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Departure {
     /// The findings of the account are being archived.
@@ -40,7 +42,7 @@ pub enum Departure {
     Retired,
 }
 
-/// The table of an organization's state.
+/// The table that holds the state of an organization.
 #[derive(Debug, Clone)]
 pub struct State {
     pub(crate) client: Client,
@@ -48,16 +50,20 @@ pub struct State {
 }
 
 impl State {
-    /// `own` is the configuration of the function itself, which may read and write the table in its own region.
+    /// Makes a client of the table.
+    ///
+    /// `own` is the configuration of the function itself, which may read and write the table in its
+    /// own region.
     #[must_use]
     pub fn new(own: &SdkConfig, table: String) -> Self {
         let config = config::Builder::from(own).interceptor(calls::Counter).build();
         Self { client: Client::from_conf(config), table }
     }
 
-    /// Reads the item of a bucket or of an account in a region, with a
-    /// [consistent read](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.ReadConsistency.html); `None`
-    /// if there is none. 1 call.
+    /// Reads the item of a bucket or of an account in a region, with a [consistent
+    /// read](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.ReadConsistency.html).
+    ///
+    /// Returns `None` if there is no item. 1 call.
     ///
     /// # Errors
     /// Returns an error if the call fails.
@@ -67,7 +73,8 @@ impl State {
         Ok(answer.map_err(|error| self.failed("dynamodb:GetItem", error))?.item.map(row))
     }
 
-    /// Reads the items of the buckets of a place whose names are in a range. 1 call for each MB: some 300 buckets.
+    /// Reads the items of the buckets of a place whose names are in a range. 1 call for each MB:
+    /// some 300 buckets.
     ///
     /// # Errors
     /// Returns an error if a call fails.
@@ -100,7 +107,7 @@ impl State {
             for attributes in page.items.unwrap_or_default() {
                 let name = attributes.get("item").and_then(|value| value.as_s().ok());
                 let name = name.and_then(|item| item.strip_prefix("bucket/")?.parse().ok());
-                // The range includes its end.
+                // BETWEEN includes the end of the range.
                 if let Some(name) = name.filter(|name| range.contains(name)) {
                     buckets.insert(name, row(attributes));
                 }
@@ -112,10 +119,12 @@ impl State {
         }
     }
 
-    /// Writes an item if the table still holds the version `over`, which is 0 for no item; false if somebody else has written
-    /// meanwhile. 1 call.
+    /// Writes an item if the table still holds the version `over`, which is 0 for no item.
     ///
-    /// An item that is written twice, because the answer to the first attempt was lost, counts as written.
+    /// Returns false if another run has written meanwhile. 1 call.
+    ///
+    /// If the answer to the first attempt was lost, the item is written twice. It counts as
+    /// written.
     ///
     /// # Errors
     /// Returns an error if the call fails.
@@ -127,7 +136,7 @@ impl State {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .expression_attribute_names("#version", "version");
         let request = match over {
-            // An attribute of another type is damaged, and no version of anything.
+            // An attribute of another type is damaged, and is no version.
             0 => request
                 .condition_expression(
                     "attribute_not_exists(#version) OR NOT attribute_type(#version, :number)",
@@ -149,7 +158,7 @@ impl State {
         }
     }
 
-    /// Notes that an account has or had buckets in a region. 1 call.
+    /// Records that an account has or had buckets in a region. 1 call.
     ///
     /// # Errors
     /// Returns an error if the call fails.
@@ -161,8 +170,10 @@ impl State {
         request.send().await.map(drop).map_err(|error| self.failed("dynamodb:PutItem", error))
     }
 
-    /// Notes that a sweep has adopted, or compared with the state, all that Security Hub holds for an account. `home` is a region
-    /// of the same partition. 1 call.
+    /// Records that a sweep has adopted all that Security Hub holds for an account, or compared it
+    /// with the state.
+    ///
+    /// `home` is a region of the same partition. 1 call.
     ///
     /// # Errors
     /// Returns an error if the call fails.
@@ -180,7 +191,8 @@ impl State {
         request.send().await.map(drop).map_err(|error| self.failed("dynamodb:PutItem", error))
     }
 
-    /// Returns what the table says of an account as a whole. `home` is a region of the same partition. 1 call.
+    /// Returns the state of an account as a whole. `home` is a region of the same partition. 1
+    /// call.
     ///
     /// # Errors
     /// Returns an error if the call fails.
@@ -189,7 +201,7 @@ impl State {
         account: &AccountId,
         home: &Region,
     ) -> Result<AccountState, StateError> {
-        // No account has so many regions that they take more than one page.
+        // The regions of an account always fit on one page.
         let query = self.client.query().table_name(&self.table).consistent_read(true);
         let query = query
             .key_condition_expression("#place = :place")
@@ -224,7 +236,8 @@ impl State {
         self.delete(key_of(about)).await
     }
 
-    /// Removes what the table says of an account as a whole. `home` is a region of the same partition. 1 call for each region, and 1.
+    /// Removes the state of an account as a whole. `home` is a region of the same partition. 1 call
+    /// for each region, and 1 more.
     ///
     /// # Errors
     /// Returns an error if a call fails.
@@ -234,7 +247,7 @@ impl State {
         home: &Region,
         regions: &BTreeSet<Region>,
     ) -> Result<(), StateError> {
-        // Without regions nothing would be left to begin with again, so they are removed last.
+        // A run that is repeated needs the regions to begin with, so they are removed last.
         let regions = regions.iter().map(|region| format!("region/{region}"));
         for item in std::iter::once(AUDITED.to_owned()).chain(regions) {
             self.delete(key(partition_of_account(account, home), item)).await?;
@@ -247,8 +260,10 @@ impl State {
         request.send().await.map(drop).map_err(|error| self.failed("dynamodb:DeleteItem", error))
     }
 
-    /// Notes that an account left, which is kept for 35 days: longer than any message about it can be on its way. `hub` is the account that
-    /// cmkwatch runs in. 1 call.
+    /// Records that an account left.
+    ///
+    /// The record is kept for 35 days: longer than any message about the account can be on its way.
+    /// `hub` is the account that cmkwatch runs in. 1 call.
     ///
     /// # Errors
     /// Returns an error if the call fails.
@@ -271,7 +286,7 @@ impl State {
         request.send().await.map(drop).map_err(|error| self.failed("dynamodb:PutItem", error))
     }
 
-    /// Notes that an account is watched again. 1 call.
+    /// Removes the record that an account left, because the account is watched again. 1 call.
     ///
     /// # Errors
     /// Returns an error if the call fails.
@@ -283,7 +298,8 @@ impl State {
         self.delete(key_of_departure(hub, account)).await
     }
 
-    /// Returns how far an account is that left; `None` if it is watched. 1 call.
+    /// Returns how far an account that left is retired, or `None` if the account is watched. 1
+    /// call.
     ///
     /// # Errors
     /// Returns an error if the call fails.
@@ -303,8 +319,10 @@ impl State {
         Ok(row.map(departure))
     }
 
-    /// Returns the active accounts of the organization as they were noted last; `None` if they never were. `hub` is the account that
-    /// cmkwatch runs in. 1 call.
+    /// Returns the active accounts of the organization as they were last recorded, or `None` if
+    /// they never were.
+    ///
+    /// `hub` is the account that cmkwatch runs in. 1 call.
     ///
     /// # Errors
     /// Returns an error if the call fails.
@@ -320,8 +338,10 @@ impl State {
             .map(|accounts| accounts.iter().filter_map(|account| account.parse().ok()).collect()))
     }
 
-    /// Notes the active accounts of the organization, up to about 25,000: a row has at most
-    /// [400 KB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html). 1 call.
+    /// Records the active accounts of the organization, unless there are none. 1 call.
+    ///
+    /// Up to about 25,000 accounts fit: a row has at most [400
+    /// KB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
     ///
     /// # Errors
     /// Returns an error if the call fails.
@@ -330,7 +350,7 @@ impl State {
         hub: &AccountId,
         accounts: &BTreeSet<AccountId>,
     ) -> Result<(), StateError> {
-        // A set cannot be empty.
+        // A set in DynamoDB cannot be empty.
         if accounts.is_empty() {
             return Ok(());
         }
@@ -455,7 +475,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_row_that_is_not_understood_keeps_its_version() {
+    async fn an_unreadable_row_keeps_its_version() {
         let damage = |change: fn(&mut Attributes)| {
             let mut damaged = attributes("acme", &Item { version: 7, ..Item::unknown() });
             change(&mut damaged);
@@ -475,7 +495,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_commit_is_over_the_version_that_was_read() {
+    async fn a_commit_requires_the_version_that_was_read() {
         let about = About::Bucket(bucket("acme"));
         let over = mock!(Client::put_item)
             .match_requests(|request| {
@@ -495,7 +515,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_commit_that_comes_too_late_is_lost_and_one_that_was_made_already_is_not() {
+    async fn a_late_commit_is_refused_and_a_repeated_commit_counts_as_written() {
         let about = About::Bucket(bucket("acme"));
         let refused = |found: Option<Attributes>| {
             mock!(Client::put_item).then_error(move || {
@@ -544,7 +564,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_buckets_of_a_key_come_with_class_and_level() {
+    async fn the_buckets_of_a_key_have_class_and_level() {
         let mut known = item();
         known.key_use.class = Some("secret".into());
         known.key_use.level = Some(controls::Level::Enforced);
@@ -588,7 +608,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_departure_is_begun_or_done_and_expires() {
+    async fn a_departure_is_begun_or_retired_and_expires() {
         let [hub, account]: [AccountId; 2] =
             ["999999999999", "111111111111"].map(|id| id.parse().unwrap());
         let written = mock!(Client::put_item)
@@ -637,7 +657,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_regions_of_an_account_are_rows_of_their_own() {
+    async fn each_region_of_an_account_has_its_own_row() {
         let text = |name: &str, value: &str| (name.to_owned(), AttributeValue::S(value.into()));
         let audited =
             Attributes::from([text("item", "audited"), text("audited_at", "2026-11-01T00:00:00Z")]);
