@@ -1,9 +1,10 @@
-//! What each function does before its first event and after each.
+//! Starts each Lambda function, and writes its metrics after each event.
 //!
-//! Logs are JSON lines; metrics are lines in the
-//! [embedded metric format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html),
-//! in the namespace `cmkwatch` with the function as dimension. Only here, and by the mains, are the
-//! clock, the environment and files looked at.
+//! Reads the settings and the environment, and makes the clients. Logs are JSON lines. Metrics are
+//! lines in the [embedded metric
+//! format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html),
+//! in the namespace `cmkwatch`, with the function as dimension. Only this crate and the mains read
+//! the clock, the environment and files. What an event means is decided elsewhere.
 
 #![allow(
     clippy::disallowed_methods,
@@ -35,16 +36,16 @@ use std::{
 use tokio::time::Instant;
 use watch::{Deployment, Watch};
 
-/// Kept back of the time that a run has, to answer in.
+/// The part of a run's time that is kept back for its answer.
 const TO_ANSWER: Duration = Duration::from_secs(2);
 
-/// By how much the clocks of two runs may differ.
+/// The most by which the clocks of two runs may differ.
 const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(2);
 
-/// Logs and metrics. Call it first.
+/// Starts logs and metrics. Call this function first.
 ///
 /// # Errors
-/// A variable that is missing, a recorder that was set before.
+/// Returns an error if a variable is missing or a metrics recorder was set before.
 pub fn observe() -> anyhow::Result<&'static Collector> {
     tracing_subscriber::fmt()
         .json()
@@ -63,10 +64,10 @@ pub fn observe() -> anyhow::Result<&'static Collector> {
     Ok(collector)
 }
 
-/// The settings that are packed beside the binary.
+/// Reads the settings that are packed beside the binary.
 ///
 /// # Errors
-/// A file that is missing, or is not understood; the error names line and key.
+/// Returns an error if the file is missing or malformed. The error names line and key.
 pub fn settings() -> anyhow::Result<Settings> {
     let path = Path::new(&variable("LAMBDA_TASK_ROOT")?).join("cmkwatch.toml");
     let text =
@@ -74,7 +75,7 @@ pub fn settings() -> anyhow::Result<Settings> {
     text.parse().with_context(|| format!("{} is wrong", path.display()))
 }
 
-/// Makes everything that evaluating buckets needs.
+/// Makes the [`Watch`] by which a function evaluates buckets.
 ///
 /// # Errors
 /// Returns an error if settings or variables are missing or wrong.
@@ -82,7 +83,9 @@ pub fn watch(own: &SdkConfig) -> anyhow::Result<Watch> {
     watch_by(own, own)
 }
 
-/// Makes the same, but enters accounts by the role of `CMKWATCH_RETIRE_ROLE`, which may do so in accounts that left the organization.
+/// Makes a [`Watch`] that enters accounts by the role of `CMKWATCH_RETIRE_ROLE`.
+///
+/// That role may enter accounts that left the organization, too. All else is as in [`watch()`].
 ///
 /// # Errors
 /// Returns an error if settings or variables are missing or wrong.
@@ -94,7 +97,7 @@ pub async fn retiring_watch(own: &SdkConfig) -> anyhow::Result<Watch> {
     watch_by(own, &own.clone().into_builder().credentials_provider(role).build())
 }
 
-/// Makes a watch whose table and queue are reached by `own`, and the roles in accounts by `entering`.
+/// Makes a watch. `own` reaches its table and queue, and `entering` assumes the roles in accounts.
 fn watch_by(own: &SdkConfig, entering: &SdkConfig) -> anyhow::Result<Watch> {
     let organization =
         variable("CMKWATCH_ORGANIZATION")?.parse().map_err(|error: String| anyhow!(error));
@@ -116,7 +119,7 @@ fn watch_by(own: &SdkConfig, entering: &SdkConfig) -> anyhow::Result<Watch> {
     Ok(Watch::new(accounts, settings, state, changes, deployment, Timestamp::now))
 }
 
-/// The regions of a list with commas between them, which may be empty.
+/// Parses a list of regions with commas between them. The list may be empty.
 fn regions(text: &str) -> anyhow::Result<BTreeSet<Region>> {
     let names = text.split(',').filter(|name| !name.is_empty());
     Ok(names.map(str::parse).collect::<Result<_, _>>()?)
@@ -129,16 +132,18 @@ fn number<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
     text.parse().with_context(|| format!("{name} is `{text}`, and no number that fits"))
 }
 
-/// The queue whose URL a variable names.
+/// Makes the queue whose URL a variable holds.
 ///
 /// # Errors
-/// A variable that is missing.
+/// Returns an error if the variable is missing.
 pub fn queue(own: &SdkConfig, variable: &str) -> anyhow::Result<Queue> {
     Ok(Queue::new(own, self::variable(variable)?))
 }
 
-/// The configuration of the function itself: one HTTP client for every client of the SDK, so that connections are kept.
-/// Retries back off with full jitter, and slow the client down where it is
+/// Loads the configuration of the function itself.
+///
+/// All clients of the SDK share its HTTP client, so that connections are kept. Retries back off
+/// with full jitter, and slow a client down if it is
 /// [throttled](https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html).
 pub async fn own_config() -> SdkConfig {
     let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
@@ -154,10 +159,10 @@ pub async fn own_config() -> SdkConfig {
         .await
 }
 
-/// Answers events until the process ends; metrics are written after each.
+/// Answers events until the process ends, and writes the metrics after each event.
 ///
 /// # Errors
-/// The runtime that cannot go on.
+/// Returns an error if the runtime cannot go on.
 pub async fn serve<E, A>(
     metrics: &'static Collector,
     handle: impl AsyncFn(E, Context) -> Result<A, Error>,
@@ -177,24 +182,26 @@ where
     lambda_runtime::run(service_fn(answer)).await
 }
 
-/// When a run must be done, so that it can answer in time.
+/// Returns the moment by which a run must be done, so that it can answer in time.
 #[must_use]
 pub fn deadline(context: &Context) -> Instant {
     let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
     Instant::now() + left.saturating_sub(TO_ANSWER)
 }
 
-/// When a run has certainly ended: Lambda stops it at its deadline, and clocks may differ by a moment.
+/// Returns a moment at which a run has certainly ended.
+///
+/// Lambda stops a run at its deadline, and clocks may differ by a moment.
 #[must_use]
 pub fn ends_at(context: &Context) -> Timestamp {
     let deadline = Timestamp::try_from(context.deadline()).unwrap_or(Timestamp::MAX);
     deadline.checked_add(CLOCKS_DIFFER).unwrap_or(Timestamp::MAX)
 }
 
-/// A variable of the environment.
+/// Reads a variable of the environment.
 ///
 /// # Errors
-/// One that is missing.
+/// Returns an error if the variable is missing.
 pub fn variable(name: &str) -> anyhow::Result<String> {
     env::var(name).with_context(|| format!("the environment has no {name}"))
 }
