@@ -1,16 +1,24 @@
-//! What a policy document grants and refuses, to whom, under which conditions.
+//! The analysis of policy documents: which requests they grant and refuse, to which callers, under
+//! which conditions.
 //!
-//! [`Policy`] reads the language as AWS writes it. A policy that is attached to a resource is then asked two questions:
-//! [`Policy::allowed`] finds what it may allow, and to whom; [`Policy::gaps`] finds whether it refuses every request of a
-//! kind. Both are about sets of requests ([`Request`]) of which some things are known and the rest is open, so each
-//! statement applies to all of them, to none, or perhaps. Nothing is ever decided by looking for a text in a policy.
+//! [`Policy`] reads the policy language as AWS writes it. It answers three questions about a policy
+//! that is attached to a resource:
 //!
-//! The order is that of the
-//! [evaluation logic](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html): an explicit
-//! Deny overrides every Allow, and what nothing allows is refused. Only the one policy is looked at; what identity-based
-//! policies, service control policies and endpoints say besides is not known here.
+//! - [`Policy::allowed`] returns the requests that the policy may allow, with their callers.
+//! - [`Policy::surely_allows`] checks that the policy allows every request of a kind by one caller.
+//! - [`Policy::gaps`] checks that the policy refuses every request of a kind.
 //!
-//! This crate knows no bucket and no key: which requests matter is for `controls` to say.
+//! A question is about a set of requests ([`Request`]). Some properties of the set are known, and
+//! the rest is open. So a statement applies to every request of a set, to no request, or perhaps to
+//! some. No answer comes from searching for a text in a policy.
+//!
+//! The order of evaluation is that of the [evaluation
+//! logic](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html).
+//! An explicit Deny overrides every Allow, and a request that no statement allows is refused. The
+//! crate looks at one policy only. It does not know what identity-based policies, service control
+//! policies and the policies of endpoints add.
+//!
+//! The crate knows no bucket and no key. The crate `controls` decides which requests matter.
 
 mod analysis;
 mod document;

@@ -1,9 +1,10 @@
 //! Texts with wildcards, and sets of texts.
 //!
-//! `*` stands for any number of characters, none among them, and `?` for one
-//! ([string operators](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_String)).
-//! A [policy variable](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html) stands for a text
-//! that only the request knows.
+//! `*` matches any number of characters, including zero, and `?` matches one character ([string
+//! operators](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_String)).
+//! A [policy
+//! variable](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html) is
+//! a text that only the request knows.
 
 use crate::truth::Truth;
 use std::fmt;
@@ -13,13 +14,13 @@ use std::fmt;
 pub struct Pattern {
     source: String,
     tokens: Vec<Token>,
-    /// Whether it is one text, without wildcards and variables.
+    /// True if the pattern is one text, without wildcards and variables.
     is_text: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Token {
-    /// This character.
+    /// A character that matches itself.
     Char(char),
     /// `?`
     One,
@@ -30,13 +31,13 @@ enum Token {
 }
 
 impl Pattern {
-    /// A text in which nothing has a special meaning.
+    /// Reads a text in which no character has a special meaning.
     #[must_use]
     pub fn literal(text: &str) -> Self {
         Self::new(text, text.chars().map(Token::Char).collect())
     }
 
-    /// A text in which `*` and `?` are wildcards.
+    /// Reads a text in which `*` and `?` are wildcards.
     #[must_use]
     pub fn wildcard(text: &str) -> Self {
         Self::new(text, normal(text.chars().map(wild)))
@@ -47,8 +48,9 @@ impl Pattern {
         Self { source: source.to_owned(), tokens, is_text }
     }
 
-    /// A text with policy variables, as the language of 2012-10-17 has them; `${*}`, `${?}` and `${$}` stand for the
-    /// characters themselves. `wildcards` says whether `*` and `?` outside of them are wildcards.
+    /// Reads a text with policy variables, as language version 2012-10-17 has them. `${*}`, `${?}`
+    /// and `${$}` are the characters themselves. `wildcards` is true if `*` and `?` outside of
+    /// variables are wildcards.
     pub(crate) fn with_variables(text: &str, wildcards: bool) -> Self {
         let mut tokens = Vec::with_capacity(text.len());
         let mut rest = text;
@@ -76,19 +78,20 @@ impl Pattern {
         &self.source
     }
 
-    /// The one text that matches, where there is just one.
+    /// Returns the one text that matches, or `None` if the pattern has wildcards or variables.
     pub(crate) fn text(&self) -> Option<String> {
         let character = |token: &Token| if let Token::Char(c) = token { Some(*c) } else { None };
         self.is_text.then(|| self.tokens.iter().filter_map(character).collect())
     }
 
-    /// The texts that may match, whatever the variables stand for.
+    /// Returns the pattern with `*` in place of each variable. It matches every text that may match
+    /// this one.
     pub(crate) fn widened(&self) -> Self {
         let widen = |token: &Token| if *token == Token::Unknown { Token::Many } else { *token };
         Self::new(&self.source, normal(self.tokens.iter().map(widen)))
     }
 
-    /// The same with capitals made small, to compare without regard to case.
+    /// Returns the pattern in small letters, for comparisons that ignore case.
     pub(crate) fn folded(&self) -> Self {
         let fold = |token: &Token| match token {
             Token::Char(c) => c.to_lowercase().map(Token::Char).collect(),
@@ -97,21 +100,22 @@ impl Pattern {
         Self::new(&self.source, self.tokens.iter().flat_map(fold).collect())
     }
 
-    /// Whether the pattern matches every text.
+    /// True if the pattern matches every text.
     pub(crate) fn is_universal(&self) -> bool {
         self.tokens == [Token::Many]
     }
 
-    /// Whether a text matches; a pattern with variables matches none for sure.
+    /// True if the text matches. False for a pattern with variables, because their values are
+    /// unknown.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         self.covers(&Self::literal(text))
     }
 
-    /// What holds for the texts of a set.
+    /// Judges whether the texts of a set match.
     pub(crate) fn holds_for(&self, set: &Self) -> Truth {
         let is_known = |pattern: &Self| !pattern.tokens.contains(&Token::Unknown);
-        // One text is in a set or it is not, and most of what is compared is one text.
+        // A single text is in a set or it is not. Most comparisons are of single texts.
         if self.is_text && set.is_text {
             Truth::from(self.tokens == set.tokens)
         } else if set.is_text && is_known(self) {
@@ -127,15 +131,16 @@ impl Pattern {
         }
     }
 
-    /// Whether every text of `set` matches. True is sure; false may be said of a set whose wildcards fall otherwise than
-    /// this pattern's. Takes time in the product of the lengths at most.
+    /// True if every text of `set` matches. True is certain. False is not: a set whose wildcards
+    /// are at other places than this pattern's may be covered all the same. Takes time in the
+    /// product of the lengths at most.
     pub(crate) fn covers(&self, set: &Self) -> bool {
         if self.parts_at_once(set) {
             return false;
         }
         let (ours, theirs) = (&self.tokens, &set.tokens);
         let (mut here, mut there) = (0, 0);
-        // Where to go on from when a `*` of ours has to take one more.
+        // The positions to continue at if a `*` of ours must match one more token.
         let mut again: Option<(usize, usize)> = None;
         while let Some(wanted) = theirs.get(there) {
             match (ours.get(here), wanted) {
@@ -159,12 +164,14 @@ impl Pattern {
         ours.iter().skip(here).all(|token| *token == Token::Many)
     }
 
-    /// Whether some text matches both, whatever the variables stand for. Takes time in the product of the lengths at most.
+    /// True if some text matches both patterns for some values of the variables. Takes time in the
+    /// product of the lengths at most.
     pub(crate) fn intersects(&self, other: &Self) -> bool {
         if self.parts_at_once(other) {
             return false;
         }
-        // Whether the first tokens of ours, up to each of them, and the first of theirs can match one text.
+        // `row[n]` is true if our first `n` tokens and the tokens of theirs so far can match one
+        // text.
         let mut row = vec![false; self.tokens.len() + 1];
         if let Some(start) = row.first_mut() {
             *start = true;
@@ -177,7 +184,8 @@ impl Pattern {
         row.last() == Some(&true)
     }
 
-    /// True where the characters before the first wildcard of either differ already, or those after the last.
+    /// True if the tokens before the first `*` or variable of either pattern cannot match, or those
+    /// after the last.
     fn parts_at_once(&self, other: &Self) -> bool {
         fn differ<'a>(
             ours: impl Iterator<Item = &'a Token>,
@@ -191,13 +199,13 @@ impl Pattern {
             || differ(self.tokens.iter().rev(), other.tokens.iter().rev())
     }
 
-    /// How much work it is to compare two patterns, in pairs of characters.
+    /// Returns the work of comparing two patterns, in pairs of characters.
     pub(crate) fn effort(&self, other: &Self) -> usize {
         let (ours, theirs) = (self.tokens.len().max(1), other.tokens.len().max(1));
         if self.parts_at_once(other) || (self.is_text && other.is_text) { 1 } else { ours * theirs }
     }
 
-    /// Our wildcards may match nothing, and theirs what we have.
+    /// Extends the row past wildcards: ours may match nothing, and theirs may match our tokens.
     fn skip(&self, row: &mut [bool], theirs_is_any: bool) {
         let mut before = false;
         for (here, ours) in row.iter_mut().zip(self.and_end()) {
@@ -225,12 +233,12 @@ impl Pattern {
 }
 
 impl Token {
-    /// Whether it stands for texts of any length.
+    /// True if the token matches texts of any length.
     fn is_any(&self) -> bool {
         matches!(self, Self::Many | Self::Unknown)
     }
 
-    /// Whether two tokens of one character each can be the same.
+    /// True if two tokens of one character each can match the same character.
     fn meets(self, other: Self) -> bool {
         self == other || self == Self::One || other == Self::One
     }
@@ -244,7 +252,8 @@ fn wild(character: char) -> Token {
     }
 }
 
-/// In each run of wildcards `?` comes first and `*` once, so that `*?*` and `?*` are the same.
+/// Normalizes each run of wildcards: first every `?`, then at most one `*`. So `*?*` and `?*` are
+/// equal.
 fn normal(tokens: impl IntoIterator<Item = Token>) -> Vec<Token> {
     let mut result = Vec::new();
     let mut many = false;
@@ -278,7 +287,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn wildcards_match_as_the_page_says() {
+    fn wildcards_match_as_documented() {
         for (pattern, text, matches) in [
             ("*", "", true),
             ("*", "a", true),
@@ -301,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_covers_a_set_where_it_matches_each_text_of_it() {
+    fn a_pattern_covers_a_set_if_it_matches_each_of_its_texts() {
         for (pattern, set, covers) in [
             ("acme/*", "acme/?*", true),
             ("acme/?*", "acme/*", false),
@@ -323,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_are_texts_that_only_the_request_knows() {
+    fn a_variable_leaves_the_match_open() {
         let home = Pattern::with_variables("home/${aws:username}/*", true);
         assert!(!home.covers(&Pattern::literal("home/ann/x")));
         assert_eq!(home.holds_for(&Pattern::literal("home/ann/x")), Truth::Maybe);
@@ -332,7 +341,7 @@ mod tests {
         assert_eq!(Pattern::with_variables("${open", false).text().as_deref(), Some("${open"));
     }
 
-    /// By trying everything: only for the short texts of a test.
+    /// Matches by trying everything, which is fast enough only for the short texts of a test.
     fn matches_slowly(pattern: &[char], text: &[char]) -> bool {
         match (pattern.split_first(), text.split_first()) {
             (None, None) => true,
@@ -358,7 +367,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sets_are_what_their_texts_say(one in "[ab*?]{0,5}", two in "[ab*?]{0,5}") {
+        fn set_comparisons_agree_with_trying_every_text(one in "[ab*?]{0,5}", two in "[ab*?]{0,5}") {
             let slow = |pattern: &str, text: &str| {
                 let (pattern, text): (Vec<_>, Vec<_>) = (pattern.chars().collect(), text.chars().collect());
                 matches_slowly(&pattern, &text)

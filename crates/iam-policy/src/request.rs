@@ -1,26 +1,29 @@
-//! Which requests a question is about.
+//! The sets of requests that questions are about.
 
 use crate::{Pattern, Version, analysis::Shape};
 
 /// A set of requests: an action, a resource, and what is known of their condition keys.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The action, with its service: `kms:Decrypt`. With wildcards, each of them: `s3:*`.
+    /// The action with its service, such as `kms:Decrypt`. With wildcards (`s3:*`), every action
+    /// that matches.
     pub action: String,
-    /// The ARN of the resource; with wildcards, each of them: `arn:aws:s3:::acme/?*`.
+    /// The ARN of the resource. With wildcards (`arn:aws:s3:::acme/?*`), every resource that
+    /// matches.
     pub resource: String,
-    /// The condition keys that are known, by name. Of any other key the request may have any value or none.
+    /// The known condition keys, by their names in small letters. Any other key may be absent or
+    /// have any value.
     pub context: Vec<(String, Given)>,
 }
 
 impl Request {
-    /// Requests of which no condition key is known.
+    /// Creates a set of requests without known condition keys.
     #[must_use]
     pub fn new(action: impl Into<String>, resource: impl Into<String>) -> Self {
         Self { action: action.into(), resource: resource.into(), context: Vec::new() }
     }
 
-    /// The same with one more key known; its case does not matter.
+    /// Adds a known condition key. The case of its name does not matter.
     #[must_use]
     pub fn with(mut self, key: &str, given: Given) -> Self {
         self.context.push((key.to_lowercase(), given));
@@ -28,7 +31,7 @@ impl Request {
     }
 }
 
-/// What is known of a condition key.
+/// The possible values of a condition key, and whether it is present.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Given {
     pub(crate) absent: bool,
@@ -38,25 +41,25 @@ pub struct Given {
 }
 
 impl Given {
-    /// The request has no such key.
+    /// A key that the request does not have.
     #[must_use]
     pub fn absent() -> Self {
         Self { absent: true, present: false, like: None, unlike: Vec::new() }
     }
 
-    /// It has this value.
+    /// A key with exactly this value.
     #[must_use]
     pub fn text(text: &str) -> Self {
         Self::like(Pattern::literal(text))
     }
 
-    /// It has a value that matches.
+    /// A key with a value that matches the pattern.
     #[must_use]
     pub fn like(pattern: Pattern) -> Self {
         Self { absent: false, present: true, like: Some(Shape::Text(pattern)), unlike: Vec::new() }
     }
 
-    /// It has a value that matches none of these.
+    /// A key with a value that matches none of the patterns.
     #[must_use]
     pub fn unlike(patterns: impl IntoIterator<Item = Pattern>) -> Self {
         Self {
@@ -67,12 +70,12 @@ impl Given {
         }
     }
 
-    /// It is an ARN that matches, each part for itself.
+    /// A key with an ARN that matches the pattern, each part compared separately.
     pub(crate) fn like_arn(pattern: &str) -> Self {
         Self { like: Some(Shape::arn(pattern, Version::V2008)), ..Self::unlike([]) }
     }
 
-    /// It is an ARN that matches none of these, each part for itself.
+    /// A key with a value that matches none of the ARNs, each part compared separately.
     pub(crate) fn unlike_arns(patterns: impl Iterator<Item = String>) -> Self {
         Self {
             unlike: patterns.map(|pattern| Shape::arn(&pattern, Version::V2008)).collect(),
@@ -80,13 +83,13 @@ impl Given {
         }
     }
 
-    /// As said, and none of these texts.
+    /// Excludes these texts from the possible values.
     pub(crate) fn but_not<'a>(mut self, texts: impl Iterator<Item = &'a str>) -> Self {
         self.unlike.extend(texts.map(Shape::literal));
         self
     }
 
-    /// As said, or absent.
+    /// Adds the possibility that the key is absent.
     #[must_use]
     pub fn or_absent(self) -> Self {
         Self { absent: true, ..self }

@@ -1,15 +1,16 @@
-//! Three values: what holds for every request of a set, for none, or for some perhaps.
+//! Three truth values: a property holds for every request of a set, for no request, or perhaps for
+//! some.
 
 use std::ops::Not;
 
-/// Whether something holds for the requests of a set.
+/// The truth of a property for the requests of a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Truth {
-    /// For none of them.
+    /// The property holds for no request.
     Never,
-    /// It cannot be told, or it differs.
+    /// Unknown, or different from request to request.
     Maybe,
-    /// For each of them.
+    /// The property holds for every request.
     Always,
 }
 
@@ -18,7 +19,7 @@ impl Truth {
         self.min(other)
     }
 
-    /// The disjunction of any number; Never of none.
+    /// Returns the disjunction of the values, which is `Never` for an empty list.
     pub(crate) fn any(all: impl IntoIterator<Item = Self>) -> Self {
         let mut best = Self::Never;
         for truth in all {

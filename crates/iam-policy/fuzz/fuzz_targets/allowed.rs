@@ -1,4 +1,4 @@
-//! What a policy may allow: never a panic, and nothing once everything is refused.
+//! Fuzzes `Policy::allowed`: never a panic, and no grant once everything is refused.
 #![no_main]
 
 use arbitrary::Unstructured;

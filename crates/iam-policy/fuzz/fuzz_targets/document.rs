@@ -1,4 +1,4 @@
-//! Any text, read as a policy.
+//! Fuzzes the reading of a policy with any text.
 #![no_main]
 
 use iam_policy::Policy;

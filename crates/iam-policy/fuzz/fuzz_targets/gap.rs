@@ -1,4 +1,5 @@
-//! Whether everything is refused: never a panic, no gap once everything is, and what is refused is not allowed.
+//! Fuzzes `Policy::gaps`: never a panic, no gap once everything is refused, and no grant for a
+//! refused request.
 #![no_main]
 
 use arbitrary::Unstructured;

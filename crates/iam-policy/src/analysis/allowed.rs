@@ -1,4 +1,5 @@
-//! What a policy may allow.
+//! Answers which requests a policy may allow to which callers, and which requests it allows for
+//! sure.
 
 use super::{
     Analysis, Grant, Person, TooComplex,
@@ -11,24 +12,27 @@ use crate::{Effect, Principal, Request, Selection, truth::Truth};
 use fixedbitset::FixedBitSet;
 use std::collections::{HashMap, hash_map::Entry};
 
-/// Requests between which the policy makes no difference: the rules that are about them, by their index, and what is known.
+/// Requests that the policy does not distinguish: the rules that are about them, by index, and the
+/// known keys.
 type Kind = (Vec<(usize, Truth)>, Known);
 
-/// What it costs to try one of several ways around a deny, in checks.
+/// The cost of trying one of several ways around a Deny, in checks.
 const BRANCH: usize = 25;
 
-/// What the denies leave to somebody.
+/// The requests that the Deny statements leave to a caller.
 enum Left<'r, 'p> {
-    /// Nothing.
+    /// No request is left.
     Nothing,
-    /// What these do not refuse, each by its conditions.
+    /// The known keys of the requests, and the Deny statements that refuse some of them by
+    /// conditions.
     Unless(Known, Vec<&'r Rule<'p>>),
 }
 
-/// Whom an Allow could let through, by the principal that names them and their number.
+/// The callers that an Allow may let through: the principal that names each, and the caller's index
+/// in `people`.
 type Candidates<'a> = Vec<(&'a Principal, usize)>;
 
-/// See [`crate::Policy::allowed`].
+/// Answers [`crate::Policy::allowed`].
 pub(super) fn allowed(
     analysis: &Analysis<'_>,
     requests: &[Request],
@@ -36,7 +40,7 @@ pub(super) fn allowed(
     let mut kinds: HashMap<Kind, Vec<usize>> = HashMap::new();
     let mut concerned = HashMap::new();
     for (number, request) in requests.iter().enumerate() {
-        // Where what is known of a request contradicts itself there is none.
+        // A request with contradictory keys does not exist.
         let Some(known) = analysis.known(request) else { continue };
         let about = (&request.action, &request.resource);
         let concerned = match concerned.get(&about) {
@@ -66,7 +70,7 @@ pub(super) fn allowed(
     Ok(grants)
 }
 
-/// See [`crate::Policy::surely_allows`].
+/// Answers [`crate::Policy::surely_allows`].
 pub(super) fn surely(
     analysis: &Analysis<'_>,
     request: &Request,
@@ -96,7 +100,8 @@ pub(super) fn surely(
     Ok(allowed)
 }
 
-/// Whom a rule names, and for whom its conditions may hold.
+/// Returns the callers that an Allow names and for which its conditions may hold. A Deny has no
+/// candidates.
 fn candidates<'a>(
     analysis: &'a Analysis<'_>,
     rule: &Rule<'a>,
@@ -117,7 +122,7 @@ fn candidates<'a>(
     Ok(candidates)
 }
 
-/// The rules that are about a request, whoever makes it.
+/// Returns the rules that are about the action and resource of a request, for any caller.
 fn concern(analysis: &Analysis<'_>, request: &Request) -> Result<Vec<(usize, Truth)>, TooComplex> {
     analysis.budget.check(analysis.rules.len())?;
     let space = Space::new(&request.action, &request.resource, Known::default());
@@ -125,7 +130,8 @@ fn concern(analysis: &Analysis<'_>, request: &Request) -> Result<Vec<(usize, Tru
     Ok(rules.filter(|(_, truth)| *truth != Truth::Never).collect())
 }
 
-/// Whom the rules let through, by statement and by the principal that names them.
+/// Returns the callers that the rules let through, by statement and by the principal that names
+/// them.
 fn admitted(
     analysis: &Analysis<'_>,
     candidates: &[Candidates<'_>],
@@ -134,7 +140,7 @@ fn admitted(
 ) -> Result<Vec<(usize, Principal, Caller)>, TooComplex> {
     let rules =
         concerned.iter().filter_map(|(index, truth)| Some((analysis.rules.get(*index)?, *truth)));
-    // A Deny that is not about all of the requests leaves the others.
+    // A Deny that may not be about all of the requests leaves the others.
     let denies = rules
         .clone()
         .filter(|(rule, truth)| rule.statement.effect == Effect::Deny && *truth == Truth::Always);
@@ -167,7 +173,8 @@ fn admitted(
     Ok(admitted)
 }
 
-/// The principals of a statement; `NotPrincipal` names everyone, so far.
+/// Returns the principals of a statement. `NotPrincipal` counts as everyone: [`candidates`] checks
+/// the exceptions.
 fn everyone_or(principals: &Selection<Principal>) -> &[Principal] {
     match principals {
         Selection::Only(named) if named.contains(&Principal::Anyone) => &[Principal::Anyone],
@@ -176,7 +183,7 @@ fn everyone_or(principals: &Selection<Principal>) -> &[Principal] {
     }
 }
 
-/// Whether who gets through says of another that he does.
+/// True if a caller that gets through represents the other caller as well.
 fn stands_for(through: &Caller, other: &Caller) -> bool {
     match through {
         Caller::Stranger => true,
@@ -207,7 +214,7 @@ fn left_to<'r, 'p>(
     Ok(Left::Unless(known, open))
 }
 
-/// Whether some request is allowed by a rule and refused by none for sure.
+/// True if an Allow may apply to some request that no Deny refuses for sure.
 fn gets_through(
     analysis: &Analysis<'_>,
     allow: &Rule<'_>,
@@ -223,7 +230,7 @@ fn gets_through(
     Ok(possible && dodges(analysis, known, denies, &later(denies))?)
 }
 
-/// For each deny, the keys that those after it look at.
+/// Returns for each Deny the keys in the conditions of later Deny statements.
 fn later(denies: &[&Rule<'_>]) -> Vec<FixedBitSet> {
     let mut seen = FixedBitSet::new();
     let mut all: Vec<_> = denies
@@ -241,7 +248,7 @@ fn later(denies: &[&Rule<'_>]) -> Vec<FixedBitSet> {
     all
 }
 
-/// Whether some request makes a condition of each deny fail.
+/// True if some request makes a condition of each Deny fail.
 fn dodges(
     analysis: &Analysis<'_>,
     mut known: Known,
@@ -258,7 +265,7 @@ fn dodges(
             .iter()
             .filter(|condition| known.allows(condition.key, &condition.may_fail));
         let ways: Vec<_> = fails.collect();
-        // What narrows nothing that a later one looks at is as good as any other way.
+        // A way that narrows no key of a later Deny is as good as any other way.
         let is_looked_at = |key: usize| later.get(at).is_some_and(|later| later.contains(key));
         if let Some(way) = ways.iter().find(|way| !is_looked_at(way.key)) {
             let _ = known.narrow(way.key, &way.may_fail);

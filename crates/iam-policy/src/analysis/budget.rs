@@ -1,18 +1,19 @@
-//! How much work a question may take.
+//! The limit on the work for one question.
 //!
-//! What a policy may allow depends on which of its statements refuse what others leave, and there are policies for which that
-//! is as hard as any puzzle. People do not write such policies; whoever does gets no verdict, and no function is kept busy.
+//! The answer depends on which statements refuse what others leave. There are policies for which
+//! that is as hard as any puzzle. People do not write such policies. A policy over the limit gets
+//! no verdict, and no function is kept busy.
 
 use super::TooComplex;
 use std::cell::Cell;
 
-/// What one question may cost, in checks of a statement against a set of requests. Policies that people write need some
-/// hundreds to some thousands.
+/// The limit for one question, in checks of a statement against a set of requests. Policies that
+/// people write need some hundreds to some thousands.
 const CHECKS: usize = 60_000;
-/// What one question may cost in comparing patterns, in pairs of characters.
+/// The limit for comparing patterns in one question, in pairs of characters.
 const COMPARISONS: usize = 3_000_000;
 
-/// The work that is left.
+/// The work that is left for a question.
 #[derive(Debug)]
 pub(super) struct Budget {
     checks: Cell<usize>,
@@ -24,12 +25,12 @@ impl Budget {
         Self { checks: Cell::new(CHECKS), comparisons: Cell::new(COMPARISONS) }
     }
 
-    /// Takes some checks.
+    /// Subtracts checks. Returns an error if too few are left.
     pub(super) fn check(&self, number: usize) -> Result<(), TooComplex> {
         take(&self.checks, number)
     }
 
-    /// Takes some comparisons.
+    /// Subtracts comparisons. Returns an error if too few are left.
     pub(super) fn compare(&self, number: usize) -> Result<(), TooComplex> {
         take(&self.comparisons, number)
     }

@@ -1,30 +1,31 @@
-//! Who makes a request, and what follows from it.
+//! The callers that a policy distinguishes, the condition keys that follow from them, and the
+//! principals that name them.
 
 use crate::{Given, Pattern, Policy, Principal, Selection, truth::Truth};
 use std::collections::BTreeSet;
 
-/// Who makes a request.
+/// The caller of a request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Caller {
-    /// Somebody of an account that the policy does not name.
+    /// A caller of an account that the policy does not name.
     Stranger,
-    /// Somebody of this account whom the policy does not name.
+    /// A caller of this account that the policy does not name.
     Account(String),
     /// A user, role, session or federated user.
     Identity {
-        /// Its ARN.
+        /// The ARN of the identity.
         arn: String,
-        /// Its account.
+        /// The account of the identity.
         account: String,
     },
-    /// Whom this identity provider vouches for.
+    /// A caller that this identity provider vouches for.
     Federated(String),
     /// The account of this canonical user id.
     CanonicalUser(String),
 }
 
 impl Caller {
-    /// The account, where it is known.
+    /// Returns the account, or `None` if it is not known.
     #[must_use]
     pub fn account(&self) -> Option<&str> {
         match self {
@@ -42,14 +43,17 @@ impl Caller {
 /// [global](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalaccount),
 /// [KMS](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-caller-account).
 const ACCOUNT_KEYS: [&str; 2] = ["aws:principalaccount", "kms:calleraccount"];
-/// [The caller's ARN](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn);
-/// of a session, that of its role.
+/// The key that holds [the caller's
+/// ARN](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn).
+/// For a session, it is the ARN of the role.
 const ARN_KEY: &str = "aws:principalarn";
-/// [Whether a service calls for itself](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalisawsservice).
+/// The key that is true if [a service calls for
+/// itself](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalisawsservice).
 const SERVICE_KEY: &str = "aws:principalisawsservice";
 
-/// What is known of condition keys from who calls, for each caller who is told apart. A stranger is of none of their accounts,
-/// and an account stands for those of its identities that are not among them. Keys that nobody asks about are left out.
+/// Returns the condition keys that follow from each caller. A stranger belongs to none of the
+/// accounts of the callers. An account represents those of its identities that are not callers
+/// themselves. Keys for which `spoken_of` is false are left out.
 pub(super) fn contexts(
     callers: &BTreeSet<Caller>,
     spoken_of: impl Fn(&str) -> bool,
@@ -96,12 +100,13 @@ fn given(key: &str, caller: &Caller, callers: &BTreeSet<Caller>) -> Option<Given
     }
 }
 
-/// The ARNs that identities of an account have.
+/// Returns a pattern for the ARNs of an account's identities.
 fn arns_of(account: &str) -> String {
     format!("arn:*:*::{account}:*")
 }
 
-/// What `aws:PrincipalArn` is for an identity: a session's role may have a path that its own ARN does not show.
+/// Returns a pattern for `aws:PrincipalArn` of an identity. The role of a session may have a path
+/// that the ARN of the session does not show.
 fn principal_arn(arn: &str, account: &str) -> String {
     match session_role(arn) {
         Some(role) => format!("arn:*:iam::{account}:role/*{role}"),
@@ -109,19 +114,19 @@ fn principal_arn(arn: &str, account: &str) -> String {
     }
 }
 
-/// The name of the role of a session.
+/// Returns the name of the role of a session, or `None` if the ARN is not that of a session.
 fn session_role(arn: &str) -> Option<&str> {
     let (_, session) = arn.split_once(":assumed-role/")?;
     session.split('/').next()
 }
 
-/// The name of a role, without its path.
+/// Returns the name of a role without its path, or `None` if the ARN is not that of a role.
 fn role(arn: &str) -> Option<&str> {
     let (_, role) = arn.split_once(":role/")?;
     role.rsplit('/').next()
 }
 
-/// Whether a statement names a caller.
+/// Judges whether a statement names a caller.
 pub(super) fn named(principals: &Selection<Principal>, caller: &Caller) -> Truth {
     match principals {
         Selection::Only(named) => {
@@ -133,8 +138,8 @@ pub(super) fn named(principals: &Selection<Principal>, caller: &Caller) -> Truth
     }
 }
 
-/// Whether an Allow is enough for a caller: what names the account only leaves it to the account's own policies to allow its
-/// identities.
+/// True if an Allow with these principals is enough for a caller. If it names only the account, the
+/// account's own policies must allow the identity too. `NotPrincipal` is never enough.
 pub(super) fn is_enough(principals: &Selection<Principal>, caller: &Caller) -> bool {
     let leaves_it = |principal: &Principal| {
         matches!((principal, caller), (Principal::Account(_), Caller::Identity { .. }))
@@ -145,7 +150,7 @@ pub(super) fn is_enough(principals: &Selection<Principal>, caller: &Caller) -> b
     matches!(principals, Selection::Only(named) if named.iter().any(enough))
 }
 
-/// Whether a statement names whomever calls.
+/// Judges whether a statement names all callers.
 pub(super) fn names_everyone(principals: &Selection<Principal>) -> Truth {
     let truth = |principal: &Principal| match principal {
         Principal::Anyone => Truth::Always,
@@ -159,7 +164,7 @@ pub(super) fn names_everyone(principals: &Selection<Principal>) -> Truth {
 fn is_named(principal: &Principal, caller: &Caller) -> Truth {
     match (principal, caller) {
         (Principal::Anyone, _) => Truth::Always,
-        // An account stands for all of its identities, in a Deny too
+        // An account includes all of its identities, in a Deny too
         // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html).
         (Principal::Account(a), Caller::Account(b) | Caller::Identity { account: b, .. }) => {
             Truth::from(a == b)
@@ -171,7 +176,8 @@ fn is_named(principal: &Principal, caller: &Caller) -> Truth {
         }
         (Principal::Federated(a), Caller::Federated(b))
         | (Principal::CanonicalUser(a), Caller::CanonicalUser(b)) => Truth::from(a == b),
-        // A canonical user id does not tell which account it is of.
+        // Neither a canonical user id nor an identity provider says which account the caller
+        // belongs to.
         (
             Principal::CanonicalUser(_),
             Caller::Account(_) | Caller::Identity { .. } | Caller::Stranger,
@@ -184,10 +190,10 @@ fn is_named(principal: &Principal, caller: &Caller) -> Truth {
     }
 }
 
-/// By `NotPrincipal`. It must list an identity and its account both, and an account that it lists excepts none of its other
-/// identities: "all principals except the user" are refused
-/// ([NotPrincipal](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html)), the root user
-/// aside.
+/// Judges whether a principal of `NotPrincipal` excepts a caller. A policy must list both an
+/// identity and its account. A listed account excepts none of its other identities but the root
+/// user: "all principals except the user" are refused
+/// ([NotPrincipal](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html)).
 fn is_excepted(principal: &Principal, caller: &Caller) -> Truth {
     match (principal, caller) {
         (Principal::Account(_), Caller::Identity { .. }) => Truth::Never,
@@ -198,7 +204,8 @@ fn is_excepted(principal: &Principal, caller: &Caller) -> Truth {
     }
 }
 
-/// A role stands for its sessions too.
+/// Compares a named identity with a caller of the same account. A role includes its sessions. A
+/// named session is only a part of its role.
 fn same_identity(named: &str, caller: &str) -> Truth {
     if named == caller || (role(named).is_some() && role(named) == session_role(caller)) {
         Truth::Always
@@ -209,7 +216,8 @@ fn same_identity(named: &str, caller: &str) -> Truth {
     }
 }
 
-/// Everyone whom a policy tells apart: strangers, and whom it names as principals or in conditions.
+/// Returns the callers that a policy distinguishes: strangers, callers that it names as principals
+/// or in conditions, and the accounts of those.
 pub(super) fn told_apart(policy: &Policy) -> BTreeSet<Caller> {
     let mut callers = BTreeSet::from([Caller::Stranger]);
     for statement in &policy.statements {
@@ -238,7 +246,8 @@ fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// The identity that an ARN names, or the account of which, where it holds wildcards.
+/// Returns the identity that an ARN names, or `None` if the ARN has no account. An ARN of a root
+/// user, or with wildcards or variables, gives the account.
 fn identity(arn: &str) -> Option<Caller> {
     let account = arn.split(':').nth(4).filter(|account| is_account(account))?.to_owned();
     let whole = !arn.contains(['*', '?', '$']) && !arn.ends_with(":root");
@@ -249,8 +258,8 @@ fn identity(arn: &str) -> Option<Caller> {
     })
 }
 
-/// The caller that a principal stands for; none for everyone, for a service, which acts for itself, and for an identity
-/// that is no more.
+/// Returns the caller that a principal names. `None` for everyone, for a service, which acts for
+/// itself, and for a deleted identity.
 pub(super) fn as_caller(principal: &Principal) -> Option<Caller> {
     match principal {
         Principal::Account(account) => Some(Caller::Account(account.clone())),

@@ -1,4 +1,4 @@
-//! What a policy does not refuse.
+//! Answers which requests a policy does not refuse.
 
 use super::{
     Analysis, Gap, Left, TooComplex,
@@ -8,13 +8,14 @@ use super::{
 };
 use crate::{Effect, Pattern, Request};
 
-/// See [`crate::Policy::gaps`].
+/// Answers [`crate::Policy::gaps`] for one request.
 pub(super) fn gap(analysis: &Analysis<'_>, request: &Request) -> Result<Option<Gap>, TooComplex> {
     let Some(known) = analysis.known(request) else { return Ok(None) };
     let space = Space::new(&request.action, &request.resource, known);
     let mut denies: Vec<_> =
         analysis.rules.iter().filter(|rule| rule.statement.effect == Effect::Deny).collect();
-    // Those that leave what they except come first: the others are then held against just that.
+    // Deny statements with exceptions are first. The others are then checked against just these
+    // exceptions.
     denies.sort_by_key(|rule| !rule.excepts());
     let mut because = Vec::new();
     let Some(left) = escape(analysis, space, &denies, &mut because)? else { return Ok(None) };
@@ -28,7 +29,8 @@ pub(super) fn gap(analysis: &Analysis<'_>, request: &Request) -> Result<Option<G
     }))
 }
 
-/// Requests that none of the denies applies to for sure; none where there are no such.
+/// Returns requests to which no Deny applies for sure, or `None` if there are no such requests.
+/// Adds to `because` each Deny that leaves them, and the way around it.
 fn escape<'r>(
     analysis: &Analysis<'_>,
     mut space: Space,
@@ -43,7 +45,7 @@ fn escape<'r>(
             Applies::Always => return Ok(None),
             Applies::Leaves(ways) => ways,
         };
-        // What narrows nothing that a later one looks at is as good as any other way.
+        // A way that narrows no key of a later Deny is as good as any other way.
         let later = rest.as_slice();
         if let Some(way) = ways.iter().find(|way| is_free(way, later)) {
             because.push((deny.index, *way));
@@ -66,7 +68,7 @@ fn escape<'r>(
     Ok(Some(space))
 }
 
-/// Whether what goes this way loses nothing that a later Deny could leave.
+/// True if going this way loses no request that a later Deny could leave.
 fn is_free(way: &Way<'_>, later: &[&Rule<'_>]) -> bool {
     match way {
         Way::Callers | Way::Actions | Way::Resources => true,
@@ -77,7 +79,7 @@ fn is_free(way: &Way<'_>, later: &[&Rule<'_>]) -> bool {
     }
 }
 
-/// Keeps the requests that go this way; false where there are none.
+/// Keeps the requests that go this way. Returns false if there are none.
 fn enter(space: &mut Space, way: Way<'_>) -> bool {
     match way {
         Way::Callers | Way::Actions | Way::Resources => {}

@@ -1,7 +1,9 @@
-//! The condition keys that a policy speaks of, and what each condition says of their possible values.
+//! The condition keys of a policy, and for which of their values each condition holds.
 //!
-//! All texts that a key can have are divided into a few sets, by the values that the policy names: what holds for a set
-//! holds for each of its texts, or it is [`Truth::Maybe`]. What is worked out once for a set is then looked up in bits.
+//! The values that the policy names divide all texts of a key into a few sets. A condition that
+//! holds for a set holds for each text of the set. If its texts differ, the result is
+//! [`Truth::Maybe`]. Each condition is judged once for each set, and the results are looked up as
+//! bits afterwards.
 
 use super::{
     TooComplex,
@@ -13,31 +15,34 @@ use crate::{Condition, Given, Policy, Quantifier, truth::Truth};
 use fixedbitset::FixedBitSet;
 use std::collections::{HashMap, HashSet};
 
-/// The keys of a policy.
+/// The condition keys of a policy.
 #[derive(Debug)]
 pub(super) struct Keys<'p> {
     by_name: HashMap<&'p str, usize>,
     elements: Vec<Vec<Element>>,
-    /// For each key, what is known not to match in one case or another.
+    /// For each key, the sets that its value is known not to match: one list for each different
+    /// `Given::unlike`.
     unlike: Vec<Vec<Vec<Shape>>>,
 }
 
-/// What a condition says of each element of its key.
+/// The elements of a key for which a condition may hold, and for which it may fail.
 #[derive(Debug)]
 pub(super) struct Judged {
-    /// The key, by its number.
+    /// The number of the key.
     pub(super) key: usize,
-    /// The elements for which it may hold.
+    /// The elements for which the condition may hold.
     pub(super) may_hold: FixedBitSet,
-    /// The elements for which it may fail.
+    /// The elements for which the condition may fail.
     pub(super) may_fail: FixedBitSet,
 }
 
-/// Keys that a request has once at most, in small letters, as their pages say:
-/// [global](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html),
-/// [KMS](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html),
-/// [S3](https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html). Of any other key a policy
-/// that uses a set operator is taken at its word: it may have several values.
+/// Keys, in small letters, that have at most one value in a request, as their pages say:
+///
+/// - [global](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html)
+/// - [KMS](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html)
+/// - [S3](https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html)
+///
+/// Any other key may have several values if the policy uses a set operator on it.
 const SINGLE: [&str; 14] = [
     "aws:principalaccount",
     "aws:principalarn",
@@ -56,7 +61,7 @@ const SINGLE: [&str; 14] = [
 ];
 
 impl<'p> Keys<'p> {
-    /// The keys of a policy, with what questions will say of them.
+    /// Collects the keys of a policy, with the values that questions name for them.
     pub(super) fn of<'a>(
         policy: &'p Policy,
         asked: impl IntoIterator<Item = (&'a str, &'a Given)>,
@@ -87,17 +92,17 @@ impl<'p> Keys<'p> {
         keys
     }
 
-    /// The number of a key; none where the policy says nothing of it.
+    /// Returns the number of a key, or `None` if no condition of the policy uses it.
     pub(super) fn named(&self, key: &str) -> Option<usize> {
         self.by_name.get(key).copied()
     }
 
-    /// The name of a key, in small letters.
+    /// Returns the name of a key, in small letters.
     pub(super) fn name(&self, number: usize) -> &'p str {
         self.by_name.iter().find(|(_, other)| **other == number).map_or("", |(name, _)| name)
     }
 
-    /// Works a condition of the policy out.
+    /// Judges a condition of the policy for each element of its key.
     pub(super) fn judge(
         &self,
         condition: &Condition,
@@ -125,7 +130,7 @@ impl<'p> Keys<'p> {
         Ok(Judged { key, may_hold: bits(Truth::Never), may_fail: bits(Truth::Always) })
     }
 
-    /// The elements that a key may have by what is known of it.
+    /// Returns the elements that a key may have, by what is known of it.
     pub(super) fn allowed(&self, number: usize, given: &Given) -> FixedBitSet {
         let elements = self.elements.get(number).map_or(&[][..], Vec::as_slice);
         let known = self
@@ -150,7 +155,8 @@ impl<'p> Keys<'p> {
     }
 }
 
-/// Whether what is known to match may be in a set, which is without the narrower ones: what is known is one of them.
+/// True if a value that is known to match `like` may be in a set. The set does not include narrower
+/// sets, and `like` is a set itself.
 fn may_be(like: &Shape, set: &Shape) -> bool {
     match like.holds_for(set) {
         Truth::Always => true,
@@ -159,7 +165,7 @@ fn may_be(like: &Shape, set: &Shape) -> bool {
     }
 }
 
-/// What is gathered of a key before its elements are known.
+/// The sets of a key, collected before its elements are known.
 #[derive(Default)]
 struct Draft {
     sets: Vec<Shape>,
@@ -185,7 +191,8 @@ impl Draft {
             elements.push(Element::Other);
         }
         for set in self.sets {
-            // By what is known not to match: the same part of the set may be left in several cases, or nothing.
+            // Each case of `unlike` leaves a part of the set. Several cases may leave the same
+            // part, or nothing.
             let mut parts: Vec<(Vec<Shape>, Vec<usize>)> = vec![(Vec::new(), Vec::new())];
             for (number, unlike) in self.unlike.iter().enumerate() {
                 let Some(without) = left_of(&set, unlike) else { continue };
@@ -201,7 +208,8 @@ impl Draft {
     }
 }
 
-/// What a set is without, where it is without what is known not to match; none where nothing is left of it.
+/// Returns the sets to exclude from `set` if its texts match none of `unlike`. `None` if nothing is
+/// left.
 fn left_of(set: &Shape, unlike: &[Shape]) -> Option<Vec<Shape>> {
     let mut without = Vec::new();
     for shape in unlike {

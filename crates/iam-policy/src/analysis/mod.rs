@@ -1,8 +1,16 @@
-//! The two questions: what may be allowed, and is everything refused.
+//! The questions about a policy: which requests may it allow, and does it refuse every request of a
+//! kind?
 //!
-//! Both look for a request that gets through. A set of requests goes from one Deny to the next; each leaves what it does not
-//! apply to for sure, until nothing is left or no Deny is. Where something cannot be told, the request is taken to get
-//! through: what is reported as allowed may be refused after all, but what is reported as refused is.
+//! [`Policy::allowed`] and [`Policy::gaps`] look for a request that gets through. A set of requests
+//! goes from one Deny to the next. Each Deny leaves the requests to which it does not certainly
+//! apply. The search ends when no request or no Deny is left.
+//!
+//! If something cannot be determined, the request is assumed to get through. So a request that is
+//! reported as allowed may be refused after all. A request that is reported as refused is certainly
+//! refused.
+//!
+//! [`Policy::surely_allows`] assumes the opposite: only an Allow that applies for sure counts, and
+//! a Deny that may apply refuses.
 
 mod allowed;
 mod budget;
@@ -25,7 +33,8 @@ use known::Known;
 use rule::Rule;
 use serde::Serialize;
 
-/// A question that the policy is too involved for: its statements depend on each other in too many ways.
+/// The error for a question that the policy is too complex for. Its statements depend on each other
+/// in too many ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the statements depend on each other in more ways than can be followed")]
 pub struct TooComplex;
@@ -33,52 +42,53 @@ pub struct TooComplex;
 /// A use that a policy may allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// The statement that allows it, by its index.
+    /// The index of the statement that allows the use.
     pub statement: usize,
-    /// Whom the statement names.
+    /// The principal that the statement names. `NotPrincipal` counts as [`Principal::Anyone`].
     pub principal: Principal,
-    /// Who it is that gets through, where the statement names everyone.
+    /// The caller that gets through: the principal itself, or a caller that the principal includes.
     pub caller: Caller,
-    /// The request, by its index in the question.
+    /// The index of the request in the question.
     pub request: usize,
 }
 
-/// Requests that are not refused.
+/// Requests that the policy does not refuse for sure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
-    /// Their action; with wildcards, some of them.
+    /// The action. If it has wildcards, only some of its actions may be left.
     pub action: String,
-    /// Their resource; with wildcards, some of them.
+    /// The resource. If it has wildcards, only some of its resources may be left.
     pub resource: String,
-    /// The statements that come close, by their index, and what each of them leaves.
+    /// The Deny statements that apply to a part of the requests, by index, and what each of them
+    /// leaves.
     pub because: Vec<(usize, Left)>,
 }
 
-/// What a Deny leaves.
+/// The requests that a Deny leaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Left {
-    /// Callers whom it does not name.
+    /// Requests of callers that the Deny does not name.
     Callers,
-    /// Actions that it does not name, or excepts.
+    /// Requests for actions that the Deny does not name, or that it excepts.
     Actions,
-    /// Resources that it does not name, or excepts.
+    /// Requests on resources that the Deny does not name, or that it excepts.
     Resources,
-    /// Requests for which its condition on this key fails.
+    /// Requests for which the condition of the Deny on this key fails.
     Condition(String),
 }
 
-/// A policy made ready to be asked.
+/// A policy that is prepared for questions.
 #[derive(Debug)]
 struct Analysis<'p> {
     keys: Keys<'p>,
     rules: Vec<Rule<'p>>,
-    /// Those first who stand for others.
+    /// The callers. Those that represent others are first.
     people: Vec<Person>,
     budget: Budget,
 }
 
-/// Somebody whom the policy tells apart, with what follows from who they are.
+/// A caller that the policy distinguishes, and the condition keys that follow from the caller.
 #[derive(Debug)]
 struct Person {
     caller: Caller,
@@ -86,31 +96,39 @@ struct Person {
 }
 
 impl Policy {
-    /// Which of the requests the policy may allow, to whom, and by which statement: for each principal of each Allow that
-    /// some request gets through for, no Deny refusing it for sure. AWS services, which act for themselves, and identities
-    /// that were deleted are left out. Of a statement that names everyone, strangers stand for all; where they do not get
-    /// through, the accounts and identities that do are told.
+    /// Returns the requests that the policy may allow, with the callers and the statements.
     ///
-    /// A condition on a key that the request leaves open is one that the caller may be able to meet.
+    /// There is a grant for each principal of each Allow if some request of the principal gets
+    /// through. A request gets through if no Deny refuses it for sure. AWS services, which act for
+    /// themselves, and deleted identities are left out.
+    ///
+    /// If a statement names everyone, [`Caller::Stranger`] represents all callers. If strangers do
+    /// not get through, the accounts and identities that do are returned.
+    ///
+    /// A condition on a key that the request leaves open counts as one that the caller may be able
+    /// to meet.
     ///
     /// # Errors
-    /// [`TooComplex`], where it cannot be told in reasonable time.
+    /// Returns [`TooComplex`] if the answer cannot be found in reasonable time.
     pub fn allowed(&self, requests: &[Request]) -> Result<Vec<Grant>, TooComplex> {
         allowed::allowed(&Analysis::new(self, requests)?, requests)
     }
 
-    /// Whether every such request by a caller is allowed: by an Allow that applies for sure, and with no Deny that may.
+    /// True if every such request by a caller is allowed: an Allow applies for sure, and no Deny
+    /// may apply. False if the policy does not distinguish the caller from others, or if no such
+    /// request exists.
     ///
     /// # Errors
-    /// [`TooComplex`], where it cannot be told in reasonable time.
+    /// Returns [`TooComplex`] if the answer cannot be found in reasonable time.
     pub fn surely_allows(&self, request: &Request, caller: &Caller) -> Result<bool, TooComplex> {
         allowed::surely(&Analysis::new(self, std::slice::from_ref(request))?, request, caller)
     }
 
-    /// For each request whether it is refused, whoever makes it; if not, a kind of such requests that is not.
+    /// Returns for each request `None` if it is refused for all callers, or else a kind of such
+    /// requests that is not refused.
     ///
     /// # Errors
-    /// [`TooComplex`], where it cannot be told in reasonable time.
+    /// Returns [`TooComplex`] if the answer cannot be found in reasonable time.
     pub fn gaps(&self, requests: &[Request]) -> Result<Vec<Option<Gap>>, TooComplex> {
         let analysis = Analysis::new(self, requests)?;
         requests.iter().map(|request| gap::gap(&analysis, request)).collect()
@@ -134,7 +152,7 @@ impl<'p> Analysis<'p> {
         let rules =
             rules.map(|(index, statement)| Rule::new(index, statement, policy, &keys, &budget));
         let rules = rules.collect::<Result<_, _>>()?;
-        // Whoever can have none of the values of a key is nobody.
+        // A caller for which a key can have no value does not exist.
         let person = |(caller, context): (Caller, Vec<(&str, Given)>)| {
             known(&keys, context.iter().map(|(key, given)| (*key, given)))
                 .map(|known| Person { caller, known })
@@ -143,12 +161,12 @@ impl<'p> Analysis<'p> {
         Ok(Self { keys, rules, people, budget })
     }
 
-    /// What is known of a request; none where that contradicts itself.
+    /// Returns what is known of a request's keys, or `None` if it contradicts itself.
     fn known(&self, request: &Request) -> Option<Known> {
         known(&self.keys, request.context.iter().map(|(key, given)| (key.as_str(), given)))
     }
 
-    /// Who may call in the name of a principal, by their number.
+    /// Returns the callers that a principal includes, with their index in `people`.
     fn people_of<'a>(
         &'a self,
         principal: &'a Principal,
@@ -165,7 +183,8 @@ impl<'p> Analysis<'p> {
     }
 }
 
-/// What is known of the keys that a policy speaks of; none where that contradicts itself.
+/// Returns what is known of the keys in the policy's conditions, or `None` if it contradicts
+/// itself.
 fn known<'a>(
     keys: &Keys<'_>,
     context: impl IntoIterator<Item = (&'a str, &'a Given)>,

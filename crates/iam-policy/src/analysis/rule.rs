@@ -1,4 +1,4 @@
-//! A statement made ready to be asked about many requests.
+//! A statement that is prepared for questions about many requests.
 
 use super::{
     TooComplex,
@@ -11,10 +11,10 @@ use super::{
 };
 use crate::{Pattern, Policy, Selection, Statement, truth::Truth};
 
-/// A statement, with its patterns read and its conditions worked out.
+/// A statement with its patterns read and its conditions judged.
 #[derive(Debug)]
 pub(super) struct Rule<'p> {
-    /// Its index in the policy.
+    /// The index of the statement in the policy.
     pub(super) index: usize,
     pub(super) statement: &'p Statement,
     actions: Selection<Pattern>,
@@ -22,31 +22,31 @@ pub(super) struct Rule<'p> {
     pub(super) conditions: Vec<Judged>,
 }
 
-/// Whether a statement applies to the requests of a space.
+/// The requests of a space to which a statement applies.
 #[derive(Debug)]
 pub(super) enum Applies<'r> {
-    /// To none of them.
+    /// The statement applies to no request.
     Never,
-    /// To each of them.
+    /// The statement applies to every request.
     Always,
-    /// It leaves some of them; each way tells which.
+    /// The statement leaves some requests. Each way describes some of them.
     Leaves(Vec<Way<'r>>),
 }
 
-/// Requests that a statement leaves alone.
+/// Requests to which a statement does not apply.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Way<'r> {
-    /// Those of callers whom it does not name.
+    /// Requests of callers that the statement does not name.
     Callers,
-    /// Those of actions that it does not name.
+    /// Requests for actions that the statement does not name.
     Actions,
-    /// Those on resources that it does not name.
+    /// Requests on resources that the statement does not name.
     Resources,
-    /// Those of an action that it excepts.
+    /// Requests for an action that the statement excepts.
     Action(&'r Pattern),
-    /// Those on a resource that it excepts.
+    /// Requests on a resource that the statement excepts.
     Resource(&'r Shape),
-    /// Those for which this condition fails.
+    /// Requests for which this condition fails.
     Condition(&'r Judged),
 }
 
@@ -70,7 +70,8 @@ impl<'p> Rule<'p> {
         })
     }
 
-    /// Whether the statement is about these actions and resources, whoever calls and whatever the conditions.
+    /// Judges whether the statement is about these actions and resources, for any caller and any
+    /// conditions.
     pub(super) fn covers(&self, space: &Space) -> Truth {
         let actions = selects(&self.actions, &space.actions, Pattern::holds_for);
         if actions == Truth::Never { actions } else { actions.and(self.selects_resources(space)) }
@@ -80,23 +81,23 @@ impl<'p> Rule<'p> {
         selects(&self.resources, &space.resources, Shape::holds_for)
     }
 
-    /// Whether it is about all actions or resources but some.
+    /// True if the statement is about all actions, or all resources, with exceptions.
     pub(super) fn excepts(&self) -> bool {
         matches!(self.actions, Selection::Except(_))
             || matches!(self.resources, Selection::Except(_))
     }
 
-    /// Whether its conditions hold for some request, each for itself.
+    /// True if each condition holds for some request. Each is judged alone.
     pub(super) fn may_hold(&self, known: &Known) -> bool {
         self.conditions.iter().all(|condition| known.allows(condition.key, &condition.may_hold))
     }
 
-    /// Whether its conditions hold for every request.
+    /// True if all conditions hold for every request.
     pub(super) fn must_hold(&self, known: &Known) -> bool {
         !self.conditions.iter().any(|condition| known.allows(condition.key, &condition.may_fail))
     }
 
-    /// Whether it applies to the requests of a space, whoever makes them.
+    /// Judges whether the statement applies to the requests of a space, for all callers.
     pub(super) fn applies<'r>(&'r self, space: &Space) -> Applies<'r> {
         let callers = caller::names_everyone(&self.statement.principals);
         if callers == Truth::Never || !self.may_hold(&space.known) {
@@ -146,7 +147,7 @@ fn each<T, U>(selection: &Selection<T>, read: impl Fn(&T) -> U) -> Selection<U> 
     }
 }
 
-/// Whether what is named takes in the requests, which match every one of `sets`.
+/// Judges whether a selection includes the requests, which match every one of `sets`.
 fn selects<T>(selection: &Selection<T>, sets: &[T], holds: fn(&T, &T) -> Truth) -> Truth {
     let one = |named: &T| within(named, sets, holds);
     let any = Truth::any(selection.named().iter().map(one));
@@ -163,8 +164,8 @@ fn within<T>(named: &T, sets: &[T], holds: fn(&T, &T) -> Truth) -> Truth {
         .unwrap_or(Truth::Maybe)
 }
 
-/// What is left by a selection that takes in some requests only: for `Action` what it does not name, for `NotAction` each
-/// that it does.
+/// Returns the ways that a selection leaves if it includes only some requests. For `Action`, that
+/// is everything it does not name. For `NotAction`, that is each one that it names.
 fn left<'r, T>(
     selection: &'r Selection<T>,
     sets: &[T],

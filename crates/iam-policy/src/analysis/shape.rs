@@ -1,32 +1,33 @@
-//! Sets of texts as policies write them: plain ones, and ARNs, whose parts are compared each for itself.
+//! Sets of texts as policies write them: plain texts, and ARNs, whose parts are compared
+//! separately.
 
 use crate::{Pattern, Version, truth::Truth};
 
 /// A set of texts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Shape {
-    /// The texts that match.
+    /// The texts that match the pattern.
     Text(Pattern),
-    /// The ARNs of which each part matches
-    /// ([ARN operators](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_ARN)).
+    /// The ARNs whose parts all match ([ARN
+    /// operators](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_ARN)).
     Arn {
-        /// All of it, in which a wildcard would reach over the colons.
+        /// The whole ARN as one pattern, in which a wildcard also matches colons.
         whole: Pattern,
         parts: Vec<Pattern>,
     },
-    /// The texts that match once capitals are made small.
+    /// The texts that match once they are in small letters.
     AnyCase(Pattern),
-    /// What is to be an ARN and is not: AWS does not say what it matches.
+    /// A text that should be an ARN and is not. AWS does not say what it matches.
     Unclear,
 }
 
 impl Shape {
-    /// The set of one text.
+    /// Creates the set of one text.
     pub(crate) fn literal(text: &str) -> Self {
         Self::Text(Pattern::literal(text))
     }
 
-    /// A value in which only policy variables have a meaning.
+    /// Reads a value in which only policy variables have a special meaning.
     pub(crate) fn exact(text: &str, version: Version) -> Self {
         Self::Text(match version {
             Version::V2008 => Pattern::literal(text),
@@ -34,7 +35,7 @@ impl Shape {
         })
     }
 
-    /// A value whose case does not matter.
+    /// Reads a value whose case does not matter.
     pub(crate) fn any_case(text: &str, version: Version) -> Self {
         Self::AnyCase(match version {
             Version::V2008 => Pattern::literal(text).folded(),
@@ -42,12 +43,12 @@ impl Shape {
         })
     }
 
-    /// A value with wildcards.
+    /// Reads a value with wildcards.
     pub(crate) fn like(text: &str, version: Version) -> Self {
         Self::Text(pattern(text, version))
     }
 
-    /// An ARN with wildcards, or `*` for any.
+    /// Reads an ARN with wildcards, or `*` for any text.
     pub(crate) fn arn(text: &str, version: Version) -> Self {
         let whole = pattern(text, version);
         if whole.is_universal() {
@@ -57,7 +58,7 @@ impl Shape {
         if parts.len() == 6 { Self::Arn { whole, parts } } else { Self::Unclear }
     }
 
-    /// The one text of the set, where there is just one.
+    /// Returns the only text of the set, or `None` if there may be others.
     pub(crate) fn text(&self) -> Option<String> {
         match self {
             Self::Text(pattern) | Self::Arn { whole: pattern, .. } => pattern.text(),
@@ -65,12 +66,12 @@ impl Shape {
         }
     }
 
-    /// The set as a policy writes it.
+    /// Returns the set as a policy writes it, or `None` if it is unclear.
     pub(crate) fn written(&self) -> Option<&str> {
         self.pattern().map(Pattern::as_str)
     }
 
-    /// How much work it is to compare two sets, in pairs of characters.
+    /// Returns the work of comparing two sets, in pairs of characters.
     pub(crate) fn effort(&self, other: &Self) -> usize {
         match (self.pattern(), other.pattern()) {
             (Some(ours), Some(theirs)) => ours.effort(theirs),
@@ -87,17 +88,17 @@ impl Shape {
         }
     }
 
-    /// Whether every text belongs to the set.
+    /// True if every text belongs to the set.
     pub(crate) fn is_universal(&self) -> bool {
         matches!(self, Self::Text(pattern) if pattern.is_universal())
     }
 
-    /// Whether it is clear, without the request, which texts belong to the set.
+    /// True if the texts of the set are known without the request.
     pub(crate) fn is_known(&self) -> bool {
         *self != Self::Unclear && self.widened() == *self
     }
 
-    /// The set with every policy variable standing for any text.
+    /// Returns the set in which each policy variable matches any text.
     pub(crate) fn widened(&self) -> Self {
         match self {
             Self::Text(pattern) => Self::Text(pattern.widened()),
@@ -110,7 +111,7 @@ impl Shape {
         }
     }
 
-    /// What holds for the texts of another set: whether they belong to this one.
+    /// Judges whether the texts of another set belong to this one.
     pub(crate) fn holds_for(&self, set: &Self) -> Truth {
         match (self, set) {
             (Self::Unclear, _) | (_, Self::Unclear) => Truth::Maybe,
@@ -139,7 +140,7 @@ impl Shape {
 
 fn all(parts: &[Pattern], set: &[Pattern]) -> Truth {
     let mut all = Truth::Always;
-    // What differs most often comes last.
+    // The last parts differ most often, so they are compared first.
     for (part, set) in parts.iter().zip(set).rev() {
         all = all.and(part.holds_for(set));
         if all == Truth::Never {
@@ -156,7 +157,7 @@ fn pattern(text: &str, version: Version) -> Pattern {
     }
 }
 
-/// The parts of an ARN. A variable may hold colons (`${aws:username}`), which do not count.
+/// Splits an ARN into its parts. Colons within a variable (`${aws:username}`) do not count.
 fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut from, mut depth) = (Vec::new(), 0, 0_usize);
     for (at, character) in text.char_indices() {
@@ -179,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_of_an_arn_are_compared_each_for_itself() {
+    fn parts_of_an_arn_are_compared_separately() {
         let arn = |text: &str| Shape::arn(text, Version::V2012);
         for (value, set, truth) in [
             ("arn:aws:s3:::acme/*", "arn:aws:s3:::acme/?*", Truth::Always),

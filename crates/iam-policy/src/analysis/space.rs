@@ -1,21 +1,21 @@
-//! The requests that are still in question.
+//! The set of requests that a question still has to decide.
 
 use super::{known::Known, shape::Shape};
 use crate::{Pattern, Version};
 
-/// A set of requests, by what they all have.
+/// A set of requests, described by what they all have in common.
 #[derive(Debug, Clone)]
 pub(super) struct Space {
-    /// Patterns that the action matches, all of them, in small letters.
+    /// Patterns in small letters, all of which the action matches.
     pub(super) actions: Vec<Pattern>,
-    /// Sets that the resource is in, all of them.
+    /// Sets that all contain the resource.
     pub(super) resources: Vec<Shape>,
-    /// What is known of condition keys.
+    /// The possible values of the condition keys.
     pub(super) known: Known,
 }
 
 impl Space {
-    /// All requests of an action on a resource.
+    /// Creates the set of all requests for an action on a resource.
     pub(super) fn new(action: &str, resource: &str, known: Known) -> Self {
         Self {
             actions: vec![Pattern::wildcard(&action.to_lowercase())],

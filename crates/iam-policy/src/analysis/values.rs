@@ -1,4 +1,4 @@
-//! The values of a condition: which of a key's possible values match them.
+//! The values of a condition, and which of the possible values of its key match them.
 
 use super::shape::Shape;
 use crate::{Comparison, Condition, Order, Quantifier, Version, truth::Truth};
@@ -6,27 +6,28 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use std::net::IpAddr;
 
-/// What a request may have under a condition key: one of the sets into which all texts are divided by what a policy says of
-/// the key.
+/// A set of values that a request may have under a condition key. The values that a policy names
+/// for the key divide all texts into such sets.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Element {
-    /// No such key.
+    /// The request does not have the key.
     Absent,
-    /// A text of this set, and of none that the policy names and that is narrower.
+    /// A text of `set` that is in no narrower set that the policy names.
     Of {
         set: Shape,
-        /// What the request is known not to match, besides.
+        /// Further sets that the text is known not to be in.
         without: Vec<Shape>,
-        /// The cases in which just that is known, by their number.
+        /// The cases in which exactly `without` is known, by their number in `Keys::unlike`.
         unlike: Vec<usize>,
     },
-    /// A text that no value of the policy matches for sure.
+    /// A text in none of the sets that the policy names. No value of the policy matches it for
+    /// sure.
     Other,
     /// Several values, for a key that may have several.
     Several,
 }
 
-/// The sets of texts that a condition tells apart.
+/// Returns the sets of texts that a condition distinguishes.
 pub(super) fn shapes(condition: &Condition, version: Version) -> impl Iterator<Item = Shape> {
     let shape = shape_of(condition.operator.comparison);
     condition.values.iter().map(move |value| shape(value, version))
@@ -38,7 +39,7 @@ fn shape_of(comparison: Comparison) -> fn(&str, Version) -> Shape {
         Comparison::StringIgnoreCase | Comparison::Bool => Shape::any_case,
         Comparison::StringLike => Shape::like,
         Comparison::Arn => Shape::arn,
-        // These take no variables.
+        // These comparisons take no variables.
         Comparison::Numeric(_)
         | Comparison::Date(_)
         | Comparison::Binary
@@ -47,18 +48,18 @@ fn shape_of(comparison: Comparison) -> fn(&str, Version) -> Shape {
     }
 }
 
-/// Whether a condition holds for the requests that have such a value under its key.
+/// Judges whether a condition holds for requests that have this element under its key.
 pub(super) fn holds(condition: &Condition, shapes: &[Shape], element: &Element) -> Truth {
     let operator = condition.operator;
     if operator.comparison == Comparison::Null {
         return null(condition, *element == Element::Absent);
     }
-    // AWS says of an empty list both that the condition holds and that it grants nothing
+    // AWS says of an empty list that the condition holds, and also that it grants nothing
     // (https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-reference-policy-checks.html).
     if shapes.is_empty() {
         return Truth::Maybe;
     }
-    // A variable may have nothing to stand for either, and then "the entire statement" may be invalid
+    // A variable may have no value either. Then "the entire statement" may be invalid
     // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html).
     if *element == Element::Absent && operator.negated && !shapes.iter().all(Shape::is_known) {
         return Truth::Maybe;
@@ -87,7 +88,7 @@ pub(super) fn holds(condition: &Condition, shapes: &[Shape], element: &Element) 
     }
 }
 
-/// Whether nothing that matches a value is left by what the request does not match.
+/// True if `without` excludes every text that matches a value.
 fn excludes(without: &[Shape], value: &Shape) -> bool {
     without.iter().any(|shape| shape.holds_for(value) == Truth::Always)
 }
@@ -96,8 +97,9 @@ fn negate(negated: bool, truth: Truth) -> Truth {
     if negated { !truth } else { truth }
 }
 
-/// With a set operator, `Null` "will always return a true or false respectively"
-/// ([policy checks](https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-reference-policy-checks.html)).
+/// Judges `Null`. With a set operator, it "will always return a true or false respectively"
+/// ([policy
+/// checks](https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-reference-policy-checks.html)).
 fn null(condition: &Condition, is_absent: bool) -> Truth {
     match condition.operator.quantifier {
         Quantifier::ForAllValues => return Truth::Always,
@@ -120,7 +122,8 @@ fn matches(comparison: Comparison, value: &Shape, set: &Shape) -> Truth {
         | Comparison::Arn
         | Comparison::Bool
         | Comparison::Binary => match value.holds_for(set) {
-            // What is narrower than the set is an element of its own, and the set is without it.
+            // A value that is narrower than the set is an element of its own, and the set is
+            // without it.
             Truth::Maybe if value.is_known() && set.holds_for(value) == Truth::Always => {
                 Truth::Never
             }
@@ -136,7 +139,7 @@ fn matches(comparison: Comparison, value: &Shape, set: &Shape) -> Truth {
     }
 }
 
-/// For a text that belongs to none of the sets that the policy names.
+/// Judges whether a text in none of the sets that the policy names matches a value.
 fn other(comparison: Comparison, value: &Shape) -> Truth {
     let told_apart = match comparison {
         Comparison::Numeric(_) | Comparison::Date(_) | Comparison::IpAddress | Comparison::Null => {
@@ -207,9 +210,10 @@ mod tests {
         Condition { operator: operator.parse().unwrap(), key: "k".into(), values }
     }
 
-    /// What an operator says of a request that has no such key, and of one that has this value.
+    /// Rows: an operator, its values, a value in the request, the result without the key, and the
+    /// result with that value.
     #[test]
-    fn operators_hold_as_their_pages_say() {
+    fn operators_hold_as_documented() {
         use Truth::{Always, Maybe, Never};
         for (operator, values, found, absent, present) in [
             ("StringEquals", &["a", "b"][..], "b", Never, Always),
@@ -274,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_set_leaves_open_is_open() {
+    fn a_condition_is_undecided_for_a_set_whose_texts_may_differ() {
         for (operator, value, set, truth) in [
             ("StringLike", "s3.*", "s3.*.amazonaws.com", Truth::Always),
             ("StringLike", "s3.*.amazonaws.com", "s3.eu-*", Truth::Maybe),

@@ -1,4 +1,5 @@
-//! The element [`Condition`](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition.html).
+//! The element
+//! [`Condition`](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition.html).
 
 use super::{one_or_many::Texts, operator::Operator};
 use serde::{
@@ -7,16 +8,16 @@ use serde::{
 };
 use std::{fmt, marker::PhantomData};
 
-/// One key of one operator of a `Condition`: all of a statement's must hold.
+/// A key of an operator in a `Condition`. All conditions of a statement must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Condition {
-    /// How the values are compared.
+    /// The operator that compares the values.
     pub operator: Operator,
-    /// The condition key in small letters, as
-    /// "[condition key names are not case-sensitive](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition.html)".
+    /// The condition key in small letters, as "[condition key names are not
+    /// case-sensitive](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition.html)".
     pub key: String,
-    /// The values, of which
-    /// [one must match, or none where the operator is negated](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-logic-multiple-context-keys-or-values.html).
+    /// The values: [one must match, or none if the operator is
+    /// negated](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-logic-multiple-context-keys-or-values.html).
     pub values: Vec<String>,
 }
 
@@ -38,7 +39,7 @@ impl<'de> Deserialize<'de> for Conditions {
     }
 }
 
-/// The members of a JSON object, of which none stands there twice.
+/// The members of a JSON object. A name that occurs twice is an error.
 struct Pairs<T>(Vec<(String, T)>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pairs<T> {

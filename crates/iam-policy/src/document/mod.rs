@@ -1,5 +1,7 @@
 //! The policy language as types, after the
 //! [grammar](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html).
+//!
+//! The types read a policy. They do not decide what it allows.
 
 mod condition;
 mod one_or_many;
@@ -16,38 +18,41 @@ use one_or_many::{Object, OneOrMany};
 use serde::Deserialize;
 use std::str::FromStr;
 
-/// The longest text that is read, in bytes. AWS takes 20 KB of a bucket and 32 KB of a key; the rest is room for
-/// indentation.
+/// The longest text that is read, in bytes. AWS accepts 20 KB for a bucket and 32 KB for a key. The
+/// rest is room for indentation.
 pub const LONGEST: usize = 128 * 1024;
 
 /// A policy that is attached to a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// Which language it is written in.
+    /// The version of the language in which the policy is written.
     pub version: Version,
-    /// Its statements, in their order, which does not matter.
+    /// The statements in the order of the document, which does not matter.
     pub statements: Vec<Statement>,
 }
 
-/// [The version of the language](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_version.html).
+/// [The version of the
+/// language](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_version.html).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 pub enum Version {
-    /// The older, and the one that holds where none is said: a policy variable is a text like any other.
+    /// The older version, and the default of a policy that names no version. A policy variable is a
+    /// text like any other.
     #[default]
     #[serde(rename = "2008-10-17")]
     V2008,
-    /// The current one.
+    /// The current version.
     #[serde(rename = "2012-10-17")]
     V2012,
 }
 
-/// Why a text is not a policy.
+/// The reason why a text is not a policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {reason}")]
 pub struct NotAPolicy {
-    /// Where, as a path: `Statement[2].Condition`; `the policy` for the whole.
+    /// The place of the error as a path, such as `Statement[2].Condition`. `the policy` is the
+    /// whole.
     pub place: String,
-    /// What is wrong there.
+    /// The error at that place.
     pub reason: String,
 }
 
@@ -91,7 +96,7 @@ impl FromStr for Policy {
 }
 
 impl Policy {
-    /// What a person calls a statement: its Sid, or its index from 0.
+    /// Returns the name of a statement for people: its Sid, or its index from 0.
     #[must_use]
     pub fn name(&self, statement: usize) -> String {
         let sid = self.statements.get(statement).and_then(|statement| statement.sid.clone());
@@ -115,7 +120,7 @@ mod tests {
     }"#;
 
     #[test]
-    fn reads_what_aws_takes() {
+    fn a_policy_that_aws_accepts_is_read() {
         let policy: Policy = GOOD.parse().unwrap();
         let [statement] = &policy.statements[..] else { panic!("{policy:?}") };
         let root = Principal::Account("111122223333".into());
@@ -142,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_policy_is_told_with_place_and_reason() {
+    fn an_invalid_policy_is_reported_with_place_and_reason() {
         for (from, to, place, reason) in [
             (GOOD, "", "the policy", "EOF"),
             (GOOD, "[]", "the policy", "invalid type: sequence, expected an object"),

@@ -1,4 +1,4 @@
-//! Where the grammar allows a value or a list of values.
+//! Elements for which the grammar allows a value or a list of values.
 
 use serde::{
     Deserialize, Deserializer,
@@ -6,7 +6,7 @@ use serde::{
 };
 use std::{fmt, marker::PhantomData};
 
-/// One text or a list of them; booleans and numbers are read as texts, as AWS does in conditions.
+/// A text or a list of texts. Booleans and numbers are read as texts, as AWS does in conditions.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Texts(pub(crate) Vec<String>);
 
@@ -54,7 +54,7 @@ impl<'de> Visitor<'de> for TextsVisitor {
     }
 }
 
-/// One text, boolean or number.
+/// A text, boolean or number, read as a text.
 struct Text(String);
 
 impl<'de> Deserialize<'de> for Text {
@@ -70,7 +70,7 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// A value that is written as an object, and not as the list that would do for a struct elsewhere.
+/// A value that must be a JSON object. serde alone would accept a list for a struct.
 #[derive(Debug)]
 pub(crate) struct Object<T>(pub(crate) T);
 
@@ -93,7 +93,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
 }
 
 struct ObjectVisitor<T> {
-    /// Whether a list of objects will do too.
+    /// True if a list of objects is accepted too.
     list: bool,
     of: PhantomData<T>,
 }

@@ -1,22 +1,24 @@
-//! The [condition operators](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html).
+//! The [condition
+//! operators](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html).
 
 use std::{fmt, str::FromStr};
 
-/// A condition operator with what stands before and after it: `ForAnyValue:StringLikeIfExists`.
+/// A condition operator with its prefix and suffix: `ForAnyValue:StringLikeIfExists`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Operator {
-    /// What is compared, and how.
+    /// The comparison, without its negation.
     pub comparison: Comparison,
-    /// True for `StringNotEquals` and its like.
+    /// True for `StringNotEquals` and the other negated operators.
     pub negated: bool,
-    /// How several values of the request count.
+    /// The rule for several values of a key in the request.
     pub quantifier: Quantifier,
+    /// True for
     /// [`...IfExists`](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_IfExists):
-    /// true where the request has no such key.
+    /// the condition holds if the request does not have the key.
     pub if_exists: bool,
 }
 
-/// What an operator compares.
+/// The comparison that an operator makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Comparison {
     /// [`StringEquals`](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_String):
@@ -24,18 +26,19 @@ pub enum Comparison {
     String,
     /// `StringEqualsIgnoreCase`: "Exact matching, ignoring case".
     StringIgnoreCase,
-    /// `StringLike`: "Case-sensitive matching. The values can include multi-character match wildcards (*) and
-    /// single-character match wildcards (?)".
+    /// `StringLike`: "Case-sensitive matching. The values can include multi-character match
+    /// wildcards (*) and single-character match wildcards (?)".
     StringLike,
-    /// [`ArnEquals` and `ArnLike`](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_ARN),
-    /// which "behave identically": "Each of the six colon-delimited components of the ARN is checked separately and each
-    /// can include" wildcards.
+    /// [`ArnEquals` and
+    /// `ArnLike`](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_ARN),
+    /// which "behave identically": "Each of the six colon-delimited components of the ARN is
+    /// checked separately and each can include" wildcards.
     Arn,
     /// [`NumericEquals`](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_Numeric)
-    /// and its like, with decimal numbers.
+    /// and the related operators, with decimal numbers.
     Numeric(Order),
     /// [`DateEquals`](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_Date)
-    /// and its like, with ISO 8601 dates or seconds of the Unix epoch.
+    /// and the related operators, with ISO 8601 dates or seconds of the Unix epoch.
     Date(Order),
     /// [`Bool`](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_Boolean).
     Bool,
@@ -50,7 +53,7 @@ pub enum Comparison {
     Null,
 }
 
-/// How two numbers or dates must stand to each other.
+/// The order that two numbers or dates must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Order {
     /// `...Equals`
@@ -65,11 +68,12 @@ pub enum Order {
     GreaterOrEqual,
 }
 
-/// [Set operators](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html)
+/// [Set
+/// operators](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html)
 /// for keys that have several values in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Quantifier {
-    /// Neither prefix.
+    /// An operator without such a prefix.
     Single,
     /// `ForAllValues:` "also returns true if there are no context keys in the request".
     ForAllValues,
@@ -77,7 +81,7 @@ pub enum Quantifier {
     ForAnyValue,
 }
 
-/// A text that is no condition operator.
+/// A text that is not a condition operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no condition operator")]
 pub struct UnknownOperator(String);
@@ -119,7 +123,7 @@ const NAMES: [(&str, Comparison, bool); 27] = {
 impl FromStr for Operator {
     type Err = UnknownOperator;
 
-    /// Reads the name of an operator, its case aside.
+    /// Reads the name of an operator. Case does not matter.
     fn from_str(text: &str) -> Result<Self, UnknownOperator> {
         let unknown =
             || UnknownOperator(text.chars().filter(|c| !c.is_control()).take(80).collect());

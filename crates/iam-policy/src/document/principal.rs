@@ -1,4 +1,6 @@
-//! The elements [`Principal`](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html) and
+//! The elements
+//! [`Principal`](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html)
+//! and
 //! [`NotPrincipal`](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html).
 
 use super::one_or_many::Texts;
@@ -8,23 +10,23 @@ use serde::{
 };
 use std::fmt;
 
-/// Whom a statement names.
+/// A principal that a statement names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Principal {
-    /// `"*"` or `{"AWS": "*"}`: everyone, anonymous callers among them.
+    /// `"*"` or `{"AWS": "*"}`: everyone, including anonymous callers.
     Anyone,
-    /// An account, by its ARN (`arn:aws:iam::123456789012:root`) or its 12 digits: whomever the account's own policies
-    /// allow.
+    /// An account, by its ARN (`arn:aws:iam::123456789012:root`) or its 12 digits: the identities
+    /// that the account's own policies allow.
     Account(String),
     /// A user, role, session of a role or federated user, by its ARN.
     Identity {
         /// The whole ARN.
         arn: String,
-        /// The account in it.
+        /// The account in the ARN.
         account: String,
     },
-    /// An identity that was deleted: AWS shows its unique id (`AROA...`) in place of its ARN, and it admits nobody, not even
-    /// a new identity of the same name.
+    /// A deleted identity. AWS shows its unique id (`AROA...`) in place of its ARN. The principal
+    /// admits nobody, not even a new identity of the same name.
     Deleted(String),
     /// An AWS service: `logging.s3.amazonaws.com`.
     Service(String),
@@ -34,8 +36,9 @@ pub enum Principal {
     CanonicalUser(String),
 }
 
-/// What the unique ids of users, roles and federated users
-/// [begin with](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids).
+/// Prefixes of the [unique
+/// ids](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids)
+/// of users and roles, and of the ids of temporary access keys.
 const ID_PREFIXES: [&str; 3] = ["AIDA", "AROA", "ASIA"];
 
 impl Principal {
@@ -66,7 +69,7 @@ impl Principal {
     }
 }
 
-/// As a policy would name it.
+/// Writes the principal as a policy names it.
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,4 +1,5 @@
-//! The element [`Statement`](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_statement.html).
+//! The element
+//! [`Statement`](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_statement.html).
 
 use super::{
     condition::{Condition, Conditions},
@@ -7,43 +8,43 @@ use super::{
 };
 use serde::Deserialize;
 
-/// One statement of a policy that is attached to a resource.
+/// A statement of a policy that is attached to a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// Its `Sid`, where it has one.
+    /// The `Sid`, or `None` if it is missing or empty.
     pub sid: Option<String>,
-    /// What it does where it applies.
+    /// The effect on the requests to which the statement applies.
     pub effect: Effect,
-    /// Whom it names, by `Principal` or `NotPrincipal`.
+    /// The principals, by `Principal` or `NotPrincipal`.
     pub principals: Selection<Principal>,
-    /// The actions, by `Action` or `NotAction`, with wildcards; their case does not matter.
+    /// The actions, by `Action` or `NotAction`, with wildcards. Case does not matter.
     pub actions: Selection<String>,
     /// The resources, by `Resource` or `NotResource`, with wildcards.
     pub resources: Selection<String>,
-    /// What else must hold, all of it.
+    /// The conditions. All of them must hold.
     pub conditions: Vec<Condition>,
 }
 
-/// What a statement does where it applies.
+/// The effect of a statement on the requests to which it applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum Effect {
-    /// It allows.
+    /// The statement allows the requests.
     Allow,
-    /// It refuses, whatever others allow.
+    /// The statement refuses the requests, even if others allow them.
     Deny,
 }
 
-/// An element and its `Not` form.
+/// An element of a statement, or its `Not` form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection<T> {
-    /// `Action`: these.
+    /// `Action`: only the named ones.
     Only(Vec<T>),
-    /// `NotAction`: all but these.
+    /// `NotAction`: all but the named ones.
     Except(Vec<T>),
 }
 
 impl<T> Selection<T> {
-    /// What is named, be it in or out.
+    /// Returns the named ones of either form.
     #[must_use]
     pub fn named(&self) -> &[T] {
         match self {
@@ -84,7 +85,7 @@ impl TryFrom<Raw> for Statement {
         let texts = |texts: Option<Texts>| texts.map(|Texts(texts)| texts);
         let principals =
             |principals: Option<Principals>| principals.map(|Principals(principals)| principals);
-        // KMS takes a statement without resources, which then "has no effect"
+        // KMS accepts a statement without resources, which then "has no effect"
         // (https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-overview.html).
         let nothing = raw.not_resource.is_none().then(Texts::default);
         let resources =

@@ -1,4 +1,4 @@
-//! The laws of the two questions.
+//! Laws of [`Policy::allowed`] and [`Policy::gaps`].
 
 use crate::policies::{KEY, policy, requests, statement, statements, text};
 use iam_policy::{Caller, Policy, Principal, Request};
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// The uses that a policy may allow, without the numbers of its statements.
+/// Returns the uses of Decrypt that a policy may allow, without the indexes of the statements.
 fn uses(policy: &Policy) -> BTreeSet<(String, Caller, usize)> {
     let grants = policy.allowed(&requests("kms:Decrypt")).unwrap();
     grants
@@ -15,8 +15,8 @@ fn uses(policy: &Policy) -> BTreeSet<(String, Caller, usize)> {
         .collect()
 }
 
-/// Whether everyone that `few` lets through, `many` does too: strangers stand for everyone, and an account for all of its
-/// identities.
+/// True if `many` lets through every caller that `few` does. Strangers represent everyone, and an
+/// account represents all of its identities.
 fn is_within(few: &Policy, many: &Policy) -> bool {
     let many = uses(many);
     uses(few).iter().all(|(_, caller, request)| {
@@ -30,7 +30,7 @@ fn is_within(few: &Policy, many: &Policy) -> bool {
     })
 }
 
-/// Whether every direct Decrypt is refused.
+/// True if every direct Decrypt is refused.
 fn refuses(policy: &Policy) -> bool {
     let [direct, _] = requests("kms:Decrypt");
     policy.gaps(&[direct]).unwrap().iter().all(Option::is_none)
@@ -40,7 +40,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn a_deny_more_never_widens(statements in statements(), deny in statement(&["Deny"])) {
+    fn another_deny_never_widens_a_policy(statements in statements(), deny in statement(&["Deny"])) {
         let before = policy(&statements);
         let after = policy(&[statements, vec![deny]].concat());
         prop_assert!(is_within(&after, &before));
@@ -48,7 +48,7 @@ proptest! {
     }
 
     #[test]
-    fn an_allow_more_never_narrows(statements in statements(), allow in statement(&["Allow"])) {
+    fn another_allow_never_narrows_a_policy(statements in statements(), allow in statement(&["Allow"])) {
         let before = policy(&statements);
         let after = policy(&[statements, vec![allow]].concat());
         prop_assert!(is_within(&before, &after));
@@ -86,16 +86,16 @@ proptest! {
     }
 
     #[test]
-    fn what_is_refused_is_not_allowed(statements in statements()) {
+    fn a_refused_request_is_not_allowed(statements in statements()) {
         let policy = policy(&statements);
         if refuses(&policy) {
             prop_assert!(uses(&policy).iter().all(|(_, _, request)| *request != 0));
         }
     }
 
-    /// Any JSON, and any text that began as a policy: read or not, asked or not, nothing panics.
+    /// Inserts junk into the text of a policy. Neither reading it nor asking about it may panic.
     #[test]
-    fn nothing_panics(statements in statements(), cut in 0_usize..400, junk in "\\PC{0,20}") {
+    fn a_malformed_policy_never_panics(statements in statements(), cut in 0_usize..400, junk in "\\PC{0,20}") {
         let text = text(&statements);
         let at = (0..=cut.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap();
         let spoiled = format!("{}{junk}{}", &text[..at], &text[at..]);

@@ -1,5 +1,5 @@
-//! What holds for any policy: the laws of the two questions, and that another evaluator, asked about one request at a time,
-//! says the same.
+//! Properties of any policy: the laws of two questions, and agreement with another evaluator, which
+//! is asked about one request at a time.
 #![allow(
     clippy::indexing_slicing,
     clippy::unwrap_used,

@@ -1,24 +1,25 @@
-//! Policies of a key as people write them, and worse: few principals, keys and values, so that they meet.
+//! Policies of a key as people write them, and worse. They have few principals, keys and values, so
+//! that statements affect each other.
 
 use iam_policy::{Given, Pattern, Policy, Request};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// The key that the policies are of.
+/// The key that the policies are attached to.
 pub(crate) const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/1234";
 pub(crate) const ROLE: &str = "arn:aws:iam::111111111111:role/app";
 pub(crate) const OTHER_ROLE: &str = "arn:aws:iam::222222222222:role/app";
 pub(crate) const S3: &str = "s3.us-east-1.amazonaws.com";
 pub(crate) const EC2: &str = "ec2.us-east-1.amazonaws.com";
 
-/// An operation that is called directly, and one that another service than S3 calls.
+/// Returns requests for an operation: called directly, and called by a service other than S3.
 pub(crate) fn requests(action: &str) -> [Request; 2] {
     let s3 = Pattern::wildcard("s3.*.amazonaws.com");
     [Given::absent(), Given::unlike([s3])]
         .map(|via| Request::new(action, KEY).with("kms:ViaService", via))
 }
 
-/// The text of a policy of these statements.
+/// Returns the text of a policy with these statements.
 pub(crate) fn text(statements: &[Value]) -> String {
     json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
 }
@@ -33,7 +34,8 @@ fn one_of(values: &'static [&'static str]) -> impl Strategy<Value = Value> {
     prop_oneof![3 => one, 1 => many]
 }
 
-/// `Principal` or `NotPrincipal`, the latter without accounts, which stand for their root users there.
+/// Generates `Principal` or `NotPrincipal`. The latter has no accounts, because an account there
+/// means its root user.
 fn principal() -> impl Strategy<Value = (&'static str, Value)> {
     let aws = one_of(&["*", "arn:aws:iam::111111111111:root", "222222222222", ROLE, OTHER_ROLE]);
     let except = one_of(&["*", ROLE, OTHER_ROLE]);
@@ -49,7 +51,8 @@ const EXACT: [&str; 4] =
 const LIKE: [&str; 4] =
     ["StringLike", "StringNotLike", "StringLikeIfExists", "StringNotLikeIfExists"];
 
-/// Where the value is exact it has no wildcard: the other evaluator takes a `*` in a request for one in the policy.
+/// Generates a condition. The values of exact operators have no wildcards, because iam-rs mistakes
+/// a `*` in a request for one in the policy.
 fn condition() -> impl Strategy<Value = (&'static str, &'static str, Value)> {
     let text = || proptest::sample::select(&EXACT[..]);
     let like = || proptest::sample::select(&LIKE[..]);
@@ -75,7 +78,7 @@ fn condition() -> impl Strategy<Value = (&'static str, &'static str, Value)> {
     ]
 }
 
-/// A statement with this effect, or with either.
+/// Generates a statement with one of these effects.
 pub(crate) fn statement(effect: &'static [&'static str]) -> impl Strategy<Value = Value> {
     let actions = one_of(&["kms:Decrypt", "kms:*", "*", "KMS:decr*", "kms:Encrypt"]);
     let parts = (

@@ -1,5 +1,6 @@
-//! [iam-rs](https://docs.rs/iam-rs) evaluates one request at a time. Every request that it allows must be found as a use, and
-//! every use that is found must be allowed by it for some request.
+//! Compares with [iam-rs](https://docs.rs/iam-rs), which evaluates one request at a time. Every
+//! request that iam-rs allows must be found as a use. For every use that is found, iam-rs must
+//! allow some request.
 
 use crate::policies::{EC2, KEY, OTHER_ROLE, ROLE, policy, requests, statements, text};
 use iam_policy::{Caller, Grant};
@@ -7,8 +8,8 @@ use iam_rs::{Arn, Context, Decision, IAMPolicy, IAMRequest, PolicyEvaluator, Pri
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// Everyone who may call: two accounts that policies name, by their root, the role that they name and another one, and one
-/// that they do not.
+/// The callers: two accounts that policies name, and one that they do not name. Each named account
+/// has its root, the role that policies name, and another role.
 const CALLERS: [(&str, &str); 7] = [
     ("111111111111", "arn:aws:iam::111111111111:root"),
     ("111111111111", ROLE),
@@ -18,14 +19,15 @@ const CALLERS: [(&str, &str); 7] = [
     ("222222222222", "arn:aws:iam::222222222222:role/unnamed"),
     ("999999999999", "arn:aws:iam::999999999999:role/unnamed"),
 ];
-/// Called directly, or by another service than S3.
+/// The values of `kms:ViaService` for each of the [`requests`]: called directly, or by a service
+/// other than S3.
 const VIA: [&[Option<&str>]; 2] = [
     &[None],
     &[Some(EC2), Some("rds.us-east-1.amazonaws.com"), Some("lambda.eu-west-1.amazonaws.com")],
 ];
 const ORGANIZATIONS: [Option<&str>; 4] = [None, Some("o-1"), Some("o-2"), Some("o-3")];
 
-/// Whether the other evaluator allows one request.
+/// True if iam-rs allows one request.
 fn allows(
     evaluator: &PolicyEvaluator,
     (account, arn): (&str, &str),
@@ -44,8 +46,9 @@ fn allows(
     evaluator.evaluate(&request).unwrap().decision == Decision::Allow
 }
 
-/// The policy with each account that is a principal replaced by all callers of that account: the other evaluator does not
-/// know that [an account stands for its identities](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html).
+/// Returns the policy with all callers of an account in place of each account that is a principal.
+/// The crate iam-rs does not know that [an account includes its
+/// identities](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html).
 fn spelled_out(statements: &[Value]) -> IAMPolicy {
     let mut statements = statements.to_vec();
     for statement in &mut statements {
@@ -63,10 +66,10 @@ fn spelled_out(statements: &[Value]) -> IAMPolicy {
     IAMPolicy::from_json(&text(&statements)).unwrap()
 }
 
-/// Whether a use that was found is one of this caller's.
+/// True if a use that was found includes this caller.
 fn is_of(grant: &Grant, (account, arn): (&str, &str)) -> bool {
     match &grant.caller {
-        // Where strangers get through, they stand for everyone.
+        // Strangers that get through represent everyone.
         Caller::Stranger => true,
         Caller::Account(of) => of == account,
         Caller::Identity { arn: of, .. } => of == arn,
