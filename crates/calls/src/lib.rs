@@ -1,8 +1,8 @@
-//! What all calls to AWS have in common.
+//! Counts, retries and timeouts of all calls to AWS.
 //!
-//! Each attempt is counted by the service it goes to, and each that was throttled: they are the users' quota. A client slows
-//! down when it is throttled, and that one account is throttled is no reason to slow down another: each has a
-//! [`partition`] of its own.
+//! Attempts and throttled attempts are counted by service, because they use the quota of the users'
+//! accounts. A client that is throttled slows down. Each account has a [`partition`] of its own, so
+//! that its throttling slows down no other account.
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_runtime::retries::classifiers::THROTTLING_ERRORS;
@@ -24,26 +24,30 @@ use aws_smithy_types::{config_bag::ConfigBag, retry::RetryConfig, timeout::Timeo
 use facts::Place;
 use std::{error::Error, time::Duration};
 
-/// What the retries of a service in one account and region share: AWS
-/// [throttles by account and region](https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html).
+/// Returns the partition for the retries of a service in one account and region, because AWS
+/// [throttles by account and
+/// region](https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html).
 #[must_use]
 pub fn partition(service: &str, Place { account, region }: &Place) -> RetryPartition {
     RetryPartition::custom(format!("{service}/{account}/{region}")).build()
 }
 
-/// How long a call may take that waits for a quota of a few calls a second, its retries included.
+/// The longest time for a call that waits for a quota of a few calls a second, with its retries.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Retries for a service that admits a few calls a second from all processes of an account together, as the
-/// [Security Hub](https://docs.aws.amazon.com/securityhub/1.0/APIReference/Welcome.html) of the hub does and
-/// [Organizations](https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html): 12 attempts, up to 10 s
-/// apart.
+/// Returns retries for a service whose quota for the whole account is a few calls a second: 12
+/// attempts, up to 10 s apart. All processes of the account share that quota.
+///
+/// Such services are the [Security
+/// Hub](https://docs.aws.amazon.com/securityhub/1.0/APIReference/Welcome.html) of the hub and
+/// [Organizations](https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html).
 #[must_use]
 pub fn patient_retries() -> RetryConfig {
     RetryConfig::adaptive().with_max_attempts(12).with_max_backoff(Duration::from_secs(10))
 }
 
-/// The timeouts that go with [`patient_retries`]: 2 minutes for a call, and those of `config` for each attempt.
+/// Returns the timeouts that go with [`patient_retries`]: 2 minutes for a call, and those of
+/// `config` for each attempt.
 #[must_use]
 pub fn patient_timeouts(config: Option<&TimeoutConfig>) -> TimeoutConfig {
     config
@@ -52,7 +56,8 @@ pub fn patient_timeouts(config: Option<&TimeoutConfig>) -> TimeoutConfig {
         .build()
 }
 
-/// Returns true if a call was not made because STS refused the role that it needs: there is none, or it does not trust us.
+/// Returns true if a call was not made because STS refused the role that it needs. The role does
+/// not exist, or does not trust cmkwatch.
 #[must_use]
 pub fn is_refused_role(error: &(dyn Error + 'static)) -> bool {
     find::<CredentialsError>(error).is_some()
@@ -66,12 +71,13 @@ pub fn has_no_credentials(error: &(dyn Error + 'static)) -> bool {
     find::<CredentialsError>(error).is_some()
 }
 
-/// An error of this type among the causes of an error.
+/// Returns an error of type `E`: the error itself or the first such error among its causes.
 fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     error.downcast_ref().or_else(|| error.source().and_then(find))
 }
 
-/// Counts the attempts of a client: `ApiCalls` and `Throttles`, by service.
+/// Counts the attempts of a client by service: all in `ApiCalls`, and throttled ones in
+/// `Throttles`.
 #[derive(Debug, Clone, Copy)]
 pub struct Counter;
 
@@ -110,7 +116,8 @@ fn service(config: &ConfigBag) -> String {
         .map_or_else(|| "unknown".to_owned(), |metadata| metadata.service().to_owned())
 }
 
-/// By the error's code, which is in a header or in the body, according to the protocol.
+/// Returns true if an answer has an error code for throttling. The protocol of the service decides
+/// if the code is in a header or in the body.
 fn is_throttled(response: &HttpResponse) -> bool {
     if response.status().is_success() {
         return false;

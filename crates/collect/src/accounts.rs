@@ -1,7 +1,8 @@
-//! Sessions in the member accounts, by the role that cmkwatch has in each.
+//! Configurations and clients for calls in the member accounts, with the role of cmkwatch in each.
 //!
-//! Credentials are kept from one invocation to the next until shortly before they expire; the SDK's identity cache does
-//! that, and every client of an account shares it. So are the clients, which remember how far they were throttled.
+//! Credentials are kept from one invocation to the next, until shortly before they expire. The
+//! identity cache of the SDK keeps them, and all clients of an account share it. Clients are kept
+//! too, because they remember how far they were throttled.
 
 use aws_config::{
     Region as SdkRegion, SdkConfig, identity::IdentityCache, sts::AssumeRoleProvider,
@@ -15,14 +16,16 @@ use std::{
     time::Duration,
 };
 
-/// How long before they expire credentials are fetched anew: longer than any run of a function that began with them
-/// needs for one bucket.
+/// The time before their expiry at which credentials are fetched again. A run of a function that
+/// began with old credentials needs less time for one bucket.
 const BEFORE_EXPIRY: Duration = Duration::from_secs(120);
 
-/// How many accounts and places are kept at once; past it all are forgotten, which costs each account an AssumeRole.
+/// The most accounts and the most places that are kept at once. At the limit, all are forgotten,
+/// and each account costs an AssumeRole again.
 const KEPT: usize = 1024;
 
-/// The accounts of the organization, as far as they were asked about.
+/// The sessions and clients of the accounts of the organization. Those of an account are created
+/// when it is first called.
 #[derive(Debug)]
 pub struct Accounts {
     own: SdkConfig,
@@ -42,26 +45,27 @@ pub(crate) struct Clients {
 }
 
 impl Accounts {
-    /// `own` is the configuration of the function itself, `home` where it runs, and `role` the name of the role that it may
-    /// assume in each account. `session` names its sessions there: CloudTrail shows it with each call.
+    /// Creates the sessions; makes no call. `own` is the configuration of the function itself, and
+    /// `home` is where it runs. `role` is the name of the role that it may assume in each account.
+    /// `session` names its sessions there. CloudTrail shows that name with each call.
     #[must_use]
     pub fn new(own: SdkConfig, home: Place, role: String, session: String) -> Self {
         Self { own, home, role, session, known: Mutex::default(), clients: Mutex::default() }
     }
 
-    /// Where cmkwatch itself runs.
+    /// Returns the account and region in which cmkwatch itself runs.
     #[must_use]
     pub fn home(&self) -> &Place {
         &self.home
     }
 
-    /// The configuration of the function itself.
+    /// Returns the configuration of the function itself.
     pub(crate) fn own(&self) -> &SdkConfig {
         &self.own
     }
 
-    /// The configuration for calls within an account and region. Credentials are fetched with the first call, so that is
-    /// where an AssumeRole that is refused shows.
+    /// Returns the configuration for calls within an account and region. The first call fetches the
+    /// credentials. So a refused AssumeRole is an error of that call.
     pub async fn config(&self, place: &Place) -> SdkConfig {
         let config = match kept(&self.known, &place.account) {
             Some(config) => config,

@@ -1,4 +1,5 @@
-//! Everything that the controls ask about one bucket.
+//! Reads every fact that the controls need about one bucket, except the other buckets that use its
+//! key.
 
 use crate::{
     Accounts, CollectError, Keys, accounts::Clients, bucket_policy, encryption, listing, tags,
@@ -7,33 +8,40 @@ use facts::{Bucket, BucketId, Fact, Tags};
 use jiff::Timestamp;
 use std::sync::Arc;
 
-/// What became of reading a bucket.
+/// The result of reading a bucket.
 #[derive(Debug)]
 pub enum Collected {
     /// The bucket's facts.
     Present(Box<Bucket>),
-    /// S3 says that there is no such bucket.
+    /// The account has no such bucket: S3 does not know it, or refuses it and does not list it.
     Gone {
-        /// The moment just before it was asked.
+        /// The time just before S3 was called.
         read_at: Timestamp,
     },
 }
 
-/// What is known of a bucket before it is read, from having read many.
+/// Facts about a bucket that are known before it is read, because many buckets were read together.
 #[derive(Debug, Default)]
 pub struct Beforehand {
-    /// Its tags, if they were read.
+    /// The tags of the bucket; `None` if they were not read.
     pub tags: Option<Tags>,
-    /// The keys that its neighbours use.
+    /// The keys that other buckets of the account use.
     pub keys: Arc<Keys>,
 }
 
-/// Reads a bucket: its encryption, its policy, its tags, and the key that the encryption names. `now` is the time of the
-/// call. Takes 3 calls, 1 more where all is refused, 1 or more to KMS where a KMS key is named, and 2 or 3 more where a customer manages it; 2 in all
-/// where tags and key are known beforehand.
+/// Reads a bucket: its encryption, its policy, its tags, and the key that the encryption names.
+/// `now` is the time of the call.
+///
+/// Takes 3 calls, or 2 if tags and key are known beforehand. Further calls:
+///
+/// - 1 to the tagging API if S3 refuses the tags;
+/// - 1 or more to list the bucket if S3 refuses both encryption and policy;
+/// - 1 or more to KMS if the encryption names a KMS key;
+/// - 2 or 3 more if a customer manages that key.
 ///
 /// # Errors
-/// What did not get through; [`CollectError::OtherRegion`] where the bucket lies elsewhere.
+/// Returns an error if a call fails without a refusal, or if an answer is incomplete. Returns
+/// [`CollectError::OtherRegion`] if the bucket is in another region.
 pub async fn bucket(
     accounts: &Accounts,
     id: &BucketId,

@@ -1,4 +1,4 @@
-//! The policy of a bucket.
+//! Reads the policy of a bucket. The crate `iam-policy` decides what the policy allows.
 
 use crate::{
     CollectError,
@@ -7,8 +7,9 @@ use crate::{
 use aws_sdk_s3::Client;
 use facts::{BucketId, Fact, PolicyDocument};
 
-/// The bucket's policy by [GetBucketPolicy](https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketPolicy.html); none
-/// at all where there is no such bucket.
+/// Reads the policy of a bucket with
+/// [GetBucketPolicy](https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketPolicy.html).
+/// Returns `None` if the bucket does not exist, and a known `None` if it has no policy.
 pub(crate) async fn of_bucket(
     s3: &Client,
     id: &BucketId,
@@ -49,7 +50,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_policy_none_and_a_refusal_are_three_things() {
+    async fn a_missing_policy_differs_from_a_refused_one() {
         let text = include_str!("../tests/answers/bucket-policy.json");
         let policy = answered(|| answer(200, include_str!("../tests/answers/bucket-policy.json")))
             .await

@@ -1,4 +1,4 @@
-//! The encryption of a bucket.
+//! Reads the default encryption of a bucket, and looks up the key that it names.
 
 use crate::{
     Accounts, CollectError, Keys,
@@ -14,8 +14,9 @@ use aws_sdk_s3::{
 };
 use facts::{BucketEncryption, BucketId, DefaultEncryption, EncryptionRule, Fact, KeyReference};
 
-/// What [GetBucketEncryption](https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketEncryption.html) tells, the key
-/// not yet looked up; none where there is no such bucket.
+/// Reads the encryption of a bucket with
+/// [GetBucketEncryption](https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketEncryption.html).
+/// Does not look up the key. Returns `None` if the bucket does not exist.
 pub(crate) async fn declared(
     s3: &Client,
     id: &BucketId,
@@ -42,7 +43,7 @@ fn failed(
 ) -> Result<Option<Fact<BucketEncryption<KeyReference>>>, CollectError> {
     match code(&error) {
         Some("NoSuchBucket") => Ok(None),
-        // A bucket made before January 2023 may have no configuration; what it has then is SSE-S3.
+        // A bucket created before January 2023 may have no configuration. Its objects get SSE-S3.
         Some("ServerSideEncryptionConfigurationNotFoundError") => {
             Ok(Some(Fact::Known(BucketEncryption::of(&[]))))
         }
@@ -62,8 +63,9 @@ fn question(id: &BucketId) -> Question {
     }
 }
 
-/// The region that [S3 names](https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html) when it is asked
-/// in another than the bucket's.
+/// Returns the region that [S3
+/// names](https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html) if it is
+/// called in another region than the bucket's; `None` if the error has another cause.
 fn other_region(
     error: &SdkError<GetBucketEncryptionError, HttpResponse>,
     id: &BucketId,
@@ -92,7 +94,7 @@ fn rule(rule: ServerSideEncryptionRule) -> EncryptionRule {
     }
 }
 
-/// Looks up the key that the default encryption names.
+/// Replaces the reference to a key in the default encryption with the key itself.
 pub(crate) async fn with_key(
     accounts: &Accounts,
     id: &BucketId,
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bucket_key_and_a_block_are_read() {
+    async fn the_bucket_key_and_the_block_of_sse_c_are_read() {
         let answers: [(fn() -> HttpResponse, _); 2] = [
             (
                 || answer(200, include_str!("../tests/answers/encryption-blocked-types-only.xml")),
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn error_codes_are_told_apart_whatever_their_status() {
+    async fn the_error_code_decides_regardless_of_the_status() {
         let none: [fn() -> HttpResponse; 2] = [
             || s3_error(404, "ServerSideEncryptionConfigurationNotFoundError"),
             || s3_error(400, "ServerSideEncryptionConfigurationNotFoundError"),
@@ -208,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_says_nothing_of_the_bucket_is_an_error() {
+    async fn an_answer_that_does_not_concern_the_bucket_is_an_error() {
         let others: [fn() -> HttpResponse; 3] = [
             || s3_error(400, "ExpiredToken"),
             || s3_error(403, "RequestTimeTooSkewed"),
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bucket_that_lies_elsewhere_is_looked_for_there() {
+    async fn a_bucket_in_another_region_is_an_error_that_names_the_region() {
         let moved = || {
             let mut response = s3_error(301, "PermanentRedirect");
             response.headers_mut().insert("x-amz-bucket-region", "eu-west-1");

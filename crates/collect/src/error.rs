@@ -1,10 +1,11 @@
-//! What an answer of AWS means for a fact.
+//! Decides if a failed call makes a fact unreadable, or if it is an error after which the bucket is
+//! read again.
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use facts::{Fact, Unreadable};
 use std::error::Error;
 
-/// Why there is no fact, not even an unreadable one; trying again may help.
+/// The reason why there is no fact, not even an unreadable one. A retry may help.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectError {
     /// The role in the account gave no credentials.
@@ -12,31 +13,31 @@ pub enum CollectError {
         "no credentials for `{subject}`: the role in its account could not be assumed; is the member stack deployed there?"
     )]
     Credentials {
-        /// What was to be read.
+        /// The bucket, key or account that was to be read.
         subject: String,
-        /// True where STS refused, false where it was not reached or is not well.
+        /// True if STS refused. False if STS could not be reached or failed.
         refused: bool,
-        /// What STS said.
+        /// The error of the SDK.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    /// A call was not answered, or with an error that says nothing of the bucket.
+    /// A call got no answer, or an error that is no fact about its subject.
     #[error("{permission} on {subject} failed")]
     Call {
         /// The IAM action of the call.
         permission: &'static str,
-        /// What was asked about.
+        /// The bucket, key, account or other subject of the call.
         subject: String,
-        /// True where AWS answered, if with an error.
+        /// True if AWS answered with an error. False if no answer arrived.
         answered: bool,
-        /// What went wrong.
+        /// The error of the SDK.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    /// AWS refused what nothing can be done without.
+    /// AWS refused a call whose answer is required: the list of accounts, or the membership of one.
     #[error("{0}")]
     Refused(#[source] Unreadable),
-    /// The bucket lies in another region than was thought.
+    /// The bucket is in another region than expected.
     #[error("{subject} lies in region `{region}`")]
     OtherRegion {
         /// The bucket.
@@ -44,40 +45,41 @@ pub enum CollectError {
         /// The region that S3 names.
         region: String,
     },
-    /// An answer lacks what the API says it has.
+    /// An answer lacks a field that the API promises, or the field is malformed.
     #[error("{permission} on {subject} answered without {what}")]
     Incomplete {
         /// The IAM action of the call.
         permission: &'static str,
-        /// What was asked about.
+        /// The bucket, key, account or other subject of the call.
         subject: String,
-        /// What is missing.
+        /// The missing field.
         what: &'static str,
     },
 }
 
 impl CollectError {
-    /// True where there is no role in the account that we may assume.
+    /// Returns true if the account has no role that cmkwatch may assume.
     #[must_use]
     pub fn is_refused_role(&self) -> bool {
         matches!(self, Self::Credentials { refused: true, .. })
     }
 
-    /// True where nobody answered.
+    /// Returns true if a call got no answer.
     pub(crate) fn is_unanswered(&self) -> bool {
         matches!(self, Self::Call { answered: false, .. })
     }
 }
 
-/// The codes by which AWS says that the caller may not know, or cannot know now, which asking again does not change:
-/// [S3](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html),
-/// [KMS](https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html).
+/// The error codes of [S3](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html) and
+/// [KMS](https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html) that make a fact
+/// unreadable. The caller may not have the answer, or cannot have it now. A retry does not change
+/// that.
 const REFUSALS: [&str; 10] = [
     "AccessDenied",
     "AccessDeniedException",
     "AllAccessDisabled",
     "AccountProblem",
-    // KMS does not answer for a key in this state: its store is disconnected, or its material is missing.
+    // KMS does not answer for a key whose store is disconnected or whose material is missing.
     "KMSInvalidStateException",
     "MethodNotAllowed",
     "NotSignedUp",
@@ -86,17 +88,18 @@ const REFUSALS: [&str; 10] = [
     "ValidationException",
 ];
 
-/// What was asked, and of what.
+/// The permission and the subject of a call, for errors and unreadable facts.
 #[derive(Debug, Clone)]
 pub(crate) struct Question {
     /// The IAM action of the call.
     pub(crate) permission: &'static str,
-    /// What it is about.
+    /// The bucket, key, account or other subject of the call.
     pub(crate) subject: String,
 }
 
 impl Question {
-    /// The fact that a failed call leaves: unreadable where AWS refused, an error where it did not answer.
+    /// Returns an unreadable fact if AWS refused a call, and an error if the call failed in another
+    /// way.
     pub(crate) fn unanswered<T, E, R>(self, error: SdkError<E, R>) -> Result<Fact<T>, CollectError>
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
@@ -123,7 +126,7 @@ impl Question {
     }
 }
 
-/// The error code of the answer, where there was one.
+/// Returns the error code of an answer; `None` if no answer arrived or it has no code.
 pub(crate) fn code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option<&str> {
     error.as_service_error().and_then(ProvideErrorMetadata::code)
 }

@@ -1,4 +1,4 @@
-//! What the owner of a customer-managed key made of it: its policy and its rotation.
+//! Reads the policy and the rotation of a customer-managed key.
 
 use crate::{
     Accounts, CollectError,
@@ -9,8 +9,9 @@ use facts::{
     AccountId, BucketId, Fact, Governance, KeyArn, Place, PolicyDocument, Rotation, Unreadable,
 };
 
-/// Asks in the key's own account, with its role there. Takes 2 calls; 3 for a key of an account that gives cmkwatch no
-/// role, whose rotation the bucket's account may know.
+/// Reads policy and rotation of a key in the key's own account, with the role of cmkwatch there. If
+/// that account gives cmkwatch no role, the rotation is read from the bucket's account. Takes 2
+/// calls, or 3 without the role.
 pub(crate) async fn of_key(
     accounts: &Accounts,
     bucket: &BucketId,
@@ -35,7 +36,9 @@ pub(crate) async fn of_key(
     Ok(Governance { policy, rotation })
 }
 
-/// [GetKeyPolicy](https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyPolicy.html): "Cross-account use: No".
+/// The reason why a key policy is unreadable from another account.
+/// [GetKeyPolicy](https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyPolicy.html):
+/// "Cross-account use: No".
 fn outside(key: &KeyArn) -> Unreadable {
     let code = format!(
         "no role in account {}, within which alone a key policy can be read",
@@ -55,7 +58,8 @@ async fn policy(kms: &Client, key: &KeyArn) -> Result<Fact<PolicyDocument>, Coll
     }
 }
 
-/// By [GetKeyRotationStatus](https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyRotationStatus.html).
+/// Reads the rotation of a key with
+/// [GetKeyRotationStatus](https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyRotationStatus.html).
 async fn rotation(kms: &Client, key: &KeyArn) -> Result<Fact<Rotation>, CollectError> {
     const DEFAULT_DAYS: u32 = 365;
     let question =
@@ -98,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_policy_is_read_refused_or_not_understood() {
+    async fn a_key_policy_is_read_malformed_refused_or_an_error() {
         let policy = policy_of(|| answer(200, include_str!("../tests/answers/key-policy.json")))
             .await
             .unwrap();
@@ -113,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rotation_is_on_off_or_out_of_the_question() {
+    async fn rotation_is_on_off_unsupported_or_unreadable() {
         let on = rotation_of(|| answer(200, include_str!("../tests/answers/key-rotation.json")))
             .await
             .unwrap();
@@ -130,10 +134,10 @@ mod tests {
         assert_eq!(refused.known().unwrap_err().permission, "kms:GetKeyRotationStatus");
     }
 
-    /// [Key states](https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html): of a key whose material is missing, or whose
-    /// store is disconnected.
+    /// The error for a key whose material is missing, or whose store is disconnected: [Key
+    /// states](https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html).
     #[tokio::test]
-    async fn a_state_in_which_kms_does_not_tell_makes_one_fact_unreadable() {
+    async fn an_invalid_key_state_makes_rotation_and_policy_unreadable() {
         let rotation = rotation_of(|| kms_error(400, "KMSInvalidStateException")).await.unwrap();
         assert_eq!(rotation.known().unwrap_err().code, "KMSInvalidStateException");
         let policy = policy_of(|| kms_error(400, "KMSInvalidStateException")).await.unwrap();

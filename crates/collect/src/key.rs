@@ -1,4 +1,5 @@
-//! Whose key it is that a bucket names, and in which state.
+//! Looks up the key that a bucket names: its ARN, its manager, its state and, if a customer manages
+//! it, its policy and rotation.
 
 use crate::{
     Accounts, CollectError, Keys,
@@ -12,9 +13,14 @@ use facts::{
 };
 use jiff::Timestamp;
 
-/// Looks up a key that a bucket names. A bare id and an alias name are looked up in the bucket's own account and region,
-/// an ARN where it says. Takes no call, 1 call, or 1 call for each 100 aliases of the account, and those of
-/// [`governance::of_key`] for a key that a customer manages.
+/// Looks up a key that a bucket names. A bare id and an alias name belong to the bucket's own
+/// account and region. An ARN names account and region.
+///
+/// Takes no call if `keys` has the key, or if the reference leaves nothing to look up. Otherwise:
+///
+/// - 1 call for an id, an alias or an ARN, or at most 2 for a key of another account;
+/// - for an alias that AWS reserves, 1 call for each 50 aliases of the account, and 1 for its key;
+/// - the calls of [`governance::of_key`] if a customer manages the key.
 pub(crate) async fn look_up(
     accounts: &Accounts,
     bucket: &BucketId,
@@ -37,7 +43,8 @@ async fn resolve(
     let resolved = match reference {
         KeyReference::Absent => Fact::Known(ResolvedKey::AwsManagedDefault),
         KeyReference::Unrecognised(_) => Fact::Known(ResolvedKey::Missing),
-        // Only AWS makes such an alias, and no account but its own can use its key: there is nothing to look up.
+        // Only AWS creates a reserved alias, and only the account of its key can use the key. So
+        // there is nothing to look up.
         _ if reference.is_reserved_alias() && account != bucket.account() => {
             Fact::Known(ResolvedKey::AwsManagedDefault)
         }
@@ -46,7 +53,7 @@ async fn resolve(
     governed(accounts, bucket, resolved, keys).await
 }
 
-/// Reads what the owner of a customer-managed key made of it.
+/// Adds policy and rotation to a customer-managed key. Other keys stay as they are.
 async fn governed(
     accounts: &Accounts,
     bucket: &BucketId,
@@ -64,8 +71,9 @@ async fn governed(
     }
 }
 
-/// Asks KMS. S3 takes any region in an ARN, one that does not exist too; that nobody answers there is a fact about the
-/// key, not a reason to judge the bucket later.
+/// Asks KMS for the key. S3 accepts any region in an ARN, even a region that does not exist. If
+/// another region than the bucket's does not answer, the key is unreadable, and the bucket is still
+/// judged.
 async fn ask(
     accounts: &Accounts,
     bucket: &BucketId,
@@ -93,7 +101,7 @@ async fn ask(
     }
 }
 
-/// The account and region in which a reference has its meaning.
+/// Returns the account and region of a reference: those of its ARN, or else those of the bucket.
 fn place<'a>(reference: &'a KeyReference, bucket: &'a BucketId) -> (&'a AccountId, &'a Region) {
     reference.place().unwrap_or((bucket.account(), bucket.region()))
 }
@@ -102,9 +110,10 @@ async fn kms_of(accounts: &Accounts, account: &AccountId, region: &Region) -> Cl
     accounts.clients(&Place { account: account.clone(), region: region.clone() }).await.kms
 }
 
-/// A key of another account: asked there, with `kms`, and where cmkwatch is refused its role in that account or may not
-/// ask, from the bucket's own account, which
-/// [DescribeKey allows](https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html) where the key's policy does.
+/// Describes a key of another account. `kms` is the client of that account. If its role or the call
+/// is refused, the bucket's own account asks. [DescribeKey
+/// allows](https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html) that if the
+/// policy of the key does.
 async fn foreign(
     accounts: &Accounts,
     bucket: &BucketId,
@@ -141,8 +150,9 @@ async fn describe(kms: &Client, key: &str) -> Result<Fact<ResolvedKey>, CollectE
     }
 }
 
-/// A key that only AWS can have made, found by [ListAliases](https://docs.aws.amazon.com/kms/latest/APIReference/API_ListAliases.html):
-/// an alias without a target belongs to a key that was not created yet.
+/// Finds the key of an alias that AWS reserves, with
+/// [ListAliases](https://docs.aws.amazon.com/kms/latest/APIReference/API_ListAliases.html). An
+/// alias without a target belongs to a key that was not created yet.
 async fn reserved(
     kms: &Client,
     reference: &KeyReference,
@@ -209,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_metadata_of_a_key() {
+    async fn manager_spec_usage_and_state_of_a_key_are_read() {
         let fact =
             described(|| answer(200, include_str!("../tests/answers/key-pending-deletion.json")))
                 .await
@@ -226,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn values_that_are_new_to_us_are_kept() {
+    async fn unknown_managers_and_states_are_kept() {
         let fact =
             described(|| answer(200, include_str!("../tests/answers/key-of-the-future.json")))
                 .await
@@ -237,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn missing_refused_and_failed_are_three_things() {
+    async fn missing_refused_and_failed_keys_are_distinguished() {
         let missing = described(|| kms_error(400, "NotFoundException")).await.unwrap();
         assert_eq!(missing, Fact::Known(ResolvedKey::Missing));
         let refused = described(|| kms_error(400, "AccessDeniedException")).await.unwrap();
@@ -252,7 +262,8 @@ mod tests {
         assert!(matches!(incomplete, CollectError::Incomplete { .. }));
     }
 
-    /// DescribeKey with a reserved alias makes the key: no rule answers it here, so that calling it would fail the test.
+    /// DescribeKey with a reserved alias creates the key. No rule answers that call here, so the
+    /// call would fail the test.
     #[tokio::test]
     async fn a_reserved_alias_is_listed_and_its_key_described_by_id() {
         let list = mock!(Client::list_aliases)

@@ -1,4 +1,4 @@
-//! Keys that many buckets use, each asked about once.
+//! Keys that many buckets use. Each is read once.
 
 use facts::{Fact, Governance, KeyArn, KeyReference, ResolvedKey};
 use std::{
@@ -8,8 +8,8 @@ use std::{
 };
 use tokio::sync::OnceCell;
 
-/// What was read of the keys that the buckets of one account use. It is as old as itself: make a new one for each look at
-/// the account.
+/// The keys that the buckets of one account use, as they were first read. A key is never read
+/// again, so each sweep of the account needs a new `Keys`.
 #[derive(Debug, Default)]
 pub struct Keys {
     pub(crate) resolved: Cells<String, Fact<ResolvedKey>>,
@@ -17,13 +17,14 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// What a reference resolves to, by the ARN that it means.
+    /// Returns the cell for the key that a reference names. `meant` is the reference with account
+    /// and region, as [`KeyReference::within`] returns it.
     pub(crate) fn resolved(&self, meant: &KeyReference) -> Arc<OnceCell<Fact<ResolvedKey>>> {
         self.resolved.cell(meant.to_string())
     }
 }
 
-/// A value for each key, made by whoever asks first.
+/// Values by key. The first reader of a key fills its cell, and other readers wait for the value.
 #[derive(Debug)]
 pub(crate) struct Cells<K, V>(Mutex<HashMap<K, Arc<OnceCell<V>>>>);
 

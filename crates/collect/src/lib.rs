@@ -1,7 +1,8 @@
-//! Reads S3 and KMS into facts.
+//! Reads S3, KMS, tags and the organization into facts.
 //!
-//! What AWS answers becomes a [`facts::Fact`]; what it refuses becomes `Unreadable`; what did not get through at all is a
-//! [`CollectError`], to be tried again. Nothing here says whether what was read is good.
+//! An answer of AWS becomes a [`facts::Fact`]. A refusal becomes `Unreadable`. Any other failure is
+//! a [`CollectError`], and the caller tries again. This crate does not judge the facts. The crate
+//! `controls` does.
 
 mod accounts;
 mod bucket;

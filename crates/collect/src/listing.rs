@@ -1,23 +1,24 @@
-//! Which buckets an account has, and where each lies.
+//! Lists the buckets of an account, each with its region.
 
 use crate::{Accounts, CollectError, error::Question};
 use aws_sdk_s3::{Client, config::http::HttpResponse};
 use facts::{AccountId, BucketId, Fact, Place, Region, Unreadable};
 use futures_util::{StreamExt, stream};
 
-/// How many buckets a page of [ListBuckets](https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html) has, of at
-/// most 10,000: few, so that memory does not grow with the account.
+/// The most buckets in a page of
+/// [ListBuckets](https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html). S3 allows
+/// 10,000. A small page keeps memory from growing with the account.
 const A_PAGE: i32 = 1000;
 
-/// How many buckets are asked for their region at once.
+/// The most buckets whose regions are read at once.
 const AT_ONCE: usize = 8;
 
-/// A bucket of a list. The name is as S3 tells it; whether it has the form of one is for its reader to say.
+/// A bucket of a list. The name is as S3 returns it, and its form is not checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// The region that it lies in; `None` if S3 does not tell.
+    /// The region of the bucket; `None` if S3 does not name it.
     pub region: Option<Region>,
-    /// Its name.
+    /// The name of the bucket.
     pub name: String,
 }
 
@@ -31,7 +32,7 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// The list of an account; nothing is called yet.
+    /// Starts the list of an account. Makes no call.
     pub async fn of(accounts: &Accounts, account: &AccountId) -> Self {
         let place = Place { account: account.clone(), region: accounts.home().region.clone() };
         Self {
@@ -42,17 +43,19 @@ impl Listing {
         }
     }
 
-    /// The next page, which may be empty; none after the last. Unreadable where cmkwatch is refused its role in the account, or
-    /// the list. 1 call, and 1 for each bucket whose region the list does not give.
+    /// Returns the next page, which may be empty, or `None` after the last one. The page is
+    /// unreadable if AWS refuses the role in the account, or the list. Takes 1 call, and 1 for each
+    /// bucket whose region the list does not name.
     ///
     /// # Errors
-    /// A call that was not answered.
+    /// Returns an error if the call fails without a refusal.
     pub async fn page(&mut self) -> Result<Option<Fact<Vec<Listed>>>, CollectError> {
         if self.begun && self.next.is_none() {
             return Ok(None);
         }
         self.begun = true;
-        // "BucketRegion is returned if the request contains at least one valid parameter": here, max-buckets.
+        // "BucketRegion is returned if the request contains at least one valid parameter": here,
+        // max-buckets.
         let request =
             self.s3.list_buckets().max_buckets(A_PAGE).set_continuation_token(self.next.take());
         match request.send().await {
@@ -93,8 +96,9 @@ impl Listing {
     }
 }
 
-/// The region of a bucket, by [HeadBucket](https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html), whose answer names it
-/// in a header, even if it refuses; `None` if it does not.
+/// Reads the region of a bucket with
+/// [HeadBucket](https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html). Even a
+/// refusal names the region in a header. Returns `None` if the answer names none.
 async fn region_of(s3: &Client, bucket: &str, owner: &AccountId) -> Option<Region> {
     let header =
         |response: &HttpResponse| response.headers().get("x-amz-bucket-region")?.parse().ok();
@@ -104,9 +108,11 @@ async fn region_of(s3: &Client, bucket: &str, owner: &AccountId) -> Option<Regio
     }
 }
 
-/// Whether the account has the bucket, if it may know. S3 refuses whatever is asked of a bucket that is not the
-/// [expected owner's](https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html): somebody else may have
-/// taken the name of a bucket that was deleted. True where that cannot be told.
+/// Returns true if the account lists the bucket, or if S3 refuses the list.
+///
+/// S3 refuses every call for a bucket that is not the [expected
+/// owner's](https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html).
+/// Another account may have taken the name of a bucket that was deleted.
 pub(crate) async fn has(s3: &Client, id: &BucketId) -> Result<bool, CollectError> {
     let question = Question {
         permission: "s3:ListAllMyBuckets",
@@ -165,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pages_come_one_by_one_with_the_region_of_each_bucket() {
+    async fn pages_are_read_one_by_one_with_the_region_of_each_bucket() {
         const FIRST: &str =
             "<Bucket><Name>acme</Name><BucketRegion>eu-west-1</BucketRegion></Bucket>";
         let first = mock!(Client::list_buckets)
@@ -184,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bucket_that_is_not_listed_is_somebody_elses() {
+    async fn a_bucket_that_is_not_listed_belongs_to_another_account() {
         let with = |response: fn() -> HttpResponse| {
             mock!(Client::list_buckets).then_http_response(response)
         };
@@ -212,9 +218,10 @@ mod tests {
         assert!(has(&s3, &bucket()).await.is_err());
     }
 
-    /// The role of the members may not list objects, so HeadBucket is refused; the region is in the header all the same.
+    /// The member role may not list objects, so S3 refuses HeadBucket. The region is in the header
+    /// of the refusal.
     #[tokio::test]
-    async fn a_bucket_whose_region_is_not_listed_is_asked_about_and_holds_up_no_other() {
+    async fn a_region_that_is_not_listed_is_read_from_the_bucket_and_blocks_no_other() {
         const BUCKETS: &str = "<Bucket><Name>first</Name></Bucket>\
                                <Bucket><Name>second</Name><BucketRegion>Mars!</BucketRegion></Bucket>\
                                <Bucket><Name>third</Name><BucketRegion>eu-west-1</BucketRegion></Bucket>";
@@ -244,7 +251,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refused_and_unanswered_are_two_things() {
+    async fn a_refused_list_is_unreadable_and_a_failed_one_is_an_error() {
         let with = |response: fn() -> HttpResponse| {
             mock!(Client::list_buckets).then_http_response(response)
         };

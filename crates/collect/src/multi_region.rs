@@ -1,15 +1,17 @@
-//! The keys that share id and material with a multi-Region key.
+//! Finds the keys that share id and material with a multi-Region key.
 
 use crate::{Accounts, CollectError, error::Question};
 use aws_sdk_kms::{Client, types::MultiRegionKey};
 use facts::{Fact, KeyArn, Place};
 
-/// Returns the primary and the replicas of a key, without the key itself, by
-/// [DescribeKey](https://docs.aws.amazon.com/kms/latest/APIReference/API_MultiRegionConfiguration.html) in the account and region of
-/// the key. None for a key of one region, and for a key that does not exist. 1 call.
+/// Returns the primary and the replicas of a key, without the key itself.
+/// [DescribeKey](https://docs.aws.amazon.com/kms/latest/APIReference/API_MultiRegionConfiguration.html)
+/// is called in the account and region of the key. The list is empty for a key of one region, and
+/// for a key that does not exist. 1 call.
 ///
 /// # Errors
-/// Returns an error if the call is not answered, or if there is no role in the account of the key.
+/// Returns an error if the call fails without a refusal, or if the account of the key gives
+/// cmkwatch no role.
 pub async fn related_keys(
     accounts: &Accounts,
     key: &KeyArn,
@@ -53,7 +55,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_other_keys_are_known_from_primary_and_replica_alike() {
+    async fn related_keys_leave_out_the_key_itself() {
         let Fact::Known(keys) =
             related(|| answer(200, include_str!("../tests/answers/key-multi-region.json")))
                 .await
@@ -66,7 +68,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_that_is_gone_has_none_and_one_that_is_refused_is_unreadable() {
+    async fn a_missing_key_has_no_related_keys_and_a_refused_one_is_unreadable() {
         let gone = related(|| kms_error(400, "NotFoundException")).await.unwrap();
         assert_eq!(gone, Fact::Known(Vec::new()));
         let single =

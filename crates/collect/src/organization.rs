@@ -1,4 +1,4 @@
-//! Which accounts the organization has.
+//! Lists the accounts of the organization, and reads the membership of one.
 
 use crate::{
     Accounts, CollectError,
@@ -8,12 +8,13 @@ use aws_config::SdkConfig;
 use aws_sdk_organizations::{Client, types::Account};
 use facts::{AccountId, Fact};
 
-/// Every account of the organization that is ACTIVE, by
-/// [ListAccounts](https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListAccounts.html): asked in the management
-/// account or, as `own` should be, in a delegated administrator. 1 call for each 20 accounts.
+/// Returns every account of the organization that is ACTIVE or has no state, with
+/// [ListAccounts](https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListAccounts.html).
+/// `own` must belong to the management account or, better, to a delegated administrator. 1 call for
+/// each 20 accounts.
 ///
 /// # Errors
-/// A call that failed or was refused, an account without an id.
+/// Returns an error if a call fails or is refused, or if an account has no valid id.
 pub async fn active_accounts(own: &SdkConfig) -> Result<Vec<AccountId>, CollectError> {
     list(&client(own)).await
 }
@@ -21,22 +22,23 @@ pub async fn active_accounts(own: &SdkConfig) -> Result<Vec<AccountId>, CollectE
 /// The relation of an account to the organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Membership {
-    /// It does, and can be used, or will be in a moment.
+    /// The account belongs to the organization, and is neither closed nor being closed.
     Member,
-    /// It does, and is closed or being closed; in this
+    /// The account belongs to the organization, and is closed or being closed. The text is its
     /// [state](https://docs.aws.amazon.com/organizations/latest/APIReference/API_Account.html).
     Closed(String),
-    /// It does not.
+    /// The account does not belong to the organization.
     Stranger,
 }
 
-/// The states of an account that is closed or being closed. A state that is new to this version is none of them: nothing is archived
-/// because of it.
+/// The states of an account that is closed or being closed. A state that this version does not know
+/// is not among them, so that nothing is archived because of it.
 const CLOSED: [&str; 3] = ["SUSPENDED", "PENDING_CLOSURE", "CLOSED"];
 
 impl Accounts {
-    /// Returns whether an account belongs to the organization, by
-    /// [DescribeAccount](https://docs.aws.amazon.com/organizations/latest/APIReference/API_DescribeAccount.html). 1 call.
+    /// Reads the relation of an account to the organization with
+    /// [DescribeAccount](https://docs.aws.amazon.com/organizations/latest/APIReference/API_DescribeAccount.html).
+    /// 1 call.
     ///
     /// # Errors
     /// Returns an error if the call fails or is refused.
@@ -79,7 +81,7 @@ async fn list(organizations: &Client) -> Result<Vec<AccountId>, CollectError> {
         permission: "organizations:ListAccounts",
         subject: "the organization".to_owned(),
     };
-    // A page may be empty and name a next one all the same; the paginator goes on.
+    // The paginator goes on after an empty page, because such a page may name a next one.
     let mut pages = organizations.list_accounts().into_paginator().send();
     let mut found = Vec::new();
     while let Some(page) = pages.next().await {
@@ -98,12 +100,13 @@ async fn list(organizations: &Client) -> Result<Vec<AccountId>, CollectError> {
     Ok(found)
 }
 
-/// An account that has no state is not left out.
+/// Returns true if an account is ACTIVE, or if it has no state.
 fn is_active(account: &Account) -> bool {
     state(account).is_none_or(|state| state == "ACTIVE")
 }
 
-/// `State` has taken the place of `Status`, which is not given any more since September 2026.
+/// Returns the state of an account. `State` replaces `Status`, which Organizations no longer
+/// returns since September 2026.
 fn state(account: &Account) -> Option<&str> {
     #[allow(deprecated, reason = "an endpoint that is not up to date gives no State")]
     let status = account.status.as_ref().map(|status| status.as_str());
@@ -162,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_refused_or_not_answered_is_an_error() {
+    async fn a_refused_or_throttled_list_is_an_error() {
         let refused =
             listed(&[&with(|| kms_error(400, "AccessDeniedException"))]).await.unwrap_err();
         assert!(matches!(&refused, CollectError::Refused(_)), "{refused}");

@@ -1,4 +1,4 @@
-//! Answers as AWS writes them, for the tests of this crate.
+//! Answers in the format of AWS, for the tests of this crate.
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_smithy_runtime_api::http::StatusCode;
@@ -18,12 +18,12 @@ pub(crate) fn kms_error(status: u16, code: &str) -> HttpResponse {
     answer(status, &format!("{{\"__type\":\"{code}\",\"message\":\"no\"}}"))
 }
 
-/// Any answer.
+/// An answer with a status and a body.
 pub(crate) fn answer(status: u16, body: &str) -> HttpResponse {
     HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body))
 }
 
-/// The bucket that is asked about.
+/// The bucket that the tests read.
 pub(crate) fn bucket() -> BucketId {
     BucketId::new(
         "111111111111".parse().unwrap(),

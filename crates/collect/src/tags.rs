@@ -1,4 +1,5 @@
-//! The tags of a bucket.
+//! Reads the tags of buckets, of one or of many at once. The crate `controls` finds the class in
+//! them.
 
 use crate::{
     Accounts, CollectError,
@@ -9,9 +10,10 @@ use aws_sdk_s3::{Client, types::Tag};
 use facts::{BucketId, Fact, Place, Tags};
 use std::collections::HashMap;
 
-/// The bucket's tags by [GetBucketTagging](https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketTagging.html);
-/// none where there is no such bucket. Where its bucket policy refuses that, by the tagging API, which no bucket policy
-/// can refuse.
+/// Reads the tags of a bucket with
+/// [GetBucketTagging](https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketTagging.html).
+/// If S3 refuses, the tagging API is asked, because no bucket policy can refuse that call. Returns
+/// `None` if the bucket does not exist.
 pub(crate) async fn of_bucket(
     s3: &Client,
     tagging: &Tagging,
@@ -20,7 +22,8 @@ pub(crate) async fn of_bucket(
     let told = by_bucket(s3, id).await?;
     let Some(Fact::Unreadable(why)) = told else { return Ok(told) };
     match in_bulk(tagging, &id.place(), &[id.arn()]).await? {
-        // One that is missing may be new to the index, too.
+        // A bucket that is missing has no tags, or is too new for the index. So its tags stay
+        // unreadable.
         Fact::Known(mut found) => {
             Ok(Some(found.remove(&id.arn()).map_or(Fact::Unreadable(why), Fact::Known)))
         }
@@ -49,15 +52,16 @@ async fn by_bucket(s3: &Client, id: &BucketId) -> Result<Option<Fact<Tags>>, Col
     }
 }
 
-/// How many resources [GetResources](https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html)
-/// can be asked about at once.
+/// The most resources that one call of
+/// [GetResources](https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html)
+/// takes.
 const AT_ONCE: usize = 100;
 
-/// The tags of many buckets of one place, by their ARNs; one that is missing has none, or had none a moment ago. 1 call for
-/// each 100.
+/// Reads the tags of many buckets of one account and region, by ARN. A bucket that is missing in
+/// the answer has no tags, or had none a moment ago. 1 call for each 100 buckets.
 ///
 /// # Errors
-/// A call that was not answered.
+/// Returns an error if a call fails without a refusal.
 pub async fn of_many(
     accounts: &Accounts,
     place: &Place,
@@ -114,7 +118,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_tags_of_many_come_by_arn() {
+    async fn tags_of_many_buckets_are_returned_by_arn() {
         let arns = ["arn:aws:s3:::acme".to_owned(), "arn:aws:s3:::untagged".to_owned()];
         let rule = mock!(Tagging::get_resources)
             .match_requests(|request| request.resource_arn_list().len() == 2)
@@ -128,7 +132,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_bucket_refuses_the_tagging_api_may_tell() {
+    async fn tags_that_s3_refuses_are_read_from_the_tagging_api() {
         let refused =
             mock!(Client::get_bucket_tagging).then_http_response(|| s3_error(403, "AccessDenied"));
         let s3 = mock_client!(aws_sdk_s3, RuleMode::MatchAny, [&refused]);
@@ -149,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_tags_are_known_and_refused_ones_are_not() {
+    async fn absent_tags_are_known_and_refused_tags_are_unreadable() {
         let tagged =
             answered(|| answer(200, include_str!("../tests/answers/tagging.xml"))).await.unwrap();
         let tags = [("data-classification", "restricted"), ("team", "a & b")];

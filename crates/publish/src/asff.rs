@@ -1,8 +1,8 @@
-//! Our findings in the types of the API, and back.
+//! Converts findings to the types of the Security Hub API, and back.
 //!
-//! Severity and type go into `FindingProviderFields`, so that
-//! [an analyst's own survive](https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchimportfindings.html);
-//! what is read back from there is what we said last.
+//! Severity and type are in `FindingProviderFields`, so that [those of an analyst
+//! survive](https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchimportfindings.html).
+//! The fields hold the values that cmkwatch imported last, and they are read from there.
 
 use crate::PublishError;
 use aws_sdk_securityhub::types::{
@@ -20,16 +20,17 @@ use findings::{
 use jiff::Timestamp;
 use std::collections::HashMap;
 
-/// The name that findings are shown under.
+/// The product and company name with which Security Hub shows the findings.
 const PRODUCT: &str = "cmkwatch";
 
-/// The [default product](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-custom-providers.html) of an
-/// account in a region.
+/// Returns the ARN of the [default
+/// product](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-custom-providers.html)
+/// of an account in a region.
 pub(crate) fn product_arn(Place { account, region }: &Place) -> String {
     format!("arn:{}:securityhub:{region}:{account}:product/{account}/default", region.partition())
 }
 
-/// A finding as it is imported.
+/// Converts a finding to the form in which it is imported.
 pub(crate) fn to_asff(finding: &Finding) -> AwsSecurityFinding {
     AwsSecurityFinding::builder()
         .schema_version("2018-10-08")
@@ -92,7 +93,8 @@ fn remediation(finding: &Finding) -> Remediation {
     Remediation::builder().recommendation(recommendation).build()
 }
 
-/// A finding that does not stand with its owner names the owner.
+/// Returns the product fields of a finding. They name the owner if the finding is not stored in the
+/// owner's account and region.
 fn product_fields(finding: &Finding) -> HashMap<String, String> {
     let owner = finding.about.place();
     let elsewhere = owner != finding.place;
@@ -101,7 +103,7 @@ fn product_fields(finding: &Finding) -> HashMap<String, String> {
         (fields::OWNER_REGION, owner.region.to_string()),
     ];
     let named = named.into_iter().filter(|_| elsewhere).map(|(key, value)| (key.to_owned(), value));
-    // "NonEmptyString": one blank value would cost the whole finding.
+    // "NonEmptyString": Security Hub refuses a whole finding for one blank value.
     let is_full = |(_, value): &(String, String)| !value.trim().is_empty();
     let fingerprint = (fields::FINGERPRINT.to_owned(), finding.fingerprint.clone());
     let all = finding.product_fields.clone().into_iter().chain([fingerprint]);
@@ -112,14 +114,16 @@ fn fingerprint(fields: &HashMap<String, String>) -> String {
     fields.get(fields::FINGERPRINT).cloned().unwrap_or_default()
 }
 
-/// The partition of a resource; `None` if the API's
-/// [enum](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_Resource.html) lacks it, as it lacks the European Sovereign Cloud.
+/// Returns the partition of a resource, or `None` if the
+/// [enum](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_Resource.html) of the API
+/// lacks it. The enum lacks the partition of the European Sovereign Cloud, for example.
 fn partition(place: &Place) -> Option<Partition> {
     let name = place.region.partition();
     Partition::values().contains(&name).then(|| Partition::from(name))
 }
 
-/// A key may lie in another region than the bucket, whose own ARN names none.
+/// Converts a resource. Its region is that of its ARN, because a key may be in another region than
+/// the bucket. The ARN of a bucket has no region, so `place` names it.
 fn to_resource(resource: &Resource, place: &Place) -> AsffResource {
     let region = resource.arn().split(':').nth(3).filter(|region| !region.is_empty());
     AsffResource::builder()
@@ -130,19 +134,20 @@ fn to_resource(resource: &Resource, place: &Place) -> AsffResource {
         .build()
 }
 
-/// The status as the API names it.
+/// Returns the workflow status as a type of the API.
 pub(crate) fn to_workflow(workflow: Workflow) -> WorkflowStatus {
     WorkflowStatus::from(workflow.as_str())
 }
 
-/// A finding of ours as it stands in the Security Hub of a place.
+/// Reads a finding that the Security Hub of `place` stores. Returns an error if it does not have
+/// the form that cmkwatch writes.
 pub(crate) fn from_asff(asff: AwsSecurityFinding, place: &Place) -> Result<Finding, PublishError> {
     let id = asff.id.clone().unwrap_or_default();
     read(asff, place).map_err(|what| PublishError::NotOurs { id, what })
 }
 
-/// Reads the fields of a finding that are compared with the state; `None` if it has no id. Anybody who may import findings in the
-/// account may have written it.
+/// Reads the fields of a finding that are compared with the state. Returns `None` if the finding
+/// has no id. Every principal that may import findings in the account can have written it.
 pub(crate) fn held(asff: AwsSecurityFinding) -> Option<Held> {
     let summary = || {
         let compliance = asff.compliance.as_ref()?;
@@ -231,7 +236,8 @@ fn reason(reason: StatusReason) -> Reason {
     }
 }
 
-/// As the SDK holds one, a resource takes 31 KB, and a vector that is collected from theirs keeps that memory.
+/// Reads the resources into a new vector. A resource takes 31 KB in the SDK, and a vector collected
+/// from the SDK's would keep that memory.
 fn from_resources(resources: Vec<AsffResource>) -> Vec<Resource> {
     let mut ours = Vec::new();
     ours.extend(resources.into_iter().filter_map(from_resource));
@@ -247,7 +253,9 @@ fn from_resource(resource: AsffResource) -> Option<Resource> {
     }
 }
 
-/// Who owns it is told by the id. Security Hub adds [fields of its own](https://docs.aws.amazon.com/securityhub/latest/userguide/asff-top-level-attributes.html),
+/// Returns true if a product field is kept when a finding is read. The id already names the owner,
+/// and the fingerprint has a field in [`Finding`]. Security Hub adds [fields of its
+/// own](https://docs.aws.amazon.com/securityhub/latest/userguide/asff-top-level-attributes.html),
 /// `aws/...`, which may not be sent back.
 fn is_ours((key, _): &(String, String)) -> bool {
     !key.starts_with("aws/")
@@ -281,9 +289,10 @@ mod tests {
         }
     }
 
-    /// "Security Hub populates this attribute automatically", and "an empty string" is no value of a field.
+    /// AWS about the region: "Security Hub populates this attribute automatically". A product field
+    /// cannot be "an empty string".
     #[test]
-    fn neither_the_region_of_the_finding_nor_a_blank_field_is_sent() {
+    fn the_region_of_the_finding_and_blank_fields_are_not_sent() {
         let mut finding = finding(1);
         finding.product_fields.extend([
             (fields::CHANGED_BY.to_owned(), String::new()),

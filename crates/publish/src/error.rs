@@ -1,65 +1,67 @@
-//! What can go wrong between us and Security Hub.
+//! The errors of Security Hub, and the reasons why a Security Hub cannot be used.
 
 use aws_sdk_securityhub::types::{BatchUpdateFindingsUnprocessedFinding, ImportFindingsError};
 use facts::Place;
 use std::error::Error;
 
-/// Something that Security Hub did not take, or did not tell.
+/// The reason why Security Hub did not accept or return a finding.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// A call failed as a whole.
+    /// A whole call failed.
     #[error("{permission} in the Security Hub of {place} failed")]
     Call {
         /// The IAM action of the call.
         permission: &'static str,
-        /// Whose Security Hub, and where.
+        /// The account and region of the Security Hub.
         place: Place,
-        /// Whether it is one that is not there for us.
+        /// The reason why the Security Hub cannot be used; `None` if a retry may help.
         closed: Option<Closed>,
-        /// What went wrong.
+        /// The error of the SDK.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    /// One finding was refused, alone too. `InvalidAccess` means that Security Hub is not enabled there.
+    /// Security Hub refused to import a finding, even alone, or did not set its workflow status.
+    /// The code `InvalidAccess` means that Security Hub is not enabled there.
     #[error("Security Hub refused finding `{id}` ({code}): {message}")]
     Refused {
         /// The finding's id.
         id: String,
-        /// Security Hub's code.
+        /// The error code of Security Hub.
         code: String,
-        /// Security Hub's words.
+        /// The error message of Security Hub.
         message: String,
     },
-    /// A finding that stands is not as we wrote it.
+    /// A stored finding does not have the form that cmkwatch writes.
     #[error("finding `{id}` in Security Hub cannot be understood: {what}")]
     NotOurs {
         /// The finding's id.
         id: String,
-        /// What is missing or malformed.
+        /// The missing or malformed field.
         what: &'static str,
     },
 }
 
-/// Why a Security Hub takes and tells nothing, which asking again does not change.
+/// The reason why a Security Hub accepts and returns nothing. A retry does not help.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Closed {
-    /// It is not enabled in that account and region.
+    /// Security Hub is not enabled in that account and region.
     Off,
-    /// The role may not use it, by this code.
+    /// The role may not use Security Hub. The text is the error code.
     Refused(String),
-    /// The role in the account was refused.
+    /// STS refused the role in the account.
     NoRole,
 }
 
 impl Closed {
-    /// By the code of an error, if there is one: see
+    /// Returns the reason that the code of an error names, or `None` if a retry may help. The codes
+    /// are listed for
     /// [GetFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html).
     pub(crate) fn by(code: Option<&str>, error: &(dyn Error + 'static)) -> Option<Self> {
         if calls::is_refused_role(error) {
             return Some(Self::NoRole);
         }
         match code? {
-            // DescribeHub knows the other one, too.
+            // DescribeHub also returns `ResourceNotFoundException`.
             "InvalidAccessException" | "ResourceNotFoundException" => Some(Self::Off),
             code @ ("AccessDenied"
             | "AccessDeniedException"
@@ -71,7 +73,7 @@ impl Closed {
 }
 
 impl PublishError {
-    /// The id of the finding that it is about, if it is about one.
+    /// Returns the id of the finding that caused the error; `None` if a whole call failed.
     #[must_use]
     pub fn finding(&self) -> Option<&str> {
         match self {
@@ -80,7 +82,8 @@ impl PublishError {
         }
     }
 
-    /// Why the Security Hub is closed to us, where it is.
+    /// Returns the reason why the Security Hub cannot be used; `None` if it can, or if a retry may
+    /// help.
     #[must_use]
     pub fn closed(&self) -> Option<&Closed> {
         match self {

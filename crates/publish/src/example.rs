@@ -4,7 +4,7 @@ use controls::Severity;
 use facts::BucketId;
 use findings::{About, Compliance, Finding, Reason, RecordState, Resource, Workflow};
 
-/// The bucket that they are about.
+/// The bucket of the findings.
 pub(crate) fn bucket() -> BucketId {
     BucketId::new(
         "111111111111".parse().unwrap(),
@@ -14,7 +14,7 @@ pub(crate) fn bucket() -> BucketId {
     .unwrap()
 }
 
-/// One of many findings about it.
+/// A finding about the bucket. Each number is another control.
 pub(crate) fn finding(number: usize) -> Finding {
     Finding {
         id: About::Bucket(bucket()).id(&format!("control-{number}")),

@@ -1,8 +1,10 @@
-//! Findings to Security Hub, and back.
+//! Writes findings to Security Hub, and reads them.
 //!
-//! [`SecurityHub`] is the one of an account and region. `findings` decides what is imported there; here it takes the
-//! form of the [AWS Security Finding Format](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings-format.html)
-//! and nothing is dropped: what Security Hub does not take is tried once more alone, and then is an error.
+//! [`SecurityHub`] is the Security Hub of one account and region. Findings have the form of the
+//! [AWS Security Finding
+//! Format](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings-format.html).
+//! No finding is dropped: a refused one is sent once more, alone, and if refused again is an error.
+//! This crate does not decide which findings are imported. The crate `findings` does.
 
 mod asff;
 mod error;

@@ -1,19 +1,21 @@
-//! How often Security Hub may be called, so that no call is made that would only be refused.
+//! Limits the rate of calls to Security Hub, so that no call is made that would only be throttled.
 
 use governor::{DefaultDirectRateLimiter, Quota};
 use std::num::NonZeroU32;
 
-/// The [quotas](https://docs.aws.amazon.com/securityhub/1.0/APIReference/Welcome.html) of one account in one region. They
-/// hold for all who call; what others use up shows as throttling, and the SDK slows down then.
+/// The [quotas](https://docs.aws.amazon.com/securityhub/1.0/APIReference/Welcome.html) of one
+/// account in one region. All callers share them. If other callers use them up, calls are
+/// throttled, and the SDK slows down.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    /// GetFindings: "RateLimit of 3 requests per second. BurstLimit of 6".
+    /// The quota of GetFindings: "RateLimit of 3 requests per second. BurstLimit of 6".
     pub(crate) get_findings: DefaultDirectRateLimiter,
-    /// DescribeHub, as all others: "RateLimit of 10 requests per second. BurstLimit of 30".
+    /// The quota of DescribeHub, as of all other operations: "RateLimit of 10 requests per second.
+    /// BurstLimit of 30".
     pub(crate) describe_hub: DefaultDirectRateLimiter,
-    /// BatchImportFindings: "RateLimit of 10 requests per second. BurstLimit of 30".
+    /// The quota of BatchImportFindings: "RateLimit of 10 requests per second. BurstLimit of 30".
     pub(crate) batch_import_findings: DefaultDirectRateLimiter,
-    /// BatchUpdateFindings: as BatchImportFindings.
+    /// The quota of BatchUpdateFindings, the same as of BatchImportFindings.
     pub(crate) batch_update_findings: DefaultDirectRateLimiter,
 }
 

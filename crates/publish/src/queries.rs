@@ -1,8 +1,9 @@
-//! The findings that Security Hub holds, and since when it is on.
+//! Reads the findings that Security Hub holds, and since when it is on.
 //!
-//! By [GetFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html), 100 findings at a time. Its
-//! answers may be old, so they never decide what changed. They show a customer's edits, fill items that are new or lost and,
-//! once they are current, show what to repair.
+//! [GetFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html)
+//! returns 100 findings at a time. Its answers may be old, so they never decide what changed. They
+//! show a customer's edits, and fill items that are new or lost. Once they are current, they show
+//! what to repair.
 
 use crate::{PublishError, SecurityHub, asff};
 use aws_sdk_securityhub::types::{
@@ -13,8 +14,9 @@ use facts::{AccountId, Region};
 use findings::{About, Finding, Held, Workflow};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The most values that [GetFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html) takes
-/// for one attribute.
+/// The most values that
+/// [GetFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html)
+/// takes for one attribute.
 const MOST_VALUES: usize = 20;
 
 fn equal(value: &str) -> StringFilter {
@@ -26,10 +28,10 @@ fn prefixed(value: &str) -> StringFilter {
 }
 
 impl SecurityHub {
-    /// Returns since when Security Hub is on, as AWS writes it. 1 call.
+    /// Returns the time since which Security Hub is on, in the format of AWS. 1 call.
     ///
     /// # Errors
-    /// Returns an error if the call fails; [`PublishError::closed`] says whether Security Hub is off.
+    /// Returns an error if the call fails. [`PublishError::closed`] says if Security Hub is off.
     pub async fn on_since(&self) -> Result<String, PublishError> {
         self.pace.describe_hub.until_ready().await;
         let answer = self.client.describe_hub().send().await;
@@ -37,9 +39,9 @@ impl SecurityHub {
         Ok(answer.subscribed_at.unwrap_or_default())
     }
 
-    /// Returns the findings of which this Security Hub is the owner and whose ids begin with one of `prefixes`, archived ones
-    /// too. A finding that is not as cmkwatch writes them is an error of its own. 1 call for each 20 prefixes and 100
-    /// findings.
+    /// Returns the findings that were imported here and whose ids begin with one of `prefixes`,
+    /// archived ones too. A finding that does not have the form of cmkwatch is an error of its own.
+    /// 1 call for each 20 prefixes and 100 findings.
     ///
     /// # Errors
     /// Returns an error if a call fails.
@@ -57,8 +59,9 @@ impl SecurityHub {
         Ok(held)
     }
 
-    /// Returns the active findings of which this Security Hub is the owner and whose ids begin with one of `prefixes`, as far as
-    /// they are compared with the state. `only` are the controls; `None` for all. 1 call for each 20 prefixes and 100 findings.
+    /// Returns the active findings that were imported here and whose ids begin with one of
+    /// `prefixes`. Only the fields that are compared with the state are returned. `only` are the
+    /// slugs of the controls; `None` for all. 1 call for each 20 prefixes and 100 findings.
     ///
     /// # Errors
     /// Returns an error if a call fails.
@@ -78,7 +81,8 @@ impl SecurityHub {
         Ok(active)
     }
 
-    /// Returns the workflow status of each finding whose id begins with `prefix`. 1 call for each 100.
+    /// Returns the workflow status, by id, of each finding whose id begins with `prefix`. 1 call
+    /// for each 100 findings.
     ///
     /// # Errors
     /// Returns an error if a call fails.
@@ -93,7 +97,8 @@ impl SecurityHub {
         Ok(self.select(self.own(&[prefix]), workflow).await?.into_iter().collect())
     }
 
-    /// Returns what the active findings are about whose ids begin with `prefix`. 1 call for each 100.
+    /// Returns the buckets and accounts that have active findings whose ids begin with `prefix`. 1
+    /// call for each 100 findings.
     ///
     /// # Errors
     /// Returns an error if a call fails.
@@ -103,8 +108,9 @@ impl SecurityHub {
         Ok(self.select(filters, about).await?.into_iter().collect())
     }
 
-    /// Returns the regions in which an account has active findings; seen from the administrator's home region, which sees all.
-    /// A finding counts if the account itself or the administrator imported it. 1 call for each 100.
+    /// Returns the regions in which an account has active findings. Only the Security Hub of the
+    /// administrator's home region sees all of them. A finding counts if the account itself or the
+    /// administrator imported it. 1 call for each 100 findings.
     ///
     /// # Errors
     /// Returns an error if a call fails.
@@ -121,7 +127,8 @@ impl SecurityHub {
         Ok(self.select(filters, region).await?.into_iter().collect())
     }
 
-    /// The filters of what was imported here.
+    /// Returns filters for the findings that this account imported in this region, with ids that
+    /// begin with one of `prefixes`.
     fn own(&self, prefixes: &[String]) -> AwsSecurityFindingFiltersBuilder {
         AwsSecurityFindingFilters::builder()
             .product_arn(equal(&self.product_arn()))
@@ -129,7 +136,8 @@ impl SecurityHub {
             .set_id(Some(prefixes.iter().map(|prefix| prefixed(prefix)).collect()))
     }
 
-    /// Every finding that the filters let through, read page by page: as the SDK holds one, it takes tens of kilobytes.
+    /// Returns every finding that the filters select and `read` accepts. Each page is converted at
+    /// once, because a finding takes tens of kilobytes in the SDK.
     async fn select<T>(
         &self,
         filters: AwsSecurityFindingFiltersBuilder,
@@ -177,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pages_are_followed_and_findings_come_back_as_they_were_sent() {
+    async fn findings_of_all_pages_are_read_as_they_were_sent() {
         let first = mock!(Client::get_findings)
             .match_requests(|request| {
                 let filters = request.filters().unwrap();
@@ -210,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_compared_may_be_written_by_anybody() {
+    async fn active_findings_that_others_wrote_have_no_summary() {
         let only = BTreeSet::from(["key-usable".to_owned()]);
         let rule = mock!(Client::get_findings)
             .match_requests(|request| {
@@ -236,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_finding_that_is_not_as_we_write_them_is_an_error_of_its_own() {
+    async fn a_malformed_finding_is_an_error_of_its_own() {
         let strange = || {
             let strange = AwsSecurityFinding::builder().id("cmkwatch/x").build();
             GetFindingsOutput::builder()
@@ -255,9 +263,9 @@ mod tests {
         assert_eq!(held[1].as_ref().unwrap(), &finding(0));
     }
 
-    /// The hub itself is account 111111111111 here.
+    /// The hub is account 111111111111 in this test.
     #[tokio::test]
-    async fn what_a_third_account_says_of_an_account_does_not_count() {
+    async fn a_finding_that_a_third_account_imported_does_not_count() {
         let account: AccountId = "222222222222".parse().unwrap();
         for (importer, expected) in [("333333333333", 0), ("111111111111", 1), ("222222222222", 1)]
         {

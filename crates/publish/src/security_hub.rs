@@ -1,4 +1,5 @@
-//! The Security Hub of one account and region.
+//! Imports findings into the Security Hub of one account and region, and sets their workflow
+//! status.
 
 use crate::{PublishError, asff, error::Closed, pace::Pace};
 use aws_config::SdkConfig;
@@ -14,9 +15,10 @@ use facts::Place;
 use findings::{Finding, Workflow};
 use std::error::Error;
 
-/// The most findings that [BatchImportFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchImportFindings.html)
-/// and BatchUpdateFindings take at once. Of ours, none has more than 40 KB (all its fields at their limits), so that a
-/// batch stays below the 6 MB that it may have.
+/// The most findings that one call of
+/// [BatchImportFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchImportFindings.html)
+/// or BatchUpdateFindings takes. A batch may have 6 MB. Batches of cmkwatch stay below, because no
+/// finding has more than 40 KB, even with all its fields at their limits.
 const BATCH: usize = 100;
 
 /// The Security Hub of an account and region.
@@ -28,8 +30,10 @@ pub struct SecurityHub {
 }
 
 impl SecurityHub {
-    /// `config` is that of the account in the region: the
-    /// [caller of an import must be the account](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchImportFindings.html)
+    /// Creates a client for the Security Hub of `place`; makes no call. `config` is the
+    /// configuration for calls in that account and region, because the [caller of an import must be
+    /// the
+    /// account](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchImportFindings.html)
     /// that owns the bucket.
     #[must_use]
     pub fn new(config: &SdkConfig, place: &Place) -> Self {
@@ -46,14 +50,14 @@ impl SecurityHub {
         Self { client, place: place.clone(), pace: Pace::default() }
     }
 
-    /// Whose it is, and where.
+    /// Returns the account and region of the Security Hub.
     #[must_use]
     pub fn place(&self) -> &Place {
         &self.place
     }
 
-    /// Imports findings that are to be stored here, 100 a call. A finding that is refused is sent once more, alone, and holds
-    /// up no other; returns those that are still refused.
+    /// Imports findings that are to be stored here, 100 a call. A refused finding is sent once
+    /// more, alone, and holds up no other. Returns the findings that are still refused.
     ///
     /// # Errors
     /// Returns an error if a call fails.
@@ -65,7 +69,8 @@ impl SecurityHub {
         Ok(refused.into_iter().map(PublishError::from).collect())
     }
 
-    /// Imports a batch; what is refused within it is sent once more, each alone. Returns what is still refused.
+    /// Imports a batch, and sends each refused finding once more, alone. Returns the findings that
+    /// are still refused.
     async fn import_batch(
         &self,
         batch: Vec<AwsSecurityFinding>,
@@ -81,7 +86,8 @@ impl SecurityHub {
         Ok(refused)
     }
 
-    /// Sends a batch; what was refused of it. One that is malformed may fail the call as a whole; then all were refused.
+    /// Sends a batch, and returns the findings that were refused. A malformed finding may fail the
+    /// whole call. Then all findings of the batch count as refused.
     async fn send(
         &self,
         batch: Vec<AwsSecurityFinding>,
@@ -108,7 +114,8 @@ impl SecurityHub {
         }
     }
 
-    /// Sets the workflow status of findings that are stored here, 100 a call; makes no call for none.
+    /// Sets the workflow status of findings that are stored here, 100 a call. Makes no call if
+    /// `ids` is empty.
     ///
     /// # Errors
     /// Returns an error if a call fails, or if Security Hub did not process a finding.
@@ -195,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_to_do_calls_nothing() {
+    async fn an_empty_list_of_findings_makes_no_call() {
         assert!(hub(&[]).import(&[]).await.unwrap().is_empty());
         hub(&[]).set_workflow(&[], Workflow::New).await.unwrap();
     }
@@ -204,9 +211,9 @@ mod tests {
         (0..number).map(finding).collect()
     }
 
-    /// The quota is one of 3 calls a second for all functions together, so that a call may be throttled many times.
+    /// All functions share a quota of a few calls a second, so a call may be throttled many times.
     #[tokio::test(start_paused = true)]
-    async fn a_call_outlasts_being_throttled_ten_times() {
+    async fn a_call_succeeds_after_ten_throttled_attempts() {
         let throttled = mock!(Client::describe_hub)
             .sequence()
             .http_response(|| {
@@ -230,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_refused_is_sent_once_more_alone() {
+    async fn a_refused_finding_is_sent_once_more_alone() {
         let all = mock!(Client::batch_import_findings)
             .match_requests(|request| request.findings().len() == 3)
             .then_output(|| {
@@ -248,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_refused_alone_too_is_named_and_holds_up_no_other() {
+    async fn a_finding_that_is_refused_twice_is_returned_and_blocks_no_other() {
         let refuse = |ids: &'static [usize]| {
             move || {
                 let refused = ids.iter().map(|id| refusal(&finding(*id).id)).collect();
@@ -266,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_of_what_was_not_sent_is_an_error_too() {
+    async fn a_refusal_of_a_finding_that_was_not_sent_is_returned() {
         let refuse =
             || BatchImportFindingsOutput::builder().failed_findings(refusal("another")).build();
         let rule = mock!(Client::batch_import_findings).then_output(refuse);
@@ -293,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn more_than_a_hundred_findings_are_several_batches() {
+    async fn more_than_a_hundred_findings_are_sent_in_several_batches() {
         let rule = mock!(Client::batch_import_findings)
             .match_requests(|request| request.findings().len() <= 100)
             .sequence()

@@ -1,36 +1,36 @@
-//! What can go wrong between a function and a queue.
+//! The errors of sending messages and of reading them.
 
 use facts::Malformed;
 use std::error::Error;
 
-/// A message that was not sent, or not understood.
+/// The reason why messages were not sent, counted or understood.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
-    /// The call failed as a whole.
+    /// The whole call failed.
     #[error("{permission} to {queue} failed")]
     Call {
         /// The IAM action of the call.
         permission: &'static str,
         /// The queue's URL.
         queue: String,
-        /// What went wrong.
+        /// The error of the SDK.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    /// SQS did not take one message of a batch.
+    /// SQS refused a message of a batch.
     #[error("{queue} refused a message ({code}): {message}")]
     Refused {
         /// The queue's URL.
         queue: String,
-        /// SQS's code.
+        /// The error code of SQS.
         code: String,
-        /// SQS's words.
+        /// The error message of SQS.
         message: String,
     },
-    /// A message is not as we write them.
+    /// A message does not have the form that cmkwatch writes, or cannot be written.
     #[error("the message is not understood")]
     NotOurs(#[from] serde_json::Error),
-    /// A name in a message does not have the form that AWS gives it.
+    /// An account, region, bucket or key in a message does not have the form that AWS defines.
     #[error("the message is malformed")]
     Malformed(#[from] Malformed),
 }

@@ -1,4 +1,4 @@
-//! The buckets that use a key and are to be evaluated.
+//! The message to on-change to evaluate the buckets that use a key.
 
 use crate::{Message, QueueError, revisit::WrittenCall};
 use facts::{BucketId, KeySubject};
@@ -6,30 +6,31 @@ use findings::ApiCall;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// The buckets that use a key, or name it by an alias, and are to be evaluated.
+/// A request to evaluate the buckets that use a key or name an alias.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReevaluateKeyUsers {
     /// The key or the alias.
     pub subject: KeySubject,
-    /// The bucket after which the list goes on; `None` at its beginning.
+    /// The bucket after which the list of buckets continues; `None` at its beginning.
     pub after: Option<BucketId>,
-    /// The bucket that started or stopped using the key, if only those matter whose verdict depends on it; `None` if the
-    /// key itself changed.
+    /// The bucket that started or stopped using the key; `None` if the key itself changed. If set,
+    /// only buckets whose verdicts depend on that bucket are evaluated.
     pub because_of: Option<OtherUser>,
 }
 
-/// A bucket that started or stopped to use a key.
+/// A bucket that started or stopped using a key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OtherUser {
     /// The bucket.
     pub bucket: BucketId,
-    /// Its class; `None` if it could not be read.
+    /// The class of the bucket; `None` if it could not be read.
     pub class: Option<String>,
 }
 
 const SOURCE: &str = "cmkwatch";
 const KIND: &str = "Users Of Key To Be Evaluated";
-/// As an earlier version called it, whose list went on in another way: it begins again.
+/// The detail type of an earlier version. Its messages continued the list in another way, so the
+/// list begins again.
 const EARLIER_KIND: &str = "Users Of Key To Be Judged";
 
 #[derive(Serialize, Deserialize)]
@@ -68,11 +69,13 @@ impl WrittenBucket {
 }
 
 impl ReevaluateKeyUsers {
-    /// Returns the message, to be delivered at once, or after the delay of the queue if another bucket is the reason: the
-    /// [index](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html) must show that bucket first.
+    /// Returns the message. It is delivered at once if the key changed. If another bucket is the
+    /// reason, it has the delay of the queue, because the
+    /// [index](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html) must show
+    /// that bucket first.
     ///
     /// # Errors
-    /// Returns an error if it cannot be written as JSON, which is not known to happen.
+    /// Returns an error if the message cannot be written as JSON, which is not known to happen.
     pub fn message(&self, api_calls: &[ApiCall]) -> Result<Message, QueueError> {
         let detail = Detail {
             subject: self.subject.as_str().to_owned(),
@@ -88,10 +91,11 @@ impl ReevaluateKeyUsers {
         Ok(if self.because_of.is_some() { Message::later(body) } else { Message::after(0, body) })
     }
 
-    /// Reads the detail of an event, with the API calls that caused it; `None` if it is of another source or kind.
+    /// Reads the detail of an event, with the API calls that caused it. Returns `None` if the event
+    /// has another source or detail type.
     ///
     /// # Errors
-    /// Returns an error if it is one of ours and malformed.
+    /// Returns an error if the detail is malformed.
     pub fn read(
         source: &str,
         kind: &str,
@@ -118,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sent_is_what_is_read() {
+    fn a_message_is_read_as_it_was_sent() {
         let api_call = ApiCall {
             event_name: "DisableKey".into(),
             event_id: None,

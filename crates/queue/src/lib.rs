@@ -1,8 +1,11 @@
-//! What the functions ask of one another, and the queues it goes through.
+//! The messages between the functions, and their queues.
 //!
-//! [`Revisit`] asks on-change to evaluate buckets, and [`ReevaluateKeyUsers`] to evaluate the buckets that use a key. [`Task`]
-//! asks sweep-account to sweep an account, or some buckets of one, and [`MembershipChange`] asks on-change to ask for that. Names in a message are checked like those of any other
-//! text from outside.
+//! - [`Revisit`] asks on-change to evaluate buckets.
+//! - [`ReevaluateKeyUsers`] asks on-change to evaluate the buckets that use a key.
+//! - [`MembershipChange`] asks on-change to queue the sweep of an account.
+//! - [`Task`] asks sweep-account to sweep an account, or some of its buckets.
+//!
+//! Names in a message are checked like those of any other text from outside.
 
 mod error;
 mod key_users;

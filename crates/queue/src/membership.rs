@@ -1,4 +1,4 @@
-//! An account that joined the organization, left it or was closed.
+//! The message to on-change about an account that joined the organization, left it or was closed.
 
 use crate::{Message, QueueError};
 use facts::AccountId;
@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// An account that joined the organization, left it or was closed, and is to be swept because of that.
+/// A request to sweep an account because it joined the organization, left it or was closed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MembershipChange {
     /// The account.
     pub account: AccountId,
-    /// When that happened.
+    /// The time at which the account joined, left or was closed.
     pub changed_at: Timestamp,
 }
 
@@ -25,7 +25,7 @@ struct Detail {
 }
 
 impl MembershipChange {
-    /// Returns the message, to be delivered after so many seconds, at most 900.
+    /// Returns the message. It is delivered after `seconds`, at most 900.
     #[must_use]
     pub fn after(&self, seconds: u16) -> Message {
         let detail =
@@ -36,10 +36,10 @@ impl MembershipChange {
         )
     }
 
-    /// Reads the detail of an event; `None` if it is of another source or kind.
+    /// Reads the detail of an event. Returns `None` if the event has another source or detail type.
     ///
     /// # Errors
-    /// Returns an error if it is one of ours and malformed.
+    /// Returns an error if the detail is malformed.
     pub fn read(source: &str, kind: &str, detail: &Value) -> Result<Option<Self>, QueueError> {
         if (source, kind) != (SOURCE, KIND) {
             return Ok(None);
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sent_is_what_is_read() {
+    fn a_message_is_read_as_it_was_sent() {
         let change = MembershipChange {
             account: "123456789012".parse().unwrap(),
             changed_at: Timestamp::UNIX_EPOCH,

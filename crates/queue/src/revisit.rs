@@ -1,4 +1,4 @@
-//! Buckets that are to be evaluated.
+//! The message to on-change to evaluate buckets.
 
 use crate::{Message, QueueError};
 use facts::{BucketId, Place};
@@ -7,52 +7,57 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// How many buckets one message asks for: as many as one call of
-/// [GetFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html) takes.
+/// The most buckets in one message: as many as one call of
+/// [GetFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html)
+/// takes.
 const AT_ONCE: usize = 20;
 
-/// How many bytes of them one message holds at most, roughly: SQS takes
-/// [256 KiB](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html) or more.
+/// The most bytes of buckets in one message, roughly. SQS takes [256
+/// KiB](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html)
+/// or more.
 const BYTES_AT_ONCE: usize = 100 * 1024;
 
-/// Buckets of one account and region that are to be evaluated: their key or another user of it changed, a sweep could not
-/// evaluate them, or a second look is due.
+/// A request to evaluate buckets of one account and region.
+///
+/// Their key or another bucket that uses it changed, a function could not evaluate them, or a
+/// second look is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revisit {
-    /// The reason.
+    /// The reason for the request.
     pub purpose: Purpose,
     /// The buckets, at most 20.
     pub visits: Vec<Visit>,
 }
 
-/// The reason for which buckets are to be evaluated.
+/// The reason why buckets are to be evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
-    /// Something may have changed.
+    /// A bucket or its key may have changed.
     Evaluate,
-    /// A second look is due, which also compares what Security Hub holds.
+    /// A second look is due. It also compares Security Hub with the state.
     SecondLook,
 }
 
-/// One bucket that is to be evaluated.
+/// A bucket that is to be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Visit {
     /// The bucket.
     pub bucket: BucketId,
-    /// The calls that changed something; empty if the sweep found it.
+    /// The API calls that changed the bucket or its key; empty if no call is known.
     pub api_calls: Vec<ApiCall>,
-    /// For a second look, the version that was published before the evaluation which it follows; `None` if it is not known.
+    /// For a second look, the state version that was published before the evaluation that the
+    /// second look follows; `None` if it is not known.
     pub since: Option<u64>,
 }
 
-/// The source by which such a message is told from an event of AWS.
+/// The source that distinguishes these messages from events of AWS.
 const SOURCE: &str = "cmkwatch";
-/// The detail type.
+/// The detail type of these messages.
 const KIND: &str = "Buckets To Be Evaluated";
 /// The detail type of an earlier version, whose messages ask for one bucket each.
 const EARLIER_KIND: &str = "Bucket To Be Judged";
 
-/// In the shape of the events that go through the same queue.
+/// A message in the form of the events in the same queue.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Envelope {
@@ -89,7 +94,7 @@ struct EarlierDetail {
     visit: WrittenVisit,
 }
 
-/// An API call as it is written.
+/// An API call as JSON.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct WrittenCall {
     event_name: String,
@@ -115,7 +120,7 @@ impl From<WrittenCall> for ApiCall {
 }
 
 impl Revisit {
-    /// Puts buckets of one place together, at most 20.
+    /// Groups buckets by account and region into requests for at most 20 buckets each.
     #[must_use]
     pub fn of(purpose: Purpose, visits: impl IntoIterator<Item = Visit>) -> Vec<Self> {
         let mut by_place = BTreeMap::<Place, Vec<Visit>>::new();
@@ -125,10 +130,10 @@ impl Revisit {
         by_place.into_values().flat_map(together).map(|visits| Self { purpose, visits }).collect()
     }
 
-    /// Returns the message, to be delivered after so many seconds, at most 900.
+    /// Returns the message. It is delivered after `seconds`, at most 900.
     ///
     /// # Errors
-    /// Returns an error if it cannot be written as JSON, which is not known to happen.
+    /// Returns an error if the message cannot be written as JSON, which is not known to happen.
     pub fn after(&self, seconds: u16) -> Result<Message, QueueError> {
         let place = self.visits.first().map(|visit| visit.bucket.place());
         let detail = Detail {
@@ -141,10 +146,10 @@ impl Revisit {
         Ok(Message::after(seconds, body))
     }
 
-    /// Reads the detail of an event; `None` if it is of another source or kind.
+    /// Reads the detail of an event. Returns `None` if the event has another source or detail type.
     ///
     /// # Errors
-    /// Returns an error if it is one of ours and malformed.
+    /// Returns an error if the detail is malformed.
     pub fn read(source: &str, kind: &str, detail: &Value) -> Result<Option<Self>, QueueError> {
         let Detail { account, region, second_look, buckets } = match (source, kind) {
             (SOURCE, KIND) => Detail::deserialize(detail)?,
@@ -163,7 +168,7 @@ impl Revisit {
     }
 }
 
-/// Divides the buckets of a place into those of one message each.
+/// Divides the buckets of one account and region into groups that fit into one message each.
 fn together(visits: Vec<Visit>) -> Vec<Vec<Visit>> {
     let (mut all, mut bytes) = (Vec::<Vec<Visit>>::new(), 0);
     for visit in visits {
@@ -181,7 +186,7 @@ fn together(visits: Vec<Visit>) -> Vec<Vec<Visit>> {
 }
 
 impl Visit {
-    /// About how long it is as JSON.
+    /// Returns about how many bytes the visit takes as JSON.
     fn bytes(&self) -> usize {
         let bytes = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let call = |call: &ApiCall| {
@@ -227,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_is_what_is_read() {
+    fn a_message_is_read_as_it_was_sent() {
         for purpose in [Purpose::Evaluate, Purpose::SecondLook] {
             let other =
                 Visit { api_calls: Vec::new(), since: None, ..visit("us-east-1", "acme-2") };
@@ -240,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn buckets_of_one_place_come_together_up_to_twenty() {
+    fn buckets_of_one_place_share_messages_within_the_limits() {
         let visits = (0..41).map(|number| visit("us-east-1", &format!("acme-{number}")));
         let visits = visits.chain([visit("eu-west-1", "acme")]);
         let revisits = Revisit::of(Purpose::SecondLook, visits);
@@ -264,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_of_an_earlier_version_is_about_one_bucket() {
+    fn a_message_of_an_earlier_version_names_one_bucket() {
         let detail = json!({"account": "123456789012", "region": "us-east-1", "bucket": "acme", "second_look": true});
         let expected = Visit { api_calls: Vec::new(), since: None, ..visit("us-east-1", "acme") };
         let read = Revisit::read(SOURCE, EARLIER_KIND, &detail).unwrap();
@@ -272,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn another_source_is_none_of_ours_and_a_wrong_name_is_an_error() {
+    fn another_source_is_ignored_and_a_malformed_message_is_an_error() {
         assert_eq!(Revisit::read("aws.s3", KIND, &Value::Null).unwrap(), None);
         assert!(Revisit::read(SOURCE, KIND, &Value::Null).is_err());
         let evil = json!({ "account": "123456789012", "region": "us-east-1", "buckets": [{ "bucket": "A/b" }] });

@@ -1,4 +1,4 @@
-//! Messages to a queue, in batches.
+//! Sends messages to a queue in batches, and counts those in it.
 
 use crate::QueueError;
 use aws_config::SdkConfig;
@@ -7,44 +7,46 @@ use aws_sdk_sqs::{
     types::{QueueAttributeName, SendMessageBatchRequestEntry},
 };
 
-/// How many messages [SendMessageBatch](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html)
-/// takes at once.
+/// The most messages that one call of
+/// [SendMessageBatch](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html)
+/// takes.
 const AT_ONCE: usize = 10;
 
-/// How many bytes of bodies are sent at once: less than any limit that SQS had.
+/// The most bytes of bodies in one call. SQS has never had a lower limit.
 const BYTES_AT_ONCE: usize = 200 * 1024;
 
 /// A message to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Its body.
+    /// The body of the message.
     pub body: String,
-    /// For a queue that keeps an order.
+    /// The group and id for a FIFO queue; `None` for other queues.
     pub(crate) order: Option<Order>,
-    /// After how many seconds it is delivered, at most 900; `None` for the delay of the queue.
+    /// The delay before delivery, in seconds, at most 900; `None` for the delay of the queue.
     pub(crate) delay: Option<u16>,
 }
 
 impl Message {
-    /// The message, to be delivered after so many seconds: at most 900, the longest that
-    /// [SQS delays](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-timers.html).
+    /// Returns a message that is delivered after `seconds`. The most is 900, the longest [delay of
+    /// SQS](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-timers.html).
     pub(crate) fn after(seconds: u16, body: String) -> Self {
         Self { body, order: None, delay: Some(seconds.min(900)) }
     }
 
-    /// The message, to be delivered after the delay of the queue.
+    /// Returns a message that is delivered after the delay of the queue.
     pub(crate) fn later(body: String) -> Self {
         Self { body, order: None, delay: None }
     }
 }
 
-/// Where a message stands in a queue that
-/// [keeps an order](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues.html).
+/// The group and id of a message in a [FIFO
+/// queue](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues.html).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Order {
-    /// Messages of one group are handled one after another.
+    /// The group. Messages of one group are handled one after another.
     pub(crate) group: String,
-    /// Of two with the same id, within five minutes, one is kept. At most 128 characters.
+    /// The deduplication id. If two messages have the same id within five minutes, SQS keeps one.
+    /// At most 128 characters.
     pub(crate) id: String,
 }
 
@@ -56,17 +58,20 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// `own` is the configuration of the function itself, which may send to the queue.
+    /// Creates a client for the queue at `url`; makes no call. `own` is the configuration of the
+    /// function itself, which may send to the queue.
     #[must_use]
     pub fn new(own: &SdkConfig, url: String) -> Self {
         let config = config::Builder::from(own).interceptor(calls::Counter).build();
         Self { client: Client::from_conf(config), url }
     }
 
-    /// Sends messages, in this order. 1 call for each 10, or 200 KB.
+    /// Sends messages in their order. 1 call for each 10 messages, or fewer if their bodies exceed
+    /// 200 KiB.
     ///
     /// # Errors
-    /// A message that was not taken; those before it were.
+    /// Returns an error if a call fails, or if SQS refuses a message. Earlier batches are sent by
+    /// then, and later ones are not. Other messages of the same batch may be sent.
     pub async fn send(&self, messages: &[Message]) -> Result<(), QueueError> {
         let mut rest = messages;
         while !rest.is_empty() {
@@ -77,10 +82,11 @@ impl Queue {
         Ok(())
     }
 
-    /// About how many messages are in the queue, those included that somebody works on or that are delayed. 1 call.
+    /// Returns about how many messages are in the queue. Messages that are delayed or being handled
+    /// count too. 1 call.
     ///
     /// # Errors
-    /// A queue that does not answer.
+    /// Returns an error if the call fails.
     pub async fn waiting(&self) -> Result<u64, QueueError> {
         let counted = [
             QueueAttributeName::ApproximateNumberOfMessages,
@@ -124,7 +130,7 @@ impl Queue {
     }
 }
 
-/// How many of the messages fit into a batch; at least one.
+/// Returns how many of the messages fit into a batch; at least 1.
 fn fitting(messages: &[Message]) -> usize {
     let mut bytes = 0;
     let fit = messages.iter().take(AT_ONCE).take_while(|message| {
@@ -188,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_is_what_is_anywhere_in_the_queue() {
+    async fn waiting_counts_visible_invisible_and_delayed_messages() {
         use QueueAttributeName as Name;
         let counts = [
             (Name::ApproximateNumberOfMessages, "3"),
@@ -206,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_that_is_not_taken_is_an_error() {
+    async fn a_refused_message_is_an_error() {
         let refuse = || {
             let refused = BatchResultErrorEntry::builder()
                 .id("0")

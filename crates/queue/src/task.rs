@@ -1,4 +1,4 @@
-//! A part of a sweep.
+//! The message to sweep-account to sweep an account, or some of its buckets.
 
 use crate::{Message, QueueError, sender::Order};
 use facts::{AccountId, BucketName, NameRange, Place};
@@ -6,44 +6,46 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// A part of a sweep.
+/// A unit of work of a sweep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
-    /// A whole account: its buckets are to be listed.
+    /// A whole account, whose buckets are not listed yet.
     Account {
         /// The sweep, by the moment at which it began.
         sweep: String,
         /// The account.
         account: AccountId,
-        /// When it joined the organization, left it or was closed, if that is the reason: whether it is in the organization is
-        /// asked then, and the role in a new account may be a while in coming.
+        /// The time at which the account joined the organization, left it or was closed; `None` if
+        /// that is not the reason for the sweep. If set, the membership of the account is read
+        /// first. The role in a new account may not exist yet.
         membership_changed_at: Option<Timestamp>,
     },
-    /// Some of the buckets of an account in one region.
+    /// A part of the buckets of an account, all in one region.
     Buckets(SweepPart),
 }
 
-/// The buckets of a place whose names are in a range: those that exist, and those that have items.
+/// The buckets of one account and region whose names are in a range. Buckets that exist and buckets
+/// that have items belong to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SweepPart {
     /// The sweep, by the moment at which it began.
     pub sweep: String,
     /// The number of the part within its account.
     pub part: u32,
-    /// How often the rest of the part was requeued.
+    /// The number of times that the rest of the part was requeued.
     pub requeues: u32,
-    /// How often the part was requeued because it failed as a whole.
+    /// The number of times that the part was requeued because it failed as a whole.
     pub failed: u32,
     /// The account and the region.
     pub place: Place,
-    /// The names.
+    /// The range of bucket names.
     pub range: NameRange,
-    /// True if no sweep has adopted yet what Security Hub holds for the account.
+    /// True if no sweep has adopted yet the findings that Security Hub holds for the account.
     pub is_new: bool,
-    /// True if what Security Hub holds is to be compared with the state.
+    /// True if the findings that Security Hub holds are to be compared with the state.
     pub audit: bool,
-    /// The buckets that existed when the account was listed, and, for a new account or an audit, those that Security Hub has
-    /// findings of.
+    /// The buckets that existed when the account was listed. For a new account or an audit, also
+    /// the buckets with findings in Security Hub.
     pub buckets: Vec<BucketName>,
 }
 
@@ -80,17 +82,17 @@ struct EarlierPart {
 }
 
 impl Task {
-    /// An account that is to be swept as it is day by day.
+    /// Returns the task of a scheduled sweep of an account, whose membership did not change.
     #[must_use]
     pub fn account(sweep: String, account: AccountId) -> Self {
         Self::Account { sweep, account, membership_changed_at: None }
     }
 
-    /// Returns the message. Tasks of one account are done one after another, since AWS's limits are by account and region; the
-    /// same task that is sent twice within five minutes is done once.
+    /// Returns the message. Tasks of one account are done one after another, because AWS's limits
+    /// are by account and region. A task that is sent twice within five minutes is done once.
     ///
     /// # Errors
-    /// Returns an error if it cannot be written as JSON, which is not known to happen.
+    /// Returns an error if the message cannot be written as JSON, which is not known to happen.
     pub fn message(&self) -> Result<Message, QueueError> {
         let body = serde_json::to_string(&self.written())?;
         let mut hash = DefaultHasher::new();
@@ -108,10 +110,11 @@ impl Task {
     /// Reads the body of a message.
     ///
     /// # Errors
-    /// Returns an error if it is malformed.
+    /// Returns an error if the body is malformed.
     pub fn read(body: &str) -> Result<Self, QueueError> {
         Ok(match serde_json::from_str(body)? {
-            // As an earlier version wrote a part, which was another one: the account is swept once more.
+            // An earlier version divided an account into other parts. The whole account is swept
+            // again.
             Written::Buckets(EarlierPart { sweep, account }) => {
                 Self::account(sweep, account.parse()?)
             }
@@ -188,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sent_is_what_is_read() {
+    fn a_task_is_read_as_it_was_sent() {
         let place = Place {
             account: "123456789012".parse().unwrap(),
             region: "eu-west-1".parse().unwrap(),
@@ -224,14 +227,14 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_an_earlier_version_is_its_account() {
+    fn a_part_of_an_earlier_version_becomes_its_whole_account() {
         let body = r#"{"task":"buckets","sweep":"s","account":"123456789012","region":"eu-west-1","cells":[]}"#;
         let account = Task::account("s".into(), "123456789012".parse().unwrap());
         assert_eq!(Task::read(body).unwrap(), account);
     }
 
     #[test]
-    fn what_is_not_as_we_write_it_is_an_error() {
+    fn a_malformed_task_is_an_error() {
         for body in [
             "",
             "{}",
