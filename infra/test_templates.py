@@ -1,4 +1,4 @@
-"""What the templates say: the event patterns, matched by moto's EventPattern, and what AWS does not check for us."""
+"""Tests the event patterns, with moto's EventPattern, and rules that AWS does not check."""
 
 import json
 import pathlib
@@ -20,7 +20,7 @@ def template(name):
 
 
 def rule(of, name):
-    """The pattern of a rule of a template."""
+    """The event pattern of a rule of a template."""
     return template(of)["Resources"][name]["Properties"]["EventPattern"]
 
 
@@ -34,10 +34,10 @@ class Patterns(unittest.TestCase):
         self.hub = rule("template.yaml", "ChangesRule")
 
     def of(self, event):
-        """The rules of the members that forward an event."""
+        """The member rules that forward an event."""
         return [name for name, pattern in self.members.items() if matches(pattern, event)]
 
-    def test_what_leads_to_a_bucket_a_key_or_an_account_is_forwarded_once_and_comes_to_the_queue(self):
+    def test_records_about_a_bucket_key_or_account_are_forwarded_once_and_match_the_queue_rule(self):
         for path in RECORDS:
             case = json.loads(path.read_text())
             if case["expected"].keys() & {"bucket", "key", "account", "error"}:
@@ -45,7 +45,7 @@ class Patterns(unittest.TestCase):
                     self.assertEqual(len(self.of(case["event"])), 1)
                     self.assertTrue(matches(self.hub, case["event"]))
 
-    def test_every_call_that_is_listened_to_has_an_event_that_matches(self):
+    def test_every_event_name_of_a_rule_has_a_record_that_matches(self):
         seen = {}
         for path in RECORDS:
             event = json.loads(path.read_text())["event"]
@@ -54,7 +54,7 @@ class Patterns(unittest.TestCase):
         listened = {name: set(pattern["detail"]["eventName"]) for name, pattern in self.members.items()}
         self.assertEqual(seen, listened)
 
-    def test_calls_that_failed_and_calls_of_others_are_not_forwarded(self):
+    def test_failed_and_unrelated_calls_are_not_forwarded(self):
         for name in ("put-bucket-encryption-refused", "put-bucket-encryption-directory-bucket", "tag-resource-of-kms"):
             (path,) = [path for path in RECORDS if path.stem == name]
             with self.subTest(name):
@@ -70,21 +70,21 @@ class Statements(unittest.TestCase):
         self.of_key = {statement["Sid"]: statement for statement in policy}
 
     def test_the_principal_of_cloudwatch_logs_has_the_suffix_of_its_partition(self):
-        """In China it is logs.REGION.amazonaws.com.cn."""
+        """The principal is logs.REGION.amazonaws.com.cn in China."""
         service = self.of_key["Logs"]["Principal"]["Service"]
         self.assertEqual(service, {"Fn::Sub": "logs.${AWS::Region}.${AWS::URLSuffix}"})
 
-    def test_no_service_must_tell_kms_for_what_it_acts(self):
-        """Nobody has shown that CloudWatch and EventBridge do."""
+    def test_the_key_policy_requires_no_source_of_services(self):
+        """Nobody has shown that CloudWatch and EventBridge pass their source to KMS."""
         for name in ("Alarms", "Rules"):
             self.assertNotIn("Condition", self.of_key[name])
 
-    def test_the_topic_takes_only_what_our_own_alarms_tell(self):
+    def test_the_topic_accepts_only_alarms_of_cmkwatch(self):
         topic = self.hub["Resources"]["TopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
         (alarms,) = [statement for statement in topic if statement["Sid"] == "Alarms"]
         self.assertIn("aws:SourceArn", alarms["Condition"]["ArnLike"])
 
-    def test_each_rule_of_the_members_has_a_dead_letter_queue(self):
+    def test_each_member_rule_has_a_dead_letter_queue(self):
         rules = {
             name: made["Properties"]["Targets"]
             for name, made in self.members["Resources"].items()
@@ -95,8 +95,8 @@ class Statements(unittest.TestCase):
             with self.subTest(name):
                 self.assertEqual([target["DeadLetterConfig"]["Arn"] for target in targets], [DEAD] * len(targets))
 
-    def test_what_runs_at_once_by_default_fits_into_a_new_account(self):
-        """Lambda runs 10 functions at once in some of them."""
+    def test_the_default_concurrency_fits_into_a_new_account(self):
+        """Lambda runs 10 functions at once in some new accounts."""
         parameters = self.hub["Parameters"]
         asked = parameters["ChangesConcurrency"]["Default"] + parameters["SweepConcurrency"]["Default"]
         alerts = self.hub["Resources"]["Alert"]["Properties"]["Events"]["Alerts"]["Properties"]["ScalingConfig"]

@@ -1,1 +1,1 @@
-"""What `make deploy` and its like do, but for the build."""
+"""The steps of `make deploy` and similar targets, except the build."""

@@ -1,6 +1,6 @@
-"""Check what was asked for, and make or remove the stacks: `python -m infra.deploy ACTION`.
+"""Checks the request, and makes or removes the stacks: `python -m infra.deploy ACTION`.
 
-What is asked for comes in environment variables, which the Makefile exports: no shell looks into the values.
+The Makefile exports the request as environment variables, so no shell interprets the values.
 """
 
 import os

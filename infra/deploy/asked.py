@@ -1,7 +1,7 @@
-"""What was asked for: the parameters of the templates.
+"""The requested parameters of the templates.
 
-What a parameter may be says the template alone; here it is only read before the build, which takes minutes, and not
-after it.
+Only the templates define which values a parameter accepts. This module applies those rules before
+the build, which takes minutes, and not after it.
 """
 
 import functools
@@ -12,11 +12,11 @@ import shlex
 from awscli.customizations.cloudformation.yamlhelper import yaml_parse
 
 INFRA = pathlib.Path(__file__).resolve().parents[1]
-# The variable of `make` that a parameter has of its own; all others are given in PARAMETERS.
+# The parameters that have a variable of `make`. All others are given in PARAMETERS.
 OWN = {"OrganizationId": "ORGANIZATION_ID", "Targets": "TARGETS", "Regions": "REGIONS", "Architecture": "ARCH"}
 MEMBERS_OWN = {"HubBusArn": "BUS_ARN", "OrganizationId": "ORGANIZATION_ID", "HomeRegion": "HOME_REGION"}
-# A message must not come again while it is being handled, or while others are gathered to it. Lambda refuses some of
-# that, but only when the stack is half made.
+# A message must not return while it is handled, or while others are gathered with it. Lambda
+# refuses some of these values, but only after half of the stack is made.
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 NOT_BEFORE = {
     "RetryAfterSeconds": ("TimeoutSeconds",),
@@ -26,11 +26,15 @@ NOT_BEFORE = {
 
 
 class Refused(Exception):
-    """What was asked for is not understood, or cannot be done; its words say what is wanted."""
+    """A request that is wrong or impossible. The message says what is expected."""
 
 
 def hub_parameters(asked, standing=None):
-    """The parameters of infra/template.yaml, those left out as they are `standing`; Refused names all that are wrong."""
+    """Returns the parameters of infra/template.yaml, and checks them.
+
+    An omitted parameter is checked with the value that the stack has, from `standing`. Raises
+    Refused, which names every wrong parameter.
+    """
     given = {name: asked.get(variable, "") for name, variable in OWN.items()}
     faults = [f"{variable} is missing" for variable in ("ARTIFACTS", "REGION") if not asked.get(variable)]
     region = asked.get("REGION")
@@ -69,7 +73,10 @@ def hub_parameters(asked, standing=None):
 
 
 def member_parameters(asked):
-    """The parameters of infra/member.yaml and the regions, the home region first; Refused names all that are wrong."""
+    """Returns the parameters of infra/member.yaml, and the regions with the home region first.
+
+    Raises Refused, which names every wrong parameter.
+    """
     given = {name: asked.get(variable, "") for name, variable in MEMBERS_OWN.items()}
     given["IsManagementAccount"] = "yes"
     faults = list(_faults("member.yaml", given, MEMBERS_OWN))
@@ -85,7 +92,7 @@ def member_parameters(asked):
 
 
 def account_events(region):
-    """The region of a partition in which Organizations reports accounts that join and leave.
+    """Returns the region of a partition in which Organizations reports joins and departures.
 
     https://docs.aws.amazon.com/organizations/latest/userguide/orgs_cloudtrail-integration.html
     """
@@ -94,12 +101,12 @@ def account_events(region):
 
 
 def value_of(name, given, standing):
-    """The value that a parameter of infra/template.yaml will have."""
+    """Returns the value that a parameter of infra/template.yaml will have."""
     return given.get(name) or standing.get(name) or str(_declared("template.yaml")[name].get("Default", ""))
 
 
 def regions(asked):
-    """Those of REGIONS; Refused where one is none."""
+    """Returns the regions of REGIONS. Raises Refused if one is no region code."""
     found = [region for region in asked.get("REGIONS", "").split(",") if region]
     wrong = [region for region in found if not re.fullmatch(r"[a-z]{2,4}(-[a-z]+){1,2}-[0-9]{1,2}", region)]
     return _unless([f"REGIONS holds `{region}`, wanted: region codes, such as us-east-1" for region in wrong], found)
@@ -129,7 +136,10 @@ def _too_early(template, known):
 
 
 def _taken_away(asked, given, standing):
-    """What is watched and would not be any more: by mistake that is hardly noticed, as the sweep goes on."""
+    """Reports targets and regions that would no longer be watched.
+
+    Such a mistake is hardly noticed, because the sweep goes on.
+    """
     for name in ("Targets", "Regions"):
         lost = sorted(set(filter(None, standing.get(name, "").split(","))) - set(given[name].split(",")))
         if lost and given[name] and asked.get("REMOVE") != "yes":
@@ -143,7 +153,10 @@ def _declared(template):
 
 
 def _fits(value, declared):
-    """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html"""
+    """Returns true if the template accepts the value.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html
+    """
     if declared["Type"] == "Number":
         if not re.fullmatch(r"[0-9]{1,9}", value):
             return False

@@ -1,4 +1,4 @@
-"""What must be so before anything is built or made, for a deployment that fails halfway has to be taken back."""
+"""Checks before anything is built: a deployment that fails halfway has to be rolled back."""
 
 import functools
 
@@ -9,15 +9,18 @@ from . import asked as words
 from .asked import Refused
 from .stacks import HUB, standing_parameters
 
-# The checks that a person can leave out.
+# The checks that UNCHECKED can skip.
 OPTIONAL = {"trail", "concurrency", "slack"}
-# How many runs of alert and of sweep-planner there may be at once, by infra/template.yaml.
+# The maximum number of concurrent runs of alert and sweep-planner, as in infra/template.yaml.
 ALERTS_AND_PLANNER = 3
 
 
 def check_hub(asked):
-    """Refused where the stack of the hub could not be deployed, or would not do its work: for its parameters, the account
-    that the credentials are of, what is not enabled there, or the bucket."""
+    """Raises Refused if the hub's stack could not be deployed or would not work.
+
+    The checks cover the parameters, the account of the credentials, the services that must be
+    enabled there, and the bucket.
+    """
     if not (region := asked.get("REGION")):
         raise Refused("REGION is missing")
     standing = _ask("cloudformation:DescribeStacks", lambda: standing_parameters(HUB, region))
@@ -39,7 +42,7 @@ def check_hub(asked):
 
 
 def check_management(asked):
-    """Refused where infra/member.yaml could not be deployed in the management account."""
+    """Raises Refused if infra/member.yaml could not be deployed in the management account."""
     _, regions = words.member_parameters(asked)
     _check_organization(asked["ORGANIZATION_ID"], regions[0], wants_management=True)
     _check_regions(regions, regions[0])
@@ -47,7 +50,7 @@ def check_management(asked):
 
 
 def _unchecked(asked):
-    """The checks that UNCHECKED leaves out."""
+    """Returns the checks that UNCHECKED skips."""
     left_out = set(filter(None, asked.get("UNCHECKED", "").split(",")))
     if unknown := sorted(left_out - OPTIONAL):
         raise Refused(f"UNCHECKED holds {', '.join(unknown)}; what can be left out is {', '.join(sorted(OPTIONAL))}")
@@ -55,7 +58,9 @@ def _unchecked(asked):
 
 
 def _check_role(role_arn, region):
-    """A service role that CloudFormation cannot assume fails the deployment at its first step.
+    """Checks the service role.
+
+    If CloudFormation cannot assume the role, the deployment fails at its first step.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-servicerole.html
     """
@@ -82,7 +87,7 @@ def _trusts(document, service):
 
 
 def _check_trail(region):
-    """Without a trail there are no events, and cmkwatch is as slow as its sweep.
+    """Checks the trail: without one there are no events, and cmkwatch is as slow as its sweep.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event-cloudtrail.html
     """
@@ -97,7 +102,10 @@ def _check_trail(region):
 
 
 def _fault_of(trail):
-    """What keeps a trail from reporting the management events that write, those of KMS among them; none if it does."""
+    """Returns why a trail does not report the management events that write, including those of KMS.
+
+    Returns `None` if the trail reports them.
+    """
     trails, arn = boto3.client("cloudtrail", region_name=trail["HomeRegion"]), trail["TrailARN"]
     if not _ask("cloudtrail:GetTrailStatus", lambda: trails.get_trail_status(Name=arn))["IsLogging"]:
         return "is not logging"
@@ -118,8 +126,9 @@ def _fault_of(trail):
 
 
 def _check_concurrency(region, given, standing):
-    """In a new account Lambda runs 10 or 50 functions at once, shared by all functions of the account.
+    """Checks the quota of concurrent runs, which all functions of the account share.
 
+    Lambda runs 10 or 50 functions at once in a new account.
     https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
     """
     settings = boto3.client("lambda", region_name=region).get_account_settings
@@ -132,8 +141,9 @@ def _check_concurrency(region, given, standing):
 
 
 def _check_slack(workspace, region):
-    """A workspace is authorised by hand, once; without that the stack fails at one of its last resources.
+    """Checks the Slack workspace, which a person authorises once, by hand.
 
+    Without that, the stack fails at one of its last resources.
     https://docs.aws.amazon.com/chatbot/latest/adminguide/slack-setup.html
     """
     if not workspace:
@@ -149,7 +159,7 @@ def _check_slack(workspace, region):
 
 
 def _check_organization(organization_id, region, wants_management):
-    """A wrong id would deploy, and let no account's event in."""
+    """Checks the organization: a wrong id would deploy, but admit no account's events."""
     found = _ask("organizations:DescribeOrganization", boto3.client("organizations").describe_organization)[
         "Organization"
     ]
@@ -168,7 +178,10 @@ def _check_organization(organization_id, region, wants_management):
 
 
 def _check_targets(targets, region):
-    """cmkwatch reads its own account's Security Hub, too, with the role that the StackSet makes there."""
+    """Checks that the targets reach the hub account.
+
+    cmkwatch also reads the hub's own Security Hub with the role that the StackSet makes there.
+    """
     organizations, account = boto3.client("organizations"), _account(region)
     parent, above = {"Id": account, "Type": "ACCOUNT"}, []
     while parent["Type"] != "ROOT":
@@ -180,7 +193,7 @@ def _check_targets(targets, region):
 
 
 def _check_regions(regions, home):
-    """Those that are enabled in this account; another one has what is enabled there."""
+    """Checks that the regions are enabled in this account. Other accounts may differ."""
     pages = boto3.client("account", region_name=home).get_paginator("list_regions")
     enabled = pages.paginate(RegionOptStatusContains=["ENABLED", "ENABLED_BY_DEFAULT"])
     known = _ask("account:ListRegions", lambda: [one["RegionName"] for page in enabled for one in page["Regions"]])
@@ -189,7 +202,10 @@ def _check_regions(regions, home):
 
 
 def _check_services(region):
-    """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stacksets-orgs-delegated-admin.html"""
+    """Checks the trusted access of StackSets, and Security Hub.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stacksets-orgs-delegated-admin.html
+    """
     access = boto3.client("cloudformation", region_name=region).describe_organizations_access
     status = _ask("cloudformation:DescribeOrganizationsAccess", lambda: access(CallAs="DELEGATED_ADMIN"))["Status"]
     if status != "ENABLED":
@@ -202,7 +218,9 @@ def _check_services(region):
 
 
 def _check_aggregation(regions, home):
-    """Alerts, and which buckets use a key, are told of findings that come together in the home region.
+    """Checks that the home region aggregates the findings of all regions.
+
+    Alerts are sent from the home region, for findings of all regions.
 
     https://docs.aws.amazon.com/securityhub/latest/userguide/finding-aggregation.html
     """
@@ -224,7 +242,7 @@ def _check_bucket(bucket, region):
         found = boto3.client("s3", region_name=region).head_bucket(Bucket=bucket)
     except (BotoCoreError, ClientError) as error:
         raise Refused(f"the bucket `{bucket}` of ARTIFACTS cannot be used with these credentials: {error}") from error
-    # Lambda takes code from a bucket of its own region only.
+    # Lambda reads code only from a bucket of its own region.
     there = found["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", region)
     if there != region:
         raise Refused(f"the bucket `{bucket}` of ARTIFACTS is in {there}, but wanted is one in REGION, {region}")

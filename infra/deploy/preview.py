@@ -1,4 +1,4 @@
-"""What a deployment would change: a change set that is made, read, and thrown away."""
+"""A preview of a deployment: a change set that is made, read and deleted."""
 
 import hashlib
 import pathlib
@@ -14,9 +14,10 @@ from .stacks import HUB, aws, client, described, standing_parameters, status_of,
 
 
 def preview_hub(asked):
-    """Has CloudFormation say what it would change, and changes nothing. Refused where it would refuse.
+    """Prints the changes that CloudFormation would make, and makes none of them.
 
-    The functions are not built yet, so the code of each seems to change.
+    Raises Refused if CloudFormation would refuse the deployment. The functions are not built yet,
+    so the code of each function appears as a change.
     """
     region, bucket = asked["REGION"], asked["ARTIFACTS"]
     parameters = hub_parameters(asked, standing_parameters(HUB, region))
@@ -28,7 +29,7 @@ def preview_hub(asked):
 
 
 def package_without_code(folder, bucket, region):
-    """The template of the hub with a file in place of each function."""
+    """Packages the hub's template with a placeholder for each function. Returns its path."""
     (folder / "infra").mkdir()
     shutil.copy(INFRA / "template.yaml", folder / "infra")
     for function in (INFRA.parent / "functions").iterdir():
@@ -42,8 +43,9 @@ def package_without_code(folder, bucket, region):
 
 
 def preview_stack(region, template, stack, parameters, bucket, role_arn=None):
-    """The changes that CloudFormation would make, a line each; Refused with its reason where it would make none of them.
+    """Returns the changes that CloudFormation would make, one line for each.
 
+    Raises Refused with CloudFormation's reason if the stack would be refused.
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks-changesets.html
     """
     formation, storage = client("cloudformation", region), client("s3", region)
@@ -73,7 +75,7 @@ def preview_stack(region, template, stack, parameters, bucket, role_arn=None):
 
 
 def _throw_away(formation, name, is_new):
-    """Deletes a change set, and the empty stack that CloudFormation makes for that of a new stack."""
+    """Deletes a change set, and the empty stack that CloudFormation made for it if it was new."""
     if not is_new:
         return formation.delete_change_set(**name)
     formation.delete_stack(StackName=name["StackName"])
@@ -82,7 +84,10 @@ def _throw_away(formation, name, is_new):
 
 
 def _parameters(given, template, stack):
-    """The parameters that are given, and those of the stack that are not, as they are: else each would be its default."""
+    """Returns the given parameters, and keeps the other parameters of the stack as they are.
+
+    A parameter that is not passed would get its default.
+    """
     known = {one["ParameterKey"] for one in stack.get("Parameters", [])} & template["Parameters"].keys()
     return [
         *({"ParameterKey": name, "ParameterValue": str(value)} for name, value in given.items()),
@@ -96,7 +101,7 @@ def _changes(formation, name):
         waiter.wait(**name, WaiterConfig={"Delay": 3, "MaxAttempts": 200})
     except WaiterError as error:
         why = formation.describe_change_set(**name).get("StatusReason", str(error))
-        # CloudFormation has no code for it.
+        # CloudFormation has no error code for a change set without changes.
         if "didn't contain changes" in why or "No updates are to be performed" in why:
             return []
         raise Refused(f"CloudFormation refuses the stack {name['StackName']}: {why}") from error

@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError, WaiterError
 from .asked import INFRA, Refused, hub_parameters, member_parameters, regions
 
 HUB, MEMBER = "cmkwatch", "cmkwatch-member"
-# As long as CloudFormation itself waits for the stacks of a StackSet: "timeoutInMinutes": 2160 in the schema of
+# CloudFormation itself waits as long for the stacks of a StackSet: "timeoutInMinutes": 2160 in the
+# schema of
 # https://github.com/aws-cloudformation/aws-cloudformation-resource-providers-cloudformation
 PATIENCE = {"Delay": 30, "MaxAttempts": 2160 * 2}
 IN_PROGRESS = {
@@ -21,7 +22,7 @@ IN_PROGRESS = {
 }
 
 
-# A stack that is in none of these, and is there, can be updated.
+# The states in which a stack exists but cannot be updated. In every other state it can be.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
 STUCK = {
     "ROLLBACK_COMPLETE": "was never made: remove it first",
@@ -33,7 +34,10 @@ STUCK = {
 
 
 def deploy_hub(asked):
-    """Packages and deploys infra/template.yaml, and says what it put out, and where the StackSet has not come to."""
+    """Packages and deploys infra/template.yaml.
+
+    Prints the outputs, and the accounts and regions where the StackSet is not current.
+    """
     region, bucket = asked["REGION"], asked["ARTIFACTS"]
     parameters = hub_parameters(asked, standing_parameters(HUB, region))
     packaged = INFRA.parent / "target" / "template.yaml"
@@ -48,22 +52,26 @@ def deploy_hub(asked):
 
 
 def _role_of(asked):
-    """CloudFormation acts by this role, whose session does not end with the caller's.
+    """Returns the option for the role that CloudFormation uses, if there is one.
 
+    The session of that role does not end with the caller's.
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-servicerole.html
     """
     return ["--role-arn", asked["ROLE_ARN"]] if asked.get("ROLE_ARN") else []
 
 
 def package(packaged, bucket, region, *more):
-    """Uploads the functions' code, and writes infra/template.yaml as it is with that."""
+    """Uploads the functions' code. Writes a copy of infra/template.yaml that names it."""
     aws(region, "package", "--template-file", INFRA / "template.yaml", "--s3-bucket", bucket, "--s3-prefix", HUB,
          "--output-template-file", packaged, *more)  # fmt: skip
 
 
 def upload_member(bucket, region):
-    """`package` uploads the templates of nested stacks, not those of StackSets. The name changes with what is in it, or
-    CloudFormation would see no change."""
+    """Uploads infra/member.yaml, and returns its URL.
+
+    `package` uploads the templates of nested stacks, but not those of StackSets. The name changes
+    with the content. Otherwise CloudFormation would see no change.
+    """
     storage, text = client("s3", region), (INFRA / "member.yaml").read_bytes()
     key = f"{HUB}/member-{hashlib.sha256(text).hexdigest()[:32]}.yaml"
     storage.put_object(Bucket=bucket, Key=key, Body=text)
@@ -71,22 +79,25 @@ def upload_member(bucket, region):
 
 
 def url_of(storage, region, bucket, key):
-    """Where CloudFormation finds an object that was uploaded."""
+    """Returns the URL at which CloudFormation finds an uploaded object."""
     suffix = "amazonaws.com.cn" if storage.meta.partition == "aws-cn" else "amazonaws.com"
     return f"https://s3.{region}.{suffix}/{bucket}/{key}"
 
 
 def deploy_management(asked):
-    """Deploys infra/member.yaml in the account of the credentials, in each region."""
+    """Deploys infra/member.yaml in each region, in the account of the credentials."""
     parameters, all_regions = member_parameters(asked)
     for region in all_regions:
         deploy_stack(region, INFRA / "member.yaml", MEMBER, parameters, _role_of(asked))
 
 
 def deploy_stack(region, template, stack, parameters, more):
-    """Makes a stack or updates it. The AWS CLI waits for an hour; a StackSet for many accounts takes longer.
+    """Makes or updates a stack, and waits until that is done.
 
-    Refused where it cannot be updated now, so that what is waited for is what was asked for.
+    The AWS CLI waits for an hour, but a StackSet for many accounts takes longer.
+
+    Raises Refused if the stack cannot be updated now. So the deployment that is waited for is
+    always the requested one.
     """
     refuse_unless_free(stack, region)
     overrides = [f"{name}={value}" for name, value in parameters.items()]
@@ -104,7 +115,7 @@ def deploy_stack(region, template, stack, parameters, more):
 
 
 def refuse_unless_free(stack, region):
-    """Refused where something is done with the stack just now, or has to be done first."""
+    """Raises Refused if an operation on the stack is running or must come first."""
     status = status_of(stack, client("cloudformation", region)) or "REVIEW_IN_PROGRESS"
     if status in STUCK:
         raise Refused(f"the stack {stack} in {region} is {status}: it {STUCK[status]}")
@@ -152,20 +163,26 @@ def _wait(formation, waiter, stack, region):
 
 
 def outputs(stack, region):
-    """The outputs of a stack, by name."""
+    """Returns the outputs of a stack, by name."""
     (found,) = client("cloudformation", region).describe_stacks(StackName=stack)["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 
 
 def standing_parameters(stack, region):
-    """The parameters that a stack has; none where there is no such stack. Refused where it cannot be updated."""
+    """Returns the parameters of a stack, empty if the stack does not exist.
+
+    Raises Refused if the stack cannot be updated now.
+    """
     refuse_unless_free(stack, region)
     found = described(stack, client("cloudformation", region))
     return {one["ParameterKey"]: one["ParameterValue"] for one in (found or {}).get("Parameters", [])}
 
 
 def not_current(region, every=False):
-    """Where the StackSet has not come to, or, of all that it has, every place: a line each."""
+    """Returns the accounts and regions where the StackSet is not current, one line for each.
+
+    Returns all accounts and regions of the StackSet if `every` is true.
+    """
     pages = client("cloudformation", region).get_paginator("list_stack_instances")
     try:
         found = [
@@ -174,7 +191,7 @@ def not_current(region, every=False):
     except ClientError as error:
         if error.response["Error"]["Code"] == "StackSetNotFoundException":
             return []
-        # The deployment or its end is what is to be told, whatever this is.
+        # The result of the deployment or removal must be reported in spite of this error.
         return [f"not known: {error}"]
     told = [one for one in found if every or one.get("Status") != "CURRENT"]
     return sorted(f"{one['Account']} {one['Region']} {one.get('Status')} {one.get('StatusReason', '')}" for one in told)
@@ -199,7 +216,7 @@ def client(service, region):
 
 
 def aws(region, *arguments):
-    """The AWS CLI, with what it prints; Refused where it fails, since it has said why."""
+    """Runs the AWS CLI, which prints its own output. Raises Refused if it fails."""
     command = [sys.executable, "-m", "awscli", "cloudformation", *map(str, arguments), "--region", region]
     if subprocess.run(command).returncode:
         raise Refused(f"aws cloudformation {arguments[0]} in {region} failed, see above")

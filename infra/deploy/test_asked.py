@@ -1,4 +1,4 @@
-"""What is refused before anything is built or made, and how it is said."""
+"""Tests which requests are refused before the build, and with which message."""
 
 import unittest
 
@@ -18,7 +18,7 @@ def members(**asked):
 
 
 class Deploy(unittest.TestCase):
-    def test_what_is_right_is_passed_on_as_it_stands(self):
+    def test_valid_parameters_are_passed_on_unchanged(self):
         self.assertEqual(
             hub(PARAMETERS="SweepSchedule='cron(0 3 * * ? *)' SlackWorkspaceId=T0 SlackChannelId=C0 TimeoutSeconds=90"),
             {
@@ -34,7 +34,7 @@ class Deploy(unittest.TestCase):
         )
         self.assertEqual(members()[1], ["eu-west-1", "us-east-1"])
 
-    def test_what_is_wrong_or_missing_in_the_hub_is_refused_in_words(self):
+    def test_wrong_or_missing_parameters_of_the_hub_are_refused(self):
         cases = [
             ({"ARTIFACTS": ""}, "ARTIFACTS is missing"),
             ({"ORGANIZATION_ID": ""}, "ORGANIZATION_ID is missing: The id of the AWS Organization"),
@@ -76,7 +76,7 @@ class Deploy(unittest.TestCase):
                 hub(**asked)
             self.assertIn(words, str(refused.exception))
 
-    def test_what_is_left_out_is_what_the_stack_has(self):
+    def test_omitted_parameters_are_checked_with_the_values_of_the_stack(self):
         longer = {"RetryAfterSeconds": "2400", "AlertRetryAfterSeconds": "2400"}
         hub(longer, PARAMETERS="TimeoutSeconds=400")
         with self.assertRaises(deploy.Refused) as refused:
@@ -86,7 +86,7 @@ class Deploy(unittest.TestCase):
         hub(slack, PARAMETERS="SlackChannelId=C1")
         hub(slack, PARAMETERS="SlackWorkspaceId= SlackChannelId=")
 
-    def test_what_is_watched_is_not_left_out_by_mistake(self):
+    def test_watched_regions_are_not_dropped_without_remove(self):
         watched = {"Regions": "eu-west-1,eu-north-1,us-east-1", "Targets": "r-abcd"}
         with self.assertRaises(deploy.Refused) as refused:
             hub(watched)
@@ -94,7 +94,7 @@ class Deploy(unittest.TestCase):
         hub(watched, REMOVE="yes")
         hub(watched, REGIONS="eu-west-1,eu-north-1,us-east-1,eu-west-3")
 
-    def test_what_is_wrong_or_missing_in_the_management_account_is_refused_in_words(self):
+    def test_wrong_or_missing_parameters_of_the_management_account_are_refused(self):
         cases = [
             ({"BUS_ARN": ""}, "BUS_ARN is missing: The event bus of the hub account"),
             ({"BUS_ARN": "cmkwatch"}, "BUS_ARN is `cmkwatch`, wanted: the ARN of the event bus"),

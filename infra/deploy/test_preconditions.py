@@ -1,4 +1,4 @@
-"""What must be so before anything is built, answered by AWS one way and another."""
+"""Tests the checks before a build, with different answers of AWS."""
 
 import contextlib
 import json
@@ -45,7 +45,7 @@ def advanced(*fields):
 
 
 def answers(account=HUB, **other):
-    """What AWS answers where all is as it should be, by service; `other` says what is not."""
+    """The answers of AWS, by service, if all is in order. `other` replaces some of them."""
     known = {
         "organization": {"Id": "o-exampleorg1", "MasterAccountId": MANAGEMENT},
         "parents": [("ou-abcd-security", "ORGANIZATIONAL_UNIT"), ("r-abcd", "ROOT")],
@@ -96,7 +96,10 @@ def answers(account=HUB, **other):
 
 @contextlib.contextmanager
 def aws(told):
-    """A boto3 that gets these answers, one for each call; every client of a service takes from one list."""
+    """Replaces boto3's clients by stubs that give these answers, one for each call.
+
+    Every client of a service takes its answers from one list.
+    """
     clients = {}
     for service, calls in told.items():
         credentials = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
@@ -118,7 +121,7 @@ class Preconditions(unittest.TestCase):
             check(asked)
         self.assertIn(words, str(refused.exception))
 
-    def test_where_all_is_as_it_should_be_nothing_is_refused(self):
+    def test_nothing_is_refused_if_every_precondition_holds(self):
         for asked in ({}, SLACK, {"ROLE_ARN": ROLE}):
             with aws(answers()):
                 preconditions.check_hub({**ASKED, **asked})
@@ -133,7 +136,7 @@ class Preconditions(unittest.TestCase):
         with aws(answers(MANAGEMENT)):
             preconditions.check_management(MEMBERS)
 
-    def test_what_would_fail_halfway_or_watch_nothing_is_refused_in_words(self):
+    def test_deployments_that_would_fail_or_watch_nothing_are_refused(self):
         cases = [
             (answers(organization={"Id": "o-other00000", "MasterAccountId": MANAGEMENT}),
              "the organization of these credentials is o-other00000"),
@@ -185,15 +188,15 @@ class Preconditions(unittest.TestCase):
         told = answers(workspaces=["T1"])
         self.refused("SlackWorkspaceId is `T0`, which is not auth", preconditions.check_hub, {**ASKED, **SLACK}, told)
 
-    def test_checks_that_are_left_out_are_not_made(self):
+    def test_skipped_checks_are_not_made(self):
         with aws(answers(trails=[], concurrency=2, workspaces=[])):
             preconditions.check_hub({**ASKED, **SLACK, "UNCHECKED": "trail,concurrency,slack"})
         self.refused("UNCHECKED holds hub", preconditions.check_hub, {**ASKED, "UNCHECKED": "hub"}, answers())
 
-    def test_the_management_account_is_what_it_is_said_to_be(self):
+    def test_credentials_of_another_account_are_refused_for_the_management_account(self):
         self.refused("these credentials are of account 111122223333", preconditions.check_management, MEMBERS, answers())
 
-    def test_what_is_left_out_is_what_the_stack_has(self):
+    def test_omitted_parameters_are_checked_with_the_values_of_the_stack(self):
         for parameters, standing in [
             ("SlackChannelId=C1", {"SlackWorkspaceId": "T0", "SlackChannelId": "C0"}),
             ("TimeoutSeconds=400", {"RetryAfterSeconds": "2400", "AlertRetryAfterSeconds": "2400"}),
@@ -201,13 +204,13 @@ class Preconditions(unittest.TestCase):
             with aws(answers(parameters=standing)):
                 preconditions.check_hub({**ASKED, "PARAMETERS": parameters})
 
-    def test_an_organizational_unit_further_up_reaches_the_hub_too(self):
+    def test_a_target_further_up_reaches_the_hub(self):
         with aws(answers()):
             preconditions.check_hub({**ASKED, "TARGETS": "r-abcd"})
 
 
 class NotCurrent(unittest.TestCase):
-    def test_where_the_stack_set_has_not_come_to_is_told(self):
+    def test_accounts_and_regions_without_a_current_stack_are_listed(self):
         instance = {"Account": "222233334444", "Region": "us-east-1", "Status": "OUTDATED", "StatusReason": "an SCP"}
         current = {"Account": HUB, "Region": HOME, "Status": "CURRENT"}
         listed = {"cloudformation": [("list_stack_instances", {"Summaries": [current, instance]})] * 2}

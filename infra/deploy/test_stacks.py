@@ -1,4 +1,4 @@
-"""What can be deployed into the local AWS is, by the commands that `make` runs."""
+"""Tests of the `make` commands, for all that can be deployed into the local AWS."""
 
 import json
 import os
@@ -72,7 +72,7 @@ class Stacks(unittest.TestCase):
         stacks = [one["StackName"] for one in deploy.client("cloudformation", HUB).describe_stacks()["Stacks"]]
         self.assertNotIn("cmkwatch", stacks)
 
-    def test_what_cloudformation_refuses_is_known_before_the_build(self):
+    def test_a_refusal_by_cloudformation_is_reported_before_the_build(self):
         template = pathlib.Path(tempfile.mkdtemp()) / "template.yaml"
         template.write_text(REFUSED)
         deploy.client("s3", HUB).create_bucket(Bucket="refusals")
@@ -80,7 +80,7 @@ class Stacks(unittest.TestCase):
             preview.preview_stack(HOME, template, "refused", {"Size": "big"}, "refusals")
         self.assertIn("small is what it must be", str(refused.exception))
 
-    def test_what_cannot_be_done_is_said_and_not_a_traceback(self):
+    def test_impossible_requests_print_a_reason_and_no_traceback(self):
         for action, asked, words in [
             ("deploy-management", {**ASKED, "BUS_ARN": ""}, "BUS_ARN is missing"),
             ("undeploy-management", {"REGIONS": ""}, "REGIONS is missing"),
@@ -91,7 +91,7 @@ class Stacks(unittest.TestCase):
             self.assertIn(words, refused.stderr)
             self.assertNotIn("Traceback", refused.stderr)
 
-    def test_the_members_template_is_uploaded_by_what_is_in_it(self):
+    def test_the_members_template_is_uploaded_under_a_name_made_from_its_content(self):
         with mock.patch.dict(os.environ, credentials(HUB)):
             deploy.client("s3", HUB).create_bucket(Bucket="uploads")
             first, second = stacks.upload_member("uploads", HOME), stacks.upload_member("uploads", HOME)

@@ -1,4 +1,4 @@
-"""`python -m sandbox`: starts the sandbox in the foreground and keeps it until it is told to stop."""
+"""`python -m sandbox`: runs the sandbox in the foreground until it receives a stop signal."""
 
 import argparse
 import asyncio

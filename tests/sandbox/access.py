@@ -1,4 +1,4 @@
-"""IAM, where MiniStack is stricter or kinder than AWS."""
+"""Corrects IAM where MiniStack is stricter or kinder than AWS."""
 
 import json
 import re
@@ -35,11 +35,12 @@ def _patch_condition_keys():
         # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-resourceorgid
         if name == "aws:resourceorgid":
             return organization.of(_account_of(context.resource_arn))
-        # The plain HTTP of the sandbox stands for the TLS that the same client speaks to AWS, unless it says otherwise.
+        # The sandbox's plain HTTP counts as TLS, which the same client would use with AWS. A header
+        # of the request can say otherwise.
         # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-securetransport
         if name == "aws:securetransport":
             return "true" if authority.is_secure() else "false"
-        # A service of AWS that acts in its own name is no principal of any account.
+        # An AWS service that acts in its own name is a principal of no account.
         # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalisawsservice
         if name == "aws:principalisawsservice":
             return "true" if context.principal_type == "Service" else "false"
@@ -62,7 +63,7 @@ def _patch_actions():
     extract = iam_actions.extract_iam_action
 
     def extract_iam_action(*request):
-        """A batch of messages is authorized as one of them.
+        """Returns the action of a request. A batch of messages is authorized as one message.
 
         https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsqs.html
         """
@@ -77,20 +78,21 @@ def _patch_resource_arns():
 
     def extract_resource_arn(service, method, path, headers, body, query_params, region, account_id):
         arn = extract(service, method, path, headers, body, query_params, region, account_id)
-        # The operations of aliases alone are authorized on the alias; all others on the key that it leads to.
+        # Only the operations on aliases are authorized on the alias. All others are authorized on
+        # the key of the alias.
         # https://docs.aws.amazon.com/kms/latest/developerguide/alias-access.html
         if service == "kms" and ":alias/" in arn and not headers.get("x-amz-target", "").endswith(_ALIAS_CALLS):
             key = kms._resolve_key(arn)
             return key["Arn"] if key else arn
-        # A rule of the default bus has no bus in its ARN.
+        # The ARN of a rule on the default bus contains no bus.
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
         if service == "events":
             return arn.replace(":rule/default/", ":rule/")
-        # ListBuckets is allowed by statements on all buckets as by those on everything.
+        # A statement on all buckets allows ListBuckets, as does a statement on everything.
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/example-policies-s3.html
         if service == "s3" and arn == "*":
             return "arn:aws:s3:::*"
-        # ListAccounts has no resource, and that of DescribeAccount is the account.
+        # ListAccounts has no resource. The resource of DescribeAccount is the account.
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsorganizations.html
         if service == "organizations" and headers.get("x-amz-target", "").endswith(".ListAccounts"):
             return "*"

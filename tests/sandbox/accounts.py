@@ -1,4 +1,4 @@
-"""Organizations' ListAccounts and DescribeAccount.
+"""The operations ListAccounts and DescribeAccount of Organizations.
 
 https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListAccounts.html
 https://docs.aws.amazon.com/organizations/latest/APIReference/API_DescribeAccount.html
@@ -18,7 +18,11 @@ def install():
 
 
 def _of_the_hub(operation):
-    """ "From the management account or a member account that is a delegated administrator" alone."""
+    """Refuses all accounts but the hub, which is the delegated administrator.
+
+    AWS allows these operations "from the management account or a member account that is a delegated
+    administrator".
+    """
 
     def answered(request):
         if get_account_id() != organization.HUB:
@@ -37,7 +41,7 @@ def _describe_account(request):
 
 
 def arn(number):
-    """The ARN of an account of the organization."""
+    """Returns the ARN of an account of the organization."""
     return f"arn:aws:organizations::{organization.MANAGEMENT}:account/{organization.ID}/{number}"
 
 
@@ -46,8 +50,8 @@ def _list_accounts(request):
     if not 1 <= size <= 20:
         return error_response_json("InvalidInputException", "MaxResults is 1 to 20", 400)
     listed = [_account(number, state) for number, state in organization.states().items()]
-    # "These operations can occasionally return an empty set of results even when more results are available": here, the
-    # first page is always one.
+    # "These operations can occasionally return an empty set of results even when more results are
+    # available". Here the first page is always empty.
     if not token:
         return json_response({"Accounts": [], "NextToken": "from-0"})
     start = token.removeprefix("from-")
@@ -59,12 +63,12 @@ def _list_accounts(request):
 
 
 def name(number):
-    """The name of an account of the organization."""
+    """Returns the name of an account of the organization."""
     return f"account {number[0]}"
 
 
 def _account(number, state):
-    """Without Status, which was retired on 9 September 2026.
+    """Describes an account without Status, which was retired on 9 September 2026.
 
     https://docs.aws.amazon.com/organizations/latest/APIReference/API_Account.html
     """

@@ -1,7 +1,7 @@
-"""Whether AWS's services may do what they do in a role's name, and in their own.
+"""Decides if AWS services may act in a role's name, and in their own.
 
-MiniStack's evaluator decides, as it does of the calls that a role makes itself. What was refused to roles and
-services is kept, for `GET /_sandbox/denied`.
+MiniStack's evaluator decides, as for the calls that a role makes itself. Refusals to roles and
+services are recorded for `GET /_sandbox/denied`.
 """
 
 import contextvars
@@ -26,12 +26,12 @@ _CODE = re.compile(rb'<Code>([^<]+)</Code>|"(?:__type|code|Code)" ?: ?"([^"]+)"'
 _denied, _lock = Counter(), threading.Lock()
 _access_key = contextvars.ContextVar("sandbox_access_key", default="")
 _is_secure = contextvars.ContextVar("sandbox_is_secure", default=True)
-# What stands for TLS, or its absence, where all is plain HTTP.
+# A request with this header counts as one without TLS. In fact all requests are plain HTTP.
 _PLAIN = (b"x-sandbox-without-tls", b"true")
 
 
 class Denials:
-    """Around the whole of MiniStack; keeps what it refuses to roles."""
+    """Wraps MiniStack and records what it refuses to roles."""
 
     def __init__(self, app):
         self.app = app
@@ -88,37 +88,42 @@ def _keep(principal, account, refused, resource):
 
 
 def denied():
-    """What was refused, [{principal, account, action, resource, count}]: the principal is the name of a role, or of a
-    service that acted in its own name."""
+    """Returns the refusals, [{principal, account, action, resource, count}].
+
+    The principal is the name of a role, or of a service that acted in its own name.
+    """
     names = ("principal", "account", "action", "resource", "count")
     with _lock:
         return [dict(zip(names, (*what, count), strict=True)) for what, count in sorted(_denied.items())]
 
 
 def forget(_asked=None):
-    """Begins a new list."""
+    """Clears the list of refusals."""
     with _lock:
         _denied.clear()
 
 
 def is_secure():
-    """Whether the request that is answered just now came with TLS, as far as it says: a header tells that it did not."""
+    """Returns true if the current request counts as TLS.
+
+    A header of the request can say that it does not.
+    """
     return _is_secure.get()
 
 
 def note_caller(headers, query):
-    """Notes who makes the request, for `caller`."""
+    """Stores the access key of the current request, for `caller`."""
     _access_key.set(router.extract_access_key_id(headers, query))
 
 
 def caller():
-    """Who makes the request that is answered just now; nothing for somebody without credentials."""
+    """Returns the principal of the current request, or `None` if it is unknown."""
     found = iam_evaluator.resolve_principal(_access_key.get(), get_account_id()) if _access_key.get() else None
     return found if isinstance(found, iam_evaluator.PrincipalInfo) else None
 
 
 def role(arn):
-    """A session of the role that a service has assumed; nothing where there is no such role."""
+    """Returns a session of an assumed role, or `None` if the role does not exist."""
     found = _ROLE.fullmatch(arn or "")
     known = iam._roles.get_scoped(found[1], None, found[2]) if found else None
     if known is None:
@@ -134,8 +139,10 @@ def role(arn):
 
 
 def allows(principal, wanted, resource, **context):
-    """True where the principal may: in its own account by its policies or the resource's, elsewhere by both; of a key,
-    the policy has to let it in any case.
+    """Returns true if a principal may perform an action on a resource.
+
+    In its own account the principal's policies or the resource's policy suffice. In another account
+    both must allow the action. The policy of a key must always allow it.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic_policy-eval-basics-single-account.html
     """
@@ -153,7 +160,7 @@ def allows(principal, wanted, resource, **context):
 
 
 def allows_service(service, wanted, resource, **context):
-    """True where the resource's policy lets a service of AWS, that acts in its own name."""
+    """Returns true if the resource's policy allows an AWS service that acts in its own name."""
     found = iam_evaluator._resource_policy(wanted.split(":")[0], resource)
     asked = _asked("*", "Service", "", wanted, resource, context)
     policy = found[0] if found else None
@@ -163,25 +170,28 @@ def allows_service(service, wanted, resource, **context):
 
 
 def refused_role(principal, wanted, resource):
-    """Keeps that a role was refused something; false."""
+    """Records a refusal to a role, and returns false."""
     if principal.type == "AssumedRole":
         _keep(_role_of(principal.arn), principal.account, wanted, resource)
     return False
 
 
 def refused_service(service, wanted, resource):
-    """Keeps that a service was refused something; false."""
+    """Records a refusal to a service, and returns false."""
     _keep(service, get_account_id(), wanted, resource)
     return False
 
 
 def assumed(role_arn, service, **context):
-    """A session of the role that a service assumes; nothing where there is none, or it does not trust the service."""
+    """Returns a session of the role that a service assumes.
+
+    Returns `None` if the role does not exist or does not trust the service.
+    """
     return role(role_arn) if trusts(role_arn, service, **context) else None
 
 
 def trusts(role_arn, service, **context):
-    """True where the role's trust policy lets a service of AWS assume it.
+    """Returns true if the role's trust policy lets an AWS service assume it.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-services
     """
@@ -198,7 +208,10 @@ def trusts(role_arn, service, **context):
 
 
 def _asked(arn, kind, account, wanted, resource, context):
-    """The request, with the keys of the context named as in Python: `aws_sourcearn` for `aws:SourceArn`."""
+    """Returns the request to evaluate.
+
+    The keys of `context` are spelled as Python names: `aws_sourcearn` for `aws:SourceArn`.
+    """
     return iam_evaluator.EvalContext(
         principal_arn=arn,
         principal_type=kind,

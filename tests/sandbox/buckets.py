@@ -1,4 +1,4 @@
-"""S3, where MiniStack is kinder than AWS or behind it."""
+"""Corrects S3 where MiniStack is kinder than AWS or older."""
 
 import re
 from typing import ClassVar
@@ -20,7 +20,10 @@ def install():
 
 
 class _Buckets(AccountScopedDict):
-    """Remembers the accounts that ever asked for a bucket, so that a bucket's owner is found without a search."""
+    """A store of buckets that remembers which accounts ever asked for one.
+
+    So the owner of a bucket is found without a search.
+    """
 
     accounts: ClassVar = set()
 
@@ -30,11 +33,15 @@ class _Buckets(AccountScopedDict):
 
 
 def _patch_owners():
-    """With thousands of buckets, MiniStack's own search, several times in a request, would be what takes the time."""
+    """Replaces MiniStack's search for the owner of a bucket.
+
+    With thousands of buckets, that search would take most of the time. Each request makes it
+    several times.
+    """
     s3._buckets = _Buckets()
 
     def bucket_owner_account(name):
-        accounts = tuple(_Buckets.accounts)  # which another thread may add to
+        accounts = tuple(_Buckets.accounts)  # another thread may add to the set
         return next((owner for owner in accounts if s3._buckets.contains_scoped(owner, None, name)), None)
 
     s3._bucket_owner_account = bucket_owner_account
@@ -51,7 +58,8 @@ def _patch_scope():
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
         if headers.get("x-amz-expected-bucket-owner", owner) != owner:
             return s3._error("AccessDenied", "Access Denied", 403, f"/{bucket}")
-        # A bucket's policy is for identities of the owner's account alone, whatever it says itself.
+        # Only identities of the owner's account may read or change a bucket's policy, even if the
+        # policy allows others.
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketPolicy.html
         if "policy" in query_params and not key and caller != owner:
             return s3._error("MethodNotAllowed", "The specified method is not allowed against this resource.", 405)
@@ -61,7 +69,7 @@ def _patch_scope():
 
 
 def _patch_default_encryption():
-    """A bucket that nobody has put an encryption on has SSE-S3 and, since April 2026, blocks SSE-C.
+    """Gives a bucket without a configured encryption SSE-S3. Since April 2026 it also blocks SSE-C.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/default-s3-c-encryption-setting-faq.html
     """
@@ -77,9 +85,10 @@ def _patch_default_encryption():
     put = s3._put_bucket_encryption
 
     def put_bucket_encryption(bucket, body):
-        """A configuration that does not speak of SSE-C leaves it as it was.
+        """Stores a configuration. A block of SSE-C stays if the configuration omits it.
 
-        AWS does not say so; that GetBucketEncryption then shows the block still is what Terraform's users report:
+        AWS does not document this. Users of Terraform report that GetBucketEncryption still shows
+        the block afterwards:
         https://github.com/cloudposse/terraform-aws-s3-bucket/issues/287
         """
         _, _, before = s3._get_bucket_encryption(bucket)
@@ -94,7 +103,10 @@ def _patch_default_encryption():
 
 
 def _patch_listing():
-    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html"""
+    """Checks `max-buckets`, and hides the regions from a request without parameters.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html
+    """
     listing = s3._list_buckets
 
     def list_buckets(query_params=None, signed_region=None):
@@ -103,7 +115,7 @@ def _patch_listing():
         if not most.isdigit() or not 1 <= int(most) <= 10000:
             return s3._error("InvalidArgument", "Argument max-buckets must be an integer between 1 and 10000", 400)
         status, headers, body = listing(query_params, signed_region)
-        # BucketRegion is in the answer "if the request contains at least one valid parameter".
+        # The answer contains BucketRegion "if the request contains at least one valid parameter".
         if status == 200 and not asked:
             body = _REGION.sub("", text(body))
         return status, headers, body
@@ -112,7 +124,7 @@ def _patch_listing():
 
 
 def _patch_tagging():
-    """A bucket that lost its tags is known still as one that had some; what that means, tags.py says."""
+    """Remembers that a bucket without tags had some before. `tags.py` uses that."""
     delete = s3._delete_bucket_tagging
 
     def delete_bucket_tagging(name):
@@ -130,7 +142,7 @@ def text(body):
 
 
 def owner_and_region(bucket):
-    """The account that owns a bucket and the region that it lies in; (None, None) where there is none."""
+    """Returns the account and region of a bucket, or (None, None) if the bucket does not exist."""
     owner = s3._bucket_owner_account(bucket)
     record = s3._buckets.get_scoped(owner, None, bucket) if owner else None
     return (owner, record["region"]) if record else (None, None)

@@ -1,4 +1,4 @@
-"""How many calls of each kind were made: they are the users' quota and money."""
+"""Counts the calls of each kind, because they use the quotas of the users and cost money."""
 
 from collections import Counter
 
@@ -9,7 +9,7 @@ from .cloudtrail import Call
 
 
 class Calls:
-    """Around the whole of MiniStack; counts what passes, by account, region and IAM action."""
+    """Wraps MiniStack and counts calls by account, region and IAM action."""
 
     def __init__(self, app):
         self.app, self.counts = app, Counter()
@@ -29,7 +29,7 @@ class Calls:
 
 
 def action(call):
-    """The IAM action that a call is authorized by."""
+    """Returns the IAM action that a call needs."""
     parameters = ministack._routing_params(call.method, call.path, call.headers, call.request, call.query)
     if call.bucket:
         path = f"/{call.bucket}/{call.key}"

@@ -1,8 +1,9 @@
-"""CloudTrail: a record of each management call to S3 and KMS that writes, on the default bus of the owner's account.
+"""CloudTrail: puts a record of each call that cmkwatch may need onto the owner's default bus.
 
-What a record holds: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html;
-for S3, requestParameters are the request's XML as JSON, with bucketName, Host and the sub-resource:
-https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-understanding-s3-entries.html.
+The calls are management calls to S3 and KMS that write. The content of a record:
+https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
+For S3, requestParameters are the request's XML as JSON, with bucketName, Host and the sub-resource:
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-understanding-s3-entries.html
 """
 
 import contextvars
@@ -37,13 +38,13 @@ _KMS_CALLS = {
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_TagResource.html
 _CONTROL, _TAGS = "/v20180820/", "/v20180820/tags/"
 _CONTROL_CALLS = {"POST": "TagResource", "DELETE": "UntagResource"}
-# The key material and its token are in no record.
+# Records contain neither the key material nor its token.
 # https://docs.aws.amazon.com/kms/latest/developerguide/ct-importkeymaterial.html
 _KMS_SECRETS = {"encryptedKeyMaterial", "importToken"}
 
 
 class CloudTrail:
-    """Around the whole of MiniStack, where alone every request can be seen, virtual-hosted ones too."""
+    """Wraps MiniStack: only there every request is seen, including virtual-hosted ones."""
 
     def __init__(self, app):
         self.app = app
@@ -74,7 +75,7 @@ class CloudTrail:
 
 
 class Call:
-    """One request, with what is needed to tell of it."""
+    """One request, with the data for its record."""
 
     def __init__(self, scope):
         self.headers = {name.decode("latin-1").lower(): decode_header_value(value) for name, value in scope["headers"]}
@@ -97,10 +98,10 @@ class Call:
         return contextvars.copy_context().run(resolve) if self.access_key else None
 
     def _bucket(self):
-        """The bucket that an S3 request is about, and the key of the object where it is about one."""
+        """Returns the bucket of an S3 request, and the key of its object, if any."""
         if self.path.startswith(_CONTROL):
             return None, ""
-        # What nobody has signed may be an anonymous call.
+        # A request without a signature may be an anonymous call.
         signed = self.headers.get("authorization")
         if signed is not None and "/s3/aws4_request" not in signed:
             return None, ""
@@ -111,11 +112,11 @@ class Call:
         return bucket or None, key
 
     def principal(self):
-        """Who calls, if MiniStack knows."""
+        """Returns the caller, if MiniStack knows it."""
         return iam_evaluator.resolve_principal(self.access_key, self.account) if self.access_key else None
 
     def look_before(self):
-        """Notes what the call, which is complete and not yet answered, may take away."""
+        """Stores what the call may remove. The call is complete and not yet answered."""
         if self.bucket:
             self.bucket_before = buckets.owner_and_region(self.bucket)
         if self.kms_call == "DeleteAlias":
@@ -123,7 +124,7 @@ class Call:
             self.key_before = kms._aliases.get_scoped(self.account, self.region, alias)
 
     def record(self):
-        """Puts the record on the bus, if there is to be one."""
+        """Puts the record on the bus, if the call is recorded."""
         if self.kms_call in _KMS_CALLS:
             self._record_kms()
         elif self.path.startswith(_TAGS) and self.method in _CONTROL_CALLS:
@@ -150,8 +151,9 @@ class Call:
         error = _xml(self.response).get("Error", {}).get("Code")
         if self.account in (None, owner or self.account):
             return self._put("aws.s3", detail, error)
-        # A call from another account has a record in each: the owner's has no ARN of the caller. AWS says so of calls on
-        # objects, and nothing of calls on buckets.
+        # A call from another account has a record in both accounts. The owner's record has no ARN
+        # of the caller. AWS documents that for calls on objects, and says nothing of calls on
+        # buckets.
         # https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
         shared = {"sharedEventID": str(uuid.uuid4())}
         self._put("aws.s3", {**detail, **shared, "userIdentity": self._foreign_identity()}, error)
@@ -159,9 +161,10 @@ class Call:
         self._put("aws.s3", {**detail, **shared, **mine}, error)
 
     def _record_s3_control(self, name):
-        """What a record of these looks like is shown nowhere: so it is as hard to read as that of any service.
+        """Records a call of S3 Control, in the form that is hardest to read.
 
-        Connect and MSK write the ARN as it stands in the path of the request, percent-encoded, and name no resource.
+        AWS documents no record of these calls. Connect and MSK write the ARN as in the path of the
+        request, percent-encoded, and name no resource.
         """
         arn = unquote(self.path.removeprefix(_TAGS))
         owner, region = buckets.owner_and_region(arn.rpartition(":")[2])
@@ -177,11 +180,14 @@ class Call:
         key = request.get("keyId") or request.get("targetKeyId") or self.key_before
         key = self._arn(key) if key else answer.get("KeyMetadata", {}).get("Arn")
         resources = [self._arn(request["aliasName"])] if "aliasName" in request else []
-        # CreateAlias names the key first: https://docs.aws.amazon.com/kms/latest/developerguide/ct-createalias.html,
-        # UpdateAlias the alias: https://docs.aws.amazon.com/kms/latest/developerguide/ct-updatealias.html
+        # - CreateAlias names the key first:
+        #   https://docs.aws.amazon.com/kms/latest/developerguide/ct-createalias.html
+        # - UpdateAlias names the alias first:
+        #   https://docs.aws.amazon.com/kms/latest/developerguide/ct-updatealias.html
         resources.insert(0 if self.kms_call == "CreateAlias" else len(resources), key)
         detail["resources"] = [_key_resource(self.account, arn) for arn in resources if arn]
-        # "Recorded on or after December 2022", entries have the key's ARN even where the call returns nothing.
+        # Entries "recorded on or after December 2022" have the key's ARN even if the call returns
+        # nothing.
         if self.status < 300:
             detail["responseElements"] = _lowered(answer) | ({} if "KeyMetadata" in answer else {"keyId": key})
         self._put("aws.kms", detail, answer.get("__type"))
@@ -189,7 +195,7 @@ class Call:
             self._record_replica(answer["ReplicaKeyMetadata"], detail)
 
     def _record_replica(self, metadata, detail):
-        """In the region of the replica it is a key that is created.
+        """Records that a key was created in the region of the replica.
 
         https://docs.aws.amazon.com/kms/latest/developerguide/ct-replicate-key.html
         """
@@ -218,7 +224,10 @@ class Call:
         }
 
     def _identity(self):
-        """https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html"""
+        """Returns the `userIdentity` of the caller.
+
+        https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html
+        """
         principal = self.principal()
         if not self.access_key:
             return {"type": "AWSAccount", "principalId": "", "accountId": "ANONYMOUS_PRINCIPAL"}
@@ -228,22 +237,23 @@ class Call:
         return {"type": kind, "arn": principal.arn, "accountId": principal.account, "accessKeyId": self.access_key}
 
     def _foreign_identity(self):
-        """The caller as the account that is called sees it."""
+        """Returns the caller's identity as the account that is called sees it."""
         principal = self.principal()
         session = principal.arn.rpartition("/")[2] if isinstance(principal, iam_evaluator.PrincipalInfo) else "caller"
         return {"type": "AWSAccount", "principalId": f"AROASANDBOX:{session}", "accountId": self.account}
 
     def _put(self, source, detail, error):
         if detail["recipientAccountId"] is None:
-            return  # an anonymous call about a bucket that is not there is nobody's
+            return  # an anonymous call about a missing bucket has no account
         if self.status >= 300:
             detail |= {"errorCode": error or "AccessDenied", "errorMessage": error or "Access Denied"}
         disorder.put(detail["recipientAccountId"], detail["awsRegion"], source, "AWS API Call via CloudTrail", detail)
 
 
 def delete_key(arn):
-    """Deletes a key at once, as if its waiting period had passed, and records it as KMS does, which nobody called.
+    """Deletes a key at once, as if its waiting period had passed, and records that as KMS does.
 
+    The record names no caller.
     https://docs.aws.amazon.com/kms/latest/developerguide/ct-delete-key.html
     """
     _, _, _, region, account, resource = arn.split(":", 5)
@@ -268,7 +278,7 @@ def delete_key(arn):
 
 
 def _record(name, source, account, region):
-    """What all records have."""
+    """Returns the fields that all records have."""
     now = datetime.datetime.now(datetime.timezone.utc)
     return {
         "eventVersion": "1.11",
@@ -286,12 +296,12 @@ def _record(name, source, account, region):
 
 
 def _key_resource(account, arn):
-    """Of an alias, too, the type is said to be a key."""
+    """Returns a resource of a record. Its type is a key, even for an alias."""
     return {"accountId": account, "type": "AWS::KMS::Key", "ARN": arn}
 
 
 def _lowered(fields):
-    """As CloudTrail writes the names of fields."""
+    """Returns the fields with names as CloudTrail writes them."""
     if not isinstance(fields, dict):
         return fields
     return {name[:1].lower() + name[1:]: _lowered(value) for name, value in fields.items()}
@@ -300,7 +310,7 @@ def _lowered(fields):
 def _xml(body):
     try:
         return xmltodict.parse(body, attr_prefix="") or {}
-    except Exception:  # not XML: a call without a body, or with one of another kind
+    except Exception:  # not XML: a call without a body, or with another kind of body
         return {}
 
 

@@ -1,6 +1,6 @@
-"""`make demo`: the story of one bucket, played through the S3 API, each step as Security Hub then tells it, and Slack.
+"""`make demo`: changes a bucket through the S3 API, and shows each step in Security Hub and Slack.
 
-Ends with exit code 0 only if every step showed what it should.
+The exit code is 0 only if every step showed what it should.
 """
 
 import json
@@ -19,23 +19,23 @@ from . import slack
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "target" / "local-aws-demo"
 PATIENCE = 30
-# Longer than alerts are gathered here.
+# The seconds to wait for further messages, longer than alerts are gathered here.
 PAUSE = 5
-# What the settings send no message of.
+# The severities below the minimum of the settings, which make no message.
 NOT_TOLD = ("INFORMATIONAL", "LOW")
 MARKS = {"PASSED": "[green]✔", "FAILED": "[red]✘", "WARNING": "[yellow]?"}
 BUCKET = "acme-invoices"
-# The controls that the class of the bucket requires.
+# The controls that the bucket's class requires.
 CONTROLS = ["encrypted-with-kms", "encrypted-with-cmk", "key-usable", "key-used-only-via-s3", "key-policy-closed",
             "key-rotates", "bucket-key-on", "ssec-blocked"]  # fmt: skip
-# A condition that holds where the key is absent too, and one that does not.
+# MENTIONED also holds if the condition key is absent, REQUIRED does not.
 MENTIONED, REQUIRED = "StringEqualsIfExists", "StringEquals"
 
 console = Console(highlight=False)
 
 
 class Unexpected(Exception):
-    """A step did not show what it should."""
+    """A step that did not show what it should."""
 
 
 def main():
@@ -60,7 +60,7 @@ def main():
 
 
 def stop(sandbox):
-    """Closes the pipe that the sandbox watches; ends it where that is not enough."""
+    """Closes the pipe that the sandbox watches, and kills the sandbox if that does not stop it."""
     sandbox.stdin.close()
     try:
         sandbox.wait(timeout=15)
@@ -69,7 +69,7 @@ def stop(sandbox):
 
 
 class Story:
-    """A bucket of a member account, and what happens to it."""
+    """A bucket of a member account, and the changes made to it."""
 
     def __init__(self, told):
         self.told, self.account, self.region = told, told["member_accounts"][0], told["regions"][1]
@@ -142,7 +142,7 @@ class Story:
         self.kms.enable_key(KeyId=key)
 
     def policy(self, condition):
-        """A key policy that leaves the key to the IAM policies of its account, and lets an application use it."""
+        """Returns a key policy that admits an application, and IAM policies of its account."""
         root, application = f"arn:aws:iam::{self.account}:root", f"arn:aws:iam::{self.account}:role/invoices"
         service = {condition: {"kms:ViaService": f"s3.{self.region}.amazonaws.com"}}
         use = {"Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Condition": service}
@@ -153,7 +153,7 @@ class Story:
         return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
     def step(self, what, act, expected):
-        """Acts, waits until the findings say what is expected, and shows them."""
+        """Acts, waits until the findings are as expected, and shows them."""
         console.print(f"\n[bold]▶ {what}[/]")
         before = self.findings()
         act()
@@ -179,10 +179,10 @@ class Story:
         self.tell(sorted(filter(None, (message_of(slug, finding) for slug, finding in fresh.items()))))
 
     def tell(self, expected):
-        """Waits for exactly the messages that are expected, each as (transition, control), and shows them."""
+        """Waits for exactly the expected messages, as (transition, control), and shows them."""
         started, told, got = time.monotonic(), [], []
         with console.status("waiting for Slack"):
-            # What comes in the moment after the last that is expected comes too often.
+            # Messages that arrive shortly after the last expected one are too many.
             while got != expected or time.monotonic() - started < PAUSE:
                 if time.monotonic() - started > PATIENCE:
                     raise Unexpected(f"after {PATIENCE} s the messages were {got}, expected {expected}")
@@ -209,7 +209,10 @@ class Story:
 
 
 def message_of(slug, finding):
-    """The message that a finding that just changed makes, as (transition, control); nothing where it makes none."""
+    """Returns the message for a finding that just changed, as (transition, control).
+
+    Returns `None` if the finding makes no message.
+    """
     fields = finding["ProductFields"]
     transition = fields["cmkwatch/transition"]
     severity = fields["cmkwatch/severity-before"] if transition == "resolved" else finding["Severity"]["Label"]
@@ -218,7 +221,7 @@ def message_of(slug, finding):
 
 
 def summary(finding):
-    """`FAILED NEW opened`, `ARCHIVED gone`"""
+    """Returns, for example, `FAILED NEW opened` or `ARCHIVED gone`."""
     transition = finding["ProductFields"]["cmkwatch/transition"]
     if finding["RecordState"] == "ARCHIVED":
         return f"ARCHIVED {transition}"
@@ -226,7 +229,7 @@ def summary(finding):
 
 
 def says(found, expected):
-    """True where there are exactly the findings that are expected, each as far as it is expected."""
+    """Returns true if exactly the expected findings exist, and each summary starts as expected."""
     return found.keys() == expected.keys() and all(summary(found[slug]).startswith(expected[slug]) for slug in expected)
 
 

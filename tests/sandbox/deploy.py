@@ -1,4 +1,4 @@
-"""Deploys infra/template.yaml, but for what MiniStack cannot make, and infra/member.yaml as it stands."""
+"""Deploys infra/template.yaml, without what MiniStack cannot make, and infra/member.yaml."""
 
 import json
 import os
@@ -16,8 +16,8 @@ from . import organization
 
 _ARTIFACTS = "cmkwatch-sandbox-artifacts"
 _ALERT_WINDOW = 3
-# The types of resources of infra/template.yaml that MiniStack cannot make, and what stands in for each here. They, and
-# the outputs that refer to them, are taken out of the packaged template; nothing else is.
+# The types of resources that MiniStack cannot make, and the replacement of each. They are removed
+# from the packaged template, with the outputs that refer to them. Nothing else is removed.
 LEFT_OUT = {
     "AWS::Chatbot::SlackChannelConfiguration": "a queue is subscribed to the topic, as the channel would be",
     "AWS::CloudFormation::StackSet": "each account and region gets infra/member.yaml as a stack of its own",
@@ -26,7 +26,7 @@ LEFT_OUT = {
 
 
 def client(service, account, region=organization.HOME):
-    """A client that acts as the root of an account."""
+    """Returns a client that acts as the root of an account."""
     return boto3.client(
         service,
         endpoint_url=os.environ["AWS_ENDPOINT_URL"],
@@ -38,14 +38,18 @@ def client(service, account, region=organization.HOME):
 
 
 def parameters(arguments):
-    """The parameters of infra/template.yaml that differ here from the defaults, so that tests need not wait long."""
+    """Returns the parameters of infra/template.yaml that differ from the defaults.
+
+    They keep the tests short.
+    """
     return {
         "OrganizationId": organization.ID,
         "Architecture": "x86_64",
         "SettleDelaySeconds": arguments.settle_delay,
         "SecondLookSeconds": arguments.second_look,
         "Generation": int(time.time()),
-        # A message that fails goes to the dead-letter queue within a minute instead of half an hour.
+        # A message that fails reaches the dead-letter queue within a minute instead of half an
+        # hour.
         "TimeoutSeconds": arguments.timeout,
         "RetryAfterSeconds": arguments.timeout,
         "SweepTimeoutSeconds": arguments.sweep_timeout,
@@ -56,8 +60,12 @@ def parameters(arguments):
 
 
 def deploy(root, folder, parameters, settings=None):
-    """Security Hub everywhere, the hub's stack, then the members', then a subscriber; the outputs of the hub's stack, and
-    the URL of the subscriber's queue. `settings` is a file that is packed instead of infra/cmkwatch.toml."""
+    """Deploys cmkwatch.
+
+    Returns the outputs of the hub's stack, and the URL of the subscriber's queue. The order is
+    Security Hub everywhere, the hub's stack, the members' stacks, and a subscriber. `settings` is a
+    file that is packed instead of infra/cmkwatch.toml.
+    """
     for account in organization.ACCOUNTS:
         for region in organization.REGIONS:
             client("securityhub", account, region).enable_security_hub()
@@ -70,7 +78,7 @@ def deploy(root, folder, parameters, settings=None):
 
 
 def _with_settings(root, folder, settings):
-    """A folder with the template and the functions of `root`, and other settings beside each function."""
+    """Makes a folder with the template and functions of `root`, and with other settings."""
     other = folder / "with-settings"
     shutil.rmtree(other, ignore_errors=True)
     shutil.copytree(root / "infra", other / "infra", ignore=shutil.ignore_patterns("deploy", "checkov"))
@@ -82,7 +90,7 @@ def _with_settings(root, folder, settings):
 
 
 def _deploy_hub(root, folder, parameters):
-    """As `make deploy` does it: packaged and deployed with the AWS CLI."""
+    """Packages and deploys the hub's template with the AWS CLI, as `make deploy` does."""
     client("s3", organization.HUB).create_bucket(Bucket=_ARTIFACTS)
     packaged, template = folder / "template.json", root / "infra" / "template.yaml"
     _aws("package", "--template-file", template, "--s3-bucket", _ARTIFACTS, "--output-template-file", packaged,
@@ -98,10 +106,10 @@ def _deploy_hub(root, folder, parameters):
 
 
 def leave_out(template):
-    """The template without the resources of LEFT_OUT, the outputs that refer to them, and the metadata that says what is
-    to be made after them.
+    """Returns the template without the resources of LEFT_OUT and the outputs that refer to them.
 
-    ValueError where a resource that is kept refers to one that is not.
+    Metadata that refers to them, and so orders the deployment, is left out too. Raises ValueError
+    if a resource that is kept refers to one that is not.
     """
     gone = {name for name, resource in template["Resources"].items() if resource["Type"] in LEFT_OUT}
     kept = {name: dict(resource) for name, resource in template["Resources"].items() if name not in gone}
@@ -115,7 +123,7 @@ def leave_out(template):
 
 
 def _referred(part):
-    """What some part of a template refers to, by logical id."""
+    """Returns the logical ids to which a part of a template refers."""
     if isinstance(part, list):
         return set().union(*map(_referred, part))
     if not isinstance(part, dict):
@@ -133,7 +141,7 @@ def _referred(part):
 
 
 def _subscribe(topic):
-    """A queue of the hub's account that the topic sends to; its URL.
+    """Makes a queue in the hub account that the topic sends to, and returns its URL.
 
     https://docs.aws.amazon.com/sns/latest/dg/subscribe-sqs-queue-to-sns-topic.html
     """
@@ -168,7 +176,7 @@ def _deploy_member(root, account, region, outputs, **more):
 
 
 def _aws(*arguments):
-    """Runs the AWS CLI in the hub account; RuntimeError with its words where it fails."""
+    """Runs the AWS CLI in the hub account. Raises RuntimeError with its output if it fails."""
     environment = {
         **os.environ,
         "AWS_ACCESS_KEY_ID": organization.HUB,
@@ -183,7 +191,7 @@ def _aws(*arguments):
 
 
 def wait_until_handled(outputs, patience=60):
-    """Waits until a change made now leads to a finding: makes a bucket, waits for its finding, deletes it."""
+    """Waits until changes lead to findings: makes a bucket, awaits its finding, deletes it."""
     member = organization.MEMBERS[0]
     name = f"sandbox-ready-{uuid.uuid4().hex[:12]}"
     storage, hub = client("s3", member), client("securityhub", member)
@@ -203,7 +211,7 @@ def wait_until_handled(outputs, patience=60):
 
 
 def _forget_alerts(outputs, patience):
-    """Waits until everybody was told of the bucket, and takes what the subscriber got."""
+    """Waits until all alerts about the bucket are sent, and deletes the received ones."""
     queues, deadline = client("sqs", organization.HUB), time.monotonic() + patience
     counted = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     waiting = {"QueueUrl": outputs["AlertsQueueUrl"], "AttributeNames": counted}

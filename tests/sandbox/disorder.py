@@ -1,8 +1,10 @@
-"""What becomes of CloudTrail's events on their way: some are lost, some come twice, and none keeps its place.
+"""Loses, repeats and delays CloudTrail's events on their way.
 
-"AWS services deliver events to CloudTrail on a best effort basis", and best effort means that "in some rare cases an
-event might not be delivered": https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event.html. They "don't
-appear in any specific order": https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-concepts.html.
+"AWS services deliver events to CloudTrail on a best effort basis". Best effort means that "in some
+rare cases an event might not be delivered":
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event.html
+Events "don't appear in any specific order":
+https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-concepts.html
 """
 
 import random
@@ -16,7 +18,10 @@ _random = random.Random(0)
 
 
 def put_disorder(asked):
-    """Sets what happens to events from now on; ValueError for what is none. The same seed makes the same choices."""
+    """Sets the disorder of events from now on. The same seed makes the same choices.
+
+    Raises ValueError for an invalid disorder.
+    """
     if asked.keys() != _FIELDS.keys() or any(not isinstance(asked[name], (int, float)) for name in _FIELDS):
         raise ValueError(f"disorder has {', '.join(_FIELDS)}")
     if not (0 <= asked["drop"] <= 1 and 0 <= asked["duplicate"] <= 1 and 0 <= asked["shuffle"] <= 3600):
@@ -27,8 +32,9 @@ def put_disorder(asked):
 
 
 def put(*event):
-    """As `events.put`, of a record of CloudTrail: never, once or twice, now or later."""
-    # Each event takes four numbers, whatever becomes of it: so one event's fate does not change the next one's.
+    """Puts a record of CloudTrail as `events.put` does, but never, once or twice, now or later."""
+    # Each event takes four random numbers, so that its outcome does not change that of the next
+    # event.
     lost, doubled, first, second = (_random.random() for _ in range(4))
     if lost < _state["drop"]:
         return

@@ -1,9 +1,12 @@
-"""Queues and topics that a KMS key encrypts: who sends, receives or publishes needs the key, too.
+"""Requires the KMS key of an encrypted queue or topic from senders, receivers and publishers.
 
-Through SQS: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+Through SQS:
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
 Through SNS: https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
-Somebody with credentials needs it by a policy of his own and the key's, which see the service that he came through and
-the encryption context; a service of AWS by the key's policy alone, which sees what it acts for.
+
+A principal with credentials needs permission from its own policy and from the key's. Both see the
+service that it uses and the encryption context. An AWS service needs only the key's policy, which
+sees the resource that the service acts for.
 """
 
 from ministack.core.responses import get_account_id, get_region, request_scope
@@ -11,9 +14,10 @@ from ministack.services import cloudwatch, kms, sns, sqs
 
 from . import authority
 
-# "kms:GenerateDataKey" and "kms:Decrypt" for producers, "kms:Decrypt" for consumers.
+# Producers need "kms:GenerateDataKey" and "kms:Decrypt", consumers "kms:Decrypt".
 SEND, RECEIVE = ("kms:GenerateDataKey", "kms:Decrypt"), ("kms:Decrypt",)
-# The key of the encryption context, whose value is the ARN or, of a table, the name: the pages above name them, and
+# The key of the encryption context. Its value is the ARN, or the name of a table. The keys are
+# documented on the pages above and on
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html#dynamodb-encryption-context
 _CONTEXT = {"sqs": "aws:sqs:arn", "sns": "aws:sns:topicArn", "dynamodb": "aws:dynamodb:tableName"}
 _TELL_NO_SOURCE = ("cloudwatch.amazonaws.com", "events.amazonaws.com")
@@ -28,13 +32,19 @@ def install():
 
 
 def queue_refuses(queue, principal, uses):
-    """What is wrong with the queue's key for somebody, as the end of an error's code; nothing where he may use it."""
+    """Returns why a principal may not use the queue's key, as the end of an error code.
+
+    Returns `None` if the principal may use the key.
+    """
     arn = queue["attributes"]["QueueArn"]
     return refuses(queue["attributes"].get("KmsMasterKeyId"), arn, "sqs", principal, uses)
 
 
 def refuses(reference, arn, service, principal, uses):
-    """As `queue_refuses`, of whatever has this ARN and this key, for somebody who comes through a service."""
+    """Checks the key of a resource with this ARN, for a principal that comes through a service.
+
+    Returns the same as `queue_refuses`.
+    """
     if not reference or reference.startswith("alias/aws/") or principal is None:
         return None
     account, region = arn.split(":")[4], arn.split(":")[3]
@@ -49,11 +59,11 @@ def refuses(reference, arn, service, principal, uses):
 
 
 def _refuses_service(reference, arn, service, source_arn, source_account):
-    """As `refuses`, of a service that acts in its own name for something of an account.
+    """Checks a key for a service that acts in its own name for a resource of an account.
 
-    It does not come through SQS or SNS on somebody's behalf, which is what kms:ViaService would tell:
+    The service does not use SQS or SNS for somebody else, which is what kms:ViaService expresses:
     https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
-    That CloudWatch and EventBridge pass on to KMS for what they act is shown nowhere, so here they do not.
+    No page shows that CloudWatch and EventBridge pass their source on to KMS, so here they do not.
     """
     if not reference:
         return None
@@ -95,7 +105,7 @@ def _patch_queues():
 def _guarded(operation, name, uses):
     def guarded(data, url):
         queue = sqs._get_q(data.get("QueueUrl", url), f"sqs:{name.removesuffix('Batch')}")
-        # What is not there needs no key to be read.
+        # Receiving from an empty queue needs no key.
         if uses is SEND or has_visible(queue):
             if problem := queue_refuses(queue, authority.caller(), uses):
                 raise sqs._Err(f"Kms{problem}", "The caller doesn't have the required KMS access.", 400)
@@ -105,7 +115,7 @@ def _guarded(operation, name, uses):
 
 
 def has_visible(queue):
-    """True where a message waits that can be received now."""
+    """Returns true if the queue has a message that can be received now."""
     now = sqs.time.time()
     return any(message["visible_at"] <= now for message in queue["messages"])
 
@@ -141,7 +151,7 @@ def _guarded_publish(operation):
 
 
 def _patch_alarms():
-    """An alarm tells a topic as cloudwatch.amazonaws.com, which the topic's policy and its key's have to let.
+    """Publishes alarms as cloudwatch.amazonaws.com, which the policies of topic and key must allow.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html
     """

@@ -1,26 +1,26 @@
-"""What a test asks of the sandbox itself, under `/_sandbox/`; none of it is a call that counts.
+"""The sandbox's own endpoints, under `/_sandbox/`. Their requests do not count as calls.
 
-`GET /_sandbox/calls`       how many calls of each kind were made, by account, region and IAM action
-`GET /_sandbox/workers`     the running processes of functions: [{function, pid, busy}]
-`PUT /_sandbox/faults`      [{account, region, action, code, status, times}]: the next `times` calls of roles, or all for
-                            -1, get this error; it replaces the faults that were there
-`PUT /_sandbox/kills`       [{function, action, nth, when}]: at the nth call of an action by a function, in any account,
-                            its busy processes are killed, `before` the call takes effect or `after` it did
-`GET /_sandbox/kills`       those that have not killed yet
-`GET /_sandbox/denied`      what was refused to roles, and to services of AWS that acted in their own name:
-                            [{principal, account, action, resource, count}]
-`PUT /_sandbox/denied`      null forgets it
-`PUT /_sandbox/schedule`    {name}: the schedule fires now; answers {invoked}
-`PUT /_sandbox/delete-key`  {key}: the key is gone, as if its waiting period had passed
-`PUT /_sandbox/delete-finding`
-                            {id}: the finding is lost
-`PUT /_sandbox/organization`
-                            {account, change, event}: the account does `join`, `leave` or `close`, without an event if
-                            that is false
-`PUT /_sandbox/lag`         {get_findings, home_region, batch_update_findings, settings, index}: seconds from now on;
-                            what is not named stays as it is; answers all
-`PUT /_sandbox/disorder`    {seed, drop, duplicate, shuffle}: what becomes of CloudTrail's events from now on: how many of
-                            1 are lost and come twice, and by how many seconds each is late at most
+- `GET /_sandbox/calls` returns the number of calls, by account, region and IAM action.
+- `GET /_sandbox/workers` returns the running processes of functions: [{function, pid, busy}].
+- `PUT /_sandbox/faults` takes [{account, region, action, code, status, times}]. The next `times`
+  calls of roles get this error, or all calls if `times` is -1. The faults before are replaced.
+- `PUT /_sandbox/kills` takes [{function, action, nth, when}]. At the nth call of an action by a
+  function, in any account, its busy processes are killed. They die `before` or `after` the call
+  takes effect.
+- `GET /_sandbox/kills` returns the kills that have not happened yet.
+- `GET /_sandbox/denied` returns the refusals to roles, and to AWS services that acted in their own
+  name: [{principal, account, action, resource, count}].
+- `PUT /_sandbox/denied` takes null, and clears that list.
+- `PUT /_sandbox/schedule` takes {name}, and fires the schedule now. It answers {invoked}.
+- `PUT /_sandbox/delete-key` takes {key}, and deletes the key as if its waiting period had passed.
+- `PUT /_sandbox/delete-finding` takes {id}, and loses the finding.
+- `PUT /_sandbox/organization` takes {account, change, event}. The change of the account is `join`,
+  `leave` or `close`. There is no event if `event` is false.
+- `PUT /_sandbox/lag` takes {get_findings, home_region, batch_update_findings, settings, index}, in
+  seconds. Lags that are not named stay as they are. It answers all lags.
+- `PUT /_sandbox/disorder` takes {seed, drop, duplicate, shuffle}, for CloudTrail's events from now
+  on. `drop` and `duplicate` are the fractions that are lost and repeated. `shuffle` is the longest
+  delay in seconds.
 """
 
 import json
@@ -32,7 +32,7 @@ from .securityhub import findings
 
 
 class Endpoints:
-    """Around everything else."""
+    """Wraps everything else, and answers the requests to `/_sandbox/`."""
 
     def __init__(self, app, calls, faults, kills):
         self.app, self.calls, self.faults, self.kills = app, calls, faults, kills
@@ -75,7 +75,7 @@ class Endpoints:
 
 
 def workers():
-    """The functions' processes, each with whether it runs for somebody just now."""
+    """Returns the processes of functions. `busy` says if a process handles an invocation now."""
     return [
         {"function": worker.func_name, "pid": process.pid, "busy": worker.in_use}
         for entries in list(lambda_runtime._workers.values())

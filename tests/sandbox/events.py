@@ -1,4 +1,4 @@
-"""EventBridge: events of AWS services, buses of other accounts and regions, and who may deliver where."""
+"""EventBridge: events of AWS services, buses of other accounts and regions, and permissions."""
 
 import collections
 import json
@@ -24,7 +24,7 @@ def install():
             return deliver(target, event, rule, view)
         if arn.service == "events" and arn.resource.startswith("event-bus/"):
             return _send_to_bus(target, arn, event, rule)
-        # An SQS queue takes events where its policy lets EventBridge send for the rule.
+        # An SQS queue accepts events if its policy lets EventBridge send for the rule.
         # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sqs-permissions
         if arn.service == "sqs":
             if not _may_send(target["Arn"], rule):
@@ -34,12 +34,13 @@ def install():
 
     eventbridge._invoke_target = invoke_target
     eventbridge._put_permission = _put_policy(eventbridge._put_permission)
-    # MiniStack keeps every event for nobody to read; with the findings of thousands of buckets, that is gigabytes.
+    # MiniStack stores every event, but nothing reads them. The findings of thousands of buckets
+    # would take gigabytes.
     eventbridge._events_log_list = lambda: collections.deque(maxlen=0)
 
 
 def _put_policy(put_permission):
-    """A whole policy replaces the one that the bus has.
+    """Replaces the bus's policy if a request contains a whole policy.
 
     https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutPermission.html
     """
@@ -58,7 +59,9 @@ def _may_send(queue_arn, rule):
 
 
 def _to_dead_letters(target, event, rule):
-    """What a missing permission keeps from its target is not tried again, and goes to the target's dead-letter queue.
+    """Sends an undeliverable event to the target's dead-letter queue.
+
+    EventBridge does not retry if a permission is missing.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
     """
@@ -73,7 +76,7 @@ def _to_dead_letters(target, event, rule):
 
 
 def put(account, region, source, detail_type, detail, resources=()):
-    """Puts an event of an AWS service onto the default bus of an account and region, where services put theirs.
+    """Puts an event of an AWS service onto the default bus of an account and region.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events.html
     """
@@ -84,9 +87,10 @@ def put(account, region, source, detail_type, detail, resources=()):
 
 
 def _send_to_bus(target, arn, event, rule):
-    """An event goes to another bus by the target's role, and to one of another account if that bus's policy lets it.
+    """Sends an event to another bus with the target's role.
 
-    The event keeps its account, region, id and time.
+    The policy of a bus in another account must allow it. The event keeps its account, region, id
+    and time.
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cross-account.html
     """
     bus = arn.resource.removeprefix("event-bus/")
@@ -105,7 +109,7 @@ def _refusal(target, arn, bus, rule):
     role = authority.role(role_arn)
     if role is None:
         return f"there is no role {role_arn}"
-    # "aws:SourceArn" is the rule that sends the event, "aws:SourceAccount" its account:
+    # "aws:SourceArn" is the rule that sends the event, and "aws:SourceAccount" is its account:
     # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-conditions.html
     source = {"aws_SourceArn": rule["Arn"], "aws_SourceAccount": get_account_id()}
     if not authority.trusts(role_arn, "events.amazonaws.com", **source):

@@ -1,4 +1,4 @@
-"""Faults on demand: what the service itself would answer when it throttles, or is down."""
+"""Faults on demand: the errors of a service that throttles or is down."""
 
 import uuid
 
@@ -11,16 +11,17 @@ _FIELDS = {"account": str, "region": str, "action": str, "code": str, "status": 
 
 
 class Faults:
-    """Around the whole of MiniStack; answers instead of it where a fault says so.
+    """Wraps MiniStack, and answers instead of it if a fault matches the call.
 
-    A fault is for the calls of roles alone: a test that acts as an account's root still sees everything.
+    Faults apply only to calls of roles. A test that acts as an account's root still sees
+    everything.
     """
 
     def __init__(self, app):
         self.app, self.faults = app, []
 
     def put(self, faults):
-        """Takes these instead of those that were there; ValueError for what is none."""
+        """Replaces the faults. Raises ValueError for an invalid fault."""
         for fault in faults:
             if fault.keys() != _FIELDS.keys() or any(not isinstance(fault[name], t) for name, t in _FIELDS.items()):
                 raise ValueError(f"a fault has {', '.join(_FIELDS)}")
@@ -44,7 +45,7 @@ class Faults:
         await self.app(scope, receive_again, send)
 
     def _next(self, call):
-        """The fault that strikes this call, which then strikes once less."""
+        """Returns the fault that matches the call, or `None`, and counts its use."""
         place = (call.account, call.region, action(call))
         for fault in self.faults:
             if fault["times"] and (fault["account"], fault["region"], fault["action"]) == place:
@@ -56,7 +57,7 @@ class Faults:
 
 
 async def _answer(send, call, fault):
-    """In the format of the service, which MiniStack has for its refusals."""
+    """Sends the fault in the format of the service, in which MiniStack writes refusals."""
     service, name = action(call).split(":")
     _, headers, body = iam_actions.access_denied_response(
         service, name, "", str(uuid.uuid4()), error_code=fault["code"], message="a fault on demand", headers=call.headers

@@ -1,4 +1,4 @@
-"""CloudFormation, where MiniStack is stricter than AWS, or leaves something away."""
+"""Corrects CloudFormation where MiniStack is stricter than AWS, or ignores properties."""
 
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import eventbridge, lambda_svc, sns
@@ -19,7 +19,7 @@ def install():
 
 
 def _patch_conditions():
-    """Conditions may refer to pseudo parameters.
+    """Lets conditions refer to pseudo parameters.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/conditions-section-structure.html
     """
@@ -35,7 +35,7 @@ def _patch_conditions():
 
 
 def _patch_rules():
-    """A list that is given as nothing has one member, the empty string, in rules too.
+    """Gives an empty list one member in rules too: the empty string.
 
     "The total number of strings should be one more than the total number of commas":
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html
@@ -50,14 +50,14 @@ def _patch_rules():
 
 
 def _patch_resources():
-    """What a template says of a resource that MiniStack leaves away."""
+    """Applies properties of resources that MiniStack ignores."""
     _also("AWS::DynamoDB::Table", tables.set_key)
     _also("AWS::SNS::Topic", _key_of_topic)
     _also("AWS::Lambda::Function", _dead_letters_of_function)
 
 
 def _also(kind, put):
-    """Makes and updates resources of a kind as before, and then puts what the properties say too."""
+    """Creates and updates resources of a type as before, and then applies further properties."""
     made_by = provisioners._RESOURCE_HANDLERS[kind]
     create, update = made_by["create"], made_by["update"]
 
@@ -75,7 +75,10 @@ def _also(kind, put):
 
 
 def _key_of_topic(arn, properties):
-    """https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-sns-topic.html"""
+    """Sets or removes the key of a topic.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-sns-topic.html
+    """
     attributes = sns._topics[arn]["attributes"]
     attributes.pop("KmsMasterKeyId", None)
     if key := properties.get("KmsMasterKeyId"):
@@ -83,7 +86,10 @@ def _key_of_topic(arn, properties):
 
 
 def _dead_letters_of_function(name, properties):
-    """https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-lambda-function.html"""
+    """Sets or removes the dead-letter queue of a function.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-lambda-function.html
+    """
     config = lambda_svc._functions[name]["config"]
     config.pop("DeadLetterConfig", None)
     if queue := properties.get("DeadLetterConfig"):
@@ -91,7 +97,10 @@ def _dead_letters_of_function(name, properties):
 
 
 def _put_bus_policy(properties):
-    """https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-events-eventbuspolicy.html"""
+    """Adds a statement to the policy of a bus, or replaces the statement with the same id.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-events-eventbuspolicy.html
+    """
     bus, statement_id = properties.get("EventBusName") or "default", properties["StatementId"]
     if bus not in eventbridge._event_buses:
         raise ValueError(f"Event bus {bus} does not exist.")

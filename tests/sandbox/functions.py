@@ -1,4 +1,4 @@
-"""What Lambda does in the name of a function's role: its logs, and the events that it gives up."""
+"""Lambda's work in the name of a function's role: logs, and events that it gives up."""
 
 import json
 import time
@@ -9,7 +9,7 @@ from ministack.services.cloudformation import provisioners
 
 from . import authority, encryption, metrics
 
-# What assumes the role of a function:
+# The service that assumes the role of a function:
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html
 SERVICE = "lambda.amazonaws.com"
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
@@ -33,7 +33,7 @@ def install():
 
 
 def _of_assumable_role(create):
-    """A function is made only with a role that Lambda can assume.
+    """Refuses to make a function whose role Lambda cannot assume.
 
     https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html
     """
@@ -47,7 +47,7 @@ def _of_assumable_role(create):
 
 
 def _patch_log_groups():
-    """A log group with a key is made only where the key's policy lets CloudWatch Logs use it for that group."""
+    """Refuses a log group whose key's policy does not let CloudWatch Logs use it for the group."""
     create = cloudwatch_logs._create_log_group
 
     def create_log_group(request):
@@ -87,8 +87,9 @@ def _group_arn(name):
 
 
 def _patch_logs():
-    """A function's output is kept where its role may write it: into a group that is there, or that it may make.
+    """Stores a function's output only if its role may write it.
 
+    The log group must exist, unless the role may create it.
     https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html#monitoring-cloudwatchlogs-prereqs
     """
     emit = lambda_svc._emit_lambda_logs
@@ -99,7 +100,7 @@ def _patch_logs():
         group, role = cloudwatch_logs._log_groups.get(wanted), authority.assumed(config.get("Role"), SERVICE)
         if role is None or (group is None and not authority.allows(role, "logs:CreateLogGroup", _group_arn(wanted))):
             return
-        # The stream's name is the function's to choose, for each process anew.
+        # Lambda adds an id to the stream's name for each process, which the check omits.
         stream = f"{_group_arn(wanted)}:log-stream:{time.strftime('%Y/%m/%d')}/[$LATEST]"
         if not all(authority.allows(role, f"logs:{name}", stream) for name in ("CreateLogStream", "PutLogEvents")):
             return
@@ -112,16 +113,16 @@ def _patch_logs():
 
 
 def _give_up(target_arn, func_name, event, result):
-    """An event that an asynchronous run failed on goes to the function's dead-letter queue, or to its destination for
-    failures, as the function's role.
+    """Sends an event that failed in an asynchronous run to a queue, with the function's role.
 
+    The queue is the function's dead-letter queue, or its destination for failures.
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
     """
     function = lambda_svc._functions[func_name]
     config, asked = function["config"], function.get("event_invoke_config") or {}
     failed = result["body"] if isinstance(result.get("body"), dict) else {}
     if (asked.get("DestinationConfig") or {}).get("OnFailure", {}).get("Destination") != target_arn:
-        # A dead-letter queue gets the event itself, and what went wrong as attributes.
+        # A dead-letter queue receives the event itself, with the error as attributes.
         attributes = {"ErrorCode": "200", "ErrorMessage": str(failed.get("errorMessage", ""))[:1024]}
         return send_as_role(config.get("Role"), target_arn, json.dumps(event), attributes)
     retries = asked.get("MaximumRetryAttempts")
@@ -140,7 +141,7 @@ def _give_up(target_arn, func_name, event, result):
 
 
 def send_as_role(role_arn, queue_arn, body, attributes):
-    """Sends a message to a queue as a role, if it may; true if it was sent."""
+    """Sends a message to a queue as a role, if the role may. Returns true if it was sent."""
     role, queue = authority.role(role_arn), sqs._queue_by_arn(queue_arn)
     if role is None or queue is None or not authority.allows(role, "sqs:SendMessage", queue_arn):
         return False

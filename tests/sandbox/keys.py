@@ -1,4 +1,4 @@
-"""KMS, where MiniStack is stricter or kinder than AWS."""
+"""Corrects KMS where MiniStack is stricter or kinder than AWS."""
 
 import json
 import random
@@ -8,14 +8,14 @@ from ministack.core.responses import error_response_json, get_account_id, get_re
 from ministack.services import kms
 
 _KEY_OR_ALIAS = re.compile(r"arn:aws:kms:([a-z0-9-]+):(\d{12}):(key|alias)/(.+)")
-# The operations that another account can be admitted to; being admitted to any other has no effect.
+# The operations to which another account can be admitted. Admission to any other has no effect.
 # https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-modifying-external-accounts.html
 _ACROSS_ACCOUNTS = {
     "CreateGrant", "Decrypt", "DeriveSharedSecret", "DescribeKey", "Encrypt", "GenerateDataKey", "GenerateDataKeyPair",
     "GenerateDataKeyPairWithoutPlaintext", "GenerateDataKeyWithoutPlaintext", "GenerateMac", "GetKeyRotationStatus",
     "GetPublicKey", "ListGrants", "ReEncrypt", "RetireGrant", "RevokeGrant", "Sign", "Verify", "VerifyMac",
 }  # fmt: skip
-# "Specify the key ID or key ARN of the KMS key": not an alias.
+# "Specify the key ID or key ARN of the KMS key": aliases are refused.
 # https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyPolicy.html
 _BY_KEY_ALONE = {"DisableKeyRotation", "EnableKeyRotation", "GetKeyPolicy", "GetKeyRotationStatus", "PutKeyPolicy"}
 
@@ -28,7 +28,10 @@ def install():
 
 
 def _shuffled(get_key_policy):
-    """The principals of a statement come in another order each time: https://github.com/aws/aws-cli/issues/9456"""
+    """Makes GetKeyPolicy return the principals of a statement in another order each time.
+
+    https://github.com/aws/aws-cli/issues/9456
+    """
 
     def get(request):
         status, headers, body = get_key_policy(request)
@@ -47,7 +50,9 @@ def _shuffled(get_key_policy):
 
 
 def _patch_foreign_keys():
-    """A key of another account is found by its ARN or its alias's; whether the caller may, its key policy says.
+    """Finds a key of another account by its ARN or the ARN of its alias.
+
+    The key's policy decides if the caller may use it.
 
     https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-modifying-external-accounts.html
     """
@@ -99,9 +104,10 @@ def _refusal(operation, body):
 
 
 def _patch_reserved_aliases():
-    """DescribeKey with a reserved alias that has no key yet makes the key, which is why cmkwatch must not do it.
+    """Makes DescribeKey create the key of a reserved alias that has none yet.
 
-    "AWS services use this operation to create AWS managed keys":
+    So cmkwatch must not call it with such an alias. "AWS services use this operation to create AWS
+    managed keys":
     https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html
     """
     describe, metadata = kms._describe_key, kms._key_metadata

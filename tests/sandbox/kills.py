@@ -1,7 +1,8 @@
-"""A process of a function that dies at a chosen call, before the call takes effect or right after it did.
+"""Kills the process of a function at a chosen call, before the call takes effect or right after.
 
-Every step of an evaluation and of an alert ends with a call to AWS, so this stops a run between any two steps. Lambda
-"may" stop a run at any time, and what it was doing is done again when the message comes back:
+Every step of an evaluation and of an alert ends with a call to AWS. So a kill can stop a run
+between any two steps. Lambda "may" stop a run at any time. The work is then done again when the
+message returns:
 https://docs.aws.amazon.com/lambda/latest/dg/concepts-event-driven-architectures.html#event-driven-architectures-idempotency
 """
 
@@ -17,13 +18,13 @@ _FIELDS = {"function": str, "action": str, "nth": int, "when": str}
 
 
 class Kills:
-    """Around the whole of MiniStack; `workers` lists the processes of functions."""
+    """Wraps the whole of MiniStack. `workers` returns the processes of functions."""
 
     def __init__(self, app, workers):
         self.app, self.workers, self.armed = app, workers, []
 
     def put(self, kills):
-        """Takes these instead of those that were there; ValueError for what is none."""
+        """Replaces the kills. Raises ValueError for an invalid kill."""
         for kill in kills:
             if kill.keys() != _FIELDS.keys() or any(not isinstance(kill[name], t) for name, t in _FIELDS.items()):
                 raise ValueError(f"a kill has {', '.join(_FIELDS)}")
@@ -32,7 +33,7 @@ class Kills:
         self.armed = [dict(kill) for kill in kills]
 
     def get(self, _asked):
-        """Those that have not killed yet."""
+        """Returns the kills that have not happened yet."""
         return self.armed
 
     async def __call__(self, scope, receive, send):
@@ -59,7 +60,7 @@ class Kills:
         await _no_answer(send)
 
     def _next(self, call):
-        """The kill that strikes at this call, and then no more."""
+        """Counts the call. Returns and removes the kill that strikes at it, if any."""
         for kill in self.armed:
             if action(call) == kill["action"] and kill["function"] in _callers(call):
                 kill["nth"] -= 1
@@ -70,8 +71,11 @@ class Kills:
 
 
 def _callers(call):
-    """The names of the role and the session that call: a function's own role, and the sessions that it opens in other
-    accounts, have its name."""
+    """Returns the names of the calling role and session.
+
+    A function's role has the name of the function, and so have the sessions that it opens in other
+    accounts.
+    """
     principal = call.principal()
     if isinstance(principal, iam_evaluator.PrincipalInfo) and principal.type == "AssumedRole":
         return principal.arn.split("/")[1:]
@@ -79,7 +83,7 @@ def _callers(call):
 
 
 async def _drop(_message):
-    """Nobody is left to read it."""
+    """Drops an answer that nobody is left to read."""
 
 
 async def _no_answer(send):

@@ -1,10 +1,13 @@
-"""How late AWS answers: the lags of the sandbox, in seconds, and reads of settings that are as old as that.
+"""The lags of the sandbox, in seconds, and reads of settings that are that old.
 
-Security Hub: "GetFindings is eventually consistent" and BatchUpdateFindings "might take several minutes":
-https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchUpdateFindings.html. AWS documents no number.
+Security Hub: "GetFindings is eventually consistent" and BatchUpdateFindings "might take several
+minutes". AWS documents no number.
+https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchUpdateFindings.html
+
 S3: "Bucket configurations have an eventual consistency model":
-https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel.
-KMS: https://docs.aws.amazon.com/kms/latest/developerguide/programming-eventual-consistency.html.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel
+
+KMS: https://docs.aws.amazon.com/kms/latest/developerguide/programming-eventual-consistency.html
 """
 
 import contextvars
@@ -16,13 +19,14 @@ from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id
 from ministack.services import kms, s3
 
-# `get_findings` is for findings of the region that is asked, `home_region` for those of linked regions; `index` is for
-# DynamoDB's global indexes.
+# `get_findings` is for findings of the requested region, `home_region` for those of linked regions.
+# `index` is for DynamoDB's global indexes.
 NAMES = ("get_findings", "home_region", "batch_update_findings", "settings", "index")
 _LAGS = dict.fromkeys(NAMES, 0.0)
 # The call that is being answered.
 _CALL = contextvars.ContextVar("sandbox_call", default=None)
-# The settings of a bucket or key before each write of the last minutes, as (moment of the write, settings).
+# The settings of a bucket or key before each write of the last hour, as (moment of the write,
+# settings).
 _BEFORE = defaultdict(deque)
 
 
@@ -31,7 +35,7 @@ def of(name):
 
 
 def put(lags):
-    """Sets some of the lags; ValueError for a name or a number that is none. Answers all."""
+    """Sets some of the lags, and returns all. Raises ValueError for a wrong name or number."""
     for name, seconds in lags.items():
         if name not in _LAGS or not isinstance(seconds, (int, float)) or not 0 <= seconds <= 3600:
             raise ValueError(f"a lag is one of {', '.join(NAMES)}, of 0 to 3600 seconds")
@@ -40,12 +44,12 @@ def put(lags):
 
 
 def begin(call):
-    """Notes which call is being answered."""
+    """Stores the call that is being answered."""
     _CALL.set(call)
 
 
 def note_write(call):
-    """Keeps the settings that a write is about to change. `call` is complete and not yet answered."""
+    """Keeps the settings that a write will change. `call` is complete and not yet answered."""
     if not _LAGS["settings"] or call.method == "GET":
         return
     if call.bucket and not call.key:
@@ -66,12 +70,15 @@ def _keep(subject, settings):
 
 
 def _old(*subject):
-    """The settings that a reader still sees; `None` if nothing was written within the lag, or if no role reads."""
+    """Returns the settings that a reader still sees.
+
+    Returns `None` if nothing was written within the lag, or if the reader is no role.
+    """
     call, since = _CALL.get(), time.monotonic() - _LAGS["settings"]
     if not _LAGS["settings"] or subject not in _BEFORE or call is None:
         return None
     principal = call.principal()
-    # A test that acts as an account's root sees everything at once.
+    # A test that acts as an account's root sees every change at once.
     if not isinstance(principal, iam_evaluator.PrincipalInfo) or principal.type != "AssumedRole":
         return None
     return next((settings for moment, settings in _BEFORE[subject] if moment > since), None)

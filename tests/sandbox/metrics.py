@@ -1,4 +1,4 @@
-"""CloudWatch makes metrics of what a function logs in the embedded metric format, and alarms look at them.
+"""Makes CloudWatch metrics of log lines in the embedded metric format, and evaluates alarms.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
@@ -12,7 +12,7 @@ def install():
     describe = cloudwatch._describe_alarms
 
     def describe_alarms(*request, **more):
-        # AWS looks at them by itself, every minute or so; here they are looked at when somebody asks.
+        # AWS evaluates alarms about every minute. Here they are evaluated when a test asks.
         cloudwatch._evaluate_all_alarms()
         return describe(*request, **more)
 
@@ -20,7 +20,7 @@ def install():
 
 
 def keep(log):
-    """Keeps the metrics of the lines that have any."""
+    """Keeps the metrics of the log lines that contain any."""
     for line in log.splitlines():
         if line.startswith('{"_aws"'):
             _keep(json.loads(line))

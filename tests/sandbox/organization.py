@@ -1,8 +1,8 @@
-"""The organization that the sandbox plays: one hub account, three members, two regions, and one suspended account.
+"""The sandbox's organization: a hub account, three members, a suspended account, and two regions.
 
-Of the management account only the events of accounts that join and leave are played: the hub is the delegated
-administrator, and what is asked of the organization is asked there. The suspended account is in the organization's list,
-and nothing else of it is there. One more account can join.
+Of the management account, only the events of accounts that join and leave are simulated. The hub is
+the delegated administrator, and answers all requests about the organization. The suspended account
+only appears in the list of accounts. One more account can join.
 """
 
 import datetime
@@ -21,7 +21,7 @@ _states = dict.fromkeys(ACCOUNTS, "ACTIVE") | {SUSPENDED: "SUSPENDED"}
 
 
 def of(account):
-    """The id of the account's organization; an account that is not ours has none.
+    """Returns the organization's id for its accounts, or `None` for any other account.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalorgid
     """
@@ -29,12 +29,15 @@ def of(account):
 
 
 def states():
-    """The accounts of the organization, each with its state."""
+    """Returns the accounts of the organization, each with its state."""
     return dict(_states)
 
 
 def change(asked):
-    """Lets an account join, leave or be closed, and reports it as Organizations does, in the management account."""
+    """Makes an account join, leave or close, and reports it as Organizations does.
+
+    The event appears in the management account, unless `asked` says otherwise.
+    """
     from . import disorder
 
     account, what = asked["account"], asked["change"]
@@ -64,7 +67,7 @@ def change(asked):
 
 
 def _join(account):
-    """These fields, but for the account's, are in the announcement.
+    """Makes an account join. The fields other than the account's are in the announcement.
 
     https://aws.amazon.com/about-aws/whats-new/2026/05/aws-organizations-cloudtrail/
     """
@@ -78,7 +81,10 @@ def _leave(account):
 
 
 def _close(account):
-    """https://docs.aws.amazon.com/organizations/latest/userguide/orgs_cloudtrail-integration.html"""
+    """Closes an account, which is then suspended.
+
+    https://docs.aws.amazon.com/organizations/latest/userguide/orgs_cloudtrail-integration.html
+    """
     _states[account] = "SUSPENDED"
     return "CloseAccountResult", {"closeAccountStatus": {"accountId": account, "state": "SUCCEEDED"}}
 

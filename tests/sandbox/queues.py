@@ -1,4 +1,4 @@
-"""What a function takes from its queue, and when: event source mappings, where MiniStack differs from AWS."""
+"""Event source mappings of queues and functions, where MiniStack differs from AWS."""
 
 import contextvars
 import json
@@ -8,15 +8,17 @@ from ministack.services import lambda_svc, sqs
 
 from . import authority, encryption, functions
 
-# "The role has to have" these: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html#events-sqs-permissions
+# "The role has to have" these permissions:
+# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html#events-sqs-permissions
 _TO_TAKE = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
-# "Each invocation payload can be up to 6 MB": what is left of it for the records.
+# "Each invocation payload can be up to 6 MB": the part of it that is left for the records.
 _MOST_BYTES = 6 * 1024 * 1024 - 1024
-# Around the body of a record: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html#example-standard-queue-message-event
+# The assumed size of a record without its body:
+# https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html#example-standard-queue-message-event
 _AROUND_BODY = 700
 
 _batch = contextvars.ContextVar("sandbox_batch", default=None)
-# When the first message was seen that a mapping gathers others to.
+# When a mapping saw the first message of the batch that it gathers.
 _gathering = {}
 
 
@@ -24,18 +26,21 @@ def install():
     limit = lambda_svc._sqs_esm_concurrency
 
     def sqs_esm_concurrency(esm, func_rec, config, queue):
-        """How many batches may be in flight: none where the role may not take any, or the next is not due.
+        """Returns the allowed number of batches in flight.
 
-        Of a FIFO queue, as many as groups have messages, up to the mapping's maximum concurrency. "For FIFO queues,
-        concurrent invocations are capped either by the number of message group IDs (messageGroupId) or the maximum
-        concurrency setting, whichever is lower":
-        https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html. MiniStack has one at a time, although
-        its queues hand out nothing of a group that has a message in flight.
+        The number is 0 if the role may not receive messages, or if the next batch is not due.
+
+        For a FIFO queue it is the mapping's maximum concurrency. The queue itself limits the
+        batches to one for each group, because it returns no message of a group that has one in
+        flight. MiniStack allows one batch in all. "For FIFO queues, concurrent invocations are
+        capped either by the number of message group IDs (messageGroupId) or the maximum concurrency
+        setting, whichever is lower":
+        https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
         """
         if not _may_take(config.get("Role"), queue):
             return 0
         scaling = dict(esm.get("ScalingConfig") or {})
-        # CloudFormation hands a parameter of type Number on as the text that it was given as.
+        # CloudFormation passes a parameter of type Number on as text.
         if "MaximumConcurrency" in scaling:
             scaling["MaximumConcurrency"] = int(scaling["MaximumConcurrency"])
         most = limit({**esm, "ScalingConfig": scaling}, func_rec, config)
@@ -53,7 +58,7 @@ def install():
 
 
 def _patch_answers():
-    """A function's answer that names no message of the batch, or is none, is that the whole batch failed.
+    """Fails the whole batch if a function's answer is invalid or names no message of the batch.
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting-conditions
     """
@@ -86,7 +91,7 @@ def _is_understood(answer, batch):
 
 
 def _may_take(role_arn, queue):
-    """Lambda takes messages as the function's role; one that is encrypted, with the queue's key."""
+    """Returns true if the function's role may receive messages, and may use the queue's key."""
     role = authority.assumed(role_arn, functions.SERVICE)
     if role is None:
         return False
@@ -97,10 +102,11 @@ def _may_take(role_arn, queue):
 
 
 def _is_due(esm, queue):
-    """True once the batch is full, or its window has passed since the first message came.
+    """Returns true if the batch is full, or if its window has passed since the first message.
 
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html#invocation-eventsourcemapping-batching
-    A mapping of small batches does not wait here: only large ones must have a window, and the tests wait enough.
+    A mapping of small batches does not wait here. Only large batches must have a window, and the
+    tests wait enough.
     """
     window, most = int(esm["MaximumBatchingWindowInSeconds"]), int(esm["BatchSize"])
     if window == 0 or most <= 10:
@@ -115,7 +121,7 @@ def _is_due(esm, queue):
 
 
 def _first_that_fit(messages):
-    """How many messages, from the first on, an invocation has room for; at least one."""
+    """Returns how many messages, from the first on, fit into an invocation, at least one."""
     size = 0
     for count, message in enumerate(messages):
         if "sandbox_size" not in message:
@@ -127,7 +133,7 @@ def _first_that_fit(messages):
 
 
 def _receive_many(queue_url, most):
-    """Of a standard queue, a batch has up to 10,000 messages, as far as an invocation has room.
+    """Receives a batch of a standard queue: up to 10,000 messages that fit into an invocation.
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
     """

@@ -1,4 +1,4 @@
-"""KMS's automatic rotation, where MiniStack is kinder than AWS.
+"""Corrects KMS's automatic rotation where MiniStack is kinder than AWS.
 
 https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyRotationStatus.html
 https://docs.aws.amazon.com/kms/latest/APIReference/API_EnableKeyRotation.html
@@ -28,7 +28,8 @@ def _get(key, _request):
     kept = _primary(key)
     # "The key rotation status for AWS managed KMS keys is always true."
     enabled = kept.get("KeyRotationEnabled", False) or kept.get("KeyManager") == "AWS"
-    # "While a KMS key is pending deletion, its key rotation status is false". So it is for an asymmetric key, always.
+    # "While a KMS key is pending deletion, its key rotation status is false". An asymmetric key
+    # always has that status.
     if not enabled or key["KeyState"] == "PendingDeletion":
         return json_response({"KeyId": key["Arn"], "KeyRotationEnabled": False})
     days = kept.get("RotationPeriodInDays", 365)
@@ -36,7 +37,7 @@ def _get(key, _request):
 
 
 def _put(key, request):
-    """The refusal to enable or disable, if there is one."""
+    """Returns the refusal to enable or disable rotation, if there is one."""
     if key["Origin"] != "AWS_KMS" or key["KeySpec"] != "SYMMETRIC_DEFAULT" or _primary(key) is not key:
         return _unsupported(f"{key['Arn']} does not support automatic rotation.")
     if not 90 <= request.get("RotationPeriodInDays", 365) <= 2560:
@@ -45,7 +46,9 @@ def _put(key, request):
 
 
 def _primary(key):
-    """Rotation is set on the primary of multi-Region keys and shared with its replicas.
+    """Returns the key that has the rotation settings: of multi-Region keys, the primary.
+
+    The replicas share these settings.
 
     https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html#multi-region-rotate
     """

@@ -1,4 +1,4 @@
-"""EventBridge Scheduler: a schedule that is made to fire now, as its role.
+"""EventBridge Scheduler: fires a schedule on demand, with its role.
 
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/setting-up.html#setting-up-execution-role
 """
@@ -12,12 +12,15 @@ from . import authority, functions
 
 
 def install():
-    """No schedule fires by the clock, which would ask for nobody's permission."""
+    """Turns the clock off: MiniStack would fire schedules without checking permissions."""
     scheduler._tick_schedules = lambda: None
 
 
 def fire(asked):
-    """Fires the schedule of a name, whatever its time; LookupError where there is none. Answers what became of it."""
+    """Fires the schedule of a name at once, and reports if its target was invoked.
+
+    Raises LookupError if the schedule does not exist.
+    """
     for (account, region, _), schedule in list(scheduler._schedules._data.items()):
         if schedule["Name"] == asked["name"]:
             with request_scope(account, region):
@@ -32,7 +35,7 @@ def _fire(schedule, account):
         function, _, _ = lambda_svc._get_func_record_for_ref(target["Arn"])
         lambda_svc.invoke_async_with_retry(function, json.loads(target.get("Input") or "{}"))
         return True
-    # "EventBridge Scheduler delivers a dead-letter event", by the same role:
+    # "EventBridge Scheduler delivers a dead-letter event" with the same role:
     # https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.html
     told = {"ERROR_CODE": why[0], "ERROR_MESSAGE": why[1], "SCHEDULE_ARN": schedule["Arn"], "TARGET_ARN": target["Arn"]}
     dead = (target.get("DeadLetterConfig") or {}).get("Arn")
@@ -42,8 +45,8 @@ def _fire(schedule, account):
 
 
 def _refusal(schedule, target, account):
-    """Why the target cannot be invoked, as (code, message)."""
-    # "aws:SourceArn" is that of the schedule's group:
+    """Returns why the target cannot be invoked, as (code, message), or `None` if it can."""
+    # "aws:SourceArn" is the ARN of the schedule's group:
     # https://docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html
     group = schedule["Arn"].replace(":schedule/", ":schedule-group/").rpartition("/")[0]
     source = {"aws_SourceAccount": account, "aws_SourceArn": group}

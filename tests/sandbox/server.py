@@ -13,15 +13,18 @@ _ADDITIONS = (
 
 
 def free_port():
-    """A port that nothing listens on now."""
+    """Returns a port that nothing listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def prepare(port, folder):
-    """Sets the environment that MiniStack reads when it is imported, and that the functions inherit. What the caller had
-    set for AWS is taken away: nothing in here may reach the real one."""
+    """Sets the environment that MiniStack reads on import, and that the functions inherit.
+
+    The caller's own settings for AWS are removed, so that nothing in the sandbox can reach the real
+    one.
+    """
     for name in [name for name in os.environ if name.startswith(("AWS_", "MINISTACK_"))]:
         del os.environ[name]
     temporary = folder / "tmp"
@@ -33,7 +36,8 @@ def prepare(port, folder):
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
         "IOT_MTLS_ENABLED": "0",
-        # The two retries of an asynchronous run, which AWS makes after one minute and two more.
+        # The base delay of the two retries of an asynchronous run. AWS makes them after one minute,
+        # and after two more.
         # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
         "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.2",
         "LOG_LEVEL": "INFO",
@@ -46,7 +50,7 @@ def prepare(port, folder):
 
 
 def load():
-    """MiniStack's application with the additions; call `prepare` first."""
+    """Returns MiniStack's application with the additions. `prepare` must be called first."""
     from ministack import app as ministack
 
     from . import authority, calls, cloudtrail, endpoints, faults, kills
@@ -60,7 +64,7 @@ def load():
 
 
 async def serve(app, port, stop: asyncio.Event):
-    """Serves until told to stop, then ends every function's process."""
+    """Serves until `stop` is set, then ends the processes of all functions."""
     import hypercorn.asyncio
     import hypercorn.config
     from ministack.core import lambda_runtime

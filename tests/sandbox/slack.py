@@ -1,7 +1,7 @@
-"""A custom notification of Amazon Q Developer in chat applications, as Slack shows it to a person.
+"""Shows a custom notification of Amazon Q Developer in chat applications as Slack displays it.
 
-https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html and, for the text in it,
-https://docs.slack.dev/messaging/formatting-message-text
+https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
+The format of its text: https://docs.slack.dev/messaging/formatting-message-text
 """
 
 import html
@@ -10,7 +10,7 @@ import re
 from rich.panel import Panel
 from rich.text import Text
 
-# In Slack's order of precedence: what is code is nothing else.
+# The order is Slack's order of precedence: code contains no other markup.
 _MARKUP = re.compile(
     r"```(?P<block>.+?)```|`(?P<code>[^`\n]+)`|<(?P<url>[^|>\n]+)\|(?P<link>[^>\n]+)>|\*(?P<bold>[^*\n]+)\*"
 )
@@ -18,7 +18,7 @@ _STYLES = {"block": "cyan", "code": "cyan", "link": "underline blue", "bold": "b
 
 
 def panel(notification):
-    """The message with its title, its text, what to do and its keywords."""
+    """Returns the message with its title, text, next steps and keywords."""
     content = notification["content"]
     shown = Text.assemble((html.unescape(content["title"]), "bold"), "\n", _text(content["description"]))
     for step in content.get("nextSteps", []):

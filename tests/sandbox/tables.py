@@ -1,4 +1,4 @@
-"""DynamoDB, where MiniStack is kinder than AWS: tables with a KMS key, and indexes that show a write a moment later."""
+"""Corrects DynamoDB where MiniStack is kinder than AWS: tables with a KMS key, and late indexes."""
 
 import time
 from collections import deque
@@ -8,7 +8,7 @@ from ministack.services import dynamodb
 
 from . import authority, encryption, lag
 
-# What the caller needs through DynamoDB, by its own policies and the key's:
+# The actions that the caller needs through DynamoDB, by its own policies and the key's:
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html#dynamodb-kms-authz
 _USES = (
     "kms:Encrypt",
@@ -36,7 +36,7 @@ def install():
 
 
 def set_key(name, properties):
-    """The key of a table that a template makes.
+    """Stores the key of a table that a template makes.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-dynamodb-table-ssespecification.html
     """
@@ -60,7 +60,7 @@ def _with_key(operation):
 
 
 def _noted(write):
-    """Keeps what an item was before a write, for the indexes."""
+    """Keeps the item as it was before a write, for the indexes."""
 
     def noted(request):
         table = _table(request)
@@ -80,8 +80,11 @@ def _noted(write):
 
 
 def _late(query):
-    """A query of a global index sees the table as it was a lag ago: indexes are updated "in an eventually consistent
-    fashion". https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html#GSI.Writes"""
+    """Makes a query of a global index see the table as it was a lag ago.
+
+    Indexes are updated "in an eventually consistent fashion".
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html#GSI.Writes
+    """
 
     def late(request):
         table, since = _table(request), time.monotonic() - lag.of("index")

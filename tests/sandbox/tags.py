@@ -1,4 +1,4 @@
-"""The Resource Groups Tagging API's GetResources.
+"""The operation GetResources of the Resource Groups Tagging API.
 
 https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
 """
@@ -19,7 +19,7 @@ def install():
 
 
 def _buckets():
-    """The buckets of this account and region that have or had tags."""
+    """Yields the buckets of this account and region that have or had tags."""
     account, region = get_account_id(), get_region()
     for (owner, name), tags in list(s3._bucket_tags._data.items()):
         if owner == account and s3.bucket_region(name) == region:
@@ -27,7 +27,7 @@ def _buckets():
 
 
 def _of_bucket(arn):
-    """The tags of one of them, without a look at the others."""
+    """Returns the tags of a bucket of this region, or `None`, without reading other buckets."""
     name = arn.removeprefix("arn:aws:s3:::")
     return s3._bucket_tags.get(name) if s3.bucket_region(name) == get_region() else None
 
@@ -78,7 +78,7 @@ def _page(request):
 
 
 def _last_of(token):
-    """The last ARN of the page that the token came with."""
+    """Returns the last ARN of the page that returned the token."""
     try:
         return base64.urlsafe_b64decode(token).decode()
     except (binascii.Error, UnicodeDecodeError):
@@ -86,7 +86,7 @@ def _last_of(token):
 
 
 def _resources(services):
-    """What MiniStack knows of tags, as (ARN, tags)."""
+    """Returns all tagged resources of MiniStack's services, as (ARN, tags)."""
     collectors = dict.fromkeys(collect for name, collect in tagging._COLLECTORS.items() if name in services)
     return ((arn, tags) for collect in collectors for arn, tags in collect())
 

@@ -1,5 +1,8 @@
-"""What a role may read of buckets and keys, and what it then sees: the rules of access.py, buckets.py, keys.py and
-rotation.py, each with its test, asked as cmkwatch asks, over HTTP and with the credentials of a role."""
+"""Tests what a role may read of buckets and keys, and what it then sees.
+
+The rules are those of access.py, buckets.py, keys.py and rotation.py. The tests call as cmkwatch
+does, over HTTP and with the credentials of a role.
+"""
 
 import unittest
 import uuid
@@ -21,7 +24,7 @@ READS_OF_KEYS = {
 
 
 class Reads(AsRole):
-    """A role in each of two accounts that may read all buckets and keys as far as IAM is concerned."""
+    """A role in each of two accounts, which IAM lets read all buckets and keys."""
 
     def setUp(self):
         self.reader, self.stranger = (
@@ -39,7 +42,7 @@ class Buckets(Reads):
     def encryption(self):
         return self.s3.get_bucket_encryption(Bucket=self.bucket)["ServerSideEncryptionConfiguration"]["Rules"]
 
-    def test_a_policy_is_read_as_it_was_put(self):
+    def test_a_bucket_policy_is_returned_unchanged(self):
         self.refused("NoSuchBucketPolicy", self.s3.get_bucket_policy, Bucket=self.bucket)
         put = policy(statement("*", "s3:*", self.arn, "Deny", Bool={"aws:SecureTransport": "false"}))
         self.owner.put_bucket_policy(Bucket=self.bucket, Policy=put)
@@ -47,14 +50,14 @@ class Buckets(Reads):
         self.assertEqual(read["Policy"], put)
         self.refused("AccessDenied", self.s3.get_bucket_policy, Bucket=self.bucket, ExpectedBucketOwner=OTHER)
 
-    def test_iam_and_the_policy_itself_can_refuse(self):
+    def test_iam_and_the_bucket_policy_can_refuse(self):
         self.reader.deny("s3:GetBucketPolicy")
         self.refused("AccessDenied", self.s3.get_bucket_policy, Bucket=self.bucket)
         put = policy(statement("*", "s3:GetEncryptionConfiguration", self.arn, "Deny"))
         self.owner.put_bucket_policy(Bucket=self.bucket, Policy=put)
         self.refused("AccessDenied", self.encryption)
 
-    def test_no_other_account_reads_a_policy(self):
+    def test_other_accounts_cannot_read_a_bucket_policy(self):
         admit = policy(statement({"AWS": OTHER}, READS_OF_BUCKETS, self.arn))
         self.owner.put_bucket_policy(Bucket=self.bucket, Policy=admit)
         stranger = self.stranger.client("s3")
@@ -65,7 +68,7 @@ class Buckets(Reads):
         configuration = {"Rules": [rule]}
         self.owner.put_bucket_encryption(Bucket=self.bucket, ServerSideEncryptionConfiguration=configuration)
 
-    def test_new_buckets_block_sse_c_and_what_is_put_is_kept(self):
+    def test_new_buckets_block_sse_c_and_keep_a_configured_block(self):
         default, blocked = {"SSEAlgorithm": "AES256"}, {"EncryptionType": ["SSE-C"]}
         new = {
             "ApplyServerSideEncryptionByDefault": default,
@@ -99,7 +102,7 @@ class ReadsOfKeys(Reads):
 
 class Keys(ReadsOfKeys):
     def readable(self, key, role=None):
-        """The reads of the key that the role may make."""
+        """Returns the reads of the key that the role may make."""
         kms, able = (role or self.reader).client("kms"), set()
         for action, read in READS_OF_KEYS.items():
             try:
@@ -132,20 +135,20 @@ class Keys(ReadsOfKeys):
                 self.assertEqual(self.readable(key), able)
                 self.assertEqual(self.owner.get_key_policy(KeyId=key)["Policy"], put)
 
-    def test_iam_can_refuse(self):
+    def test_iam_can_refuse_each_read_of_a_key(self):
         key = self.make()
         for action in READS_OF_KEYS:
             self.reader.deny(action)
             self.assertEqual(self.readable(key), set(READS_OF_KEYS) - {action})
 
-    def test_another_account_may_be_let_describe_but_not_read_the_policy(self):
+    def test_another_account_may_describe_a_key_but_not_read_its_policy(self):
         admit = statement({"AWS": OTHER}, "kms:*")
         key = self.make(Policy=policy(statement({"AWS": ROOT}, "kms:*"), admit))
         able = self.readable(key, self.stranger)
         self.assertEqual(able, {"kms:DescribeKey", "kms:GetKeyRotationStatus"})
         self.assertEqual(self.readable(self.make(), self.stranger), set())
 
-    def test_an_alias_names_no_key_to_the_calls_that_take_a_key_alone(self):
+    def test_calls_that_take_only_keys_refuse_an_alias(self):
         alias = f"alias/{uuid.uuid4()}"
         self.owner.create_alias(AliasName=alias, TargetKeyId=self.make())
         self.kms.describe_key(KeyId=alias)
@@ -158,7 +161,7 @@ class Rotation(ReadsOfKeys):
         status = (kms or self.kms).get_key_rotation_status(KeyId=key)
         return status["KeyRotationEnabled"], status.get("RotationPeriodInDays")
 
-    def test_the_period_is_a_year_or_what_was_put(self):
+    def test_the_rotation_period_is_a_year_or_the_configured_one(self):
         key = self.make()
         self.assertEqual(self.status(key), (False, None))
         for put, days in [({"RotationPeriodInDays": 90}, 90), ({"RotationPeriodInDays": 2560}, 2560), ({}, 365)]:
@@ -168,7 +171,7 @@ class Rotation(ReadsOfKeys):
         self.owner.disable_key_rotation(KeyId=key)
         self.assertEqual(self.status(key), (False, None))
 
-    def test_it_stays_while_a_key_is_disabled_and_rests_while_it_is_to_be_deleted(self):
+    def test_rotation_stays_on_for_a_disabled_key_and_pauses_before_deletion(self):
         key = self.make()
         self.owner.enable_key_rotation(KeyId=key)
         self.owner.disable_key(KeyId=key)
@@ -180,7 +183,7 @@ class Rotation(ReadsOfKeys):
         self.owner.cancel_key_deletion(KeyId=key)
         self.assertEqual(self.status(key), (True, 365))
 
-    def test_it_is_for_symmetric_keys_that_kms_made(self):
+    def test_only_symmetric_keys_made_by_kms_can_rotate(self):
         asymmetric = self.make(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
         imported = self.make(Origin="EXTERNAL")
         for key in (asymmetric, imported):
@@ -189,7 +192,7 @@ class Rotation(ReadsOfKeys):
         self.refused("UnsupportedOperationException", self.kms.get_key_rotation_status, KeyId=imported)
         self.assertEqual(self.kms.describe_key(KeyId=imported)["KeyMetadata"]["Origin"], "EXTERNAL")
 
-    def test_replicas_share_it_and_managed_keys_always_have_it(self):
+    def test_replicas_share_rotation_and_managed_keys_always_rotate(self):
         primary, there = self.make(MultiRegion=True), deploy.client("kms", MEMBER, LINKED)
         self.owner.replicate_key(KeyId=primary, ReplicaRegion=LINKED)
         self.owner.enable_key_rotation(KeyId=primary, RotationPeriodInDays=100)

@@ -1,5 +1,8 @@
-"""The way of an alert: Security Hub's event, a rule, a queue whose messages are gathered, a function, a topic, and who
-is subscribed to it. The function here is a Python script that notes what each of its runs got."""
+"""Tests the path of an alert: Security Hub's event, rule, queue, function, topic and subscribers.
+
+The queue's messages are gathered. The function here is a Python script that logs the time of each
+run, and the number and size of its messages.
+"""
 
 import json
 import pathlib
@@ -16,7 +19,8 @@ __all__ = ["setUpModule"]
 
 WITHOUT_TLS = ("x-sandbox-without-tls", "true")
 FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="sandbox-batches-"))
-# A message is {"fails"}, or {"answer"} that is given for the whole batch; a line of the file is a run.
+# A message is {"fails"}, or {"answer"} with the answer for the whole batch. A line of the file is a
+# run.
 BOOTSTRAP = f"""#!{sys.executable}
 import json, os, pathlib, time, urllib.request
 api = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/invocation/"
@@ -97,7 +101,7 @@ class Batches(AsRole):
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
     def new_runs(self, count):
-        """The next runs, once there are so many and none follows."""
+        """Waits for this many further runs, and returns them. More runs are an error."""
         runs = self.wait(lambda: len(self.runs()) >= self.before + count and self.runs())
         self.assertEqual(len(runs), self.before + count)
         return runs[self.before :]
@@ -105,7 +109,7 @@ class Batches(AsRole):
     def setUp(self):
         self.before, self.began = len(self.runs()), time.time()
 
-    def test_messages_are_gathered_from_the_first_one_on(self):
+    def test_messages_are_gathered_for_the_window_after_the_first(self):
         self.send({})
         time.sleep(WINDOW / 2)
         self.send({}, {})
@@ -121,7 +125,7 @@ class Batches(AsRole):
         self.assertLess(full[0] - self.began, WINDOW)
         self.assertGreater(rest[0] - self.began, WINDOW)
 
-    def test_a_batch_has_room_for_6_mb(self):
+    def test_a_batch_holds_up_to_6_mb(self):
         self.send(*[{"much": "x" * 200_000}] * 5)
         for _ in range(3):
             self.send(*[{"much": "x" * 1_000_000}])
@@ -133,14 +137,14 @@ class Batches(AsRole):
         self.assertLess(full[2], 6 * 1024 * 1024)
         self.assertLess(full[0] - self.began, WINDOW)
 
-    def test_what_fails_comes_again_and_then_goes_to_the_dead_letters_alone(self):
+    def test_a_failed_message_is_retried_alone_and_then_becomes_a_dead_letter(self):
         self.send({}, {"fails": 1}, {})
         self.assertEqual([count for _, count, _ in self.new_runs(2)], [3, 1])
         dead = {"QueueUrl": self.outputs["Dead"], "MaxNumberOfMessages": 10}
         told = self.wait(lambda: self.sqs.receive_message(**dead).get("Messages"))
         self.assertEqual([json.loads(message["Body"]) for message in told], [{"fails": 1}])
 
-    def test_an_answer_that_names_no_message_of_the_batch_is_that_all_of_them_failed(self):
+    def test_an_answer_that_names_no_message_of_the_batch_fails_all_messages(self):
         self.send({}, {"answer": json.dumps({"batchItemFailures": [{"itemIdentifier": "another"}]})})
         self.assertEqual([count for _, count, _ in self.new_runs(2)], [2, 2])
         dead, told = {"QueueUrl": self.outputs["Dead"], "MaxNumberOfMessages": 10}, []
@@ -151,7 +155,7 @@ class Batches(AsRole):
 
         self.wait(both)
 
-    def test_an_answer_is_understood_as_lambda_understands_it(self):
+    def test_answers_are_valid_as_lambda_documents(self):
         from sandbox.queues import _is_understood
 
         for answer, expected in (
@@ -213,7 +217,7 @@ class Findings(AsRole):
         }
 
     def listen(self, pattern):
-        """A queue of the hub's account in the home region for the events that match."""
+        """Makes a queue for events of the hub's home region, and returns its reader."""
         name, sqs, events = f"findings-{uuid.uuid4()}", deploy.client("sqs", HUB), deploy.client("events", HUB)
         url = sqs.create_queue(QueueName=name)["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -224,7 +228,7 @@ class Findings(AsRole):
         self.addCleanup(events.remove_targets, Rule=name, Ids=["queue"])
         return lambda: sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
 
-    def test_a_rule_chooses_among_findings_by_either_of_two_conditions(self):
+    def test_a_rule_selects_findings_by_alternative_conditions(self):
         heard = self.listen(PATTERN)
         hub = deploy.client("securityhub", MEMBER, LINKED)
         hub.enable_security_hub()
@@ -274,7 +278,7 @@ class Topics(AsRole):
         self.publish = deploy.client("sns", HUB).publish
 
     def subscriber(self, let=True):
-        """A queue that the topic may send to, or not, and what it got."""
+        """Subscribes a queue, which the topic may send to or not, and returns its reader."""
         url = self.sqs.create_queue(QueueName=f"s-{uuid.uuid4()}")["QueueUrl"]
         arn = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         source = {"aws:SourceArn": self.topic if let else f"{self.topic}-other"}
@@ -301,7 +305,7 @@ class Topics(AsRole):
         self.assertLessEqual({"MessageId", "Timestamp", "SignatureVersion", "Signature"}, told[0].keys())
         self.assertEqual(unheard(), [])
 
-    def test_what_is_no_message_is_refused_and_reaches_nobody(self):
+    def test_an_invalid_message_is_refused_and_reaches_nobody(self):
         heard = self.subscriber()
         for why, wrong in {
             "not JSON": {"Message": "x", "MessageStructure": "json"},
@@ -323,7 +327,7 @@ class Topics(AsRole):
         self.publish(TopicArn=self.topic, Message="\u00e9" * 131_072, Subject="\u00e9" * 99)
         self.assertEqual([len(one["Message"]) for one in heard()], [131_072])
 
-    def test_who_publishes_needs_a_policy_and_the_topic_s_can_refuse(self):
+    def test_publishing_needs_an_iam_policy_and_the_topic_policy_can_refuse(self):
         able, nobody = self.role(HUB, "sns:Publish").client("sns"), self.role(HUB).client("sns")
         message = {"TopicArn": self.topic, "Message": "x"}
         put = {"TopicArn": self.topic, "AttributeName": "Policy"}

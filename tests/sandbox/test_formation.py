@@ -1,4 +1,4 @@
-"""What CloudFormation makes of infra/template.yaml's kinds of resources, and what deploy.py leaves out of it."""
+"""Tests the resources that CloudFormation makes, and those that deploy.py leaves out."""
 
 import json
 import unittest
@@ -87,7 +87,7 @@ Outputs:
 
 
 class Made(AsRole):
-    def test_each_kind_of_resource_is_what_the_template_says(self):
+    def test_each_type_of_resource_has_the_properties_of_the_template(self):
         name = f"made-{uuid.uuid4()}"
         made = stack(name, TEMPLATE, Name=name)
         kms, key = deploy.client("kms", HUB), made["Key"]
@@ -108,7 +108,7 @@ class Made(AsRole):
         self.assertEqual(alarm["AlarmActions"], [made["Topic"]])
         self.assertEqual(json.loads(watch.get_dashboard(DashboardName=name)["DashboardBody"]), {"widgets": []})
 
-    def test_a_log_group_is_not_made_where_its_key_does_not_admit_cloudwatch_logs(self):
+    def test_a_log_group_whose_key_does_not_admit_cloudwatch_logs_is_refused(self):
         name = f"made-{uuid.uuid4()}"
         with self.assertRaises(WaiterError):
             stack(name, TEMPLATE, Name=name, LogsMayUseKey="no")
@@ -140,11 +140,11 @@ class LeftOut(unittest.TestCase):
             "Outputs": {"Url": {"Value": {"Ref": "Queue"}}, "Id": {"Value": {"Fn::Sub": "it is ${Insight}"}}},
         }
 
-    def test_what_cannot_be_made_goes_with_the_outputs_that_tell_of_it(self):
+    def test_unsupported_resources_are_removed_with_their_outputs(self):
         left = deploy.leave_out(self.template)
         self.assertEqual(left, {"Resources": {"Queue": self.kept}, "Outputs": {"Url": {"Value": {"Ref": "Queue"}}}})
 
-    def test_nothing_else_goes(self):
+    def test_a_remaining_reference_to_a_removed_resource_is_an_error(self):
         for reference in (
             {"DependsOn": ["Insight"]},
             {"Properties": {"X": [{"Ref": "Insight"}]}},

@@ -1,4 +1,4 @@
-"""How late the sandbox answers, and what becomes of its events: each rule with its test."""
+"""Tests the lags of the sandbox and the disorder of its events, one test for each rule."""
 
 import json
 import time
@@ -20,7 +20,7 @@ class Late(AsRole):
         self.addCleanup(ask, "PUT", "lag", _NONE)
 
     def shows_after(self, seconds, what, expected):
-        """Waits until something is as expected, and asserts that this took about so long."""
+        """Waits until the result is as expected, and asserts that this took about `seconds`."""
         started = time.monotonic()
         self.wait(lambda: what() == expected)
         self.assertAlmostEqual(time.monotonic() - started, seconds, delta=0.6)
@@ -50,14 +50,14 @@ class SecurityHub(Late):
         found = (by or self.hub).get_findings(Filters=mine)["Findings"]
         return [f"{one['Compliance']['Status']} {one['Workflow']['Status']}" for one in found]
 
-    def test_an_import_shows_after_the_lag_and_later_still_in_the_home_region(self):
+    def test_an_import_appears_after_the_lag_and_later_in_the_home_region(self):
         ask("PUT", "lag", {"get_findings": LAG, "home_region": 2 * LAG})
         self.put(0, "FAILED")
         self.assertEqual((self.seen(), self.seen(self.home)), ([], []))
         self.shows_after(LAG, self.seen, ["FAILED NEW"])
         self.shows_after(LAG, lambda: self.seen(self.home), ["FAILED NEW"])
 
-    def test_an_edit_takes_effect_after_the_lag_and_hides_what_was_imported_meanwhile(self):
+    def test_an_edit_takes_effect_after_the_lag_over_later_imports(self):
         ask("PUT", "lag", {"get_findings": LAG, "batch_update_findings": LAG})
         self.put(0, "FAILED")
         self.put(1, "PASSED")
@@ -65,19 +65,19 @@ class SecurityHub(Late):
         self.put(2, "FAILED")
         self.shows_after(LAG, self.seen, ["FAILED RESOLVED"])
 
-    def test_without_a_lag_all_shows_at_once(self):
+    def test_everything_appears_at_once_without_a_lag(self):
         self.put(0, "PASSED")
         self.resolve()
         self.assertEqual((self.seen(), self.seen(self.home)), (["PASSED RESOLVED"], ["PASSED RESOLVED"]))
 
-    def test_a_lost_finding_shows_nowhere_and_can_be_imported_again(self):
+    def test_a_lost_finding_appears_nowhere_and_can_be_imported_again(self):
         self.put(0, "FAILED")
         ask("PUT", "delete-finding", {"id": self.id})
         self.assertEqual((self.seen(), self.seen(self.home)), ([], []))
         self.put(0, "FAILED")
         self.assertEqual((self.seen(), self.seen(self.home)), (["FAILED NEW"], ["FAILED NEW"]))
 
-    def test_it_tells_since_when_it_is_on(self):
+    def test_describe_hub_returns_when_security_hub_was_enabled(self):
         first = self.hub.describe_hub()["SubscribedAt"]
         self.assertEqual(self.hub.describe_hub()["SubscribedAt"], first)
         self.hub.disable_security_hub()
@@ -86,7 +86,7 @@ class SecurityHub(Late):
         self.hub.enable_security_hub()
         self.assertGreater(self.hub.describe_hub()["SubscribedAt"], first)
 
-    def test_a_lag_that_is_none_is_refused(self):
+    def test_an_invalid_lag_is_refused(self):
         for lag in ({"get_findings": -1}, {"something": 1}, {"settings": "1"}):
             with self.assertRaises(OSError):
                 ask("PUT", "lag", lag)
@@ -143,7 +143,7 @@ class Events(Late):
         self.kms = deploy.client("kms", MEMBER, LINKED)
 
     def sent(self, **disorder):
-        """The descriptions of the keys that are made under a disorder, in the order in which their events come."""
+        """Makes 20 keys under a disorder, and returns their numbers in the order of events."""
         ask("PUT", "disorder", {**_ORDER, **disorder})
         for number in range(20):
             self.kms.create_key(Description=str(number))
@@ -155,26 +155,26 @@ class Events(Late):
                 self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
         return came
 
-    def test_they_come_once_and_in_order(self):
+    def test_events_arrive_once_and_in_order(self):
         self.assertEqual(self.sent(), list(range(20)))
 
-    def test_some_are_lost_and_the_same_with_the_same_seed(self):
+    def test_lost_events_are_the_same_for_the_same_seed(self):
         some = self.sent(seed=1, drop=0.5)
         self.assertTrue(0 < len(some) < 20, some)
         self.assertEqual(self.sent(seed=1, drop=0.5), some)
         self.assertNotEqual(self.sent(seed=2, drop=0.5), some)
 
-    def test_some_come_twice(self):
+    def test_duplicated_events_arrive_twice(self):
         came = self.sent(seed=1, duplicate=0.5)
         self.assertEqual(set(came), set(range(20)))
         self.assertTrue(20 < len(came) < 40, came)
 
-    def test_they_come_out_of_order(self):
+    def test_shuffled_events_arrive_out_of_order(self):
         came = self.sent(seed=1, shuffle=1)
         self.assertEqual(sorted(came), list(range(20)))
         self.assertNotEqual(came, sorted(came))
 
-    def test_what_is_no_disorder_is_refused(self):
+    def test_an_invalid_disorder_is_refused(self):
         for disorder in ({**_ORDER, "drop": 2}, {"seed": 1}, {**_ORDER, "shuffle": "x"}):
             with self.assertRaises(OSError):
                 ask("PUT", "disorder", disorder)
@@ -205,7 +205,7 @@ class Tables(Late):
         asked = {"TableName": self.table, "IndexName": "by-k", "KeyConditionExpression": "k = :k", **more}
         return self.root.query(ExpressionAttributeValues=values, **asked)["Items"]
 
-    def test_an_index_shows_a_write_after_the_lag_and_never_reads_consistently(self):
+    def test_an_index_shows_a_write_after_the_lag_and_refuses_consistent_reads(self):
         self.root.create_table(**self.definition)
         ask("PUT", "lag", {"index": LAG})
         self.root.put_item(TableName=self.table, Item={"p": {"S": "a"}, "k": {"S": "one"}})
@@ -213,7 +213,7 @@ class Tables(Late):
         self.shows_after(LAG, lambda: len(self.query()), 1)
         self.refused("ValidationException", self.query, ConsistentRead=True)
 
-    def test_a_table_with_a_key_is_for_whoever_may_use_the_key_through_dynamodb(self):
+    def test_a_table_with_a_key_needs_permission_to_use_the_key_through_dynamodb(self):
         kms = deploy.client("kms", HUB)
         key = kms.create_key()["KeyMetadata"]["Arn"]
         formation = deploy.client("cloudformation", HUB)

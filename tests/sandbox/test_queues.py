@@ -1,5 +1,8 @@
-"""Functions behind FIFO queues, as a sweep needs them, deployed with a template like infra/template.yaml's: the function
-here is a Python script that speaks Lambda's runtime API."""
+"""Tests functions behind FIFO queues, as a sweep needs them.
+
+The template is like infra/template.yaml. The function is a Python script that uses Lambda's runtime
+API.
+"""
 
 import json
 import os
@@ -16,7 +19,8 @@ from sandbox.testing import HUB, AsRole, ask, setUpModule, stack, upload_functio
 __all__ = ["setUpModule"]
 
 FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="sandbox-runs-"))
-# A message is {"name", "seconds"}: the function notes each start and end of a run in a file of that name.
+# A message is {"name", "seconds"}. The function writes each start and end of a run to a file of
+# that name.
 BOOTSTRAP = f"""#!{sys.executable}
 import json, os, pathlib, time, urllib.request
 api = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/invocation/"
@@ -112,18 +116,18 @@ class Fifo(AsRole):
         self.sqs.send_message(QueueUrl=queue, MessageBody=body, **once)
 
     def runs(self, name):
-        """The runs for a message, as (what, process, when)."""
+        """Returns the log of the runs for a message, as (start or end, process, time)."""
         log = FOLDER / name
         lines = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
         return [(what, int(process), float(when)) for what, process, when in lines]
 
     def whole(self, name):
-        """The run for a message as (start, end), once it is over."""
+        """Returns the run for a message as (start, end), once it is over."""
         runs = self.wait(lambda: len(self.runs(name)) > 1 and self.runs(name))
         self.assertEqual([what for what, _, _ in runs], ["start", "end"])
         return runs[0][2], runs[1][2]
 
-    def test_one_message_of_a_group_at_a_time_and_groups_beside_each_other_up_to_the_limit(self):
+    def test_messages_of_a_group_run_one_by_one_and_groups_run_in_parallel_up_to_the_limit(self):
         for number in range(2):
             for group in "ABCD":
                 self.send(group, f"beside-{group}{number}", 1.0)
@@ -133,7 +137,7 @@ class Fifo(AsRole):
         at_once = [sum(low <= moment < high for low, high in spans.values()) for moment, _ in spans.values()]
         self.assertEqual(max(at_once), 3)
 
-    def test_a_message_whose_process_was_killed_comes_again_and_holds_up_its_group_alone(self):
+    def test_a_message_whose_process_was_killed_is_retried_and_delays_only_its_group(self):
         self.send("K", "killed", 2.5)
         ((_, process, killed_at),) = self.wait(lambda: self.runs("killed"))
         self.assertIn({"function": "sweep-worker", "pid": process, "busy": True}, ask("GET", "workers"))
@@ -148,7 +152,7 @@ class Fifo(AsRole):
         after = self.whole("after-killed")
         self.assertGreater(after[0], self.runs("killed")[-1][2])
 
-    def test_what_fails_too_often_goes_to_the_dead_letters_and_lets_its_group_go_on(self):
+    def test_a_message_that_fails_too_often_becomes_a_dead_letter_and_frees_its_group(self):
         for group, name, how in (("F", "failing", {"fails": True}), ("G", "dying", {"dies": True})):
             self.send(group, name, **how)
             self.send(group, f"after-{name}")
@@ -161,30 +165,30 @@ class Fifo(AsRole):
             self.assertEqual([what for what, _, _ in self.runs(name)].count("start"), 2)
             self.whole(f"after-{name}")
 
-    def test_a_message_that_runs_too_long_comes_again(self):
+    def test_a_message_that_runs_too_long_is_retried(self):
         self.send("T", "slow", 3.5)
         self.wait(lambda: len(self.runs("slow")) == 2)
         self.assertEqual([what for what, _, _ in self.runs("slow")], ["start", "start"])
 
-    def test_the_same_message_is_taken_once(self):
+    def test_a_repeated_message_runs_once(self):
         for _ in range(2):
             self.send("S", "same")
         self.whole("same")
 
-    def test_who_may_send_a_message_may_send_a_batch(self):
+    def test_the_permission_to_send_a_message_covers_batches(self):
         queue = self.sqs.create_queue(QueueName=f"{uuid.uuid4()}.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
         once = {"Id": "1", "MessageBody": "x", "MessageGroupId": "g", "MessageDeduplicationId": "1"}
         sender, nobody = (self.role(HUB, *actions).client("sqs") for actions in (["sqs:SendMessage"], []))
         self.assertEqual(len(sender.send_message_batch(QueueUrl=queue, Entries=[once])["Successful"]), 1)
         self.refused("AccessDenied", nobody.send_message_batch, QueueUrl=queue, Entries=[once])
 
-    def test_a_function_is_invoked_directly_too(self):
+    def test_a_function_can_be_invoked_directly(self):
         functions = deploy.client("lambda", HUB)
         answer = functions.invoke(FunctionName="sweep-worker", Payload=json.dumps({"echo": 7}))
         self.assertEqual((answer["StatusCode"], json.load(answer["Payload"])["echo"]), (200, 7))
         self.assertEqual(functions.invoke(FunctionName="sweep-worker", InvocationType="Event")["StatusCode"], 202)
 
-    def test_a_schedule_is_as_the_template_has_it(self):
+    def test_a_schedule_has_the_properties_of_the_template(self):
         schedule = deploy.client("scheduler", HUB).get_schedule(Name="sweep-daily")
         self.assertEqual((schedule["ScheduleExpression"], schedule["State"]), ("rate(1 day)", "DISABLED"))
         self.assertEqual(schedule["FlexibleTimeWindow"], {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15})

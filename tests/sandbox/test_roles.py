@@ -1,5 +1,8 @@
-"""What is done in a role's name needs the role's permission, and what a key encrypts needs the key: taking from queues,
-sending, publishing, logging, firing schedules and giving up, each with and without each permission."""
+"""Tests that actions in a role's name need its permissions, and encrypted resources their key.
+
+The actions are receiving from queues, sending, publishing, logging, firing schedules and giving up
+events. Each is tested with and without each permission.
+"""
 
 import json
 import sys
@@ -16,7 +19,7 @@ __all__ = ["setUpModule"]
 
 ROOT = {"AWS": f"arn:aws:iam::{HUB}:root"}
 THROUGH_SQS = {"kms:ViaService": f"sqs.{HOME}.amazonaws.com"}
-# Prints what it gets, and fails where the event says so.
+# The function prints its event, and fails if the event says so.
 BOOTSTRAP = f"""#!{sys.executable}
 import json, os, urllib.request
 api = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/invocation/"
@@ -137,7 +140,7 @@ class Refusals(AsRole):
         ask("PUT", "denied")
 
     def denied(self, principal):
-        """The actions that were refused to it since the test began."""
+        """Returns the actions that were refused to a principal since the test began."""
         return {one["action"] for one in ask("GET", "denied") if one["principal"] == principal}
 
 
@@ -148,7 +151,7 @@ class OfFunctions(Refusals):
         cls.outputs, cls.sqs, cls.iam = stack("roles", TEMPLATE), deploy.client("sqs", HUB), deploy.client("iam", HUB)
 
     def without(self, action, role="roles-worker"):
-        """The role without one action; what puts it back is called when the test ends."""
+        """Removes an action from the role until the test ends. The result restores it earlier."""
         (name,) = self.iam.list_role_policies(RoleName=role)["PolicyNames"]
         put = {"RoleName": role, "PolicyName": name}
         whole = self.iam.get_role_policy(**put)["PolicyDocument"]
@@ -180,7 +183,7 @@ class OfFunctions(Refusals):
         run = {"FunctionName": "roles-worker", "InvocationType": "Event", "Payload": json.dumps(event)}
         deploy.client("lambda", HUB).invoke(**run)
 
-    def test_a_function_takes_nothing_without_each_of_its_permissions(self):
+    def test_a_function_receives_nothing_if_one_permission_is_missing(self):
         for action in ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "kms:Decrypt"):
             with self.subTest(action):
                 put_back, mark = self.without(action), uuid.uuid4().hex
@@ -195,7 +198,7 @@ class OfFunctions(Refusals):
         put = policy({"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"})
         self.iam.update_assume_role_policy(RoleName="roles-worker", PolicyDocument=put)
 
-    def test_a_function_takes_nothing_where_lambda_may_not_assume_its_role(self):
+    def test_a_function_receives_nothing_if_lambda_may_not_assume_its_role(self):
         mark = uuid.uuid4().hex
         self.addCleanup(self.trust, "lambda.amazonaws.com")
         self.trust("ec2.amazonaws.com")
@@ -206,14 +209,14 @@ class OfFunctions(Refusals):
         self.assertEqual(self.logged(mark), [])
         self.wait(lambda: self.logged(mark))
 
-    def test_no_function_is_made_with_a_role_that_lambda_may_not_assume(self):
+    def test_a_function_whose_role_lambda_may_not_assume_is_refused(self):
         with self.assertRaises(WaiterError):
             stack("roles-untrusted", UNTRUSTED)
         events = deploy.client("cloudformation", HUB).describe_stack_events(StackName="roles-untrusted")["StackEvents"]
         reasons = [event.get("ResourceStatusReason", "") for event in events]
         self.assertTrue(any("cannot be assumed by Lambda" in reason for reason in reasons), reasons)
 
-    def test_what_a_function_prints_is_kept_with_the_permission_to_log_alone(self):
+    def test_output_of_a_function_is_stored_only_with_permission_to_log(self):
         for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
             with self.subTest(action):
                 put_back, mark = self.without(action), uuid.uuid4().hex
@@ -225,7 +228,7 @@ class OfFunctions(Refusals):
         self.invoke(mark=mark)
         self.assertIn(f'ran for {{"mark": "{mark}"}}', self.wait(lambda: self.logged(f'ran for {{"mark": "{mark}')))
 
-    def test_an_event_that_is_given_up_goes_to_the_dead_letters_by_the_function_s_role(self):
+    def test_a_failed_event_becomes_a_dead_letter_with_the_role_of_the_function(self):
         self.clean()
         for action in ("sqs:SendMessage", "kms:GenerateDataKey"):
             with self.subTest(action):
@@ -241,7 +244,7 @@ class OfFunctions(Refusals):
         self.assertEqual(told["MessageAttributes"]["ErrorMessage"]["StringValue"], "as asked")
         self.assertEqual(len(self.logged(f'ran for {{"fails": "{mark}')), 3)
 
-    def test_it_goes_to_the_destination_for_failures_where_there_is_one(self):
+    def test_a_failed_event_goes_to_the_destination_for_failures_if_there_is_one(self):
         self.clean()
         functions, name = deploy.client("lambda", HUB), "roles-worker"
         asked = {"QueueUrl": self.outputs["Dead"], "AttributeNames": ["QueueArn"]}
@@ -255,13 +258,13 @@ class OfFunctions(Refusals):
         self.assertEqual(told["requestPayload"], {"fails": "at once"})
         self.assertEqual(told["requestContext"]["approximateInvokeCount"], 1)
 
-    def test_a_schedule_fires_by_its_role(self):
+    def test_a_schedule_fires_with_its_role(self):
         before = len(self.logged('ran for {"by": "schedule"}'))
         self.assertEqual(ask("PUT", "schedule", {"name": "roles-schedule"}), {"invoked": True})
         self.wait(lambda: len(self.logged('ran for {"by": "schedule"}')) == before + 1)
         self.assertEqual(self.denied("roles-schedule"), set())
 
-    def test_a_schedule_that_may_not_fire_says_so_in_its_dead_letters_by_its_role(self):
+    def test_a_schedule_that_may_not_fire_sends_a_dead_letter_with_its_role(self):
         self.clean()
         self.without("lambda:InvokeFunction", "roles-schedule")
         self.assertEqual(ask("PUT", "schedule", {"name": "roles-schedule"}), {"invoked": False})
@@ -274,7 +277,7 @@ class OfFunctions(Refusals):
         self.assertEqual(self.dead(), [])
         self.assertEqual(self.denied("roles-schedule"), {"lambda:InvokeFunction", "sqs:SendMessage"})
 
-    def test_a_schedule_s_role_trusts_it_on_behalf_of_its_account(self):
+    def test_the_role_of_a_schedule_can_limit_trust_to_its_account(self):
         def trust(account):
             condition = {"StringEquals": {"aws:SourceAccount": account}}
             let = {"Effect": "Allow", "Principal": {"Service": "scheduler.amazonaws.com"}, "Action": "sts:AssumeRole"}
@@ -289,14 +292,14 @@ class OfFunctions(Refusals):
 
 class OfBuses(Refusals):
     def queue_of_rules(self, sqs, name):
-        """A queue that takes what any rule sends; its URL and its ARN."""
+        """Makes a queue that accepts events of every rule, and returns its URL and ARN."""
         url = sqs.create_queue(QueueName=name)["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         let = statement({"Service": "events.amazonaws.com"}, "sqs:SendMessage", arn)
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy(let)})
         return url, arn
 
-    def test_an_event_goes_to_another_bus_of_the_account_by_the_target_s_role(self):
+    def test_an_event_reaches_another_bus_of_the_account_with_the_role_of_the_target(self):
         events, sqs, role = deploy.client("events", HUB), deploy.client("sqs", HUB), self.role(HUB)
         bus = events.create_event_bus(Name=f"bus-{uuid.uuid4()}")["EventBusArn"]
         source, name = f"test.{uuid.uuid4()}", bus.rpartition("/")[2]
@@ -315,7 +318,7 @@ class OfBuses(Refusals):
         events.put_events(Entries=[entry])
         self.assertEqual(self.denied(role.name), {"events:PutEvents"})
         self.assertNotIn("Messages", sqs.receive_message(QueueUrl=url))
-        # What does not arrive goes to the dead letters of the target, if it has any.
+        # An event that is not delivered goes to the target's dead letters, if the target has any.
         dead, dead_arn = self.queue_of_rules(sqs, f"{name}-dead")
         target = {"Id": "bus", "Arn": bus, "RoleArn": role_arn, "DeadLetterConfig": {"Arn": dead_arn}}
         events.put_targets(Rule=name, Targets=[target])
@@ -346,7 +349,10 @@ class OfKeys(Refusals):
         return url, arn
 
     def able(self, service, action, *allowed):
-        """A client as a role that may do the action on everything, and what else is allowed on a condition."""
+        """Returns a client of a role that may perform the action on everything.
+
+        `allowed` lists what else is allowed, as (actions, condition).
+        """
         role = self.role(HUB, action)
         for number, (actions, condition) in enumerate(allowed):
             one = {"Effect": "Allow", "Action": actions, "Resource": "*", "Condition": condition}
@@ -354,7 +360,7 @@ class OfKeys(Refusals):
             role.iam.put_role_policy(**put)
         return role.client(service)
 
-    def test_who_sends_needs_to_make_and_to_open_data_keys_through_sqs(self):
+    def test_sending_needs_to_generate_and_decrypt_data_keys_through_sqs(self):
         through, elsewhere = (
             {"StringEquals": THROUGH_SQS},
             {"StringEquals": {"kms:ViaService": "s3.us-east-1.amazonaws.com"}},
@@ -380,7 +386,7 @@ class OfKeys(Refusals):
                 else:
                     self.refused("KmsAccessDenied", sender.send_message, **send)
 
-    def test_who_receives_needs_to_open_data_keys_once_there_is_a_message(self):
+    def test_receiving_needs_to_decrypt_data_keys_once_there_is_a_message(self):
         url, _ = self.queue(self.key())
         mine = {"StringEquals": THROUGH_SQS}
         opener = self.able("sqs", "sqs:ReceiveMessage", ("kms:Decrypt", mine))
@@ -390,7 +396,7 @@ class OfKeys(Refusals):
         self.refused("KmsAccessDenied", other.receive_message, QueueUrl=url)
         self.assertEqual(len(opener.receive_message(QueueUrl=url)["Messages"]), 1)
 
-    def test_the_key_policy_must_leave_it_to_iam_and_can_name_the_service(self):
+    def test_the_key_policy_must_delegate_to_iam_and_can_name_the_service(self):
         both = (["kms:GenerateDataKey", "kms:Decrypt"], {})
         administration = statement(ROOT, ["kms:Describe*", "kms:Put*"])
         here, elsewhere = THROUGH_SQS, {"kms:ViaService": "sqs.eu-west-1.amazonaws.com"}
@@ -408,7 +414,7 @@ class OfKeys(Refusals):
                 else:
                     self.refused("KmsAccessDenied", sender.send_message, QueueUrl=url, MessageBody="x")
 
-    def test_a_key_that_is_disabled_or_gone_serves_nobody(self):
+    def test_a_disabled_key_or_one_pending_deletion_refuses_all_use(self):
         key = self.key()
         url, _ = self.queue(key)
         sender = self.able("sqs", "sqs:SendMessage", ("kms:*", {}))
@@ -417,7 +423,7 @@ class OfKeys(Refusals):
         self.kms.schedule_key_deletion(KeyId=key)
         self.refused("KmsInvalidState", sender.send_message, QueueUrl=url, MessageBody="x")
 
-    def test_who_publishes_needs_the_topic_s_key_through_sns(self):
+    def test_publishing_needs_the_key_of_the_topic_through_sns(self):
         key = self.key()
         topic = self.sns.create_topic(Name=f"t-{uuid.uuid4()}", Attributes={"KmsMasterKeyId": key})["TopicArn"]
         both = ["kms:GenerateDataKey", "kms:Decrypt"]
@@ -428,7 +434,7 @@ class OfKeys(Refusals):
             publisher = self.able("sns", "sns:Publish", *allowed)
             self.refused("KMSAccessDenied", publisher.publish, **message)
 
-    def test_eventbridge_needs_the_key_of_a_queue_by_the_key_s_policy(self):
+    def test_eventbridge_needs_permission_in_the_policy_of_the_key_of_a_queue(self):
         events, uses = deploy.client("events", HUB), ["kms:GenerateDataKey", "kms:Decrypt"]
         mine, name = statement(ROOT, "kms:*"), f"r-{uuid.uuid4()}"
         service = {"Service": "events.amazonaws.com"}
@@ -441,7 +447,7 @@ class OfKeys(Refusals):
             (True, mine, statement("*", uses, Null={"aws:PrincipalArn": "true", "kms:CallerAccount": "true"})),
             (False, mine),
             (False, mine, statement(service, "kms:GenerateDataKey")),
-            # It does not tell KMS for what it acts.
+            # EventBridge does not pass its source on to KMS.
             (False, mine, statement(service, uses, ArnLike={"aws:SourceArn": f"arn:aws:events:*:{HUB}:rule/*"})),
             (False, mine, statement(service, uses, StringEquals={"aws:SourceAccount": HUB})),
             (False, mine, statement("*", uses, Bool=as_somebody)),
@@ -456,7 +462,7 @@ class OfKeys(Refusals):
                 self.assertEqual("Messages" in self.sqs.receive_message(QueueUrl=url), arrives)
         self.assertEqual(self.denied("events.amazonaws.com"), {"kms:GenerateDataKey", "kms:Decrypt"})
 
-    def test_what_eventbridge_may_not_deliver_goes_to_the_dead_letters_of_the_target(self):
+    def test_undeliverable_events_go_to_the_dead_letters_of_the_target(self):
         events, name = deploy.client("events", HUB), f"r-{uuid.uuid4()}"
         let = statement({"Service": "events.amazonaws.com"}, "sqs:SendMessage")
         (_, closed), (url, dead) = self.queue(self.key(), let), self.queue("", let)
@@ -468,7 +474,7 @@ class OfKeys(Refusals):
         attributes = {name: value["StringValue"] for name, value in told["MessageAttributes"].items()}
         self.assertEqual(attributes, {"RULE_ARN": rule, "TARGET_ARN": closed, "ERROR_CODE": "NO_PERMISSIONS"})
 
-    def test_sns_needs_the_key_of_the_queue_that_is_subscribed(self):
+    def test_sns_needs_the_key_of_a_subscribed_queue(self):
         topic = self.sns.create_topic(Name=f"t-{uuid.uuid4()}")["TopicArn"]
         service, mine = {"Service": "sns.amazonaws.com"}, statement(ROOT, "kms:*")
         admitted = statement(service, ["kms:GenerateDataKey", "kms:Decrypt"], ArnEquals={"aws:SourceArn": topic})
@@ -489,7 +495,7 @@ class OfKeys(Refusals):
         for told, name, of_key, of_topic in (
             (True, "ours-1", [mine, admitted], statement(service, "sns:Publish", ArnLike=source)),
             (False, "theirs-1", [mine, admitted], statement(service, "sns:Publish", ArnLike=source)),
-            # It does not tell KMS for which alarm it acts.
+            # CloudWatch does not pass the alarm on to KMS.
             (False, "ours-4", [mine, of_source], statement(service, "sns:Publish")),
             (False, "ours-2", [mine], statement(service, "sns:Publish")),
             (False, "ours-3", [mine, admitted], statement(ROOT, "sns:Publish")),
@@ -509,7 +515,7 @@ class OfKeys(Refusals):
 
 
 class Denied(Refusals):
-    def test_what_is_refused_to_a_role_is_counted_until_it_is_forgotten(self):
+    def test_refusals_to_a_role_are_counted_until_they_are_cleared(self):
         role = self.role(HUB, "sqs:SendMessage")
         queue = deploy.client("sqs", HUB).create_queue(QueueName=f"d-{uuid.uuid4()}")["QueueUrl"]
         for _ in range(2):
@@ -531,7 +537,7 @@ class Denied(Refusals):
         ask("PUT", "denied")
         self.assertEqual(self.denied(role.name), set())
 
-    def test_what_is_refused_to_the_root_of_an_account_does_not_count(self):
+    def test_refusals_to_the_root_of_an_account_are_not_counted(self):
         theirs = deploy.client("s3", MEMBER)
         theirs.create_bucket(Bucket=(name := f"d-{uuid.uuid4()}"))
         self.refused("AccessDenied", deploy.client("s3", HUB).get_bucket_encryption, Bucket=name)

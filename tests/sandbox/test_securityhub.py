@@ -1,4 +1,4 @@
-"""The rules of the Security Hub stand-in, each with its test: what the end-to-end tests believe, something must doubt."""
+"""Tests the rules of the sandbox's Security Hub, because the end-to-end tests rely on them."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ PRODUCT = f"arn:aws:securityhub:{HOME}:{MEMBER}:product/{MEMBER}/default"
 
 
 def finding(**changes):
-    """A finding that is as it should be, but for the changes."""
+    """Returns a valid finding with the changes applied."""
     return {
         "SchemaVersion": "2018-10-08",
         "Id": "cmkwatch/one",
@@ -52,7 +52,7 @@ class StandIn(unittest.TestCase):
         self.hub.enable()
 
     def imported(self, **changes):
-        """The finding as it stands after an import that is taken."""
+        """Imports a finding, which must be accepted, and returns it as it is stored."""
         self.assertIsNone(self.hub.put(finding(**changes)))
         return self.standing()
 
@@ -65,7 +65,7 @@ class StandIn(unittest.TestCase):
 
 
 class Import(StandIn):
-    def test_only_for_the_callers_own_account_and_product_and_only_where_enabled(self):
+    def test_an_import_needs_the_own_account_and_product_and_an_enabled_hub(self):
         foreign = PRODUCT.replace(MEMBER, OTHER)
         for hub, changes in [
             (self.hub, {"AwsAccountId": OTHER}),
@@ -76,7 +76,7 @@ class Import(StandIn):
             with self.subTest(changes):
                 self.assertEqual(hub.put(finding(**changes))[0], "InvalidAccess")
 
-    def test_what_breaks_a_limit_is_refused(self):
+    def test_a_finding_that_breaks_a_limit_is_refused(self):
         for changes in [
             {"Title": "x" * 257},
             {"Title": " "},
@@ -106,7 +106,7 @@ class Import(StandIn):
                 self.assertEqual(self.hub.put(finding(**changes))[0], "InvalidInput")
         self.assertEqual(self.hub.visible(), [])
 
-    def test_only_what_is_newer_changes_what_stands(self):
+    def test_only_a_newer_import_changes_a_finding(self):
         self.imported()
         for moment in ["2026-10-31T23:59:59Z", "2026-11-01T00:00:00Z", "2026-11-01T00:00:00.000Z"]:
             self.assertEqual(self.imported(UpdatedAt=moment, Title="late")["Title"], "title")
@@ -130,12 +130,12 @@ class Workflow(StandIn):
         self.edit(Workflow={"Status": workflow})
         return self.imported(UpdatedAt="2026-11-02T00:00:00Z", **changes)["Workflow"]["Status"]
 
-    def test_a_new_finding_may_bring_its_status_and_an_update_may_not(self):
+    def test_only_a_new_finding_may_set_its_workflow_status(self):
         self.assertEqual(self.imported(Workflow={"Status": "RESOLVED"})["Workflow"]["Status"], "RESOLVED")
         updated = self.imported(Workflow={"Status": "NOTIFIED"}, UpdatedAt="2026-11-02T00:00:00Z")
         self.assertEqual(updated["Workflow"]["Status"], "RESOLVED")
 
-    def test_what_becomes_new_again(self):
+    def test_the_workflow_returns_to_new_as_aws_documents(self):
         passed, failed = {"Compliance": {"Status": "PASSED"}}, {"Compliance": {"Status": "FAILED"}}
         warning, archived = {"Compliance": {"Status": "WARNING"}}, {"RecordState": "ARCHIVED"}
         for before, workflow, after, expected in [
@@ -153,7 +153,7 @@ class Workflow(StandIn):
 
 
 class Edit(StandIn):
-    def test_a_customers_severity_survives_and_the_providers_is_kept_beside_it(self):
+    def test_a_severity_set_by_the_customer_survives_and_the_one_of_the_provider_is_kept(self):
         self.imported()
         self.assertTrue(self.edit(Severity={"Label": "LOW"}, Note={"Text": "ours", "UpdatedBy": "me"}))
         after = self.imported(UpdatedAt="2026-11-02T00:00:00Z")
@@ -162,7 +162,7 @@ class Edit(StandIn):
         self.assertEqual(after["Note"]["Text"], "ours")
         self.assertRegex(after["Note"]["UpdatedAt"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
 
-    def test_an_edit_leaves_the_moment_alone_and_is_for_those_who_may(self):
+    def test_an_edit_keeps_updated_at_and_needs_permission(self):
         self.imported()
         self.edit(Workflow={"Status": "NOTIFIED"})
         self.assertEqual(self.standing()["UpdatedAt"], "2026-11-01T00:00:00Z")
@@ -173,7 +173,7 @@ class Edit(StandIn):
 
 
 class Get(StandIn):
-    def test_members_see_their_own_and_the_administrator_all(self):
+    def test_members_see_their_own_findings_and_the_administrator_sees_all(self):
         self.imported()
         self.assertEqual(findings.Hub(OTHER, HOME).visible(), [])
         self.assertEqual(len(findings.Hub(organization.HUB, HOME).visible()), 1)
@@ -182,7 +182,7 @@ class Get(StandIn):
     def matching(self, wanted):
         return [found["Id"] for _, found in self.hub.find(wanted)]
 
-    def test_filters(self):
+    def test_filters_match_as_aws_documents(self):
         self.imported(ProductFields={"cmkwatch/class": "public", "cmkwatch/size": "small"})
         for matches, wanted in [
             (True, {}),
@@ -215,7 +215,7 @@ class Get(StandIn):
         prefixes = [condition("PREFIX", f"cmkwatch/{name}") for name in ("c", "ab", "a")]
         self.assertEqual(self.matching({"Id": [*prefixes, condition("EQUALS", "cmkwatch/abc")]}), [*names[:3], names[4]])
 
-    def test_what_is_no_filter_is_an_error(self):
+    def test_an_invalid_filter_is_an_error(self):
         for wanted in [
             {"Confidence": []},
             {"Id": [condition("CONTAINS", "x")]},
@@ -234,7 +234,7 @@ class Get(StandIn):
         answer = service._get(hub or self.hub, {"MaxResults": 2} | ({"NextToken": token} if token else {}))
         return [found["Id"] for found in answer["Findings"]], answer.get("NextToken")
 
-    def test_pages_miss_nothing_while_findings_come_and_change(self):
+    def test_pages_miss_nothing_while_findings_are_added_and_changed(self):
         for number in (1, 2, 3, 5):
             self.hub.put(finding(Id=f"cmkwatch/{number}"))
         first, token = self.page()
@@ -248,7 +248,7 @@ class Get(StandIn):
         with self.assertRaises(service.Refused):
             self.page("nonsense")
 
-    def test_pages_go_through_findings_of_one_id_too(self):
+    def test_pages_include_findings_with_the_same_id(self):
         for account in organization.MEMBERS:
             hub, product = findings.Hub(account, HOME), PRODUCT.replace(MEMBER, account)
             hub.enable()
@@ -271,7 +271,7 @@ class Get(StandIn):
 
 
 class Disabled(StandIn):
-    def test_turning_it_off_forgets_the_findings_and_answers_no_more(self):
+    def test_disabling_security_hub_deletes_the_findings_and_refuses_calls(self):
         self.imported()
         self.assertEqual(self.call("DELETE", "/accounts"), (200, {}))
         status, answer = self.call("POST", "/findings")

@@ -1,4 +1,4 @@
-"""How Slack shows a message: what is markup, and what only looks like it."""
+"""Tests how Slack shows a message: which text is markup, and which only looks like it."""
 
 import io
 import unittest
@@ -22,12 +22,12 @@ class Slack(unittest.TestCase):
             self.assertIn(words, told)
         self.assertNotIn("*", told)
 
-    def test_what_is_escaped_or_code_is_shown_as_it_was(self):
+    def test_escaped_text_and_code_are_shown_unchanged(self):
         told = shown("`&lt;!channel&gt; *x* [bold]y[/bold]` &amp; <https://a.example|a finding>")
         self.assertIn("<!channel> *x* [bold]y[/bold] & a finding", told)
         self.assertNotIn("https://a.example", told)
 
-    def test_what_is_no_markup_stays(self):
+    def test_text_without_markup_is_unchanged(self):
         self.assertIn("2 * 3 < 4", shown("2 * 3 &lt; 4"))
         self.assertIn("a ` b", shown("a ` b"))
 

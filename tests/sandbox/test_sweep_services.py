@@ -1,5 +1,8 @@
-"""What a sweep asks of AWS beside what a change does: the rules of accounts.py, buckets.py, tags.py, cloudtrail.py,
-faults.py and kills.py, each with its test, over HTTP and with the credentials of a role."""
+"""Tests the calls to AWS that only a sweep makes, and the records, faults and kills of the sandbox.
+
+The rules are those of accounts.py, buckets.py, tags.py, cloudtrail.py, faults.py and kills.py. The
+tests call over HTTP, with the credentials of a role.
+"""
 
 import json
 import unittest
@@ -16,7 +19,7 @@ class Accounts(AsRole):
     def setUp(self):
         self.organizations = self.role(HUB, "organizations:ListAccounts").client("organizations")
 
-    def test_they_come_in_pages_the_first_of_which_may_be_empty(self):
+    def test_accounts_are_listed_in_pages_and_the_first_page_is_empty(self):
         pages = list(self.organizations.get_paginator("list_accounts").paginate())
         self.assertEqual([len(page["Accounts"]) for page in pages], [0, 2, 2, 1])
         listed = [(account["Id"], account["State"]) for page in pages for account in page["Accounts"]]
@@ -26,7 +29,7 @@ class Accounts(AsRole):
         pages = list(self.organizations.get_paginator("list_accounts").paginate(PaginationConfig={"PageSize": 1}))
         self.assertEqual([len(page["Accounts"]) for page in pages], [0, 1, 1, 1, 1, 1])
 
-    def test_what_is_no_page_is_refused(self):
+    def test_an_invalid_page_is_refused(self):
         for wrong in ({"MaxResults": 21}, {"NextToken": "from-5"}, {"NextToken": "nonsense"}):
             with self.subTest(wrong):
                 self.refused("InvalidInputException", self.organizations.list_accounts, **wrong)
@@ -36,7 +39,7 @@ class Accounts(AsRole):
         self.refused("AccessDeniedException", member.list_accounts)
         self.refused("AccessDeniedException", self.role(HUB).client("organizations").list_accounts)
 
-    def test_an_account_is_described_to_whom_may_ask_for_it(self):
+    def test_describing_an_account_needs_permission_and_the_delegated_administrator(self):
         able = self.role(HUB, "organizations:DescribeAccount").client("organizations")
         told = able.describe_account(AccountId=MEMBER)["Account"]
         self.assertEqual((told["Id"], told["Name"], told["State"]), (MEMBER, "account 2", "ACTIVE"))
@@ -47,7 +50,9 @@ class Accounts(AsRole):
 
 
 class Buckets(AsRole):
-    """Three buckets of an account at home, one in the linked region, and one of another account."""
+    """Buckets of an account, three in the home and one in the linked region, and of another
+    account.
+    """
 
     @classmethod
     def setUpClass(cls):
@@ -70,32 +75,32 @@ class List(Buckets):
         names = [bucket["Name"].removeprefix(f"{self.prefix}-") for bucket in answer["Buckets"]]
         return names, answer.get("ContinuationToken")
 
-    def test_they_come_by_name_in_pages_and_only_the_accounts_own(self):
+    def test_buckets_of_the_account_are_listed_by_name_in_pages(self):
         names, token = self.listed(MaxBuckets=2, Prefix=self.prefix)
         self.assertEqual(names, ["a", "b"])
         self.assertEqual(self.listed(MaxBuckets=2, Prefix=self.prefix, ContinuationToken=token), (["c", "d"], None))
         self.refused("InvalidArgument", self.reader.client("s3").list_buckets, MaxBuckets=10001)
 
-    def test_a_region_is_asked_for_where_it_is(self):
+    def test_a_region_can_only_be_listed_through_its_own_endpoint(self):
         for region, expected in ((HOME, ["a", "b", "c"]), (LINKED, ["d"])):
             self.assertEqual(self.listed(region, BucketRegion=region, Prefix=self.prefix), (expected, None))
         self.refused("InvalidArgument", self.reader.client("s3").list_buckets, BucketRegion=LINKED)
 
-    def test_the_region_is_told_to_those_who_ask_with_a_parameter(self):
+    def test_the_region_is_returned_only_to_requests_with_a_parameter(self):
         s3 = self.reader.client("s3")
         for asked in ({"Prefix": self.prefix}, {"MaxBuckets": 1000}):
             regions = {bucket["Name"]: bucket["BucketRegion"] for bucket in s3.list_buckets(**asked)["Buckets"]}
             self.assertEqual([regions[f"{self.prefix}-{name}"] for name in "ad"], [HOME, LINKED])
         self.assertNotIn("BucketRegion", s3.list_buckets()["Buckets"][0])
 
-    def test_a_statement_on_all_buckets_allows_it(self):
+    def test_a_statement_on_all_buckets_allows_listing(self):
         self.reader = self.role(MEMBER)
         self.refused("AccessDenied", self.reader.client("s3").list_buckets)
         allowed = {"Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "arn:aws:s3:::*"}
         self.reader.iam.put_role_policy(RoleName=self.reader.name, PolicyName="list", PolicyDocument=policy(allowed))
         self.assertEqual(self.listed(Prefix=f"{self.prefix}-a"), (["a"], None))
 
-    def test_iam_can_refuse_and_a_call_counts(self):
+    def test_iam_can_refuse_and_refused_calls_are_counted(self):
         counted = f"{MEMBER}/{LINKED}/s3:ListAllMyBuckets"
         before = ask("GET", "calls").get(counted, 0)
         self.listed(LINKED, MaxBuckets=1)
@@ -141,7 +146,7 @@ class Tags(Buckets):
         self.assertEqual([[one["ResourceARN"] for one in page["ResourceTagMappingList"]] for page in pages],
                          [[arn] for arn in self.arns("ab")])  # fmt: skip
 
-    def test_what_goes_too_far_is_refused(self):
+    def test_requests_beyond_the_limits_are_refused(self):
         arns = self.arns("a")
         for wrong in [
             {"ResourceARNList": arns * 101},
@@ -156,7 +161,7 @@ class Tags(Buckets):
             with self.subTest(wrong):
                 self.refused("InvalidParameterException", self.tags.get_resources, **wrong)
 
-    def test_iam_can_refuse_and_a_call_counts(self):
+    def test_iam_can_refuse_and_refused_calls_are_counted(self):
         counted = f"{MEMBER}/{HOME}/tag:GetResources"
         before = ask("GET", "calls").get(counted, 0)
         self.found()
@@ -175,7 +180,7 @@ class Faults(AsRole):
         fault = {"account": MEMBER, "region": HOME, "action": action, "code": code, "status": status, "times": times}
         ask("PUT", "faults", [fault])
 
-    def test_a_fault_strikes_so_many_calls_in_the_format_of_the_service(self):
+    def test_a_fault_fails_the_given_number_of_calls_in_the_format_of_the_service(self):
         for action, code, status, call in [
             ("s3:ListAllMyBuckets", "SlowDown", 503, self.s3.list_buckets),
             ("kms:ListKeys", "ThrottlingException", 400, self.kms.list_keys),
@@ -192,7 +197,7 @@ class Faults(AsRole):
                     )
                 call()
 
-    def test_it_strikes_only_roles_of_its_account_and_region_until_it_is_taken_away(self):
+    def test_a_fault_affects_only_roles_of_its_account_and_region_until_it_is_removed(self):
         self.fault("kms:ListKeys", "ThrottlingException", 400, -1)
         counted = f"{MEMBER}/{HOME}/kms:ListKeys"
         before = ask("GET", "calls").get(counted, 0)
@@ -205,7 +210,7 @@ class Faults(AsRole):
         ask("PUT", "faults", [])
         self.kms.list_keys()
 
-    def test_a_fault_leaves_other_calls_whole(self):
+    def test_a_fault_leaves_other_calls_unchanged(self):
         self.fault("kms:ListKeys", "ThrottlingException", 400, -1)
         name = f"b-{uuid.uuid4()}"
         deploy.client("s3", MEMBER).create_bucket(Bucket=name)
@@ -234,7 +239,7 @@ class Records(unittest.TestCase):
         self.records()
 
     def records(self):
-        """The events since the last time, as (detail-type, detail)."""
+        """Returns the events since the call before, as (detail-type, detail)."""
         told = self.sqs.receive_message(**self.queue, MaxNumberOfMessages=10).get("Messages", [])
         events = [json.loads(message["Body"]) for message in told]
         return [(event["detail-type"], event["detail"]) for event in events]
@@ -246,7 +251,7 @@ class Records(unittest.TestCase):
         key = (detail["responseElements"] or {}).get("keyId")
         return detail["eventName"], [resource["ARN"] for resource in detail["resources"]], key
 
-    def test_those_of_aliases_name_alias_and_key(self):
+    def test_records_of_alias_calls_name_the_alias_and_the_key(self):
         name = f"alias/{uuid.uuid4()}"
         alias = f"arn:aws:kms:{LINKED}:{MEMBER}:{name}"
         self.kms.create_alias(AliasName=name, TargetKeyId=self.old)
@@ -256,7 +261,7 @@ class Records(unittest.TestCase):
         self.kms.delete_alias(AliasName=name)
         self.assertEqual(self.record(), ("DeleteAlias", [alias, self.new], self.new))
 
-    def test_those_of_keys_name_the_key(self):
+    def test_records_of_key_calls_name_the_key(self):
         for name, call in [
             ("DisableKey", self.kms.disable_key),
             ("EnableKey", self.kms.enable_key),
@@ -268,7 +273,7 @@ class Records(unittest.TestCase):
             self.kms.enable_key_rotation(KeyId=self.old)
         self.assertEqual(self.record(), ("EnableKeyRotation", [self.old], None))
 
-    def test_importing_key_material_is_a_change_and_the_material_no_ones_to_read(self):
+    def test_importing_key_material_is_recorded_without_the_material(self):
         key = self.kms.create_key(Origin="EXTERNAL")["KeyMetadata"]["Arn"]
         self.assertEqual(self.record()[:2], ("CreateKey", [key]))
         with self.assertRaises(self.kms.exceptions.ClientError):
@@ -276,7 +281,7 @@ class Records(unittest.TestCase):
         ((_, detail),) = self.records()
         self.assertEqual((detail["eventName"], detail["requestParameters"]), ("ImportKeyMaterial", {"keyId": key}))
 
-    def test_the_end_of_a_key_is_nobodys_call(self):
+    def test_the_deletion_of_a_key_is_recorded_without_a_caller(self):
         name = f"alias/{uuid.uuid4()}"
         self.kms.create_alias(AliasName=name, TargetKeyId=self.old)
         self.records()
@@ -293,7 +298,7 @@ class Records(unittest.TestCase):
 
 
 class Kills(AsRole):
-    """Here no function runs that could be killed: what is left is which call goes without an answer."""
+    """No function runs here that could be killed, so the tests check which call gets no answer."""
 
     def setUp(self):
         self.addCleanup(ask, "PUT", "kills", [])
@@ -304,7 +309,7 @@ class Kills(AsRole):
             self.kms.list_keys()
         self.assertEqual(caught.exception.response["ResponseMetadata"]["HTTPStatusCode"], 500)
 
-    def test_the_nth_call_of_a_session_is_the_last_and_took_effect_or_not(self):
+    def test_the_nth_call_of_a_session_gets_no_answer_before_or_after_its_effect(self):
         counted = f"{MEMBER}/{HOME}/kms:ListKeys"
         for when, calls in (("before", 2), ("after", 3)):
             with self.subTest(when):
@@ -317,11 +322,11 @@ class Kills(AsRole):
                 self.kms.list_keys()
                 self.assertEqual(ask("GET", "calls")[counted], before + calls)
 
-    def test_another_session_is_not_struck(self):
+    def test_a_kill_ignores_other_sessions(self):
         ask("PUT", "kills", [{"function": "cmkwatch-alert", "action": "kms:ListKeys", "nth": 1, "when": "before"}])
         self.kms.list_keys()
 
-    def test_what_is_no_kill_is_refused(self):
+    def test_an_invalid_kill_is_refused(self):
         for wrong in ({}, {"function": "x", "action": "kms:ListKeys", "nth": 0, "when": "after"}):
             with self.assertRaises(urllib.error.HTTPError):
                 ask("PUT", "kills", [wrong])

@@ -1,4 +1,4 @@
-"""What the tests share: a sandbox that is served, with nothing deployed in it, and roles to ask it with."""
+"""Code that the tests share: a running sandbox without a deployment, and roles to call it with."""
 
 import asyncio
 import atexit
@@ -29,7 +29,10 @@ HOME, LINKED = organization.REGIONS
 
 @functools.cache
 def setUpModule():
-    """What unittest calls first. Serves the sandbox until the process ends: MiniStack can be loaded but once."""
+    """Starts the sandbox, which runs until the process ends. unittest calls this function first.
+
+    A process can load MiniStack only once.
+    """
     server.prepare(PORT, pathlib.Path(tempfile.mkdtemp(prefix="sandbox-")))
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
     serving = server.serve(server.load(), PORT, stop)
@@ -44,7 +47,7 @@ def setUpModule():
 
 
 def ask(method, path, body=None):
-    """One of the sandbox's own endpoints."""
+    """Calls one of the sandbox's own endpoints."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"http://127.0.0.1:{PORT}/_sandbox/{path}", data=data, method=method)
     with urllib.request.urlopen(request) as answer:
@@ -61,7 +64,7 @@ def policy(*statements):
 
 
 def stack(name, template, **parameters):
-    """Makes a stack in the hub's account and home region; its outputs."""
+    """Makes a stack in the hub's account and home region, and returns its outputs."""
     formation = deploy.client("cloudformation", HUB)
     formation.create_stack(
         StackName=name,
@@ -94,7 +97,7 @@ class AsRole(unittest.TestCase):
         return value
 
     def role(self, account, *actions):
-        """A role of the account that may do so much."""
+        """Makes a role of the account that may perform the actions."""
         name, iam = f"role-{uuid.uuid4()}", deploy.client("iam", account)
         trust = policy({"Effect": "Allow", "Principal": {"AWS": account}, "Action": "sts:AssumeRole"})
         arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
@@ -120,7 +123,7 @@ class Role:
             service,
             endpoint_url=f"http://127.0.0.1:{PORT}",
             region_name=region,
-            # What is wrong is for the service to refuse.
+            # The service refuses wrong parameters, not the client.
             config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
         )
 

@@ -1,4 +1,7 @@
-"""SNS's Publish, where MiniStack is kinder than AWS: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html."""
+"""Corrects SNS's Publish where MiniStack is kinder than AWS.
+
+https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+"""
 
 import json
 
@@ -31,7 +34,10 @@ def _problem(message, subject, structure):
 
 
 def _problem_of_structure(message, structure):
-    """What is wrong with messages by protocol: they are a JSON object with at least the key `default`, a string."""
+    """Returns why a message by protocol is invalid, or `None`.
+
+    A valid one is a JSON object with at least the key `default`, a string.
+    """
     if structure != "json":
         return "MessageStructure"
     try:
@@ -51,7 +57,7 @@ def _once(pairs):
 
 
 def _for_protocol(message, structure, protocol):
-    """What a subscriber gets. "Non-string values will cause the key to be ignored.\""""
+    """Returns a subscriber's text. "Non-string values will cause the key to be ignored.\""""
     if structure != "json":
         return message
     parsed = json.loads(message)

@@ -1,7 +1,9 @@
-"""A stand-in for AWS Security Hub CSPM: findings in, findings out, by the rules that cmkwatch relies on.
+"""A substitute for AWS Security Hub CSPM, with the rules that cmkwatch relies on.
 
-`service` is the HTTP API, `findings` the store with the rules of import and update, `filters` GetFindings' filters,
-`asff` what a finding must look like.
+- `service` is the HTTP API.
+- `findings` is the store, with the rules of import and update.
+- `filters` has the filters of GetFindings.
+- `asff` checks the format of a finding.
 """
 
 from .service import install

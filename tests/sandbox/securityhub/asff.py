@@ -1,7 +1,8 @@
-"""What a finding must look like: https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_AwsSecurityFinding.html.
+"""The format of a finding.
 
-Types and required fields come from the API's own model, which botocore carries; the limits that the model does not state
-are listed here.
+https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_AwsSecurityFinding.html
+Types and required fields are read from the API's own model, which botocore contains. The limits
+that the model does not state are listed here.
 """
 
 import datetime
@@ -26,12 +27,12 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d
 
 
 def now():
-    """The moment, as AWS writes one."""
+    """Returns the current moment as AWS writes it."""
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def moment(text):
-    """A timestamp as something that compares, to the nanosecond."""
+    """Returns a timestamp as a value that compares to the nanosecond."""
     whole, fraction, _ = re.fullmatch(r"([^.Z+]+)(?:\.(\d+))?(Z|[+-].*)", text).groups()
     zone = text[len(whole) + (len(fraction) + 1 if fraction else 0) :]
     seconds = datetime.datetime.fromisoformat(whole + zone.replace("Z", "+00:00")).timestamp()
@@ -39,7 +40,7 @@ def moment(text):
 
 
 def problem(finding):
-    """What is wrong with a finding; none where nothing is."""
+    """Returns why a finding is invalid, or `None` if it is valid."""
     report = _VALIDATOR.validate(finding, _SHAPE)
     if report.has_errors():
         return report.generate_report()
@@ -54,7 +55,7 @@ def _problems(finding):
     for name, longest in _LONGEST.items():
         if name in finding and not (1 <= len(finding[name]) <= longest and finding[name].strip()):
             yield f"{name} has 1 to {longest} characters"
-    # "Security Hub populates this attribute automatically"; that it refuses one is not said.
+    # "Security Hub populates this attribute automatically". AWS does not say that it refuses one.
     if "Region" in finding:
         yield "Region is not for a provider to set"
     if finding["SchemaVersion"] != "2018-10-08":
@@ -78,7 +79,7 @@ def _problems_of_parts(finding):
     if not 1 <= len(finding["Resources"]) <= 32:
         yield "there are 1 to 32 Resources"
     fields = finding.get("ProductFields", {})
-    # "NonEmptyString", whose pattern wants a character that is not blank.
+    # The pattern of "NonEmptyString" requires a character that is not blank.
     if any(not text.strip() for pair in fields.items() for text in pair):
         yield "ProductFields has no blank keys and values"
     if len(fields) > 50 or any(len(key) > 128 or len(value) > 2048 for key, value in fields.items()):

@@ -1,13 +1,15 @@
-"""The filters of GetFindings: https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_AwsSecurityFindingFilters.html.
+"""The filters of GetFindings.
 
-A filter that the stand-in does not have is an error, so that none matches everything by accident. How conditions join:
-https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_StringFilter.html and
-https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_MapFilter.html.
+https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_AwsSecurityFindingFilters.html
+A filter that is not implemented here is an error, so that none matches everything by accident.
+Conditions are joined as these pages say:
+https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_StringFilter.html
+https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_MapFilter.html
 """
 
 from bisect import bisect_left, bisect_right
 
-# What holds for all findings of an account and region, or for none.
+# These filters match all findings of an account and region, or none of them.
 _PLACES = {"AwsAccountId": lambda place: place[0], "Region": lambda place: place[1]}
 _STRINGS = {
     "CompanyName": lambda finding: [finding.get("CompanyName", "")],
@@ -31,7 +33,10 @@ _LAST = chr(0x10FFFF)
 
 
 class Query:
-    """What a GetFindings asks for; ValueError for filters that the API refuses or the stand-in does not have."""
+    """The filters of a GetFindings call.
+
+    Raises ValueError for filters that the API refuses or that are not implemented here.
+    """
 
     def __init__(self, filters):
         if len(filters) > 10 or any(len(conditions) > 20 for conditions in filters.values()):
@@ -60,7 +65,7 @@ class Query:
         return all(test(finding) for test in self._tests)
 
     def candidates(self, ids):
-        """Where in a sorted list of Ids those are that may match, as ranges in order; they do not overlap."""
+        """Returns the ranges of a sorted list of Ids that may match, ordered and disjoint."""
         if self._ids is None:
             return [(0, len(ids))]
         ranges = [(bisect_left(ids, text), bisect_right(ids, text)) for text in self._ids.equal]
@@ -73,7 +78,10 @@ class Query:
 
 
 class _Field:
-    """EQUALS and PREFIX of one field are joined by OR, the negative comparisons by AND; all are case-sensitive."""
+    """The conditions on one field, all case-sensitive.
+
+    EQUALS and PREFIX are joined by OR, the negative comparisons by AND.
+    """
 
     def __init__(self, conditions, comparisons):
         texts = {comparison: [] for comparison in comparisons}
@@ -83,7 +91,8 @@ class _Field:
             texts[condition["Comparison"]].append(condition["Value"])
         self.equal, self.unequal = frozenset(texts["EQUALS"]), frozenset(texts["NOT_EQUALS"])
         self.prefixes, self.not_prefixes = tuple(texts.get("PREFIX", ())), tuple(texts.get("PREFIX_NOT_EQUALS", ()))
-        # "You can't provide both an EQUALS filter and a NOT_EQUALS or PREFIX_NOT_EQUALS filter on the same field."
+        # "You can't provide both an EQUALS filter and a NOT_EQUALS or PREFIX_NOT_EQUALS filter on
+        # the same field."
         if self.equal and (self.unequal or self.not_prefixes):
             raise ValueError("EQUALS does not go together with NOT_EQUALS or PREFIX_NOT_EQUALS of the same field")
 
@@ -94,7 +103,7 @@ class _Field:
 
 
 def _test_of_map(fields_of, conditions):
-    """Each key of a map is a field of its own."""
+    """Returns the test of a map, in which each key is a field of its own."""
     by_key = {}
     for condition in conditions:
         by_key.setdefault(condition.get("Key"), []).append(condition)

@@ -1,7 +1,7 @@
-"""The findings, and what an import or an edit does to them, and when that shows.
+"""The store of findings, the effects of imports and edits, and when GetFindings shows them.
 
-An import takes effect at once, and its event is sent at once; GetFindings shows it after a lag, and the home region
-after another. An edit takes effect after a lag of its own. Which lags there are, `lag.py` says.
+An import takes effect at once, and its event is sent at once. GetFindings shows it after a lag, and
+the home region after another. An edit takes effect after its own lag. `lag.py` lists the lags.
 """
 
 import copy
@@ -17,38 +17,40 @@ from . import asff, filters
 _ENABLED = {}
 _FINDINGS = {}
 
-# "BatchImportFindings cannot be used to update" these of a finding that exists:
+# "BatchImportFindings cannot be used to update" these fields of an existing finding:
 # https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchimportfindings.html
 _CUSTOMERS_OWN = ("Note", "UserDefinedFields", "VerificationState", "Workflow")
-# These the customer may overwrite, and then the provider's values go to FindingProviderFields alone (same page).
+# The customer may overwrite these fields. The provider's values are then stored in
+# FindingProviderFields only (same page).
 _CUSTOMERS_IF_EDITED = ("Confidence", "Criticality", "RelatedFindings", "Severity", "Types")
 _EDITABLE = (*_CUSTOMERS_OWN, *_CUSTOMERS_IF_EDITED)
 _NORMALIZED = {"INFORMATIONAL": 0, "LOW": 1, "MEDIUM": 40, "HIGH": 70, "CRITICAL": 90}
 
 
 def reset():
-    """Forgets everything."""
+    """Forgets all findings, and where Security Hub is enabled."""
     _ENABLED.clear()
     _FINDINGS.clear()
 
 
 class _View:
-    """The findings of one account and region in the order of their Ids, as GetFindings shows them."""
+    """The findings of one account and region, ordered by Id, as GetFindings shows them."""
 
     def __init__(self):
         self.by_id, self.ids = {}, []
-        # What shows later, as (moment, number, finding), the earliest first; and the last moment of each Id.
+        # The versions to show later, as (moment, number, finding), the earliest first. `last` is
+        # the last moment of each Id.
         self.coming, self.last, self.number = [], {}, itertools.count()
 
     def put(self, finding, after):
-        """Shows a finding `after` so many seconds, and not before what was put for its Id earlier."""
+        """Shows a finding after `after` seconds, and after earlier versions with its Id."""
         moment = max(time.monotonic() + after, self.last.get(finding["Id"], 0))
         self.last[finding["Id"]] = moment
         heapq.heappush(self.coming, (moment, next(self.number), finding))
         self._catch_up()
 
     def drop(self, finding_id):
-        """Shows a finding no more."""
+        """Stops showing a finding."""
         self._catch_up()
         if self.by_id.pop(finding_id, None):
             self.ids.remove(finding_id)
@@ -61,7 +63,7 @@ class _View:
             self.by_id[finding["Id"]] = finding
 
     def find(self, query, start_in):
-        """Those that match, from where `start_in` says that the list of Ids goes on."""
+        """Yields the findings that match. `start_in` returns the first index into the Ids."""
         self._catch_up()
         start = start_in(self.ids)
         for low, high in query.candidates(self.ids):
@@ -72,7 +74,7 @@ class _View:
 
 
 class _Shelf:
-    """The findings of one account and region: as they are, and as their own region and the home region show them."""
+    """The findings of one account and region, and what their own and the home region show."""
 
     def __init__(self):
         self.by_id, self.own, self.home = {}, _View(), _View()
@@ -83,13 +85,13 @@ class _Shelf:
         self.home.put(finding, lag.of("home_region"))
 
     def edit(self, finding, waited):
-        """Shows an edit that took effect `waited` seconds after it was asked for."""
+        """Shows an edit that took effect `waited` seconds after the request."""
         self.own.put(finding, max(0, lag.of("get_findings") - waited))
         self.home.put(finding, max(0, lag.of("home_region") - waited))
 
 
 def delete(asked):
-    """A finding is lost, from wherever it is: some imports succeed and never show, users say.
+    """Loses a finding everywhere. Users report imports that succeed and never appear.
 
     https://github.com/aws/aws-sdk-net/issues/1703
     """
@@ -109,7 +111,7 @@ class Hub:
         _ENABLED.setdefault((self.account, self.region), asff.now())
 
     def disable(self):
-        """Turning it off takes the findings along."""
+        """Disables Security Hub, and deletes its findings."""
         _ENABLED.pop((self.account, self.region), None)
         _FINDINGS.pop((self.account, self.region), None)
 
@@ -117,13 +119,17 @@ class Hub:
         return self.subscribed_at() is not None
 
     def subscribed_at(self):
-        """When Security Hub was enabled here."""
+        """Returns when Security Hub was enabled here, or `None` if it is not enabled."""
         return _ENABLED.get((self.account, self.region))
 
     def find(self, wanted=None, after=None):
-        """The findings that this account sees here and that a filter lets through, as (place, finding), in an order that
-        no update changes; after a place, from there on. Its own; as administrator its members' too; and in the home
-        region those of all linked regions. https://docs.aws.amazon.com/securityhub/latest/userguide/finding-aggregation.html"""
+        """Returns the findings that this account sees here and that match, as (position, finding).
+
+        An account sees its own findings. The administrator sees those of its members too, and the
+        home region those of all linked regions. A position is an Id, account and region, so no
+        update changes the order. The result begins behind the position `after`.
+        https://docs.aws.amazon.com/securityhub/latest/userguide/finding-aggregation.html
+        """
         query = filters.Query(wanted or {})
         accounts = organization.states() if self.account == organization.HUB else (self.account,)
         regions = organization.REGIONS if self.region == organization.HOME else (self.region,)
@@ -134,14 +140,16 @@ class Hub:
         return [finding for _, finding in self.find()]
 
     def put(self, finding):
-        """Imports a finding; (code, message) where it is refused."""
-        # "If Security Hub is not enabled or the integration is not, the finding is returned in FailedFindings with
-        # InvalidAccess." https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchimportfindings.html
+        """Imports a finding. Returns (code, message) if it is refused, or `None`."""
+        # "If Security Hub is not enabled or the integration is not, the finding is returned in
+        # FailedFindings with InvalidAccess."
+        # https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchimportfindings.html
         if not self.is_enabled():
             return "InvalidAccess", f"Security Hub is not enabled in account {self.account}, region {self.region}"
         if problem := asff.problem(finding):
             return "InvalidInput", problem
-        # "The account that is associated with a finding" is the caller's, the product its default one:
+        # "The account that is associated with a finding" is the caller's. The product is its
+        # default one:
         # https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-custom-providers.html
         product = f"arn:aws:securityhub:{self.region}:{self.account}:product/{self.account}/default"
         if finding["AwsAccountId"] != self.account or finding["ProductArn"] != product:
@@ -150,8 +158,9 @@ class Hub:
         before = mine.by_id.get(finding["Id"])
         if before is None:
             return self._create(mine, finding)
-        # "the update is ignored" unless UpdatedAt is more recent; that it still counts as success is an assumption, the
-        # page does not say. https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchimportfindings.html
+        # "the update is ignored" unless UpdatedAt is more recent. The page does not say if an
+        # ignored update counts as success. Here it does.
+        # https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchimportfindings.html
         if asff.moment(finding["UpdatedAt"]) > asff.moment(before["UpdatedAt"]):
             self._update(mine, before, finding)
         return None
@@ -187,7 +196,7 @@ class Hub:
         self._imported(after)
 
     def _add_own_fields(self, finding):
-        """What Security Hub adds: the region, the name of the account, and fields that nobody may send back.
+        """Adds Security Hub's own fields: region, account name, fields no provider may set.
 
         https://docs.aws.amazon.com/securityhub/latest/userguide/asff-top-level-attributes.html
         """
@@ -198,9 +207,10 @@ class Hub:
         fields["aws/securityhub/CompanyName"] = finding.setdefault("CompanyName", "Personal")
 
     def edit(self, identifier, request):
-        """A customer's own change, which takes effect after a lag; false where there is no such finding.
+        """Makes a customer's edit after a lag. Returns false if the finding is not found.
 
-        "Updates from BatchUpdateFindings don't affect the value of UpdatedAt", and can take several minutes:
+        "Updates from BatchUpdateFindings don't affect the value of UpdatedAt", and can take several
+        minutes:
         https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchUpdateFindings.html
         """
         for place, held in _FINDINGS.items():
@@ -217,7 +227,10 @@ class Hub:
         return False
 
     def _edited(self, held, identifier, change, waited):
-        """Makes an edit, and tells when a note was written: https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_Note.html"""
+        """Applies an edit, and sets the time of its note.
+
+        https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_Note.html
+        """
         finding = copy.deepcopy(held.by_id[identifier])
         for name in _EDITABLE:
             if name in change:
@@ -234,8 +247,12 @@ class Hub:
         return place[0] == self.account or self.account == organization.HUB
 
     def _imported(self, finding):
-        """Every import and every edit is an event, of one finding, in the account and its administrator's, there also in
-        the home region. https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-cwe-integration-types.html"""
+        """Sends an event with one finding for an import or an edit.
+
+        The event appears in the finding's account, and in the administrator's account, there also
+        in the home region.
+        https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-cwe-integration-types.html
+        """
         public = _public(finding)
         places = {(self.account, self.region), (organization.HUB, self.region), (organization.HUB, organization.HOME)}
         for account, region in sorted(places):
@@ -245,7 +262,7 @@ class Hub:
 
 
 def _find_in(place, query, after, is_own_region):
-    """As `Hub.find`, of one account and region."""
+    """Yields the findings of one account and region, as `Hub.find` does."""
     if place not in _FINDINGS:
         return
     shelf = _FINDINGS[place]
@@ -254,7 +271,8 @@ def _find_in(place, query, after, is_own_region):
     def start_in(ids):
         if after is None:
             return 0
-        # Of findings with one Id, those of earlier places came before.
+        # Findings with the same Id are ordered by place, so those of earlier places were returned
+        # before.
         return (bisect_left if place > tuple(after[1:]) else bisect_right)(ids, after[0])
 
     for finding in view.find(query, start_in):
@@ -266,7 +284,7 @@ def _public(finding):
 
 
 def _from_provider(finding, sent):
-    """What the provider says stands at the top too, unless the customer said otherwise."""
+    """Copies the provider's values to the top level, unless the customer edited them."""
     provider = dict(finding.get("FindingProviderFields") or {})
     for name in ("Severity", "Types"):
         if name in sent and name not in provider:
@@ -280,7 +298,10 @@ def _from_provider(finding, sent):
 
 
 def _returns_to_new(before, after):
-    """https://docs.aws.amazon.com/securityhub/latest/userguide/findings-workflow-status.html"""
+    """Returns true if an import resets the workflow status to NEW.
+
+    https://docs.aws.amazon.com/securityhub/latest/userguide/findings-workflow-status.html
+    """
     if before["Workflow"]["Status"] not in ("NOTIFIED", "RESOLVED"):
         return False
     returns = before["RecordState"] == "ARCHIVED" and after["RecordState"] == "ACTIVE"

@@ -1,5 +1,8 @@
-"""The operations of the API, as a service of MiniStack: its IAM decides first, by the actions and resources of
-https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecurityhub.html."""
+"""The operations of the Security Hub API, as a service of MiniStack.
+
+MiniStack's IAM decides first, by the actions and resources of this page:
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecurityhub.html
+"""
 
 import base64
 import itertools
@@ -15,7 +18,7 @@ from . import findings
 
 
 class Refused(Exception):
-    """An error of the call as a whole, by its code in the API."""
+    """An error of a whole call, with its code in the API."""
 
 
 def install():
@@ -38,7 +41,7 @@ def install():
 
 
 async def handle(method, path, _headers, body, _query):
-    """Answers a request that IAM let through."""
+    """Answers a request that IAM allowed."""
     operation = _OPERATIONS.get((method, path))
     if operation is None:
         return error_response_json("InvalidInputException", f"the stand-in has no {method} {path}", 400)
@@ -60,20 +63,27 @@ def _disable(hub, _request):
 
 
 def _describe(hub, _request):
-    """https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_DescribeHub.html"""
+    """Answers DescribeHub.
+
+    https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_DescribeHub.html
+    """
     _must_be_enabled(hub)
     arn = f"arn:aws:securityhub:{hub.region}:{hub.account}:hub/default"
     return {"HubArn": arn, "SubscribedAt": hub.subscribed_at(), "AutoEnableControls": False}
 
 
 def _import(hub, request):
-    """https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchImportFindings.html"""
+    """Answers BatchImportFindings.
+
+    https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchImportFindings.html
+    """
     batch = _list(request, "Findings", 1, 100)
     failed = []
     if len(json.dumps(batch)) > 6 * 1024 * 1024:
         raise Refused("LimitExceededException", "a batch has at most 6 MB", 429)
-    # "If the custom product sends multiple findings with the same finding ID, Security Hub only processes the first
-    # finding." https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-custom-providers.html
+    # "If the custom product sends multiple findings with the same finding ID, Security Hub only
+    # processes the first finding."
+    # https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-custom-providers.html
     first_of_id = {}
     for finding in batch:
         first_of_id.setdefault(finding.get("Id"), finding)
@@ -84,7 +94,10 @@ def _import(hub, request):
 
 
 def _get(hub, request):
-    """https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html"""
+    """Answers GetFindings.
+
+    https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html
+    """
     _must_be_enabled(hub)
     size = request.get("MaxResults", 100)
     if not 1 <= size <= 100:
@@ -101,7 +114,10 @@ def _get(hub, request):
 
 
 def _update(hub, request):
-    """https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchUpdateFindings.html"""
+    """Answers BatchUpdateFindings.
+
+    https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchUpdateFindings.html
+    """
     _must_be_enabled(hub)
     processed, unprocessed = [], []
     for identifier in _list(request, "FindingIdentifiers", 1, 100):
