@@ -1,4 +1,4 @@
-//! The functions in a local AWS: what is done through the S3 API shows in Security Hub.
+//! The functions in a local AWS: calls to the S3 API show in Security Hub.
 #![allow(
     clippy::disallowed_methods,
     clippy::indexing_slicing,
@@ -17,7 +17,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs, process::Command, time::Duration};
 
-/// How many buckets are played with at once.
+/// The number of buckets that are played at once.
 const AT_ONCE: usize = 6;
 
 fn expectation(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -27,7 +27,8 @@ fn expectation(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_scenario_has_its_findings_until_it_is_fixed_and_deleted() {
     let places = sandbox().places().await;
-    // Each in both accounts and both regions, by turns: here and there, or there and here.
+    // Each scenario is played in both accounts and both regions. The pairs alternate from scenario
+    // to scenario.
     let turns = scenarios().into_iter().enumerate();
     let plays = turns.flat_map(|(turn, scenario)| {
         let places =
@@ -44,13 +45,14 @@ async fn every_scenario_has_its_findings_until_it_is_fixed_and_deleted() {
 async fn play(scenario: Scenario, place: &Place) {
     let bucket = place.set_up(&scenario).await;
     if let (true, Some(class)) = (scenario.expect.is_empty(), &scenario.class) {
-        // That there is no finding shows only once there was one.
+        // The absence of findings shows only if there were findings before.
         place.tag(&bucket, "confidential").await;
         place.wait_for(&bucket, verdict, &all_failed()).await;
         place.tag(&bucket, class).await;
     }
     place.wait_for(&bucket, verdict, &scenario.expect).await;
-    // The administrator sees every account and region: there are these findings, and no others about the bucket.
+    // The administrator sees every account and region. Only the expected findings about the bucket
+    // are active.
     let everywhere = sandbox().hub().await.findings_about(&format!("arn:aws:s3:::{bucket}")).await;
     let standing = everywhere.iter().filter(|finding| verdict(finding).is_some());
     assert_eq!(standing.count(), scenario.expect.len(), "{bucket}: {everywhere:?}");
@@ -71,8 +73,8 @@ async fn play(scenario: Scenario, place: &Place) {
     place.wait_for(&bucket, state, &archived).await;
 }
 
-/// A customer-managed key that is used through S3 only, and a bucket policy that enforces it, turn whatever is required PASSED
-/// and RESOLVED.
+/// Fixes a bucket until each required control is PASSED and RESOLVED. The bucket gets a
+/// customer-managed key that is used through S3 only, and a bucket policy that enforces it.
 async fn fix(scenario: &Scenario, place: &Place, bucket: &str) {
     let setup = KeySetup { policy: Some(ONLY_THROUGH_S3.to_owned()), ..KeySetup::default() };
     let key = place.create_key(&setup, &format!("{bucket}-fix")).await;
@@ -102,14 +104,14 @@ const ENFORCED: &str = r#"{"Version": "2012-10-17", "Statement": [
     {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "<bucket>/*",
      "Condition": {"ArnNotEqualsIfExists": {"s3:x-amz-server-side-encryption-aws-kms-key-id": "<key>"}}}]}"#;
 
-/// Every control of the levels up to one, passed.
+/// Returns the controls of all levels up to one, each as PASSED and RESOLVED.
 fn passed_up_to(level: Level) -> BTreeMap<String, String> {
     let required = controls::OF_BUCKETS.into_iter().filter(|control| control.level <= level);
     required.map(|control| (control.slug.to_owned(), "PASSED RESOLVED".to_owned())).collect()
 }
 
 #[tokio::test]
-async fn a_finding_tells_who_changed_the_bucket_and_keeps_its_age() {
+async fn a_finding_names_the_caller_that_changed_the_bucket_and_keeps_its_age() {
     let place = &sandbox().places().await[0];
     let bucket = place.bucket_name("who");
     place.create_bucket(&bucket, None).await;
@@ -141,7 +143,7 @@ async fn a_finding_tells_who_changed_the_bucket_and_keeps_its_age() {
     assert_eq!(resources, [format!("arn:aws:s3:::{bucket}"), key.arn]);
 }
 
-/// What is found of a bucket that is left as S3 makes it.
+/// Returns the findings of a bucket that is left as S3 makes it.
 fn all_failed() -> BTreeMap<String, String> {
     expectation(&[
         ("encrypted-with-kms", "FAILED MEDIUM"),
@@ -154,7 +156,8 @@ fn all_passed() -> BTreeMap<String, String> {
     passed_up_to(Level::Cmk)
 }
 
-/// What is asked of others holds for the key that encrypts the queues, the topic and the logs.
+/// The key of the stack encrypts the queues, the topic and the logs. It must pass the controls like
+/// any other key.
 #[tokio::test]
 async fn the_key_of_the_stack_passes_the_controls() {
     let hub = sandbox().hub().await;
@@ -164,7 +167,8 @@ async fn the_key_of_the_stack_passes_the_controls() {
     hub.wait_for(&bucket, progress, &all_passed()).await;
 }
 
-/// cmkwatch has no role in the account of such a key; DescribeKey crosses accounts where the key's policy allows it.
+/// cmkwatch has no role in the account of the key. DescribeKey works across accounts if the key's
+/// policy allows it.
 #[tokio::test]
 async fn a_key_outside_the_organization_is_asked_about_from_the_buckets_own_account() {
     let place = &sandbox().places().await[3];
@@ -209,17 +213,21 @@ async fn duplicates_and_a_reversed_order_change_nothing() {
         .collect();
     events.push(event(place, &bucket, "CreateBucket", "2026-11-01T00:00:01Z"));
     send(&events).await;
-    // Whoever comes after them in the queue, and after the settle delay, too, is done: so are they.
+    // The event of this bucket is behind the others in the queue, and waits for the settle delay.
+    // Once the bucket is judged, they are handled too.
     let last = place.bucket_name("after-again");
     place.create_bucket(&last, None).await;
     place.wait_for(&last, verdict, &all_failed()).await;
     assert_eq!(place.findings(&bucket).await, before);
 }
 
-/// An event costs few calls to the account of the bucket, whose key is of that account: 7 for the evaluation (6 reads of S3 and
-/// KMS, and DescribeHub) and 8 for the second look, which asks for the findings, too. If something changed, S3 and KMS are read
-/// once more, and 3 calls publish it. The hub's own account is watched as any other, and nobody else makes calls in its second
-/// region.
+/// An event costs few calls to the account of the bucket, which also has the key.
+///
+/// - The evaluation takes 7 calls: 6 reads of S3 and KMS, and DescribeHub.
+/// - The second look takes 8 calls, because it reads the findings too.
+/// - A change takes 6 more reads of S3 and KMS, and 3 calls to publish.
+///
+/// The hub's own account is watched like any other. No other test makes calls in its second region.
 #[tokio::test]
 async fn an_evaluation_costs_few_calls() {
     let (hub, place) =
@@ -251,7 +259,7 @@ async fn an_evaluation_costs_few_calls() {
     );
 }
 
-/// The calls of on-change in a place.
+/// Counts the calls of on-change in a place.
 fn calls(place: &Place) -> u64 {
     let ours = ["s3:Get", "kms:Describe", "kms:Get", "securityhub:"];
     let calls = sandbox().calls(place);
@@ -259,7 +267,8 @@ fn calls(place: &Place) -> u64 {
     counted.map(|(_, count)| count).sum()
 }
 
-/// The number of those calls once no more come, second looks included.
+/// Waits until on-change makes no more calls in a place, second looks included. Returns their
+/// number.
 async fn calls_of_evaluations(place: &Place) -> u64 {
     loop {
         let before = calls(place);
@@ -280,10 +289,11 @@ async fn until(mut holds: impl AsyncFnMut() -> bool) {
     panic!("it did not come to hold within 30 s");
 }
 
-/// CloudTrail may name the region that was called; S3 names the one that the bucket lies in. Nothing is forwarded from that
-/// region here, so that the finding can come from this event alone.
+/// CloudTrail may name the region that was called. S3 names the region in which the bucket exists.
+/// No events are forwarded from that region in the sandbox, so the finding can only follow from
+/// this event.
 #[tokio::test]
-async fn a_bucket_is_judged_where_it_lies_and_not_where_the_event_says() {
+async fn a_bucket_is_judged_in_its_own_region_and_not_in_that_of_the_event() {
     let claimed = &sandbox().places().await[0];
     let there = sandbox().place(&claimed.account, "ap-south-1").await;
     there.aws("securityhub", &["enable-security-hub"]);
@@ -316,7 +326,7 @@ async fn a_permission_that_is_taken_away_turns_the_verdict_into_a_warning() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_understood_goes_to_the_dead_letters_and_the_rest_is_done() {
+async fn malformed_messages_become_dead_letters_and_the_others_are_handled() {
     let place = &sandbox().places().await[2];
     let bucket = place.bucket_name("good-among-bad");
     place.create_bucket(&bucket, None).await;
@@ -377,7 +387,7 @@ async fn send(bodies: &[Value]) {
     }
 }
 
-/// The bodies of the dead letters, once there are as many as are waited for.
+/// Waits until there are `wanted` dead letters, and returns their bodies.
 async fn dead_letters(wanted: usize) -> Vec<String> {
     let (sqs, queue) = (sandbox().sqs().await, &sandbox().changes_dead_queue_url);
     let count = QueueAttributeName::ApproximateNumberOfMessages;

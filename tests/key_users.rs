@@ -1,4 +1,5 @@
-//! One event of a key that 500 buckets use: how many calls of GetFindings the second looks take.
+//! How many calls of GetFindings do second looks take after one event of a key that 500 buckets
+//! use?
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -12,15 +13,16 @@ use std::time::Duration;
 
 const USERS: usize = 500;
 
-/// How many buckets are made at once.
+/// The number of buckets that are made at once.
 const AT_ONCE: usize = 8;
 
-/// GetFindings takes 20 buckets at once, and second looks may take 1.2 calls for each 20.
+/// The most calls of GetFindings. One call takes 20 buckets, and second looks may take 1.2 calls
+/// for each 20.
 const MOST_CALLS: usize = USERS / 20 * 12 / 10;
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// How many calls of GetFindings were made in all places.
+/// Returns how many calls of GetFindings were made in all places.
 fn asked() -> usize {
     let calls = sandbox()
         .all_calls()
@@ -46,7 +48,7 @@ async fn second_looks_at_the_users_of_a_key_take_one_call_for_twenty_buckets() {
     sandbox().wait_until_idle(PATIENCE).await;
     tokio::time::sleep(Duration::from_secs(sandbox().second_look_seconds)).await;
 
-    // An event that changes nothing, and one that makes each bucket fail.
+    // The first call changes nothing. The second one makes each bucket fail.
     for (call, needs) in [("enable-key-rotation", true), ("disable-key", false)] {
         let before = asked();
         place.aws("kms", &[call, "--key-id", &key.id]);

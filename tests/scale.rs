@@ -1,4 +1,5 @@
-//! What a sweep of many buckets costs, in calls and memory: `make scale`. Making so many buckets takes minutes.
+//! How many calls and how much memory does a sweep of many buckets cost? `make scale` runs it.
+//! Making so many buckets takes minutes.
 #![allow(
     clippy::disallowed_methods,
     clippy::panic,
@@ -11,11 +12,11 @@ use cmkwatch_tests::{KeySetup, Place, sandbox};
 use futures_util::{StreamExt, stream};
 use std::{collections::BTreeMap, env, fs, time::Duration};
 
-/// How many keys the buckets share.
+/// The number of keys that the buckets share.
 const KEYS: usize = 20;
-/// The most calls that a bucket may cost where nothing changed.
+/// The most calls that a bucket may cost if nothing changed.
 const MOST_CALLS: f64 = 2.1;
-/// The most memory that a process of sweep-account may have had, in MB.
+/// The most memory that a process of sweep-account may have used, in MB.
 const MOST_MEMORY: f64 = 128.0;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -47,7 +48,8 @@ async fn a_steady_sweep_costs_few_calls_and_little_memory() {
     assert!(each <= MOST_CALLS, "{each} calls a bucket");
 }
 
-/// Buckets, of which each so many-th has a key; the others are of a class that requires nothing, and have no findings.
+/// Makes buckets. One in `every` has a key. The others have a class that requires nothing, and so
+/// have no findings.
 async fn make(place: &Place, buckets: usize, every: usize) {
     let mut keys = Vec::new();
     for number in 0..KEYS {
@@ -75,15 +77,15 @@ async fn sweep(place: &Place, what: &str) {
     assert!(memory < MOST_MEMORY, "{memory} MB");
 }
 
-/// The most memory that a process ever had, in MB.
+/// Returns the most memory that a process ever used, in MB.
 fn peak(pid: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }
 
-/// The calls of cmkwatch between two moments, by action, those to the table included. What this test asks of the queues is not
-/// its own.
+/// Counts the calls of cmkwatch between two moments, by action. Calls to the table are included.
+/// Calls that this test makes to the queues are left out.
 fn difference(
     before: &BTreeMap<String, u64>,
     after: &BTreeMap<String, u64>,

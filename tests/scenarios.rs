@@ -1,4 +1,5 @@
-//! Every scenario through the pure evaluation: the facts that AWS would give, judged.
+//! Does the pure evaluation judge every scenario as expected? The facts are those that AWS would
+//! give.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -96,7 +97,7 @@ fn policy(scenario: &Scenario) -> Option<PolicyDocument> {
     Some(made_out(policy, BUCKET, scenario.key.as_ref().map(arn).as_deref()).parse())
 }
 
-/// A bucket that is left as S3 makes it blocks SSE-C.
+/// Returns the default encryption of a scenario. A bucket that is left as S3 makes it blocks SSE-C.
 fn encryption(scenario: &Scenario) -> BucketEncryption {
     let rules: Vec<_> =
         scenario.encryption.iter().map(|encryption| rule(encryption, scenario)).collect();

@@ -1,8 +1,8 @@
-//! Functions die between any two steps, and what they did comes back: the state, the findings and the messages end as if they had
-//! not died.
+//! Do the state, the findings and the messages end the same if functions die between any two steps?
 //!
-//! Every step ends with a call to AWS, so a function dies right after a call took effect, or before its first. `make test` does that
-//! at each step, `make test-lag` at 20 random moments.
+//! The messages of a function that died are delivered again, so its work is repeated. Every step
+//! ends with a call to AWS. So a function dies before a call, or right after the call took effect.
+//! `make test` kills functions at each step, `make test-lag` at 20 random moments.
 #![allow(
     clippy::disallowed_methods,
     clippy::indexing_slicing,
@@ -36,18 +36,18 @@ struct Bucket {
     key: MadeKey,
 }
 
-/// What is left of a story: the findings and the state by control, and the messages.
+/// The result of a round: the findings and the state by control, and the messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct End {
     findings: BTreeMap<String, String>,
-    /// The status that was observed and the one that was published.
+    /// The status that was observed and the status that was published, by control.
     state: BTreeMap<String, [String; 2]>,
-    /// `opened encrypted-with-cmk`, and how often.
+    /// The number of messages by transition and control, such as `opened encrypted-with-cmk`.
     messages: BTreeMap<String, usize>,
 }
 
 impl Bucket {
-    /// `class` is the class that the bucket is tagged with.
+    /// Makes a bucket with a key, and tags it with `class`.
     async fn new(place: &Place, class: &str) -> Self {
         let name = place.bucket_name("dies");
         let key = place.create_key(&KeySetup::default(), &name).await;
@@ -62,7 +62,7 @@ impl Bucket {
         }
     }
 
-    /// The end of a story, of which these messages were sent.
+    /// Returns the result of a round in which these messages were sent.
     async fn end(&self, messages: &[serde_json::Value]) -> End {
         let findings = self.place.findings(&self.name).await.into_iter();
         let findings =
@@ -80,7 +80,7 @@ impl Bucket {
         End { findings, state: self.state().await, messages: counts }
     }
 
-    /// The state of the bucket, all of which must be published.
+    /// Returns the state of the bucket by control. Panics if the state is not published.
     async fn state(&self) -> BTreeMap<String, [String; 2]> {
         let (place, item) =
             (format!("aws/{}", self.place).replace(' ', ""), format!("bucket/{}", self.name));
@@ -103,7 +103,7 @@ impl Bucket {
     }
 }
 
-/// Waits until all evaluations, second looks and messages are done; returns the messages.
+/// Waits until all evaluations, second looks and alerts are done. Returns the messages.
 async fn at_rest(alerts: &Alerts) -> Vec<serde_json::Value> {
     tokio::time::sleep(Duration::from_secs(2)).await;
     sandbox().wait_until_idle(Duration::from_secs(120)).await;
@@ -120,7 +120,7 @@ async fn until_killed() {
     }
 }
 
-/// Whether a place sends its events to the hub.
+/// Makes a place send its events to the hub, or not.
 fn switch_events(place: &Place, on: bool) {
     for rule in ["cmkwatch-buckets", "cmkwatch-keys"] {
         place.aws("events", &[if on { "enable-rule" } else { "disable-rule" }, "--name", rule]);

@@ -1,4 +1,4 @@
-//! At which steps, or moments, functions die.
+//! The steps and moments at which functions die.
 
 use crate::{
     Bucket, End, Setting,
@@ -30,13 +30,16 @@ const EDIT: &str = "securityhub:BatchUpdateFindings";
 const SEND: &str = "sqs:SendMessage";
 const PUBLISH: &str = "sns:Publish";
 
-/// A change, and at which calls on-change, sweep-account and alert die.
+/// A change, and the calls at which on-change, sweep-account and alert die.
 type Round = (Setting, [Option<Kill>; 3]);
 
-/// Breaks the buckets and fixes them, by turns, and kills functions while they handle that: on-change after each step of an
-/// evaluation, sweep-account after each of its own, and alert after each step of a message.
+/// Rounds that break and fix the buckets by turns, and kill functions meanwhile.
+///
+/// - on-change dies after each step of an evaluation.
+/// - sweep-account dies after each of its own steps.
+/// - alert dies before or after each step of a message.
 const ROUNDS: [Round; 13] = [
-    // Without a kill: what all others must end like.
+    // Nothing is killed. All other rounds must end like these.
     (Broken, [None, None, None]),
     (Fixed, [None, None, None]),
     // The state is read.
@@ -81,17 +84,18 @@ const ROUNDS: [Round; 13] = [
     (Fixed, [Some(after(ON_CHANGE, EDIT, 1)), Some(after(SWEEP_ACCOUNT, EDIT, 1)), None]),
     // AWS is read once more.
     (Broken, [Some(after(ON_CHANGE, OBSERVE, 2)), Some(after(SWEEP_ACCOUNT, OBSERVE, 3)), None]),
-    // Other users of the key are asked for.
+    // An evaluation of the other users of the key is requested.
     (Fixed, [Some(after(ON_CHANGE, SEND, 1)), None, None]),
     // The version is marked as published.
     (Broken, [Some(after(ON_CHANGE, WRITE, 2)), Some(after(SWEEP_ACCOUNT, WRITE, 2)), None]),
-    // The second look is asked for.
+    // The second look is requested.
     (Fixed, [Some(after(ON_CHANGE, SEND, 2)), None, None]),
-    // The second look has asked Security Hub for its findings.
+    // The second look has read the findings from Security Hub.
     (Broken, [Some(after(ON_CHANGE, HELD, 1)), None, None]),
 ];
 
-/// A bucket that on-change watches and one that only the sweep sees, and how stories without a kill end.
+/// A bucket that on-change watches and a bucket that only the sweep sees, with the results of
+/// rounds without a kill.
 struct Play {
     alerts: Alerts,
     watched: Bucket,
@@ -116,7 +120,7 @@ impl Play {
         Self { alerts, watched, swept, expected: BTreeMap::new() }
     }
 
-    /// Changes both buckets, and has the second swept.
+    /// Changes both buckets, and begins a sweep of the second one's account.
     async fn begin(&self, setting: Setting) {
         self.swept.set(setting).await;
         self.watched.set(setting).await;
@@ -128,8 +132,8 @@ impl Play {
         [self.watched.end(&messages).await, self.swept.end(&messages).await]
     }
 
-    /// Holds ends to those without a kill. `repeated` is the number of messages that may come twice because alert died between
-    /// sending and recording.
+    /// Compares the results with those of the rounds without a kill. `repeated` is the number of
+    /// messages that may be sent twice, because alert died between sending and recording.
     fn check(&mut self, setting: Setting, mut ends: [End; 2], repeated: usize, what: &str) {
         let Some(expected) = self.expected.get(&(setting == Broken)) else {
             assert!(ends.iter().all(|end| end.messages.len() >= 2), "{ends:?}");
@@ -150,7 +154,7 @@ impl Play {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whichever_step_functions_die_after_all_ends_the_same() {
+async fn functions_that_die_at_any_step_end_the_same() {
     let mut play = Play::new().await;
     for (setting, kills) in ROUNDS {
         let [.., alert] = kills;
@@ -166,10 +170,10 @@ async fn whichever_step_functions_die_after_all_ends_the_same() {
     }
 }
 
-/// The functions die at random moments, of which `make test-lag` has 20.
+/// `KILL_MOMENTS` sets the number of random moments. The default is 20.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "it takes five minutes; `make test-lag` runs it"]
-async fn at_whichever_moment_functions_die_all_ends_the_same() {
+async fn functions_that_die_at_random_moments_end_the_same() {
     let mut play = Play::new().await;
     for setting in [Broken, Fixed] {
         play.begin(setting).await;
@@ -197,7 +201,7 @@ async fn at_whichever_moment_functions_die_all_ends_the_same() {
     assert!(killed >= moments / 2, "{killed}");
 }
 
-/// The processes that are busy at the next moment at which any is, within five seconds.
+/// Waits up to five seconds until a process is busy. Returns all processes that are busy then.
 async fn some_busy() -> Vec<Worker> {
     for _ in 0..250 {
         let all = [ON_CHANGE, SWEEP_ACCOUNT, ALERT]

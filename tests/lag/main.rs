@@ -1,7 +1,9 @@
-//! Security Hub answers late, and events come twice and out of order: in the end the findings are those that the last state
-//! demands, by status and by workflow, and people were told of each change once.
+//! Are the findings right in the end if Security Hub answers late, and events are repeated and out
+//! of order?
 //!
-//! `make test` runs it with a lag of 15 seconds, `make test-lag` for longer and with 60 seconds, too.
+//! In the end, status and workflow of each finding follow from the last state. People are alerted
+//! once of each change. `make test` runs the test with a lag of 15 seconds. `make test-lag` runs it
+//! for longer, and with a lag of 60 seconds too.
 #![allow(
     clippy::disallowed_methods,
     clippy::indexing_slicing,
@@ -32,7 +34,8 @@ enum Setting {
 impl Setting {
     const ALL: [Self; 3] = [Self::SseS3, Self::NoKey, Self::Key];
 
-    /// The findings that a bucket of the class `confidential` must have, each as status and workflow.
+    /// Returns the findings that a bucket of the class `confidential` must have, each as status and
+    /// workflow.
     fn expected(self) -> BTreeMap<String, String> {
         let (passed, failed) = ("PASSED RESOLVED", "FAILED NEW");
         let pairs: &[(&str, &str)] = match self {
@@ -97,12 +100,12 @@ impl Played {
         }
     }
 
-    /// Calls KMS about the key: `disable-key`, `enable-key`.
+    /// Calls KMS about the key: `disable-key` or `enable-key`.
     fn kms(&self, call: &str) {
         self.place.aws("kms", &[call, "--key-id", &self.key.id]);
     }
 
-    /// The findings that are not archived, as status and workflow.
+    /// Returns the findings that are not archived, as status and workflow.
     async fn said(&self) -> BTreeMap<String, String> {
         let findings = self.place.findings(&self.name).await;
         findings
@@ -111,7 +114,8 @@ impl Played {
             .collect()
     }
 
-    /// The active findings that people are alerted about, by id, each with whether it is open.
+    /// Returns the active findings by id, each with true if it is open. Findings of severity LOW
+    /// are left out, because nobody is alerted about them.
     async fn open(&self) -> BTreeMap<String, bool> {
         let findings = self.place.findings(&self.name).await.into_values();
         let is_alerted =
@@ -123,20 +127,20 @@ impl Played {
         findings.filter(is_alerted).filter_map(open).collect()
     }
 
-    /// The record states of all findings.
+    /// Returns the record states of all findings.
     async fn states(&self) -> Vec<String> {
         self.place.findings(&self.name).await.values().filter_map(state).collect()
     }
 }
 
-/// Waits until all evaluations and second looks are done, and what they wrote shows.
+/// Waits until all evaluations and second looks are done, and Security Hub shows what they wrote.
 async fn at_rest() {
     tokio::time::sleep(Duration::from_secs(12)).await;
     sandbox().wait_until_idle(Duration::from_secs(600)).await;
     tokio::time::sleep(Duration::from_secs(sandbox().security_hub_lag_seconds + 1)).await;
 }
 
-/// A number from the environment, by which `make test-lag` makes the test longer.
+/// Returns a number from the environment. `make test-lag` makes the test longer with it.
 fn number(name: &str, default: u64) -> u64 {
     env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }

@@ -1,9 +1,11 @@
-//! What people were told of each finding: once of each change, never what they knew, and in the end what is so.
+//! Alerts about each finding: one for each change, never one that repeats the last, and in the end
+//! the truth.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The messages about each finding, by id: the version of the change, and true if the finding was reported as open.
+/// The messages about each finding, by its id. A message is the state version of the change, and
+/// true if it reported the finding as open.
 #[derive(Debug, Default)]
 pub(crate) struct Told(BTreeMap<String, Vec<(u64, bool)>>);
 
@@ -25,12 +27,13 @@ impl Told {
         told
     }
 
-    /// How many messages there were.
+    /// Returns the number of messages.
     pub(crate) fn count(&self) -> usize {
         self.0.values().map(Vec::len).sum()
     }
 
-    /// What is wrong with the messages about a finding that `is_open` in the end.
+    /// Returns what is wrong with the messages about a finding that `is_open` in the end, or `None`
+    /// if nothing is wrong.
     pub(crate) fn wrong(&self, finding: &str, is_open: bool) -> Option<String> {
         let messages = self.0.get(finding).map(Vec::as_slice).unwrap_or_default();
         if messages.windows(2).any(|pair| pair[0].0 == pair[1].0) {

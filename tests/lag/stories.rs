@@ -1,4 +1,4 @@
-//! What happens to the buckets while Security Hub answers late.
+//! Changes of the buckets while Security Hub answers late.
 
 use crate::{Played, Setting, at_rest, messages::Told, number};
 use cmkwatch_tests::{Alerts, KeySetup, Place, sandbox};
@@ -37,7 +37,8 @@ async fn the_last_state_alone_decides_although_security_hub_answers_late() {
     let disabled = Played::new(at(3), "key-disabled", Setting::Key).await;
     let deleted = Played::new(at(4), "deleted", Setting::Key).await;
     let sharing = sharing(at(5)).await;
-    // Indexes are late, and what is read first is old: a change waits for 2 seconds.
+    // Indexes are 1 second late, and settings are read as they were 6 seconds before. A change is
+    // read after 2 seconds, so the first read is old.
     sandbox().set_lag("index", 1);
     sandbox().set_lag("settings", 6);
     at_rest().await;
@@ -101,14 +102,14 @@ async fn the_last_state_alone_decides_although_security_hub_answers_late() {
     );
 }
 
-/// All messages since the start.
+/// Returns all messages since the start.
 async fn told() -> Told {
     let alerts = Alerts::new().await;
     alerts.wait_until_told(0).await;
     Told::of(&alerts.take().await)
 }
 
-/// Two buckets of different classes, which will start to use one key at the same moment.
+/// Makes two buckets of different classes, which will start to use one key at the same moment.
 async fn sharing(place: &Place) -> Vec<Played> {
     let shared = place.create_key(&KeySetup::default(), &place.bucket_name("shared")).await;
     let bucket = |class| {
@@ -118,7 +119,8 @@ async fn sharing(place: &Place) -> Vec<Played> {
     join_all(["restricted", "secret"].map(bucket)).await
 }
 
-/// The findings of a bucket that has no policy and shares its key with one of another class.
+/// Returns the findings of a bucket that has no policy, and that shares its key with a bucket of
+/// another class.
 fn of_shared_key() -> BTreeMap<String, String> {
     let mut expected = Setting::Key.expected();
     let failed = ["key-serves-one-class", "tls-only", "uploads-use-cmk"];
@@ -126,7 +128,8 @@ fn of_shared_key() -> BTreeMap<String, String> {
     expected
 }
 
-/// Changes a bucket at random until the time is over; the last setting, and how many changes there were.
+/// Changes a bucket at random until the time is over. Returns the last setting, and the number of
+/// changes.
 async fn flip(bucket: &Played, mut numbers: Numbers, until: Instant) -> (Setting, usize) {
     let (mut last, mut flips) = (Setting::SseS3, 0);
     while Instant::now() < until {
@@ -138,7 +141,8 @@ async fn flip(bucket: &Played, mut numbers: Numbers, until: Instant) -> (Setting
     (last, flips)
 }
 
-/// A disabled key still rotates by its status; it cannot be used.
+/// Returns the findings of a bucket with a disabled key. The key cannot be used, but its status
+/// still says that it rotates.
 fn with_disabled_key() -> BTreeMap<String, String> {
     let mut expected = Setting::Key.expected();
     expected.insert("key-usable".to_owned(), "FAILED NEW".to_owned());

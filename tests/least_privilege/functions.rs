@@ -1,4 +1,4 @@
-//! What the role of each function is needed for, and that of the schedule.
+//! The permissions that the role of each function needs, and that the role of the schedule needs.
 
 use cmkwatch_tests::{Alerts, Fault, KeySetup, MadeKey, Place, progress, sandbox};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// True where one line that a function has logged since some moment has all these words.
+/// Returns true if a function has logged, since some moment, a line with all these words.
 pub(crate) fn has_logged(hub: &Place, function: &str, since: SystemTime, words: &[&str]) -> bool {
     let since = since.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis().to_string();
     let group = format!("/aws/lambda/{function}");
@@ -27,23 +27,26 @@ pub(crate) fn has_logged(hub: &Place, function: &str, since: SystemTime, words: 
     lines.into_iter().any(|line| words.iter().all(|word| line.contains(word)))
 }
 
-/// An account that is not in the organization, and has a bucket.
+/// An account that is not in the organization and has a bucket.
 const STRANGER: &str = "700000000007";
-/// Accounts that are not in the organization any more: one that nothing is known of, and one that has state.
+/// An account that is not in the organization any more and has no state.
 const UNKNOWN: &str = "770000000008";
+/// An account that is not in the organization any more and has state.
 const DEPARTED: &str = "770000000009";
 
-/// True for what is refused whatever the roles are granted, as there is nothing to enter.
+/// Returns true if the refused call assumes a role in an account outside the organization. No grant
+/// could allow that call, because the account has no such role.
 pub(crate) fn is_outside(action: &str, resource: &str) -> bool {
     action == "sts:AssumeRole"
         && [STRANGER, UNKNOWN, DEPARTED].iter().any(|account| resource.contains(account))
 }
 
-/// A change of a bucket, one of the key of another, and one of the alias by which a third names its key; one of a stranger's bucket, and
-/// an account that left.
+/// Changes for on-change: a new bucket, the key of a second bucket, and the alias by which a third
+/// one names its key. Changes outside the organization: a stranger's bucket, and an account that
+/// left.
 pub(crate) struct OnChange {
     place: Place,
-    /// The stranger's bucket; `None` if nothing is outside the organization.
+    /// The stranger's bucket, or `None` if nothing outside the organization changes.
     strangers: Option<String>,
     key: MadeKey,
     user: String,
@@ -87,7 +90,8 @@ impl OnChange {
             .unwrap();
     }
 
-    /// All three are published, and the function said so.
+    /// Returns true if the findings of all three buckets are published and the function has logged
+    /// its work.
     pub(crate) async fn is_done(&self, since: SystemTime) -> bool {
         for bucket in [&self.user, &self.named] {
             let usable = self.place.findings(bucket).await.remove("key-usable");
@@ -105,7 +109,7 @@ impl OnChange {
     }
 }
 
-/// A bucket of a stranger whose encryption a place may change.
+/// Makes a bucket of the stranger whose encryption `place` may change.
 async fn strangers_bucket(place: &Place) -> String {
     let stranger = sandbox().place(STRANGER, &place.region).await;
     let bucket = stranger.bucket_name("strangers");
@@ -118,14 +122,15 @@ async fn strangers_bucket(place: &Place) -> String {
     bucket
 }
 
-/// An account that left, and a sweep that finds what no event told of, and is put off once; or one that leaves a bucket which fails to on-change.
+/// A sweep that finds a bucket that no event announced, and is requeued once. If `fails` is true,
+/// the sweep instead leaves a bucket that fails to on-change.
 pub(crate) struct SweepAccount {
     place: Place,
     missed: String,
     /// A bucket of the class whose keys must not serve other classes.
     restricted: String,
     fails: bool,
-    /// True if an account left, too.
+    /// True if an account has left the organization as well.
     outside: bool,
 }
 
@@ -161,17 +166,18 @@ impl SweepAccount {
         self.place.findings(&self.missed).await.len() == 3
             && (!self.outside || is_forgotten().await)
             && restricted.as_ref().and_then(progress).as_deref() == Some("PASSED RESOLVED")
-            // By the sweep itself: on-change does what the sweep fails to do.
+            // The sweep itself must have evaluated the bucket. on-change evaluates the buckets that
+            // fail in a sweep.
             && has_logged(&sandbox().hub().await, "cmkwatch-sweep-account", since, &[r#""evaluated""#, &self.restricted])
     }
 }
 
-/// The row that says that an account is known.
+/// Returns the key of the row that shows that the account is known.
 fn known() -> Value {
     json!({"place": {"S": format!("aws/{DEPARTED}")}, "item": {"S": "audited"}})
 }
 
-/// Lets an account with state have left the organization.
+/// Makes an account with state leave the organization.
 async fn leave() {
     let mut row = known();
     row["audited_at"] = json!({"S": "2026-11-01T00:00:00Z"});
@@ -187,7 +193,7 @@ async fn leave() {
     request.message_body(task.to_string()).send().await.unwrap();
 }
 
-/// True once nothing is known of it any more.
+/// Returns true if the state of the departed account is removed.
 async fn is_forgotten() -> bool {
     let get = [
         "get-item",
@@ -205,7 +211,7 @@ async fn is_forgotten() -> bool {
 pub(crate) struct Alert {
     alerts: Alerts,
     bucket: String,
-    /// The subscriber is told once.
+    /// True once the subscriber has received the alert, which is sent only once.
     told: AtomicBool,
 }
 
@@ -232,7 +238,8 @@ impl Alert {
     }
 
     pub(crate) async fn is_done(&self, since: SystemTime) -> bool {
-        // Others may be told of at the same time; as the worst, it is named in a digest, too. Its account's name is asked for.
+        // Other findings may be alerted at the same time. Then a digest names this finding too, as
+        // the worst. The function must ask for the name of the finding's account.
         let is_it = |told: &Value| {
             let told = told["content"].to_string();
             told.contains(&self.bucket) && told.contains("account 1")
@@ -245,12 +252,13 @@ impl Alert {
     }
 }
 
-/// A sweep of the organization, by hand, and one that fails.
+/// Begins a sweep of the organization by hand, and one that fails. Returns an error if the first
+/// does not begin, or if the second leaves no dead letter.
 pub(crate) async fn plan(hub: &Place, since: SystemTime) -> Result<(), String> {
     let answer = std::env::temp_dir().join(format!("cmkwatch-plan-{}.json", std::process::id()));
     let function = sandbox().sweep_planner_function.as_str();
     let path = answer.to_str().unwrap();
-    // The accounts are noted if they differ from those of the sweep before.
+    // The planner writes the accounts only if they differ from those of the sweep before.
     let noted =
         json!({"place": {"S": format!("organization/{}", hub.account)}, "item": {"S": "accounts"}})
             .to_string();
@@ -279,7 +287,7 @@ pub(crate) async fn plan(hub: &Place, since: SystemTime) -> Result<(), String> {
     dead_letter(Duration::from_secs(8)).await
 }
 
-/// The schedule's moment.
+/// Fires the schedule. Returns an error if no sweep began.
 pub(crate) async fn fire() -> Result<(), String> {
     if sandbox().fire("cmkwatch-sweep") {
         Ok(())
@@ -288,7 +296,8 @@ pub(crate) async fn fire() -> Result<(), String> {
     }
 }
 
-/// The sweep that did not begin; it is taken away.
+/// Takes the dead letter of a sweep that did not begin. Returns an error if there is no dead letter
+/// within `patience`.
 pub(crate) async fn dead_letter(patience: Duration) -> Result<(), String> {
     let sqs = sandbox().sqs().await;
     let queue = sqs

@@ -1,13 +1,14 @@
-//! What a role is granted, one action on one resource at a time.
+//! Permissions of a role, split into one action on one resource each.
 
 use cmkwatch_tests::{Denied, Place};
 use iam_policy::Pattern;
 use serde_json::{Value, json};
 use std::fmt;
 
-/// Resources that are more than one thing, with why they cannot be narrowed; ACCOUNT stands for the role's own. What has no
-/// resource at all is so by the
-/// [service authorization reference](https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html).
+/// Resources with wildcards: action, resource, and why the resource cannot be narrower. `ACCOUNT`
+/// is the role's own account. The [service authorization
+/// reference](https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html)
+/// says which actions have no resource.
 const WIDE: [(&str, &str, &str); 20] = [
     ("organizations:ListAccounts", "*", "has no resource"),
     ("s3:ListAllMyBuckets", "*", "has no resource"),
@@ -75,7 +76,7 @@ const WIDE: [(&str, &str, &str); 20] = [
     ("logs:*", "arn:aws:logs:us-east-1:ACCOUNT:log-group:/aws/lambda/cmkwatch-alert:*", "as above"),
 ];
 
-/// One action on one resource that a role may do.
+/// A permission of a role: one action on one resource.
 #[derive(Clone)]
 pub(crate) struct Grant {
     place: Place,
@@ -83,7 +84,7 @@ pub(crate) struct Grant {
     pub(crate) action: String,
     pub(crate) resource: String,
     policy: String,
-    /// All that the role is granted, one by one; this is the one at `number`.
+    /// All permissions of the policy, one by one. This grant is the one at `number`.
     all: Vec<Value>,
     number: usize,
 }
@@ -99,7 +100,7 @@ impl Grant {
         self.leave(|number| number != self.number);
     }
 
-    /// Takes another of the same role, too.
+    /// Takes away this grant and another one of the same policy.
     pub(crate) fn take_with(&self, other: &Self) {
         self.leave(|number| ![self.number, other.number].contains(&number));
     }
@@ -110,7 +111,7 @@ impl Grant {
 
     fn leave(&self, is_left: impl Fn(usize) -> bool) {
         let left = self.all.iter().enumerate().filter(|(number, _)| is_left(*number));
-        // A policy must have a statement, even where nothing is left.
+        // A policy must have a statement, even if no grant is left.
         let nothing = json!({"Effect": "Deny", "Action": "sts:GetCallerIdentity", "Resource": "*"});
         let mut left: Vec<_> = left.map(|(_, statement)| statement).collect();
         if left.is_empty() {
@@ -120,7 +121,8 @@ impl Grant {
         self.place.put_role_policy(&self.role, &self.policy, &document.to_string());
     }
 
-    /// True if it is needed for accounts that are not, or not any more, in the organization.
+    /// Returns true if the grant is needed for accounts that are not, or not any more, in the
+    /// organization.
     pub(crate) fn is_of_accounts(&self) -> bool {
         let asks_for_sweeps =
             self.role == "cmkwatch-on-change" && self.resource.ends_with(":cmkwatch-sweep.fifo");
@@ -135,7 +137,7 @@ impl Grant {
         &self.place.account
     }
 
-    /// True where that was refused for want of this.
+    /// Returns true if the call was refused because this grant is missing.
     pub(crate) fn is_missed(&self, denied: &Denied) -> bool {
         denied.principal == self.role
             && denied.account == self.place.account
@@ -143,7 +145,7 @@ impl Grant {
             && Pattern::wildcard(&self.resource).matches(&denied.resource)
     }
 
-    /// What it is in every account and region that has its like.
+    /// Returns role, action and resource, without the account or region in which the role exists.
     pub(crate) fn anywhere(&self) -> (&str, &str, String) {
         let (role, resource) = match self.role.as_str() {
             "cmkwatch-member" => {
@@ -158,8 +160,8 @@ impl Grant {
     }
 }
 
-/// Every grant of cmkwatch's roles in an account, as deployed. None may name actions or, where there are any, resources by
-/// `*` alone.
+/// Returns every grant of cmkwatch's roles in an account, as deployed. Panics if an action has a
+/// wildcard, or if a resource has one and is not in `WIDE`.
 pub(crate) fn grants(place: &Place) -> Vec<Grant> {
     let told = place
         .aws("iam", &["get-account-authorization-details", "--filter", "Role", "--output", "json"]);
@@ -205,7 +207,7 @@ fn grants_of(place: &Place, role: &str, policy: &Value) -> Vec<Grant> {
     all.iter().enumerate().map(grant).collect()
 }
 
-/// True for one thing, and for what is among the exceptions.
+/// Returns true if the resource has no wildcard, or if it is in `WIDE`.
 fn is_narrow(place: &Place, action: &str, resource: &str) -> bool {
     let is_it = |(wide, on, _): &(&str, &str, &str)| {
         Pattern::wildcard(wide).matches(action) && on.replace("ACCOUNT", &place.account) == resource
@@ -213,7 +215,7 @@ fn is_narrow(place: &Place, action: &str, resource: &str) -> bool {
     !resource.contains(['*', '?']) || WIDE.iter().any(is_it)
 }
 
-/// A statement as one for each of its actions and resources.
+/// Splits a statement into one statement for each pair of an action and a resource.
 pub(crate) fn each_alone(statement: &Value) -> Vec<Value> {
     let pairs = list(&statement["Action"]).into_iter().flat_map(|action| {
         list(&statement["Resource"]).into_iter().map(move |resource| (action.clone(), resource))

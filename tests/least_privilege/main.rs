@@ -1,5 +1,7 @@
-//! Least privilege, proven: of all that the roles are granted each is taken away once, and something does not work any more; with
-//! all of it nothing is refused.
+//! Least privilege: does cmkwatch need each permission that its roles and resource policies grant?
+//!
+//! Each permission is taken away once, and then something does not work any more. With all
+//! permissions, nothing is refused.
 #![allow(
     clippy::disallowed_methods,
     clippy::indexing_slicing,
@@ -24,9 +26,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// How long something that works may take.
+/// The longest time that something may take if it works.
 const PATIENCE: Duration = Duration::from_secs(40);
-/// What takes longer without a grant, is said not to work, if a refusal tells why.
+/// The time after which something does not work without a grant, if a refusal shows the reason.
 const PATIENCE_WITHOUT: Duration = Duration::from_secs(6);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -55,7 +57,8 @@ async fn each_grant_is_needed_and_with_all_of_them_nothing_is_refused() {
         members(&accounts, &of).await,
         run_functions(&accounts, functions).await,
     ];
-    // Whatever role there is, it was among them; what accounts have each of their own, in one of them.
+    // Each grant must have been tried. A role that exists in several accounts or regions is tried
+    // in at least one of them.
     let tried = tried.concat();
     let tried: BTreeSet<_> = tried.iter().map(Grant::anywhere).collect();
     let untried: Vec<_> = all.iter().filter(|grant| !tried.contains(&grant.anywhere())).collect();
@@ -63,14 +66,15 @@ async fn each_grant_is_needed_and_with_all_of_them_nothing_is_refused() {
     println!("{} grants were taken away, one by one", tried.len());
 }
 
-/// Ends what is under way, and forgets what was refused.
+/// Ends the processes of functions and forgets what was refused. Returns the time.
 async fn begin(functions: &[&str]) -> SystemTime {
     sandbox().restart(functions);
     sandbox().forget_denied();
     SystemTime::now()
 }
 
-/// With all grants nothing is refused; without one, that one is.
+/// Panics unless each grant that was taken away was missed. If no grant was taken away, panics if
+/// anything was refused.
 fn check_refusals(taken: &[&Grant]) {
     let mut denied = sandbox().denied();
     denied.retain(|denied| !Buckets::refuse(&denied.action, &denied.resource));
@@ -84,7 +88,8 @@ fn check_refusals(taken: &[&Grant]) {
     assert!(!taken.is_empty() || denied.is_empty(), "{denied:?}");
 }
 
-/// Waits until something holds, which it should unless a grant is `missing`; false where it does not come to.
+/// Waits until something holds, and returns false if it does not in time. The wait is short if a
+/// grant is `missing`.
 async fn comes_to_hold(missing: bool, mut holds: impl AsyncFnMut() -> bool) -> bool {
     let deadline = SystemTime::now() + if missing { PATIENCE_WITHOUT } else { PATIENCE };
     while SystemTime::now() < deadline {
@@ -96,7 +101,8 @@ async fn comes_to_hold(missing: bool, mut holds: impl AsyncFnMut() -> bool) -> b
     false
 }
 
-/// In each account one grant of the member role is missing, and what is said of its buckets differs from what is said with all.
+/// Takes one grant of the member role away in each account, and checks that the findings of its
+/// buckets differ from those with all grants.
 async fn members(accounts: &[Place], of: &impl Fn(&str, &Place) -> Vec<Grant>) -> Vec<Grant> {
     let all: Vec<_> = of("cmkwatch-member", &accounts[0]);
     let rounds: Vec<Vec<Grant>> = (0..all.len())
@@ -129,7 +135,8 @@ async fn members(accounts: &[Place], of: &impl Fn(&str, &Place) -> Vec<Grant>) -
                 grant.action, grant.resource
             );
         }
-        // It was the grants that were missing, and not the time: with them it comes to what it should.
+        // With the grants back, the findings become complete. So the missing grants were the cause,
+        // and not a lack of time.
         sandbox().sweep(&ids).await;
         for said in join_all(buckets.iter().map(Buckets::said)).await {
             assert_eq!(said, complete, "with all that was taken given back");
@@ -138,7 +145,8 @@ async fn members(accounts: &[Place], of: &impl Fn(&str, &Place) -> Vec<Grant>) -
     rounds.concat()
 }
 
-/// What is said of the buckets of each account once they have changed and all is done that can be.
+/// Returns the findings of the buckets of each account after a change and a sweep, without the
+/// grants in `taken`.
 async fn look_at(
     accounts: &[Place],
     buckets: &[Buckets],
@@ -165,22 +173,25 @@ async fn look_at(
     said
 }
 
-/// What the roles of functions are granted that run at the same time: none needs the role of another.
+/// The grants of functions that are tried at the same time. No function needs the role of another
+/// one.
 struct OfFunctions {
     sweep_account: Vec<Grant>,
     alert: Vec<Grant>,
     on_change: Vec<Grant>,
 }
 
-/// A sweep in one account, an alert, and changes in another account.
+/// Tries the grants of three functions: a sweep in one account, an alert, and changes in another
+/// account.
 async fn run_functions(accounts: &[Place], grants: OfFunctions) -> Vec<Grant> {
-    // No event tells of the account that is swept.
+    // No event announces the changes in the account that is swept.
     let (changed, swept) = (&accounts[1], &accounts[2]);
     switch_events(swept, false);
     let leaves = |grant: &Grant| {
         grant.action == "sqs:SendMessage" && grant.resource.ends_with(":cmkwatch-changes")
     };
-    // The first two rounds are with all grants; the second and the last are those in which the sweep leaves a bucket to on-change.
+    // The first two rounds have all grants. In the second round and the last ones, the sweep leaves
+    // a bucket to on-change.
     let OfFunctions { sweep_account, alert: of_alert, on_change: of_on_change } = grants;
     let (last, others): (Vec<_>, Vec<_>) = sweep_account.iter().cloned().partition(leaves);
     let rounds =
@@ -191,7 +202,7 @@ async fn run_functions(accounts: &[Place], grants: OfFunctions) -> Vec<Grant> {
     for (round, no_sweep) in of_sweep.iter().enumerate() {
         let fails = round == 1 || no_sweep.as_ref().is_some_and(leaves);
         let no_change = round.checked_sub(2).and_then(|number| of_on_change.get(number));
-        // What is outside the organization takes its time, and most grants have nothing to do with it.
+        // Accounts outside the organization take time, and most grants do not concern them.
         let outside =
             |grant: Option<&Grant>| round == 0 || grant.is_some_and(Grant::is_of_accounts);
         let sweep = SweepAccount::new(swept, fails, outside(no_sweep.as_ref()));
@@ -253,7 +264,7 @@ async fn plans(hub: &Place, planner: Vec<Grant>, schedule: Vec<Grant>) -> Vec<Gr
         missing.iter().for_each(|grant| grant.take());
         let fired = functions::fire().await;
         check_refusals(missing.filter(|grant| grant.action == invoke.action).as_slice());
-        // Where the schedule may not begin a sweep, that is a dead letter.
+        // A sweep that the schedule may not begin becomes a dead letter.
         missing.unwrap_or(invoke).take_with(invoke);
         let _refused = functions::fire().await;
         let dead = functions::dead_letter(Duration::from_secs(1)).await;
@@ -270,17 +281,17 @@ async fn plans(hub: &Place, planner: Vec<Grant>, schedule: Vec<Grant>) -> Vec<Gr
     [planner, schedule].concat()
 }
 
-/// What the policies of the key, the queues, the topic and the bus let in, too.
+/// The shared policies are those of the key, the queues, the topic and the bus.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_statement_of_what_is_shared_is_needed() {
+async fn each_statement_of_the_shared_policies_is_needed() {
     let (hub, member) = (sandbox().hub().await, sandbox().places().await[0].clone());
     let taken = resources::each_is_needed(&hub, &member).await;
     println!("{taken} parts of statements were taken away, one by one");
 }
 
-/// Nobody gets at a queue or the topic without TLS, whatever he may do; with it, he does.
+/// A role that may do everything reaches each queue with TLS, and none without.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_tls_nothing_is_let_in() {
+async fn queues_refuse_calls_without_tls() {
     let hub = sandbox().hub().await;
     let role = hub.make_role("insecure", ANYBODY, WHATEVER).await;
     let queues = [
@@ -307,9 +318,10 @@ async fn without_tls_nothing_is_let_in() {
     assert_eq!(ours, queues.map(|name| format!("cmkwatch-{name}")).into());
 }
 
-/// Each alarm tells the topic; another topic is not given here.
+/// Each alarm has one action: the topic. The stack can be given another topic for some alarms, but
+/// it has none here.
 #[tokio::test]
-async fn each_alarm_is_told() {
+async fn each_alarm_is_sent_to_the_topic() {
     let hub = sandbox().hub().await;
     let told = hub.aws("cloudwatch", &["describe-alarms", "--output", "json"]);
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
@@ -322,7 +334,8 @@ async fn each_alarm_is_told() {
     }
 }
 
-/// Whoever else may assume any role, and be called as he likes, is not let into the members.
+/// Other roles may be allowed to assume any role, or may have the name of a trusted role in another
+/// account. The member role refuses them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_member_role_trusts_the_two_functions_that_read_and_the_role_that_retires() {
     let (hub, member) = (sandbox().hub().await, sandbox().places().await[0].clone());
@@ -352,7 +365,8 @@ async fn the_member_role_trusts_the_two_functions_that_read_and_the_role_that_re
         let refused = curious.assume(&role).await;
         assert!(refused.unwrap_err().contains("AccessDenied"), "{name} of {place}");
     }
-    // The functions' own are let in: what was refused above was refused for who asked.
+    // The role of on-change may assume the member role. So the refusals above are due to the
+    // principal.
     let function = format!("arn:aws:iam::{}:role/cmkwatch-on-change", hub.account);
     hub.trust("cmkwatch-on-change", ANYBODY);
     let function = hub.assume(&function).await.unwrap();

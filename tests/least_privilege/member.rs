@@ -1,22 +1,24 @@
-//! What the role in each account is needed for: to read its buckets and their keys, and to tell its Security Hub.
+//! The permissions that the role in each account needs: to read its buckets and their keys, and to
+//! write to its Security Hub.
 
 use cmkwatch_tests::{KeySetup, MadeKey, Place, progress, sandbox};
 use std::collections::BTreeMap;
 
-/// Buckets of one account that need all that the role is granted.
+/// Buckets of one account that need all grants of the member role.
 pub(crate) struct Buckets {
     place: Place,
-    /// Fails, until it is encrypted: then it passes and is RESOLVED.
+    /// A bucket that fails the controls of encryption until it is encrypted. Then they pass and are
+    /// RESOLVED.
     drifted: String,
     key: MadeKey,
-    /// Names the AWS-managed key by its alias, and has no tags.
+    /// A bucket that names the AWS-managed key by its alias, and has no tags.
     untagged: String,
-    /// Its policy keeps its tags from cmkwatch.
+    /// A bucket whose policy refuses its tags to cmkwatch.
     hidden: String,
 }
 
 impl Buckets {
-    /// What must be there, and be known, before.
+    /// Makes the bucket and the key that must exist, and be known, before the change.
     pub(crate) async fn new(place: &Place) -> Self {
         let [drifted, untagged, hidden] =
             ["drifted", "untagged", "hidden"].map(|what| place.bucket_name(what));
@@ -25,7 +27,7 @@ impl Buckets {
         Self { place: place.clone(), drifted, key, untagged, hidden }
     }
 
-    /// Changes that make cmkwatch look.
+    /// Makes changes that cause cmkwatch to look at the buckets.
     pub(crate) async fn change(&self) {
         self.place.encrypt(&self.drifted, "aws:kms", Some(&self.key.arn)).await;
         self.place.create_bucket(&self.untagged, None).await;
@@ -40,12 +42,13 @@ impl Buckets {
         self.place.tag(&self.hidden, "internal").await;
     }
 
-    /// True for what the policy of such a bucket refuses, whatever the role is granted.
+    /// Returns true if the policy of a `hidden` bucket refuses the call. No grant of the role could
+    /// allow that call.
     pub(crate) fn refuse(action: &str, resource: &str) -> bool {
         action == "s3:GetBucketTagging" && resource.starts_with("arn:aws:s3:::hidden-")
     }
 
-    /// What is said of them, and of the account.
+    /// Returns status and workflow of each finding about the buckets and the account.
     pub(crate) async fn said(&self) -> BTreeMap<String, String> {
         let mut said = BTreeMap::new();
         for (name, bucket) in

@@ -1,5 +1,5 @@
-//! What the policies of the key, the queues, the topic and the bus let in, and what it is needed for: by the same way, each is
-//! taken away once.
+//! Is each permission in the policies of the key, the queues, the topic and the bus needed? As with
+//! the roles, each is taken away once.
 
 use crate::{functions::has_logged, grant::list};
 use cmkwatch_tests::{Alerts, Denied, Place, sandbox};
@@ -9,10 +9,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// How long something that works may take.
+/// The longest time that something may take if it works.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// A policy, and how to put it.
+/// The resources whose policies are tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Attached {
     Key,
@@ -22,29 +22,30 @@ pub(crate) enum Attached {
     Bus,
 }
 
-/// What does not work without a statement.
+/// Events with a visible result. Each shows that some statements are needed, because it fails
+/// without them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Story {
-    /// A bucket that is made is judged.
+    /// A new bucket is judged.
     Changed,
-    /// Of a change that may not come into its queue, EventBridge leaves a dead letter.
+    /// A change that may not be sent to its queue becomes a dead letter of EventBridge.
     ChangeLost,
-    /// Of a finding that may not, too.
+    /// A finding that may not be sent to its queue becomes a dead letter of EventBridge.
     FindingLost,
-    /// A finding that changed is in the queue of alert.
+    /// An imported finding reaches the queue of alert, and so the subscriber.
     Found,
-    /// What is in that queue is told.
+    /// An event in the queue of alert becomes an alert.
     Told,
     /// A sweep is begun.
     Planned,
-    /// An alarm is told.
+    /// An alarm reaches the subscriber.
     Alarmed,
     /// A function's log is kept.
     Logged,
 }
 
 impl Story {
-    /// Where the story is of a dead letter: the queue that it is to come into.
+    /// Returns the dead-letter queue of a story about a dead letter, or `None` for other stories.
     fn dead_letters(self) -> Option<&'static str> {
         match self {
             Self::ChangeLost => Some(&sandbox().changes_dead_queue_url),
@@ -54,14 +55,17 @@ impl Story {
     }
 }
 
-/// By which story each statement is shown to be needed; with the last field, for one value of its condition. Those of `Administer`
-/// are for people and for CloudFormation, and in the sandbox the root of an account needs none.
+/// The story that shows that each statement is needed. The fields are: the resource, the statement
+/// and action, one value of the condition or one resource, and the story. A statement of
+/// `Administer` has no story. Such statements are for people and CloudFormation, and the root of an
+/// account needs none of them in the sandbox.
 const STORIES: [(Attached, &str, &str, Option<Story>); 16] = [
     (Attached::Key, "UseThroughQueuesAndTopic kms:Decrypt", "sqs.", Some(Story::Told)),
     (Attached::Key, "UseThroughQueuesAndTopic kms:GenerateDataKey", "sqs.", Some(Story::Planned)),
     (Attached::Key, "UseThroughQueuesAndTopic kms:Decrypt", "sns.", Some(Story::Told)),
     (Attached::Key, "UseThroughQueuesAndTopic kms:GenerateDataKey", "sns.", Some(Story::Told)),
-    // Whoever makes the table needs it: here that is the root of an account.
+    // The principal that makes the table needs this statement. In the sandbox, that is the root of
+    // an account.
     (Attached::Key, "UseThroughTable kms:CreateGrant", "", None),
     (Attached::Key, "UseThroughTable ", "", Some(Story::Changed)),
     (Attached::Key, "Logs ", "", Some(Story::Logged)),
@@ -86,17 +90,18 @@ const STORIES: [(Attached, &str, &str, Option<Story>); 16] = [
     (Attached::Key, "Administer ", "", None),
 ];
 
-/// One action on one resource that a statement allows, for one value of its condition.
+/// A part of a statement: one action on one resource, for one value of its condition.
 #[derive(Debug)]
 struct Part {
     sid: String,
     action: String,
-    /// The resource's name, or the value of the condition.
+    /// The name of the resource, or the value of the condition.
     only: String,
     statement: Value,
 }
 
-/// Takes away, one by one, all that the policies let in; how much that was.
+/// Takes each part that has a story away, one by one, and checks that it is missed. Returns the
+/// number of those parts.
 pub(crate) async fn each_is_needed(hub: &Place, member: &Place) -> usize {
     all_show(hub, member).await;
     let (mut taken, mut shown) = (0, [0; STORIES.len()]);
@@ -109,7 +114,8 @@ pub(crate) async fn each_is_needed(hub: &Place, member: &Place) -> usize {
             let (at, story) = story_of(attached, part);
             shown[at] += 1;
             let Some(story) = story else { continue };
-            // A dead letter is only left of what may not come into the queue itself.
+            // EventBridge leaves a dead letter only if it may not send to the queue itself. So a
+            // story about a dead letter loses both parts of its statement.
             let is_left = |other: usize, of: &Part| {
                 other != number && (story.dead_letters().is_none() || of.sid != part.sid)
             };
@@ -141,7 +147,8 @@ pub(crate) async fn each_is_needed(hub: &Place, member: &Place) -> usize {
     taken
 }
 
-/// With everything in place each story shows.
+/// Checks that the stories show with all permissions in place. Stories about dead letters need a
+/// missing permission, so they are left out.
 async fn all_show(hub: &Place, member: &Place) {
     for story in
         [Story::Changed, Story::Found, Story::Told, Story::Planned, Story::Alarmed, Story::Logged]
@@ -170,7 +177,8 @@ fn story_of(attached: Attached, part: &Part) -> (usize, Option<Story>) {
     (at, story.3)
 }
 
-/// Each Allow as one for each of its actions, resources and services that it must come through; and each Deny as it is.
+/// Splits each Allow into one part for each action, resource and `kms:ViaService` value. Returns
+/// each Deny unchanged.
 fn split(document: &Value) -> (Vec<Part>, Vec<Value>) {
     let (allowed, refused): (Vec<_>, Vec<_>) = list(&document["Statement"])
         .into_iter()
@@ -206,7 +214,7 @@ fn split(document: &Value) -> (Vec<Part>, Vec<Value>) {
 }
 
 fn document(statements: &[Value]) -> Value {
-    // A policy must have a statement, even where nothing is left.
+    // A policy must have a statement, even if no part is left.
     let nothing =
         json!([{"Effect": "Deny", "Principal": "*", "Action": "x:Nothing", "Resource": "*"}]);
     let statements = if statements.is_empty() { nothing } else { json!(statements) };
@@ -264,7 +272,7 @@ fn topic(hub: &Place) -> String {
     format!("arn:aws:sns:{}:{}:cmkwatch-alerts", hub.region, hub.account)
 }
 
-/// Something that happens, and shows.
+/// A story that was begun, with a mark by which its result is recognized.
 struct Told {
     hub: Place,
     member: Place,
@@ -324,7 +332,7 @@ impl Told {
             .aws("lambda", &["invoke", "--function-name", function, "--payload", &payload, path]);
     }
 
-    /// True once it shows.
+    /// Returns true if the result of the story is visible.
     async fn shows(&self) -> bool {
         match self.story {
             Story::Changed => !self.member.findings(&self.mark).await.is_empty(),
@@ -341,7 +349,8 @@ impl Told {
         }
     }
 
-    /// True where it lies in either dead-letter queue of EventBridge; it is taken away.
+    /// Returns true if an event of the story is in a dead-letter queue of EventBridge. Takes all
+    /// messages of both queues.
     async fn is_dead_letter(&self) -> bool {
         let mut found = false;
         for queue in [&sandbox().changes_dead_queue_url, &sandbox().alerts_dead_queue_url] {
@@ -351,7 +360,7 @@ impl Told {
         found
     }
 
-    /// True where it was refused, and does not show.
+    /// Returns true if the action was refused, and the story does not show.
     async fn is_missed(&self, action: &str) -> bool {
         let deadline = Instant::now() + PATIENCE;
         let is_it = |denied: &Denied| denied.action == action;
@@ -366,7 +375,7 @@ impl Told {
     }
 }
 
-/// The event of a finding that opened just now.
+/// Returns the Security Hub event of a finding that opened.
 fn opened(hub: &Place, bucket: &str) -> String {
     let (account, region) = (&hub.account, &hub.region);
     let finding = json!({

@@ -1,10 +1,12 @@
-//! Accounts that cannot be read, that have Security Hub off, or that throttle: told, and no hindrance to the others.
+//! Accounts that cannot be read, that have Security Hub off, or that throttle. Each is reported,
+//! and delays no other account.
 
 use crate::{expected_of_new, metric, organization, said, settled, switch_events, told};
 use cmkwatch_tests::{Alerts, Fault, Place, progress, sandbox, state, verdict};
 use std::{collections::BTreeMap, time::Duration};
 
-/// What is said of an account in a region, in the hub.
+/// Returns status and workflow of the finding that the hub stores about an account in a region, or
+/// `None` if it stores no active one.
 async fn account_readable(account: &str, region: &str) -> Option<String> {
     let id = format!("cmkwatch/aws/{account}/{region}/account-readable");
     let found = sandbox().hub().await.own_findings().await;
@@ -12,7 +14,7 @@ async fn account_readable(account: &str, region: &str) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_without_the_role_is_told_and_the_others_are_complete() {
+async fn an_account_without_the_role_is_reported_and_the_others_are_complete() {
     let _one = organization().await;
     switch_events(false).await;
     let alerts = Alerts::new().await;
@@ -30,7 +32,7 @@ async fn an_account_without_the_role_is_told_and_the_others_are_complete() {
         "iam",
         &[&["update-assume-role-policy"][..], &role, &["--policy-document", &nobody]].concat(),
     );
-    // Credentials that are still good would do.
+    // The credentials that a running process holds would still work.
     restart_functions().await;
 
     sandbox().sweep(&[]).await;
@@ -42,7 +44,8 @@ async fn an_account_without_the_role_is_told_and_the_others_are_complete() {
     );
     assert_eq!(said(open, &buckets[1], verdict).await.len(), 3);
     assert!(metric("AccountsUnreadable") >= 1.0);
-    // The finding stands in the hub, and people are told the name of the account all the same.
+    // The finding is stored in the hub. Its alert still names the account that the finding is
+    // about.
     alerts.wait_until_told(0).await;
     let told: Vec<_> = alerts.take().await.iter().map(|told| told["content"].to_string()).collect();
     let name = format!("`account {}` ({})", &closed.account[..1], closed.account);
@@ -71,14 +74,14 @@ fn trust_of(place: &Place) -> String {
     told["Role"]["AssumeRolePolicyDocument"].to_string()
 }
 
-/// Ends the processes of the functions, and with them the credentials that they have.
+/// Ends the processes of the functions, and so drops the credentials that they hold.
 async fn restart_functions() {
     sandbox().wait_until_idle(Duration::from_secs(60)).await;
     sandbox().restart(&["cmkwatch-sweep-account", "cmkwatch-on-change"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn findings_stand_in_the_hub_while_security_hub_is_off_and_move_when_it_is_on() {
+async fn findings_are_stored_in_the_hub_while_security_hub_is_off_and_move_when_it_is_on() {
     let _one = organization().await;
     let (alerts, place) = (Alerts::new().await, &sandbox().all_places().await[5]);
     let earlier = place.bucket_name("before-hub-was-off");
@@ -119,7 +122,7 @@ async fn findings_stand_in_the_hub_while_security_hub_is_off_and_move_when_it_is
     let imports = told();
     sandbox().sweep(&[&place.account]).await;
     assert_eq!(told(), imports, "a second sweep told something");
-    // Nothing has happened to the bucket that was known before: its findings have moved.
+    // The bucket that was known before has not changed. Its findings have moved.
     let all = hub.own_findings().await;
     let moved =
         all.iter().filter(|finding| finding.id.as_ref().is_some_and(|id| id.contains(&earlier)));
@@ -169,7 +172,7 @@ async fn a_throttled_account_holds_up_no_other_and_is_done_in_the_end() {
         status: 400,
         times,
     };
-    // Tags that cannot be read in bulk are read one by one.
+    // If tags cannot be read in bulk, they are read bucket by bucket.
     sandbox().fail(&[
         fault("securityhub:GetFindings", "ThrottlingException", 3),
         fault("s3:GetEncryptionConfiguration", "SlowDown", 3),
@@ -209,7 +212,7 @@ async fn a_class_that_cannot_be_read_in_any_way_is_a_warning() {
     ];
     let warnings = warnings.map(|(slug, said)| (slug.to_owned(), said.to_owned())).into();
     place.wait_for(&bucket, verdict, &warnings).await;
-    // Where one of the two is allowed, the class is known: this one requires nothing.
+    // If one of the two calls is allowed, the class is known. The class `public` requires nothing.
     sandbox().fail(&[refuse("s3:GetBucketTagging", -1)]);
     place.tag(&bucket, "public").await;
     place.wait_for(&bucket, verdict, &BTreeMap::new()).await;

@@ -1,4 +1,4 @@
-//! What people are told: that something drifted and that it is over, once, and nothing else.
+//! Alerts: people receive one when something drifts and one when it is over, and no others.
 
 use crate::{count, metric, nothing_was_refused, organization, said, settled, switch_events};
 use aws_sdk_securityhub::types::{
@@ -13,7 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// `opened encrypted-with-cmk`
+/// Returns transition and control of a notification, such as `opened encrypted-with-cmk`, or
+/// `digest` for a digest.
 fn news(notification: &Value) -> String {
     let context = &notification["metadata"]["additionalContext"];
     format!(
@@ -23,21 +24,23 @@ fn news(notification: &Value) -> String {
     )
 }
 
-/// What the subscriber was told since it was asked last, once all is done but for `bad` messages that never are.
+/// Waits until all messages are handled, except `bad` messages that never are. Returns the
+/// notifications since the last call.
 async fn told(alerts: &Alerts, bad: u64) -> Vec<Value> {
     settled().await;
     alerts.wait_until_told(bad).await;
     alerts.take().await
 }
 
-/// The same, each message in two words, in the order of the alphabet.
+/// Returns the notifications like `told`, each as transition and control, in alphabetical order.
 async fn words(alerts: &Alerts, bad: u64) -> Vec<String> {
     let mut words: Vec<_> = told(alerts, bad).await.iter().map(news).collect();
     words.sort();
     words
 }
 
-/// A bucket that is encrypted as its class requires, before anybody looks at it.
+/// Makes a bucket that is encrypted as its class requires before it is evaluated. Returns its name
+/// and the ARN of its key.
 async fn rolled_out(place: &Place) -> (String, String) {
     let bucket = place.bucket_name("told-of");
     let key = place.create_key(&KeySetup::default(), &bucket).await;
@@ -47,11 +50,11 @@ async fn rolled_out(place: &Place) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_drift_is_told_and_that_it_is_over_and_nothing_in_between() {
+async fn a_drift_and_its_end_are_alerted_and_nothing_in_between() {
     let _one = organization().await;
     let (alerts, place) = (Alerts::new().await, &sandbox().all_places().await[1]);
     told(&alerts, 0).await;
-    // It fails alone, while the story goes on, and lies with the dead letters when it has ended.
+    // The message fails alone while the test goes on. It is a dead letter at the end of the test.
     alerts.send("no event of Security Hub").await;
 
     let silent = metric("FindingsNotAlerted");
@@ -69,7 +72,8 @@ async fn a_drift_is_told_and_that_it_is_over_and_nothing_in_between() {
         "and logged"
     );
     assert_eq!(said(place, &bucket, progress).await["encrypted-with-cmk"], "PASSED RESOLVED");
-    // Nothing was taken back within the window of the alerts either: it was judged once it had settled.
+    // No alert was withdrawn within the alert window either. The bucket was first judged after the
+    // settle delay.
     let seen = place.findings(&bucket).await["encrypted-with-cmk"].product_fields.clone().unwrap();
     assert_eq!(seen["cmkwatch/transition"], "first-seen");
 
@@ -121,7 +125,8 @@ async fn a_drift_is_told_and_that_it_is_over_and_nothing_in_between() {
     nothing_was_refused(&[]);
 }
 
-/// A note on one finding; another severity and NOTIFIED on the other.
+/// Edits findings as an analyst does: adds a note to one, and sets another severity and NOTIFIED on
+/// the other.
 async fn edit(place: &Place, bucket: &str) {
     let security_hub = sandbox().hub().await.security_hub();
     let findings = place.findings(bucket).await;
@@ -148,7 +153,7 @@ async fn edit(place: &Place, bucket: &str) {
     request.workflow(workflow).send().await.unwrap();
 }
 
-/// What the topic does not take is told later.
+/// Checks that an alert that the topic refuses is sent later.
 async fn a_failed_message_comes_again(alerts: &Alerts, place: &Place, bucket: &str) {
     let hub = sandbox().hub().await;
     let (account, region) = (hub.account.clone(), hub.region.clone());
@@ -163,7 +168,7 @@ async fn a_failed_message_comes_again(alerts: &Alerts, place: &Place, bucket: &s
     let attempts = count("sns:Publish");
     sandbox().fail(&[fault]);
     place.encrypt(bucket, "AES256", None).await;
-    // The SDK tries five times: by then the first of the two messages has failed.
+    // The SDK makes five attempts. With the sixth call, the first of the two messages has failed.
     let deadline = Instant::now() + Duration::from_secs(60);
     while count("sns:Publish") <= attempts + 5 {
         assert!(Instant::now() < deadline, "nothing failed within a minute");
@@ -176,10 +181,10 @@ async fn a_failed_message_comes_again(alerts: &Alerts, place: &Place, bucket: &s
     assert_eq!(words(alerts, 1).await, Vec::<String>::new(), "a bucket that is gone");
 }
 
-/// How many buckets drift at once.
+/// The number of buckets that drift at once.
 const MANY: usize = 200;
 
-/// `alerts.digest-over` of infra/cmkwatch.toml
+/// The value of `alerts.digest-over` in infra/cmkwatch.toml.
 const DIGEST_OVER: usize = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -193,7 +198,8 @@ async fn two_hundred_drifts_in_one_sweep_are_a_few_digests() {
     made.buffer_unordered(crate::AT_ONCE).collect::<()>().await;
     sandbox().sweep(&[&place.account]).await;
 
-    // Each fails two controls. One batch may be small enough to be told one by one: the last.
+    // Each bucket fails two controls. The last batch may be so small that its findings are alerted
+    // one by one.
     let notifications = told(&alerts, 0).await;
     let findings = |notification: &Value| {
         let told = notification["metadata"]["additionalContext"]["findings"].as_str();

@@ -1,4 +1,5 @@
-//! Events as real accounts have them: new ways to tag, callers of every kind, and keys of several regions.
+//! Events as real accounts have them: new ways to tag, callers of every kind, and keys of several
+//! regions.
 
 use crate::{organization, said, settled};
 use cmkwatch_tests::{Place, progress, sandbox};
@@ -6,7 +7,7 @@ use cmkwatch_tests::{Place, progress, sandbox};
 const HOME: &str = "us-east-1";
 const OTHER_REGION: &str = "eu-west-1";
 
-/// The call that a finding names, and who made it.
+/// Returns the call that a finding names, and its caller.
 async fn changed(place: &Place, bucket: &str, control: &str) -> (String, String) {
     let finding = place.findings(bucket).await.remove(control).unwrap();
     let fields = finding.product_fields.unwrap();
@@ -28,7 +29,7 @@ fn allow(principal: &str, action: &str, bucket: &str) -> String {
     )
 }
 
-/// A multi-Region key: its id, and its ARN in the other region.
+/// Makes a multi-Region key. Returns its id, and its ARN in the other region.
 fn multi_region_key(place: &Place) -> (String, String) {
     let made = place.aws(
         "kms",

@@ -1,4 +1,4 @@
-//! Events that are lost: the sweep finds what they announced, counts it, and an alarm tells people.
+//! Lost events: the sweep finds the changes, counts them, and an alarm reports them.
 
 use crate::{metric, organization, said, settled, switch_events};
 use cmkwatch_tests::{Alerts, progress, sandbox};
@@ -17,7 +17,7 @@ async fn alarm() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_only_the_sweep_finds_is_counted_and_told() {
+async fn drift_that_only_the_sweep_finds_is_counted_and_raises_an_alarm() {
     let _one = organization().await;
     let (alerts, place) = (Alerts::new().await, &sandbox().all_places().await[0]);
     let [lost, kept] = ["events-lost", "events-kept"].map(|what| place.bucket_name(what));
@@ -25,7 +25,7 @@ async fn what_only_the_sweep_finds_is_counted_and_told() {
         place.create_bucket(bucket, None).await;
     }
     settled().await;
-    // The account is known from now on.
+    // From this sweep on, the account is known.
     sandbox().sweep(&[&place.account]).await;
     let before = metric("DriftFoundBySweep");
 
@@ -38,7 +38,8 @@ async fn what_only_the_sweep_finds_is_counted_and_told() {
     for bucket in [&lost, &kept] {
         assert_eq!(said(place, bucket, progress).await["encrypted-with-kms"], "PASSED RESOLVED");
     }
-    // Of encrypted-with-kms, encrypted-with-cmk and what else the key decides, of one bucket.
+    // The transitions are those of one bucket: of encrypted-with-kms, encrypted-with-cmk and the
+    // other controls that the key decides.
     let found = metric("DriftFoundBySweep") - before;
     assert!((2.0..10.0).contains(&found), "{found}");
 

@@ -1,9 +1,10 @@
-//! Events of a key are events of the buckets that use it, in whichever account they are.
+//! Events of a key: each causes an evaluation of the buckets that use the key, in every account.
 
 use crate::{count, metric, nothing_was_refused, organization, said, settled};
 use cmkwatch_tests::{KeySetup, MadeKey, Place, progress, sandbox, verdict};
 
-/// A key that buckets of two accounts use, by its ARN and by its alias, and another key.
+/// A key that buckets of two accounts use, by its ARN and by its alias, and a bucket of another
+/// key.
 struct Shared {
     key: MadeKey,
     users: Vec<(Place, String)>,
@@ -40,7 +41,8 @@ async fn share_a_key() -> Shared {
 }
 
 impl Shared {
-    /// What a control says of each bucket, in order: the two users, the two by alias, and the one of the other key.
+    /// Returns status and workflow of a control's finding for each bucket. The order is: the two
+    /// that name the key, the two that name the alias, and the one of the other key.
     async fn said(&self, control: &str) -> [String; 5] {
         let mut all = Vec::new();
         for (place, bucket) in self.users.iter().chain(&self.by_alias).chain([&self.other]) {
@@ -50,7 +52,8 @@ impl Shared {
         all.try_into().unwrap()
     }
 
-    /// Does something to the key; what a control says then, and how many buckets were looked at.
+    /// Makes a call about the key. Returns the findings of a control afterwards, and how often the
+    /// encryption of a bucket was read.
     async fn after(&self, control: &str, arguments: &[&str]) -> ([String; 5], u64) {
         let before = count("s3:GetEncryptionConfiguration");
         self.users[0].0.aws("kms", arguments);
@@ -60,7 +63,7 @@ impl Shared {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_of_a_key_has_exactly_the_buckets_that_use_it_judged_anew() {
+async fn an_event_of_a_key_evaluates_exactly_the_buckets_that_use_it() {
     let _one = organization().await;
     let shared = share_a_key().await;
     let (key, alias) = (shared.key.id.as_str(), shared.key.alias.as_str());
@@ -68,7 +71,8 @@ async fn an_event_of_a_key_has_exactly_the_buckets_that_use_it_judged_anew() {
     assert_eq!(shared.said("key-usable").await, [fine; 5]);
 
     let scheduled = shared.after("key-usable", &["schedule-key-deletion", "--key-id", key]).await;
-    // Four buckets, each read before the commit, after it, and in the second look.
+    // Each of four buckets is read three times: before the commit, after it, and in the second
+    // look.
     assert_eq!(scheduled, ([bad, bad, bad, bad, fine].map(str::to_owned), 12));
     let (place, bucket) = &shared.users[1];
     let finding = place.findings(bucket).await.remove("key-usable").unwrap();
@@ -92,7 +96,8 @@ async fn an_event_of_a_key_has_exactly_the_buckets_that_use_it_judged_anew() {
     let opened = shared.after("key-policy-closed", &put).await;
     assert_eq!(opened, ([bad, bad, bad, bad, fine].map(str::to_owned), 12));
 
-    // The alias leads to the other key now: the buckets that name it are concerned, and nobody else.
+    // The alias now belongs to the other key. That concerns the buckets that name the alias, and no
+    // others.
     let (owner, other) = &shared.other;
     let finding = owner.findings(other).await.remove("key-usable").unwrap();
     let another = finding
@@ -115,7 +120,7 @@ async fn an_event_of_a_key_has_exactly_the_buckets_that_use_it_judged_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_a_bucket_of_another_class_begins_to_use_is_told_and_one_that_it_leaves_too() {
+async fn a_bucket_fails_while_a_bucket_of_another_class_uses_its_key() {
     let _one = organization().await;
     let place = &sandbox().all_places().await[1];
     let (restricted, other) = (place.bucket_name("one-class"), place.bucket_name("other-class"));

@@ -1,5 +1,7 @@
-//! The whole organization in a local AWS: the sweep, the table of states, events of keys, accounts that cannot be read, and
-//! what people are told. The tests run one after another, because they share one organization.
+//! The whole organization in a local AWS: the sweep, the table of states, events of keys,
+//! unreadable accounts, and alerts.
+//!
+//! The tests run one after another, because they share one organization.
 #![allow(
     clippy::disallowed_methods,
     clippy::indexing_slicing,
@@ -23,10 +25,10 @@ use cmkwatch_tests::{Place, folder, sandbox};
 use std::{collections::BTreeMap, fs, time::Duration};
 use tokio::sync::{Mutex, MutexGuard};
 
-/// How many buckets are played with at once.
+/// The number of buckets that are made at once.
 pub(crate) const AT_ONCE: usize = 8;
 
-/// What a metric that the functions wrote comes to.
+/// Returns the sum of a metric over everything that the functions wrote.
 pub(crate) fn metric(name: &str) -> f64 {
     let log = fs::read_to_string(folder().join("server.log")).unwrap();
     let lines = log.lines().filter(|line| line.starts_with("{\"_aws\""));
@@ -36,7 +38,8 @@ pub(crate) fn metric(name: &str) -> f64 {
         .sum()
 }
 
-/// The organization is one, and so is the test that has it. What is made in it is there for the next.
+/// Locks the organization for one test, and forgets what was refused before. The next test finds
+/// what this one made.
 pub(crate) async fn organization() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::const_new(());
     let one = ONE.lock().await;
@@ -44,15 +47,15 @@ pub(crate) async fn organization() -> MutexGuard<'static, ()> {
     one
 }
 
-/// What the roles of cmkwatch do, and what AWS's services do for it, nobody had to refuse since the test began; but for
-/// those that a test itself keeps from it.
+/// Panics if AWS refused a call of cmkwatch's roles, or of an AWS service that acts for cmkwatch,
+/// since the test began. Principals in `but_for` are exempt, because a test refuses calls to them.
 pub(crate) fn nothing_was_refused(but_for: &[&str]) {
     let mut denied = sandbox().denied();
     denied.retain(|denied| !but_for.contains(&denied.principal.as_str()));
     assert!(denied.is_empty(), "{denied:?}");
 }
 
-/// Findings of a bucket by control, each said by a function; those about which it says nothing left out.
+/// Returns the findings of a bucket by control. `say` writes a finding as a line, or leaves it out.
 pub(crate) async fn said(
     place: &Place,
     bucket: &str,
@@ -62,7 +65,7 @@ pub(crate) async fn said(
     findings.into_iter().filter_map(|(slug, finding)| Some((slug, say(&finding)?))).collect()
 }
 
-/// Whether members send their events to the hub.
+/// Makes members send their events to the hub, or not.
 pub(crate) async fn switch_events(on: bool) {
     for place in sandbox().all_places().await {
         for rule in ["cmkwatch-buckets", "cmkwatch-keys"] {
@@ -71,7 +74,7 @@ pub(crate) async fn switch_events(on: bool) {
     }
 }
 
-/// How many calls of an action were made in all places.
+/// Returns how many calls of an action were made in all places.
 pub(crate) fn count(action: &str) -> u64 {
     let calls = sandbox().all_calls();
     calls
@@ -81,7 +84,7 @@ pub(crate) fn count(action: &str) -> u64 {
         .sum()
 }
 
-/// The rows that the table of states has of an account, by their keys.
+/// Returns the keys of the rows that the table of states has about an account.
 pub(crate) async fn state_rows(account: &str) -> Vec<String> {
     let query = "Items[].join('/', [place.S, item.S])";
     let scan = ["scan", "--table-name", "cmkwatch-state", "--query", query, "--output", "json"];
@@ -90,18 +93,18 @@ pub(crate) async fn state_rows(account: &str) -> Vec<String> {
     rows.into_iter().filter(|row| row.contains(account)).collect()
 }
 
-/// How often findings were told.
+/// Returns how many calls imported or edited findings.
 pub(crate) fn told() -> u64 {
     count("securityhub:BatchImportFindings") + count("securityhub:BatchUpdateFindings")
 }
 
-/// Waits until on-change is done, too, and nothing more comes of it.
+/// Waits until on-change has handled all events, and no more messages follow.
 pub(crate) async fn settled() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     sandbox().wait_until_idle(Duration::from_secs(60)).await;
 }
 
-/// What is found of a bucket that is left as S3 makes it.
+/// Returns the findings of a bucket that is left as S3 makes it.
 pub(crate) fn expected_of_new() -> BTreeMap<String, String> {
     let said = [
         ("encrypted-with-kms", "FAILED MEDIUM"),

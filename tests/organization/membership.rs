@@ -4,7 +4,8 @@ use crate::{count, metric, nothing_was_refused, organization, said, settled, sta
 use cmkwatch_tests::{Place, sandbox, state, verdict};
 use std::{fs, time::Duration};
 
-/// What StackSets and the central configuration of Security Hub make in an account that joins.
+/// Makes what StackSets and the central configuration of Security Hub make in an account that
+/// joins. Returns the account in each region.
 async fn prepare(account: &str) -> Vec<Place> {
     let template = fs::read_to_string(cmkwatch_tests::root().join("infra/member.yaml")).unwrap();
     let mut places = Vec::new();
@@ -29,7 +30,8 @@ async fn prepare(account: &str) -> Vec<Place> {
     places
 }
 
-/// The ids of the active findings about an account, in its own Security Hubs and in that of the hub.
+/// Returns the ids of the active findings about an account, in its own Security Hubs and in that of
+/// the hub.
 async fn active(account: &str, places: &[Place]) -> Vec<String> {
     let mut found = sandbox().hub().await.own_findings().await;
     for place in places {
@@ -59,12 +61,12 @@ async fn an_account_that_joins_is_judged_at_once_and_one_that_leaves_has_no_acti
         "its account is not in the organization"
     );
 
-    // What may not come to the hub is a dead letter in its own account.
+    // An event that the hub's bus refuses becomes a dead letter in its own account.
     let dead = format!("{}/{account}/cmkwatch-forward-dead", sandbox().endpoint);
     let receive = ["receive-message", "--queue-url", &dead, "--message-attribute-names", "All"];
     assert!(places[1].aws("sqs", &receive).contains("NO_PERMISSIONS"));
 
-    // Without a sweep of the organization.
+    // The account is judged without a sweep of the organization.
     sandbox().change_organization(account, "join", true);
     settled().await;
     assert_eq!(said(&places[1], &bucket, verdict).await.len(), 3);
@@ -85,7 +87,8 @@ async fn an_account_that_joins_is_judged_at_once_and_one_that_leaves_has_no_acti
     settled().await;
     assert_eq!(active(account, &places).await, Vec::<String>::new());
 
-    // Nobody says that it is back: the sweep finds it, and that it is closed, and its role is gone by then.
+    // No event reports that the account is back, or that it is closed. The sweep finds both. By the
+    // time the account is closed, its role is gone.
     sandbox().change_organization(account, "join", false);
     sandbox().sweep(&[]).await;
     assert!(!archived(&places[1], &bucket).await);
@@ -100,11 +103,12 @@ async fn an_account_that_joins_is_judged_at_once_and_one_that_leaves_has_no_acti
     assert!(metric("FindingsLeftBehind") >= left_behind + 3.0);
     assert_eq!(state_rows(account).await, departed);
     assert_eq!(count("organizations:DescribeAccount") - asked, 1);
-    // It is found once.
+    // A later sweep does not find the closed account again.
     sandbox().sweep(&[]).await;
     assert_eq!(count("organizations:DescribeAccount") - asked, 1);
     sandbox().change_organization(account, "leave", false);
-    // The account's role is gone, and an account that is not in the organization may not put events onto the hub's bus.
+    // The account's role is gone. An account outside the organization may not put events onto the
+    // hub's bus.
     nothing_was_refused(&[
         "cmkwatch-retire",
         "cmkwatch-sweep-account",
@@ -126,7 +130,7 @@ async fn a_bucket_of_a_stranger_opens_no_finding() {
         member.account
     );
     stranger.put_policy(&bucket, &policy).await;
-    // The member's own account receives a record, which names the stranger's bucket.
+    // The member's own account receives a CloudTrail record, which names the stranger's bucket.
     member.encrypt(&bucket, "aws:kms", None).await;
     settled().await;
     let found = sandbox().hub().await.own_findings().await;

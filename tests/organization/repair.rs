@@ -1,4 +1,5 @@
-//! What Security Hub holds otherwise than the state is repaired, by second looks and by the audit, and nobody is alerted.
+//! Differences between Security Hub and the state: second looks and the audit repair them, and
+//! nobody is alerted.
 
 use crate::{nothing_was_refused, organization, said, settled};
 use aws_sdk_securityhub::types::{
@@ -9,7 +10,7 @@ use cmkwatch_tests::{Alerts, KeySetup, Place, progress, sandbox, state};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 
-/// Who notices.
+/// The evaluation that notices a difference.
 #[derive(Debug, Clone, Copy)]
 enum By {
     /// The second look that follows an event of the bucket.
@@ -28,7 +29,7 @@ impl By {
                     "place": {"S": format!("aws/{}", bucket.account)}, "item": {"S": "audited"},
                     "audited_at": {"S": "2026-01-01T00:00:00Z"},
                 });
-                // As if the last audit had been long ago.
+                // The row says that the last audit was long ago.
                 hub.aws(
                     "dynamodb",
                     &["put-item", "--table-name", "cmkwatch-state", "--item", &row.to_string()],
@@ -52,7 +53,8 @@ async fn set_workflow(place: &Place, finding: &AwsSecurityFinding, status: Workf
     request.send().await.unwrap();
 }
 
-/// Imports a finding as anybody in its account may, an hour later than it was.
+/// Imports a finding as any principal of its account may. The update time is an hour later than it
+/// was.
 async fn import(
     place: &Place,
     change: impl FnOnce(&mut AwsSecurityFinding),
@@ -60,7 +62,7 @@ async fn import(
 ) {
     let updated_at: jiff::Timestamp = finding.updated_at.as_deref().unwrap().parse().unwrap();
     finding.updated_at = Some((updated_at + jiff::SignedDuration::from_hours(1)).to_string());
-    // What Security Hub adds may not be sent.
+    // BatchImportFindings does not accept the fields that Security Hub adds.
     (finding.region, finding.company_name, finding.product_name) = (None, None, None);
     (finding.finding_provider_fields, finding.processed_at, finding.aws_account_name) =
         (None, None, None);
@@ -71,7 +73,8 @@ async fn import(
     assert_eq!(answer.failed_count, Some(0), "{answer:?}");
 }
 
-/// What a finding reports of its last change, by control.
+/// Returns the transition, its time and the state version that each finding of a bucket reports, by
+/// control.
 async fn changes(place: &Place, bucket: &str) -> BTreeMap<String, [String; 3]> {
     let said = |finding: AwsSecurityFinding| {
         let fields = finding.product_fields.unwrap_or_default();
@@ -99,7 +102,8 @@ async fn each_kind_of_difference_is_repaired_and_nobody_is_alerted() {
             (said(place, &bucket, progress).await, changes(place, &bucket).await);
         assert_eq!(before["encrypted-with-kms"], "FAILED NEW");
 
-        // One finding is missing, one says something else, one that passes is open again, and one is of no bucket.
+        // One finding is missing, one says something else, one that passes is open again, and one
+        // has no bucket.
         let findings = place.findings(&bucket).await;
         sandbox().delete_finding(findings["encrypted-with-kms"].id.as_deref().unwrap());
         let passes = |finding: &mut AwsSecurityFinding| {
@@ -119,7 +123,7 @@ async fn each_kind_of_difference_is_repaired_and_nobody_is_alerted() {
         match by {
             By::SecondLook => {
                 by.notice(place, &bucket).await;
-                // The bucket does not exist, so its event is one of its deletion, which comes twice.
+                // The bucket does not exist, so its event acts as a second event of its deletion.
                 crate::state::evaluate(place, &gone, 0).await;
                 settled().await;
             }
@@ -138,7 +142,7 @@ async fn each_kind_of_difference_is_repaired_and_nobody_is_alerted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_person_set_stays_and_our_own_late_edit_does_not() {
+async fn edits_of_a_person_stay_and_a_late_edit_of_cmkwatch_is_repaired() {
     let _one = organization().await;
     let place = &sandbox().all_places().await[3];
     let bucket = place.bucket_name("by-hand");
@@ -162,7 +166,7 @@ async fn what_a_person_set_stays_and_our_own_late_edit_does_not() {
         assert_eq!(said(place, &bucket, progress).await, by_hand, "{by:?}");
     }
 
-    // It passes, and fails again before RESOLVED takes effect.
+    // The bucket passes, and fails again before RESOLVED takes effect.
     sandbox().set_lag("batch_update_findings", 5);
     place.encrypt(&bucket, "aws:kms", Some(&key.arn)).await;
     while said(place, &bucket, progress)

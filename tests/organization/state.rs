@@ -1,4 +1,4 @@
-//! The table of states: evaluations of one bucket at the same time, and a table that is lost.
+//! The table of states: evaluations of one bucket at the same time, and the loss of the table.
 
 use crate::{count, nothing_was_refused, organization, said, settled, switch_events, told};
 use aws_sdk_securityhub::types::{AwsSecurityFindingIdentifier, WorkflowStatus, WorkflowUpdate};
@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs};
 
-/// Runs on-change with one event of a bucket, beside whatever else runs.
+/// Invokes on-change with one event of a bucket, in parallel with other runs.
 pub(crate) async fn evaluate(place: &Place, bucket: &str, number: usize) {
     let event = json!({
         "source": "aws.s3", "detail-type": "AWS API Call via CloudTrail", "account": place.account,
@@ -34,7 +34,7 @@ pub(crate) async fn evaluate(place: &Place, bucket: &str, number: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_and_eight_evaluations_at_once_the_last_state_wins() {
+async fn the_last_state_wins_over_two_and_eight_evaluations_at_once() {
     let _one = organization().await;
     switch_events(false).await;
     let place = &sandbox().all_places().await[1];
@@ -42,7 +42,7 @@ async fn of_two_and_eight_evaluations_at_once_the_last_state_wins() {
     let key = place.create_key(&KeySetup::default(), &bucket).await;
     place.create_bucket(&bucket, None).await;
     for (round, evaluators) in [2, 8, 2, 8].into_iter().enumerate() {
-        // The last change is of one kind in the first two rounds, and of the other in the last two.
+        // The last change breaks the bucket in the first two rounds, and fixes it in the last two.
         let passes = |number: usize| (number + evaluators + round / 2).is_multiple_of(2);
         let mut running = Vec::new();
         for number in 0..evaluators {
@@ -71,7 +71,7 @@ async fn of_two_and_eight_evaluations_at_once_the_last_state_wins() {
     nothing_was_refused(&[]);
 }
 
-/// The rows of buckets that exist, as far as a rebuilt one is the same.
+/// Returns the rows of buckets that exist, with the fields that are the same in a rebuilt row.
 fn rows(hub: &Place) -> BTreeMap<String, Value> {
     let scanned =
         hub.aws("dynamodb", &["scan", "--table-name", "cmkwatch-state", "--output", "json"]);
@@ -113,7 +113,7 @@ fn lose_the_table(hub: &Place) {
     }
 }
 
-/// The findings that Security Hub holds in all places, by place and id.
+/// Returns the findings that Security Hub holds in all places, by place and id.
 async fn held() -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     let mut places = sandbox().all_places().await;
@@ -121,7 +121,7 @@ async fn held() -> BTreeMap<String, String> {
     for place in places {
         for mut finding in place.own_findings().await {
             let id = format!("{place} {}", finding.id.clone().unwrap());
-            // In an order that is the same each time.
+            // The fields are sorted, so that their order is the same each time.
             let fields: BTreeMap<_, _> =
                 finding.product_fields.take().into_iter().flatten().collect();
             all.insert(id, format!("{finding:?} {fields:?}"));
@@ -143,7 +143,8 @@ async fn suppress(place: &Place, bucket: &str, control: &str) {
     request.send().await.unwrap();
 }
 
-/// An update from a version without the table finds the same: findings, and no rows.
+/// An update from a version without the table starts in the same way: with findings, and without
+/// rows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_table_is_filled_by_one_sweep_and_nobody_is_alerted() {
     let _one = organization().await;

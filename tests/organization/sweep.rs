@@ -1,4 +1,4 @@
-//! The sweep: what events missed it finds, once, and however often it is killed.
+//! Does the sweep find what events missed, report it once, and end the same after kills?
 
 use crate::{AT_ONCE, nothing_was_refused, organization, said, switch_events, told};
 use cmkwatch_tests::{
@@ -11,7 +11,8 @@ use std::{
     time::Duration,
 };
 
-/// Every finding of the organization, by place and id, as far as it is the same whenever it was made.
+/// Returns every finding of the organization, by place and id, with only the fields that do not
+/// depend on the time.
 async fn everything() -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     let mut places = sandbox().all_places().await;
@@ -45,7 +46,7 @@ struct Played {
     bucket: String,
 }
 
-/// Every scenario in every member and region: more than 300 buckets.
+/// Makes the bucket of every scenario in every member and region: more than 300 buckets.
 async fn play_everywhere() -> Vec<Played> {
     let places = sandbox().all_places().await;
     let plays = scenarios()
@@ -59,7 +60,7 @@ async fn play_everywhere() -> Vec<Played> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_events_missed_the_sweep_finds_and_ends_the_same_however_often_it_is_killed() {
+async fn the_sweep_finds_what_events_missed_and_ends_the_same_after_kills() {
     let _one = organization().await;
     switch_events(false).await;
     let played = play_everywhere().await;
@@ -83,7 +84,8 @@ async fn what_events_missed_the_sweep_finds_and_ends_the_same_however_often_it_i
         forget_findings().await;
         killed += kill_while_sweeping(round).await;
         let disturbed = everything().await;
-        // A suppression by hand, in a test before this one, is lost with the finding.
+        // A test before this one suppresses findings by hand. The suppression is lost with the
+        // finding.
         let is_kept = |finding: &str| finding.contains("Active") && !finding.contains("Suppressed");
         for (id, finding) in undisturbed.iter().filter(|(_, finding)| is_kept(finding)) {
             assert_eq!(disturbed.get(id), Some(finding), "{id}");
@@ -96,11 +98,11 @@ async fn what_events_missed_the_sweep_finds_and_ends_the_same_however_often_it_i
     sandbox().sweep(&[]).await;
     assert_eq!(told(), imports, "the sweep that was killed had left something to tell");
     switch_events(true).await;
-    // Some scenarios keep something from the role in the account.
+    // Some scenarios refuse an action to the member role.
     nothing_was_refused(&["cmkwatch-member"]);
 }
 
-/// What was done while nobody was told.
+/// Buckets that were changed while no event was sent.
 struct Drifted {
     deleted: Vec<Played>,
     fixed: Vec<Played>,
@@ -108,7 +110,7 @@ struct Drifted {
     tagged: Vec<Played>,
 }
 
-/// In each place a bucket of each kind: deleted, fixed, made worse, and put into another class.
+/// Changes one bucket of each kind in each place: deletes, fixes, worsens and reclassifies it.
 async fn drift(played: &[Played]) -> Drifted {
     let of = |name: &str| {
         played.iter().filter(|played| played.scenario.name == name).cloned().collect::<Vec<_>>()
@@ -136,7 +138,7 @@ async fn drift(played: &[Played]) -> Drifted {
 }
 
 impl Drifted {
-    /// Each shows, and nothing else has changed since.
+    /// Panics unless each change shows and no other finding differs from `before`.
     async fn check(&self, before: &BTreeMap<String, String>) {
         assert_eq!([&self.deleted, &self.fixed, &self.worse, &self.tagged].map(Vec::len), [6; 4]);
         for Played { place, bucket, .. } in &self.deleted {
@@ -179,7 +181,7 @@ impl Drifted {
     }
 }
 
-/// Security Hub off and on again, which takes all findings along.
+/// Turns Security Hub off and on again in each place, which deletes all findings.
 async fn forget_findings() {
     let mut places = sandbox().all_places().await;
     places.push(sandbox().hub().await);
@@ -189,8 +191,11 @@ async fn forget_findings() {
     }
 }
 
-/// Sweeps, and kills the processes that do, all at once and at moments that differ from round to round; how many. A message
-/// comes five times before it is a dead letter: killed four times, it is done the fifth.
+/// Sweeps, and kills all busy processes of the sweep four times. The moments differ from round to
+/// round. Returns the number of killed processes.
+///
+/// A message is delivered five times before it becomes a dead letter. So a message whose run was
+/// killed four times is handled at the fifth delivery.
 async fn kill_while_sweeping(round: u64) -> usize {
     sandbox().begin_sweep(&[]).await;
     let mut killed = BTreeSet::new();
@@ -213,7 +218,7 @@ fn busy(killed: &BTreeSet<u32>) -> Vec<Worker> {
     all.filter(|worker| worker.busy && !killed.contains(&worker.pid)).collect()
 }
 
-/// Waits until every member is being swept.
+/// Waits until as many processes sweep as there are members.
 async fn until_busy(killed: &BTreeSet<u32>) {
     for _ in 0..600 {
         if busy(killed).len() >= sandbox().member_accounts.len() {

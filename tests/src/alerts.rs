@@ -1,4 +1,4 @@
-//! What a subscriber of the topic is told.
+//! The alerts that a subscriber of the topic receives.
 
 use crate::{Sandbox, sandbox, sandbox::waiting};
 use serde::Deserialize;
@@ -17,7 +17,7 @@ pub struct Alerts {
 }
 
 impl Alerts {
-    /// The subscriber of the sandbox.
+    /// Returns the subscriber of the sandbox.
     pub async fn new() -> Self {
         let sqs = sandbox().sqs().await;
         let queue = sqs
@@ -31,15 +31,15 @@ impl Alerts {
         Self { sqs, sandbox: sandbox(), queue }
     }
 
-    /// Gives the function something as if it came from the rule.
+    /// Sends a message to the function alert, as if it came from the rule.
     pub async fn send(&self, body: &str) {
         self.sqs.send_message().queue_url(&self.queue).message_body(body).send().await.unwrap();
     }
 
-    /// Waits until something that the function cannot understand is a dead letter.
+    /// Waits until a message that the function cannot understand is a dead letter.
     ///
     /// # Panics
-    /// Where that takes longer than two minutes, or there is another.
+    /// Panics if that takes longer than two minutes, or if there is another dead letter.
     pub async fn wait_for_dead_letter(&self, body: &str) {
         let dead = &self.sandbox.alerts_dead_queue_url;
         for _ in 0..120 {
@@ -59,10 +59,11 @@ impl Alerts {
         panic!("{body} is no dead letter after two minutes");
     }
 
-    /// Waits until the function has told all that it was given, but for `bad` messages that it cannot understand.
+    /// Waits until the function has handled all its messages, except `bad` messages that it cannot
+    /// understand.
     ///
     /// # Panics
-    /// Where that takes longer than a minute.
+    /// Panics if that takes longer than a minute.
     pub async fn wait_until_told(&self, bad: u64) {
         let deadline = Instant::now() + Duration::from_secs(60);
         let mut quiet = 0;
@@ -75,13 +76,15 @@ impl Alerts {
         }
     }
 
-    /// The notifications that it was told since it was asked last. Each keeps the schema and the limits.
+    /// Takes the notifications that were received since the last call. Checks the schema and the
+    /// limits of each.
     pub async fn take(&self) -> Vec<Value> {
         self.take_all().await.iter().map(checked).collect()
     }
 
-    /// The messages that it got since it was asked last, those of alarms too, as SNS
-    /// [sends them](https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html).
+    /// Takes the messages that were received since the last call, as SNS [sends
+    /// them](https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html). Messages
+    /// of alarms are included.
     pub async fn take_all(&self) -> Vec<Envelope> {
         let queue = &self.sandbox.alerts_queue_url;
         let mut envelopes = Vec::new();
@@ -117,12 +120,12 @@ impl Alerts {
 pub struct Envelope {
     /// The subject of an e-mail.
     pub subject: Option<String>,
-    /// What was published.
+    /// The text that was published.
     pub message: String,
 }
 
-/// The [schema](https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html) of a custom notification: there is
-/// nothing in one that is not here.
+/// The [schema](https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html) of a
+/// custom notification. Fields that are missing here are refused.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Notification {
@@ -162,7 +165,8 @@ struct Metadata {
     _enable_custom_actions: Option<bool>,
 }
 
-/// A custom notification, held to its schema and limits, and to what SNS lets a message be.
+/// Returns a custom notification. Panics if it breaks its schema, its limits or the limits that SNS
+/// has for messages.
 fn checked(envelope: &Envelope) -> Value {
     assert!(envelope.message.len() <= 256 * 1024, "{} bytes", envelope.message.len());
     let subject = envelope.subject.as_deref().unwrap();

@@ -1,14 +1,14 @@
-//! Roles in the sandbox: what they may do, and who may be them.
+//! Roles in the sandbox: their permissions, and the principals that may assume them.
 
 use crate::{Place, sandbox};
 use aws_credential_types::Credentials;
 use aws_sdk_sts::error::DisplayErrorContext;
 
 impl Place {
-    /// The same place with the eyes of a role.
+    /// Returns the same place, seen with the credentials of a role.
     ///
     /// # Errors
-    /// What is answered where the role may not be assumed.
+    /// Returns the error of AssumeRole if the role may not be assumed.
     pub async fn assume(&self, role: &str) -> Result<Self, String> {
         let request = aws_sdk_sts::Client::new(&self.config)
             .assume_role()
@@ -25,10 +25,11 @@ impl Place {
         Ok(Self { config, ..self.clone() })
     }
 
-    /// Asks for a queue's attributes, with TLS or, as a header tells the sandbox, without.
+    /// Reads a queue's attributes. Without TLS, the request has a header that says so to the
+    /// sandbox.
     ///
     /// # Errors
-    /// What is answered where that is refused.
+    /// Returns the error of GetQueueAttributes if the call is refused.
     pub async fn asks_for_queue(&self, name: &str, with_tls: bool) -> Result<(), String> {
         let url = sandbox().changes_queue_url.replace("cmkwatch-changes", name);
         let request = aws_sdk_sqs::Client::new(&self.config).get_queue_attributes().queue_url(url);
@@ -40,7 +41,8 @@ impl Place {
         request.send().await.map(drop).map_err(|error| DisplayErrorContext(error).to_string())
     }
 
-    /// Makes a role, trusted and allowed as the policies say; the same place with its eyes.
+    /// Makes a role with a trust policy and a permission policy. Returns the same place, seen with
+    /// the role's credentials.
     pub async fn make_role(&self, role: &str, trust: &str, policy: &str) -> Self {
         self.aws(
             "iam",
@@ -50,7 +52,7 @@ impl Place {
         self.assume(&format!("arn:aws:iam::{}:role/{role}", self.account)).await.unwrap()
     }
 
-    /// Puts the trust policy of a role.
+    /// Replaces the trust policy of a role.
     pub fn trust(&self, role: &str, trust: &str) {
         self.aws(
             "iam",
@@ -58,8 +60,8 @@ impl Place {
         );
     }
 
-    /// Puts a policy of a role, for which the AWS CLI would take a second: the sandbox looks at the access key and not at the
-    /// signature.
+    /// Puts a policy of a role. The AWS CLI would take a second for that. The signature is invalid,
+    /// but the sandbox looks only at the access key.
     pub fn put_role_policy(&self, role: &str, policy: &str, document: &str) {
         let scope = format!("{}/20260101/{}/iam/aws4_request", self.account, self.region);
         let signed =

@@ -1,4 +1,5 @@
-//! What the tests of the whole share: the scenarios, and the sandbox that some of them are played in.
+//! Shared parts of the tests of the whole: the scenarios, and the sandbox in which some of the
+//! tests run.
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,
@@ -25,7 +26,7 @@ pub use scenario::{Encryption, KeySetup, Refused, Scenario, Spelling, State, mad
 
 use std::path::{Path, PathBuf};
 
-/// The top of the workspace.
+/// Returns the top folder of the workspace.
 #[must_use]
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()

@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a change may take to show in Security Hub.
+/// The longest time that a change may take to show in Security Hub.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An account and a region of the sandbox.
@@ -38,7 +38,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A key that a test made, by all its names.
+/// A key that a test made, with all its names.
 #[derive(Debug, Clone)]
 pub struct MadeKey {
     /// The bare id.
@@ -50,13 +50,13 @@ pub struct MadeKey {
 }
 
 impl Place {
-    /// S3, here.
+    /// Returns a client of S3 in this account and region.
     #[must_use]
     pub fn s3(&self) -> aws_sdk_s3::Client {
         aws_sdk_s3::Client::new(&self.config)
     }
 
-    /// Security Hub, here.
+    /// Returns a client of Security Hub in this account and region.
     #[must_use]
     pub fn security_hub(&self) -> aws_sdk_securityhub::Client {
         aws_sdk_securityhub::Client::new(&self.config)
@@ -66,7 +66,7 @@ impl Place {
         aws_sdk_kms::Client::new(&self.config)
     }
 
-    /// A name that no other bucket of the run has.
+    /// Returns a bucket name that no other bucket of the run has.
     #[must_use]
     pub fn bucket_name(&self, what: &str) -> String {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -75,7 +75,7 @@ impl Place {
         format!("{}-{number}-{}", what.trim_end_matches('-'), &self.account[..1])
     }
 
-    /// Makes a bucket, tagged with a class where one is given.
+    /// Makes a bucket, and tags it with a class if one is given.
     pub async fn create_bucket(&self, name: &str, class: Option<&str>) {
         let mut request = self.s3().create_bucket().bucket(name);
         if self.region != "us-east-1" {
@@ -96,8 +96,8 @@ impl Place {
         self.s3().put_bucket_tagging().bucket(name).tagging(tagging).send().await.unwrap();
     }
 
-    /// Tags a bucket with a class through S3 Control, as the console and CloudFormation do. The endpoint has the account's id in its
-    /// name, which the SDK would have to look up.
+    /// Tags a bucket with a class through S3 Control, as the console and CloudFormation do. The SDK
+    /// would have to look up the endpoint, because its name has the account's id in it.
     pub fn tag_resource(&self, name: &str, class: &str) {
         let tag =
             format!("<Tags><Tag><Key>data-classification</Key><Value>{class}</Value></Tag></Tags>");
@@ -114,14 +114,14 @@ impl Place {
         request.send(&body).unwrap();
     }
 
-    /// Tags a bucket with a class without credentials.
+    /// Tags a bucket with a class, in a request without credentials.
     pub fn tag_anonymously(&self, name: &str, class: &str) {
         let tag = format!("<Tag><Key>data-classification</Key><Value>{class}</Value></Tag>");
         let body = format!("<Tagging><TagSet>{tag}</TagSet></Tagging>");
         ureq::put(format!("{}/{name}?tagging", sandbox().endpoint)).send(&body).unwrap();
     }
 
-    /// Sets a bucket's default encryption, with a bucket key where it can have one and SSE-C blocked.
+    /// Sets a bucket's default encryption, and blocks SSE-C. `aws:kms` gets a bucket key.
     pub async fn encrypt(&self, bucket: &str, algorithm: &str, key: Option<&str>) {
         let algorithm = algorithm.to_owned();
         let encryption = Encryption {
@@ -161,7 +161,8 @@ impl Place {
         self.s3().put_bucket_policy().bucket(bucket).policy(policy).send().await.unwrap();
     }
 
-    /// Makes a customer-managed key with an alias; its policy is put for a bucket of the alias's name.
+    /// Makes a customer-managed key with an alias. The policy of `setup` is filled in for the
+    /// bucket that has the alias's name.
     pub async fn create_key(&self, setup: &KeySetup, alias: &str) -> MadeKey {
         let kms = self.kms();
         let (spec, usage) =
@@ -186,7 +187,8 @@ impl Place {
         }
         if let Some(policy) = &setup.policy {
             let policy = made_out(policy, &bucket, Some(&arn));
-            // A policy that does not let its author change it again is refused otherwise.
+            // Without the bypass, KMS refuses a policy that does not let its author change it
+            // again.
             let request = kms
                 .put_key_policy()
                 .key_id(&id)
@@ -217,7 +219,7 @@ impl Place {
         self.kms().put_key_policy().key_id(&key.id).policy(policy).send().await.unwrap();
     }
 
-    /// Makes the bucket of a scenario as it says; its name.
+    /// Makes the bucket of a scenario, with its key and policies, and returns the bucket's name.
     pub async fn set_up(&self, scenario: &Scenario) -> String {
         let bucket = self.bucket_name(&scenario.name);
         let arn = format!("arn:aws:s3:::{bucket}");
@@ -260,7 +262,7 @@ impl Place {
         Some(key)
     }
 
-    /// Takes an action on one resource from the member role; `name` is that of the policy.
+    /// Denies the member role an action on one resource, by a role policy called `name`.
     pub fn refuse(&self, refused: Refused, resource: &str, name: &str) {
         let action = refused.action();
         let policy = format!(
@@ -277,10 +279,10 @@ impl Place {
         self.aws("iam", &[&arguments[..], &[policy.as_str()]].concat());
     }
 
-    /// Runs the AWS CLI here; what it printed.
+    /// Runs the AWS CLI in this account and region, and returns its standard output.
     ///
     /// # Panics
-    /// Where it fails.
+    /// Panics if the command fails.
     pub fn aws(&self, service: &str, arguments: &[&str]) -> String {
         let done = Command::new(root().join("target/venv/bin/python"))
             .args(["-m", "awscli", "--endpoint-url", &sandbox().endpoint, service])
@@ -298,7 +300,8 @@ impl Place {
         String::from_utf8(done.stdout).unwrap()
     }
 
-    /// The findings of a bucket as its own Security Hub holds them, by control.
+    /// Returns the findings of a bucket that Security Hub of this account and region holds, by
+    /// control.
     pub async fn findings(&self, bucket: &str) -> BTreeMap<String, AwsSecurityFinding> {
         let prefix = format!("cmkwatch/aws/{}/{}/{bucket}/", self.account, self.region);
         let mine = StringFilter::builder()
@@ -309,14 +312,14 @@ impl Place {
         found.into_iter().map(|f| (f.id.as_ref().unwrap().replace(&prefix, ""), f)).collect()
     }
 
-    /// The findings that this place sees about a resource.
+    /// Returns the findings about a resource that Security Hub of this account and region shows.
     pub async fn findings_about(&self, arn: &str) -> Vec<AwsSecurityFinding> {
         let it =
             StringFilter::builder().comparison(StringFilterComparison::Equals).value(arn).build();
         self.select(AwsSecurityFindingFilters::builder().resource_id(it).build()).await
     }
 
-    /// Every finding that was imported here.
+    /// Returns every finding that was imported into Security Hub of this account and region.
     pub async fn own_findings(&self) -> Vec<AwsSecurityFinding> {
         let product =
             format!("arn:aws:securityhub:{0}:{1}:product/{1}/default", self.region, self.account);
@@ -337,10 +340,11 @@ impl Place {
         found
     }
 
-    /// Waits until the findings of a bucket, each said in a line, are as expected.
+    /// Waits until the findings of a bucket are as expected. `say` writes a finding as a line, or
+    /// leaves it out.
     ///
     /// # Panics
-    /// Where they are not in good time.
+    /// Panics if the findings differ after 30 seconds.
     pub async fn wait_for(
         &self,
         bucket: &str,
@@ -362,7 +366,8 @@ impl Place {
     }
 }
 
-/// A key as a scenario's encryption names it.
+/// Returns the key as the encryption of a scenario names it, or `None` if the encryption names no
+/// key of the scenario.
 fn spelled(key: MadeKey, encryption: &Encryption) -> Option<String> {
     Some(match encryption.key? {
         Spelling::Id => key.id,

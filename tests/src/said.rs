@@ -1,8 +1,9 @@
-//! Findings, each said in a word or two.
+//! Findings as short words: status, severity, workflow and record state.
 
 use aws_sdk_securityhub::types::AwsSecurityFinding;
 
-/// `FAILED HIGH`, for a finding that stands.
+/// Returns status and severity of an active finding, such as `FAILED HIGH`, or `None` if the
+/// finding is not active.
 #[must_use]
 pub fn verdict(finding: &AwsSecurityFinding) -> Option<String> {
     if finding.record_state.as_ref()?.as_str() != "ACTIVE" {
@@ -12,7 +13,8 @@ pub fn verdict(finding: &AwsSecurityFinding) -> Option<String> {
     Some(format!("{} {severity}", finding.compliance.as_ref()?.status.as_ref()?))
 }
 
-/// `PASSED RESOLVED`, for a finding that stands.
+/// Returns status and workflow of an active finding, such as `PASSED RESOLVED`, or `None` if the
+/// finding is not active.
 #[must_use]
 pub fn progress(finding: &AwsSecurityFinding) -> Option<String> {
     let status = finding.compliance.as_ref()?.status.as_ref()?;
@@ -21,7 +23,7 @@ pub fn progress(finding: &AwsSecurityFinding) -> Option<String> {
     })
 }
 
-/// `ARCHIVED`
+/// Returns the record state of a finding, such as `ARCHIVED`.
 #[must_use]
 pub fn state(finding: &AwsSecurityFinding) -> Option<String> {
     finding.record_state.as_ref().map(|state| state.to_string())

@@ -1,4 +1,4 @@
-//! The sandbox, started once for all tests of a run.
+//! The sandbox, which starts once for all tests of a run.
 
 use crate::{Place, root};
 use aws_config::{BehaviorVersion, Region};
@@ -15,14 +15,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What `python -m sandbox` says of itself.
+/// The description that `python -m sandbox` writes of itself.
 #[derive(Debug, Deserialize)]
 pub struct Sandbox {
     /// The URL of every service.
     pub endpoint: String,
     /// The account that cmkwatch is deployed in.
     pub hub_account: String,
-    /// The accounts that are watched besides.
+    /// The other accounts that are watched.
     pub member_accounts: Vec<String>,
     /// The region that cmkwatch is deployed in.
     pub home_region: String,
@@ -30,21 +30,21 @@ pub struct Sandbox {
     pub regions: Vec<String>,
     /// The id of the organization.
     pub organization: String,
-    /// An account that can join it.
+    /// An account that can join the organization.
     pub joining_account: String,
-    /// The bus of the hub.
+    /// The ARN of the hub's event bus.
     pub bus_arn: String,
-    /// How many seconds Security Hub answers late.
+    /// The number of seconds by which Security Hub answers late.
     pub security_hub_lag_seconds: u64,
-    /// After how many seconds a second look at a bucket comes.
+    /// The number of seconds until a second look at a bucket.
     pub second_look_seconds: u64,
     /// The queue of on-change.
     pub changes_queue_url: String,
-    /// Its dead-letter queue.
+    /// The dead-letter queue of on-change.
     pub changes_dead_queue_url: String,
     /// The queue of sweep-account.
     pub sweep_queue_url: String,
-    /// Its dead-letter queue.
+    /// The dead-letter queue of sweep-account.
     pub sweep_dead_queue_url: String,
     /// The queue that is subscribed to the topic.
     pub alerts_queue_url: String,
@@ -61,67 +61,69 @@ pub struct Worker {
     pub function: String,
     /// The process's id.
     pub pid: u32,
-    /// Whether it is running for somebody just now.
+    /// True if the process is handling an invocation.
     pub busy: bool,
 }
 
-/// What a role, or a service of AWS in its own name, was refused.
+/// A call that was refused to a role, or to an AWS service that acted in its own name.
 #[derive(Debug, Deserialize)]
 pub struct Denied {
     /// The name of the role, or of the service.
     pub principal: String,
-    /// Its account.
+    /// The account of the principal.
     pub account: String,
     /// The IAM action.
     pub action: String,
-    /// What it was to act on.
+    /// The resource of the call.
     pub resource: String,
 }
 
-/// Calls of roles that are to fail.
+/// An error that the next calls of roles get.
 #[derive(Debug, Serialize)]
 pub struct Fault {
-    /// The account that is called.
+    /// The account in which the call is made.
     pub account: String,
-    /// The region that is called.
+    /// The region in which the call is made.
     pub region: String,
     /// The IAM action of the call.
     pub action: &'static str,
-    /// The code of the answer.
+    /// The error code of the answer.
     pub code: &'static str,
-    /// Its HTTP status.
+    /// The HTTP status of the answer.
     pub status: u16,
-    /// How many of the next calls; -1 for all.
+    /// The number of calls that fail, or -1 for all.
     pub times: i32,
 }
 
 /// A call at which all busy processes of a function die.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Kill {
-    /// The function.
+    /// The name of the function.
     pub function: &'static str,
     /// The IAM action of the call.
     pub action: &'static str,
-    /// Which of these calls, from 1 on.
+    /// The number of the call among the calls of this action, counted from 1.
     pub nth: u32,
-    /// `before` the call takes effect, or `after` it did.
+    /// `before` if the processes die before the call takes effect, `after` if they die after it
+    /// did.
     pub when: &'static str,
 }
 
-/// The sandbox of this run of the tests: started by the first test that asks, stopped with the process, since it watches
-/// the pipe that is its standard input.
+/// Returns the sandbox of this run of the tests. The first test that calls this function starts it.
+/// The sandbox watches the pipe that is its standard input, so it stops with the test process.
 ///
 /// # Panics
-/// Where it does not start; `make test` installs what it needs.
+/// Panics if the sandbox does not start. `make test` installs what it needs.
 pub fn sandbox() -> &'static Sandbox {
     static SANDBOX: LazyLock<(Child, Sandbox)> = LazyLock::new(start);
     &SANDBOX.1
 }
 
-/// Where the sandbox of these tests keeps its log and files. Each suite has a folder of its own, so that two can run at once.
+/// Returns the folder in which the sandbox of these tests keeps its log and files. Each suite has a
+/// folder of its own, so that two suites can run at once.
 ///
 /// # Panics
-/// Where the operating system does not say which program runs.
+/// Panics if the operating system does not say which program runs.
 pub fn folder() -> PathBuf {
     let program = env::current_exe().unwrap();
     let name = program.file_stem().unwrap().to_string_lossy();
@@ -153,7 +155,7 @@ fn start() -> (Child, Sandbox) {
 }
 
 impl Sandbox {
-    /// A place, seen with the eyes of its account's root.
+    /// Returns a place, seen with the credentials of its account's root.
     pub async fn place(&self, account: &str, region: &str) -> Place {
         let root = Credentials::from_keys(account, "sandbox", None);
         let config = aws_config::defaults(BehaviorVersion::latest())
@@ -165,12 +167,12 @@ impl Sandbox {
         Place { account: account.to_owned(), region: region.to_owned(), config }
     }
 
-    /// Two members in both regions.
+    /// Returns two members in both regions.
     pub async fn places(&self) -> Vec<Place> {
         self.places_of(&self.member_accounts[..2]).await
     }
 
-    /// Every member in both regions.
+    /// Returns every member in both regions.
     pub async fn all_places(&self) -> Vec<Place> {
         self.places_of(&self.member_accounts).await
     }
@@ -185,12 +187,13 @@ impl Sandbox {
         places
     }
 
-    /// The hub, which sees the findings of every account and region.
+    /// Returns the hub, which sees the findings of every account and region.
     pub async fn hub(&self) -> Place {
         self.place(&self.hub_account, &self.home_region).await
     }
 
-    /// How many calls of each action were made in a place until now. Asking is none.
+    /// Counts the calls of each action that were made in a place until now. Reading the counts is
+    /// not counted.
     #[must_use]
     pub fn calls(&self, place: &Place) -> BTreeMap<String, u64> {
         let all = self.all_calls();
@@ -200,41 +203,44 @@ impl Sandbox {
             .collect()
     }
 
-    /// How many calls of each action were made until now, by `account/region/action`. Asking is none.
+    /// Counts the calls of each action that were made until now, by `account/region/action`.
+    /// Reading the counts is not counted.
     #[must_use]
     pub fn all_calls(&self) -> BTreeMap<String, u64> {
         self.asked("calls")
     }
 
-    /// The processes of a function.
+    /// Returns the processes of a function.
     #[must_use]
     pub fn workers(&self, function: &str) -> Vec<Worker> {
         let all: Vec<Worker> = self.asked("workers");
         all.into_iter().filter(|worker| worker.function == function).collect()
     }
 
-    /// Lets calls fail from now on, and those that were to fail before no more.
+    /// Makes calls fail from now on. Replaces the faults that were set before.
     pub fn fail(&self, faults: &[Fault]) {
         self.put("faults", &faults);
     }
 
-    /// Deletes a finding from the Security Hub that holds it, as nobody can in AWS: it was lost.
+    /// Deletes a finding from the Security Hub that holds it, as if it were lost. Nobody can do
+    /// that in AWS.
     pub fn delete_finding(&self, id: &str) {
         self.put("delete-finding", &BTreeMap::from([("id", id)]));
     }
 
-    /// Lets functions die at chosen calls, and nowhere else.
+    /// Makes functions die at these calls. Replaces the calls that were chosen before.
     pub fn kill(&self, kills: &[Kill]) {
         self.put("kills", &kills);
     }
 
-    /// How many of the chosen calls were not made yet.
+    /// Returns how many of the chosen calls were not made yet.
     #[must_use]
     pub fn kills_left(&self) -> usize {
         self.asked::<Vec<serde_json::Value>>("kills").len()
     }
 
-    /// Lets an account `join` the organization, `leave` it, or be closed (`close`), which is reported by an event or not.
+    /// Makes an account `join` the organization, `leave` it, or be closed (`close`). The change is
+    /// reported if `event` is true.
     pub fn change_organization(&self, account: &str, change: &str, event: bool) {
         self.put(
             "organization",
@@ -247,30 +253,31 @@ impl Sandbox {
         self.put("delete-key", &BTreeMap::from([("key", arn)]));
     }
 
-    /// Lets a schedule's moment come; whether it started its target.
+    /// Fires a schedule now. Returns true if the schedule started its target.
     #[must_use]
     pub fn fire(&self, schedule: &str) -> bool {
         let told = self.put("schedule", &BTreeMap::from([("name", schedule)]));
         told["invoked"].as_bool().unwrap()
     }
 
-    /// Sets how many seconds late something answers from now on.
+    /// Sets by how many seconds answers are late from now on. `of` names the kind of answers, such
+    /// as `batch_update_findings`.
     pub fn set_lag(&self, of: &str, seconds: u32) {
         self.put("lag", &BTreeMap::from([(of, seconds)]));
     }
 
-    /// What was refused since the start, or since it was forgotten.
+    /// Returns the calls that were refused since the start, or since `forget_denied`.
     #[must_use]
     pub fn denied(&self) -> Vec<Denied> {
         self.asked("denied")
     }
 
-    /// Forgets what was refused.
+    /// Forgets the calls that were refused.
     pub fn forget_denied(&self) {
         self.put("denied", &());
     }
 
-    /// Ends the processes of functions, and with them the credentials that they have.
+    /// Ends the processes of functions, and so drops the credentials that they hold.
     pub fn restart(&self, functions: &[&str]) {
         for worker in functions.iter().flat_map(|function| self.workers(function)) {
             let kill =
@@ -294,7 +301,7 @@ impl Sandbox {
             .unwrap()
     }
 
-    /// Begins a sweep, of some accounts or, if none is named, of the organization.
+    /// Begins a sweep of some accounts, or of the organization if `accounts` is empty.
     pub async fn begin_sweep(&self, accounts: &[&str]) {
         let payload = serde_json::json!({ "accounts": accounts }).to_string();
         let answer = folder().join("sweep.json");
@@ -306,10 +313,10 @@ impl Sandbox {
         assert!(told.contains_key("sweep"), "{told:?}");
     }
 
-    /// Waits until nothing is left to be done in either queue, and nothing has ended with the dead letters.
+    /// Waits until the queues of on-change and sweep-account are empty.
     ///
     /// # Panics
-    /// Where that takes longer than `patience`, or something has.
+    /// Panics if that takes longer than `patience`, or if one of the queues has a dead letter.
     pub async fn wait_until_idle(&self, patience: Duration) {
         let (sqs, deadline) = (self.sqs().await, Instant::now() + patience);
         let mut quiet = 0;
@@ -325,37 +332,38 @@ impl Sandbox {
         }
     }
 
-    /// Sweeps some accounts, or the organization, and waits until all is done.
+    /// Sweeps some accounts, or the organization if `accounts` is empty, and waits until the queues
+    /// are empty.
     pub async fn sweep(&self, accounts: &[&str]) {
         self.begin_sweep(accounts).await;
         self.wait_until_idle(Duration::from_secs(180)).await;
     }
 
-    /// How many messages of a queue wait, are delayed or are being handled.
+    /// Returns how many messages of a queue wait, are delayed or are being handled.
     pub async fn waiting(&self, queue: &str) -> u64 {
         waiting(&self.sqs().await, queue).await
     }
 
-    /// A place that differs from another in the account.
+    /// Returns a place in another member account and the same region.
     pub async fn another_account(&self, place: &Place) -> Place {
         let account =
             self.member_accounts.iter().find(|account| **account != place.account).unwrap();
         self.place(account, &place.region).await
     }
 
-    /// A place that differs from another in the region.
+    /// Returns a place in the same account and another region.
     pub async fn another_region(&self, place: &Place) -> Place {
         let region = self.regions.iter().find(|region| **region != place.region).unwrap();
         self.place(&place.account, region).await
     }
 
-    /// The queues of the hub.
+    /// Returns a client of SQS in the hub.
     pub async fn sqs(&self) -> aws_sdk_sqs::Client {
         aws_sdk_sqs::Client::new(&self.hub().await.config)
     }
 }
 
-/// How many messages of a queue wait, are delayed or are being handled.
+/// Returns how many messages of a queue wait, are delayed or are being handled.
 pub(crate) async fn waiting(sqs: &aws_sdk_sqs::Client, queue: &str) -> u64 {
     let counts = [
         QueueAttributeName::ApproximateNumberOfMessages,

@@ -1,33 +1,35 @@
-//! A scenario: a bucket and its key, and what is to be found. One folder of `tests/scenarios/` each, named
-//! `<control>-<case>`.
+//! A scenario: a bucket and its key, and the expected findings. Each is one folder of
+//! `tests/scenarios/`, named `<control>-<case>`.
 
 use crate::root;
 use serde::Deserialize;
 use std::{collections::BTreeMap, fs};
 
-/// A bucket, its key, and what each control says of it.
+/// A bucket, its key, and the expected verdict of each control.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scenario {
     /// The folder's name.
     #[serde(skip)]
     pub name: String,
-    /// What the scenario answers.
+    /// The question that the scenario answers.
     pub question: String,
-    /// The bucket's classification tag; none for a bucket without tags.
+    /// The bucket's classification tag, or `None` for a bucket without tags.
     pub class: Option<String>,
-    /// What is put as default encryption; none for a bucket that is left as S3 makes it.
+    /// The default encryption to put, or `None` for a bucket that is left as S3 makes it.
     pub encryption: Option<Encryption>,
-    /// The customer-managed key that the scenario makes, where it makes one.
+    /// The customer-managed key that the scenario makes, or `None` if it makes no key.
     pub key: Option<KeySetup>,
-    /// The class of another bucket that uses the scenario's key, where there is one.
+    /// The class of another bucket that uses the scenario's key, or `None` if there is no other
+    /// bucket.
     pub key_shared_with: Option<String>,
-    /// The bucket policy. In it `<bucket>`, `<key>` and `<account>` stand for the bucket's and the key's ARN and the key's
-    /// account.
+    /// The bucket policy, with placeholders. `<bucket>` and `<key>` are replaced by the ARNs of the
+    /// bucket and the key, `<account>` by the key's account.
     pub bucket_policy: Option<String>,
-    /// What the member role is refused.
+    /// The action that the member role is refused, or `None` if nothing is refused.
     pub refused: Option<Refused>,
-    /// Status and severity by control (`FAILED HIGH`); a control that is not named has no finding.
+    /// Status and severity by control, such as `FAILED HIGH`. A control that is not named has no
+    /// finding.
     #[serde(default)]
     pub expect: BTreeMap<String, String>,
 }
@@ -35,25 +37,25 @@ pub struct Scenario {
 /// An action that the member role can be refused, on the bucket or on the scenario's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum Refused {
-    /// The bucket's default encryption.
+    /// Reading the bucket's default encryption.
     #[serde(rename = "s3:GetEncryptionConfiguration")]
     Encryption,
-    /// The bucket policy.
+    /// Reading the bucket policy.
     #[serde(rename = "s3:GetBucketPolicy")]
     BucketPolicy,
-    /// The scenario's key.
+    /// Describing the scenario's key.
     #[serde(rename = "kms:DescribeKey")]
     Key,
-    /// Its policy.
+    /// Reading the key policy.
     #[serde(rename = "kms:GetKeyPolicy")]
     KeyPolicy,
-    /// Its rotation.
+    /// Reading the key's rotation.
     #[serde(rename = "kms:GetKeyRotationStatus")]
     Rotation,
 }
 
 impl Refused {
-    /// The action, as a policy writes it.
+    /// Returns the action as a policy writes it.
     #[must_use]
     pub fn action(self) -> &'static str {
         match self {
@@ -65,27 +67,27 @@ impl Refused {
         }
     }
 
-    /// Whether it is an action on the key.
+    /// Returns true if the action is on the key.
     #[must_use]
     pub fn is_of_the_key(self) -> bool {
         self.action().starts_with("kms:")
     }
 }
 
-/// The default encryption.
+/// The default encryption of a bucket.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Encryption {
-    /// `SSEAlgorithm`
+    /// The `SSEAlgorithm`.
     pub algorithm: String,
-    /// How the scenario's key is spelled.
+    /// The spelling of the scenario's key, or `None` if the encryption does not name that key.
     pub key: Option<Spelling>,
-    /// A `KMSMasterKeyID` to the letter, in place of the scenario's key.
+    /// A literal `KMSMasterKeyID`, in place of the scenario's key.
     pub literal: Option<String>,
-    /// `BucketKeyEnabled`, which holds for `aws:kms` only.
+    /// `BucketKeyEnabled`, which has an effect with `aws:kms` only.
     #[serde(default = "yes")]
     pub bucket_key: bool,
-    /// Whether SSE-C is blocked.
+    /// True if SSE-C is blocked.
     #[serde(default = "yes")]
     pub blocks_sse_c: bool,
 }
@@ -94,7 +96,7 @@ fn yes() -> bool {
     true
 }
 
-/// The spellings of a key that names itself.
+/// The spellings of a key in the default encryption.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Spelling {
@@ -111,11 +113,11 @@ pub enum Spelling {
 /// A state that a key can be put into.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub enum State {
-    /// As it is made.
+    /// The state of a new key.
     Enabled,
-    /// By DisableKey.
+    /// The state after DisableKey.
     Disabled,
-    /// By ScheduleKeyDeletion.
+    /// The state after ScheduleKeyDeletion.
     PendingDeletion,
 }
 
@@ -123,19 +125,20 @@ pub enum State {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct KeySetup {
-    /// The state that it is put into.
+    /// The state that the key is put into.
     pub state: State,
-    /// Its key spec.
+    /// The key spec.
     pub spec: String,
-    /// Its key usage.
+    /// The key usage.
     pub usage: String,
-    /// The period of its rotation in days; 0 for none. A key that is not symmetric has none.
+    /// The rotation period in days, or 0 for no rotation. A key that is not symmetric has no
+    /// rotation.
     pub rotation_days: i32,
-    /// Its policy, in place of the default one; see the bucket policy.
+    /// The key policy, in place of the default one. It has the placeholders of the bucket policy.
     pub policy: Option<String>,
-    /// Made in another account than the bucket's.
+    /// True if the key is in another account than the bucket.
     pub in_another_account: bool,
-    /// Made in another region than the bucket's.
+    /// True if the key is in another region than the bucket.
     pub in_another_region: bool,
 }
 
@@ -153,7 +156,8 @@ impl Default for KeySetup {
     }
 }
 
-/// A policy of a scenario made out to its bucket and key, each by its ARN; none where there is no such key.
+/// Returns a policy of a scenario, filled in for its bucket and key. `bucket` and `key` are ARNs.
+/// Without a key, the placeholders for it become empty.
 #[must_use]
 pub fn made_out(policy: &str, bucket: &str, key: Option<&str>) -> String {
     let key = key.unwrap_or_default();
@@ -161,7 +165,7 @@ pub fn made_out(policy: &str, bucket: &str, key: Option<&str>) -> String {
     policy.replace("<bucket>", bucket).replace("<key>", key).replace("<account>", account)
 }
 
-/// All scenarios, by name.
+/// Returns all scenarios, by name.
 #[must_use]
 pub fn scenarios() -> Vec<Scenario> {
     let mut names: Vec<_> = fs::read_dir(root().join("tests/scenarios"))

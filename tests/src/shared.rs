@@ -1,4 +1,5 @@
-//! What cmkwatch's functions share in the hub: the key and the queues, and who may use them; and a finding for them to tell of.
+//! The key and the queues that cmkwatch's functions share in the hub, with their policies, and a
+//! finding to alert about.
 
 use crate::Place;
 use aws_sdk_securityhub::types::{
@@ -7,14 +8,14 @@ use aws_sdk_securityhub::types::{
 use aws_sdk_sqs::types::QueueAttributeName;
 
 impl Place {
-    /// The policy of a key, by its alias.
+    /// Reads the policy of a key, by the key's alias.
     pub async fn key_policy(&self, alias: &str) -> String {
         let request =
             self.kms().get_key_policy().key_id(self.key_of(alias).await).policy_name("default");
         request.send().await.unwrap().policy.unwrap()
     }
 
-    /// Puts it.
+    /// Puts the policy of a key, by the key's alias.
     pub async fn put_key_policy(&self, alias: &str, policy: &str) {
         let request = self.kms().put_key_policy().key_id(self.key_of(alias).await).policy(policy);
         request.bypass_policy_lockout_safety_check(true).send().await.unwrap();
@@ -24,7 +25,7 @@ impl Place {
         self.kms().describe_key().key_id(alias).send().await.unwrap().key_metadata.unwrap().key_id
     }
 
-    /// The policy of a queue, by its name.
+    /// Reads the policy of a queue, by the queue's name.
     pub async fn queue_policy(&self, name: &str) -> String {
         let request = self.sqs().get_queue_attributes().queue_url(self.queue_url(name).await);
         let told = request
@@ -37,13 +38,13 @@ impl Place {
         told[&QueueAttributeName::Policy].clone()
     }
 
-    /// Puts it.
+    /// Puts the policy of a queue, by the queue's name.
     pub async fn put_queue_policy(&self, name: &str, policy: &str) {
         let request = self.sqs().set_queue_attributes().queue_url(self.queue_url(name).await);
         request.attributes(QueueAttributeName::Policy, policy).send().await.unwrap();
     }
 
-    /// The messages of a queue, which are taken from it.
+    /// Receives and deletes the messages of a queue, and returns their bodies.
     pub async fn take_messages(&self, url: &str) -> Vec<String> {
         let mut bodies = Vec::new();
         loop {
@@ -66,7 +67,7 @@ impl Place {
         }
     }
 
-    /// The names of the queues that begin so.
+    /// Returns the names of the queues that begin with a prefix.
     pub async fn queues(&self, prefix: &str) -> Vec<String> {
         let listed = self.sqs().list_queues().queue_name_prefix(prefix).send().await.unwrap();
         let name = |url: String| url.rsplit('/').next().unwrap().to_owned();
@@ -81,7 +82,7 @@ impl Place {
         aws_sdk_sqs::Client::new(&self.config)
     }
 
-    /// Imports a finding of cmkwatch that opened just now, of a bucket that nobody has.
+    /// Imports a finding of cmkwatch that has just opened, about a bucket that does not exist.
     pub async fn import_opened(&self, bucket: &str) {
         let (account, region, now) =
             (&self.account, &self.region, jiff::Timestamp::now().to_string());
