@@ -1,4 +1,4 @@
-//! What holds for the workspace as a whole, and a compiler does not see.
+//! Rules for the workspace as a whole, which the compiler does not check.
 #![allow(
     clippy::disallowed_methods,
     clippy::indexing_slicing,
@@ -15,7 +15,8 @@ use std::{
     process::Command,
 };
 
-/// Who may depend on whom. `collect` and `publish` meet in `watch` only, which is all that entry points share.
+/// The crates of the workspace that each crate may depend on. Only `watch` depends on both
+/// `collect` and `publish`.
 const ARROWS: [(&str, &[&str]); 19] = [
     ("iam-policy", &[]),
     ("facts", &["iam-policy"]),
@@ -28,17 +29,23 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("publish", &["calls", "controls", "facts", "findings"]),
     ("queue", &["calls", "facts", "findings"]),
     ("state", &["calls", "controls", "facts", "findings"]),
-    ("watch", &["collect", "controls", "facts", "findings", "publish", "queue", "state"]),
+    ("watch", &["calls", "collect", "controls", "facts", "findings", "publish", "queue", "state"]),
     ("startup", &["calls", "collect", "controls", "facts", "queue", "state", "watch"]),
     ("cli", &["controls", "facts", "iam-policy"]),
-    ("on-change", &["collect", "controls", "facts", "findings", "queue", "startup", "watch"]),
-    ("sweep-planner", &["collect", "controls", "facts", "queue", "startup", "state"]),
-    ("sweep-account", &["collect", "facts", "findings", "queue", "startup", "state", "watch"]),
+    (
+        "on-change",
+        &["calls", "collect", "controls", "facts", "findings", "queue", "startup", "watch"],
+    ),
+    ("sweep-planner", &["calls", "collect", "controls", "facts", "queue", "startup", "state"]),
+    (
+        "sweep-account",
+        &["calls", "collect", "facts", "findings", "publish", "queue", "startup", "state", "watch"],
+    ),
     ("alert", &["alerts", "calls", "claims", "controls", "facts", "startup"]),
     ("cmkwatch-tests", &["controls", "facts", "iam-policy", "on-change"]),
 ];
 
-/// No SDK, no runtime: what decides can be run anywhere.
+/// The crates that decide. They bring in no SDK and no runtime, so they run anywhere.
 const PURE: [&str; 5] = ["iam-policy", "facts", "controls", "findings", "alerts"];
 
 fn metadata() -> Metadata {
@@ -109,7 +116,7 @@ fn pure_crates_bring_in_no_sdk_and_no_runtime() {
 }
 
 #[test]
-fn each_dependency_that_we_name_has_one_version() {
+fn each_named_dependency_has_one_version() {
     let metadata = metadata();
     let named: BTreeSet<_> =
         metadata.workspace_packages().into_iter().flat_map(dependencies).collect();
@@ -130,7 +137,7 @@ fn one_slug_names_a_control_everywhere() {
         .collect();
     assert_eq!(files, all, "each control has its file, and each file its control");
 
-    // A scenario is a bucket; what is found of accounts is shown by the sweep.
+    // A scenario is a bucket. The tests of the sweep show the findings of accounts.
     let slugs: BTreeSet<_> =
         controls::OF_BUCKETS.iter().map(|control| control.slug.to_owned()).collect();
     let scenarios = scenarios();
@@ -155,7 +162,7 @@ fn one_slug_names_a_control_everywhere() {
 }
 
 #[test]
-fn the_members_forward_what_on_change_understands() {
+fn members_forward_exactly_the_calls_that_on_change_understands() {
     let template = fs::read_to_string(root().join("infra/member.yaml")).unwrap();
     let lists: Vec<BTreeSet<_>> = template
         .split("eventName:")
@@ -177,7 +184,7 @@ fn the_members_forward_what_on_change_understands() {
 }
 
 #[test]
-fn each_call_that_is_forwarded_is_known_to_change_some_control() {
+fn forwarded_calls_are_those_that_change_a_control() {
     let known =
         |call: &&str| controls::OF_BUCKETS.iter().any(|control| control.is_changed_by(call));
     let calls = on_change::BUCKET_CALLS.iter().chain(&on_change::KEY_CALLS);
@@ -191,7 +198,7 @@ fn each_call_that_is_forwarded_is_known_to_change_some_control() {
 }
 
 #[test]
-fn the_top_level_holds_what_it_should() {
+fn the_top_level_holds_only_the_expected_entries() {
     let listed = Command::new("git").args(["ls-files"]).current_dir(root()).output().unwrap();
     let found: BTreeSet<_> = String::from_utf8(listed.stdout)
         .unwrap()
@@ -217,7 +224,7 @@ fn the_top_level_holds_what_it_should() {
     assert_eq!(found, expected.map(str::to_owned).into());
 }
 
-/// The documents of the project, with their paths from the top.
+/// Returns the documents of the project, with their paths from the top.
 fn documents() -> Vec<(PathBuf, String)> {
     let listed =
         Command::new("git").args(["ls-files", "*.md"]).current_dir(root()).output().unwrap();
@@ -257,14 +264,14 @@ fn paths_and_commands_in_the_docs_exist() {
     assert!(paths > 50 && commands > 15, "{paths} paths and {commands} commands were found");
 }
 
-/// GitHub's anchor of a heading: lower case, hyphens for spaces, no punctuation.
+/// Returns GitHub's anchor of a heading: lower case, hyphens for spaces, no punctuation.
 fn anchor(heading: &str) -> String {
     let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
     kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
 #[test]
-fn links_in_the_docs_lead_somewhere() {
+fn links_in_the_docs_have_targets() {
     let headings = |text: &str| -> BTreeSet<String> {
         text.lines()
             .filter(|line| line.starts_with('#'))
@@ -293,4 +300,29 @@ fn links_in_the_docs_lead_somewhere() {
         }
     }
     assert!(links > 10, "{links} links were found");
+}
+
+/// A library has typed errors, so that its callers can act on them.
+#[test]
+fn only_mains_and_the_command_use_anyhow() {
+    let listed =
+        Command::new("git").args(["ls-files", "*.rs"]).current_dir(root()).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let is_library = |path: &&str| {
+        (path.starts_with("crates/") || path.starts_with("functions/"))
+            && path.contains("/src/")
+            && !path.ends_with("/main.rs")
+            && !path.starts_with("crates/cli/")
+    };
+    let uses_it = |path: &&str| {
+        let text = fs::read_to_string(root().join(path)).unwrap();
+        text.contains("anyhow") || (text.contains("downcast_ref") && !is_about_the_sdk(path))
+    };
+    let found: Vec<_> = listed.lines().filter(is_library).filter(uses_it).collect();
+    assert_eq!(found, [""; 0]);
+}
+
+/// The SDK boxes the cause of an error, so its type must be searched for.
+fn is_about_the_sdk(path: &str) -> bool {
+    path == "crates/calls/src/lib.rs"
 }

@@ -35,8 +35,8 @@ pub enum CollectError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// AWS refused a call whose answer is required: the list of accounts, or the membership of one.
-    #[error("{0}")]
-    Refused(#[source] Unreadable),
+    #[error(transparent)]
+    Refused(Unreadable),
     /// The bucket is in another region than expected.
     #[error("{subject} lies in region `{region}`")]
     OtherRegion {

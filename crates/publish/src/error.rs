@@ -82,6 +82,12 @@ impl PublishError {
         }
     }
 
+    /// Returns true if the role in the account was refused.
+    #[must_use]
+    pub fn is_refused_role(&self) -> bool {
+        self.closed() == Some(&Closed::NoRole)
+    }
+
     /// Returns the reason why the Security Hub cannot be used; `None` if it can, or if a retry may
     /// help.
     #[must_use]

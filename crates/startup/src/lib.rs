@@ -11,7 +11,10 @@
     reason = "here the mains look at the time, the environment and files"
 )]
 
-use anyhow::{Context as _, anyhow};
+mod error;
+
+pub use error::StartupError;
+
 use aws_config::{
     BehaviorVersion, SdkConfig, retry::RetryConfig, sts::AssumeRoleProvider, timeout::TimeoutConfig,
 };
@@ -19,7 +22,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::tls;
 use collect::Accounts;
 use controls::Settings;
-use facts::{Place, Region};
+use facts::{Malformed, Place, Region};
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use metrics_cloudwatch_embedded::{Builder, Collector};
@@ -46,7 +49,7 @@ const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(2);
 ///
 /// # Errors
 /// Returns an error if a variable is missing or a metrics recorder was set before.
-pub fn observe() -> anyhow::Result<&'static Collector> {
+pub fn observe() -> Result<&'static Collector, StartupError> {
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
@@ -55,7 +58,7 @@ pub fn observe() -> anyhow::Result<&'static Collector> {
         .init();
     let name = variable("AWS_LAMBDA_FUNCTION_NAME")?;
     let builder = Builder::new().cloudwatch_namespace("cmkwatch").with_dimension("Function", name);
-    let collector = builder.init().map_err(|error| anyhow!("no metrics: {error}"))?;
+    let collector = builder.init().map_err(|error| StartupError::Metrics(error.to_string()))?;
     metrics::describe_histogram!(
         "EventAge",
         metrics::Unit::Seconds,
@@ -68,18 +71,20 @@ pub fn observe() -> anyhow::Result<&'static Collector> {
 ///
 /// # Errors
 /// Returns an error if the file is missing or malformed. The error names line and key.
-pub fn settings() -> anyhow::Result<Settings> {
+pub fn settings() -> Result<Settings, StartupError> {
     let path = Path::new(&variable("LAMBDA_TASK_ROOT")?).join("cmkwatch.toml");
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    text.parse().with_context(|| format!("{} is wrong", path.display()))
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(source) => return Err(StartupError::Unreadable { path, source }),
+    };
+    text.parse().map_err(|source| StartupError::Settings { path, source })
 }
 
 /// Makes the [`Watch`] by which a function evaluates buckets.
 ///
 /// # Errors
 /// Returns an error if settings or variables are missing or wrong.
-pub fn watch(own: &SdkConfig) -> anyhow::Result<Watch> {
+pub fn watch(own: &SdkConfig) -> Result<Watch, StartupError> {
     watch_by(own, own)
 }
 
@@ -89,7 +94,7 @@ pub fn watch(own: &SdkConfig) -> anyhow::Result<Watch> {
 ///
 /// # Errors
 /// Returns an error if settings or variables are missing or wrong.
-pub async fn retiring_watch(own: &SdkConfig) -> anyhow::Result<Watch> {
+pub async fn retiring_watch(own: &SdkConfig) -> Result<Watch, StartupError> {
     let role = AssumeRoleProvider::builder(variable("CMKWATCH_RETIRE_ROLE")?);
     let role =
         role.session_name(variable("AWS_LAMBDA_FUNCTION_NAME")?).configure(own).build().await;
@@ -98,12 +103,11 @@ pub async fn retiring_watch(own: &SdkConfig) -> anyhow::Result<Watch> {
 }
 
 /// Makes a watch. `own` reaches its table and queue, and `entering` assumes the roles in accounts.
-fn watch_by(own: &SdkConfig, entering: &SdkConfig) -> anyhow::Result<Watch> {
-    let organization =
-        variable("CMKWATCH_ORGANIZATION")?.parse().map_err(|error: String| anyhow!(error));
-    let settings = settings()?.within(&organization.context("CMKWATCH_ORGANIZATION is wrong")?);
-    let account = variable("CMKWATCH_ACCOUNT")?.parse().context("CMKWATCH_ACCOUNT is wrong")?;
-    let region = variable("AWS_REGION")?.parse().context("AWS_REGION is wrong")?;
+fn watch_by(own: &SdkConfig, entering: &SdkConfig) -> Result<Watch, StartupError> {
+    let organization = variable("CMKWATCH_ORGANIZATION")?;
+    let organization = organization.parse().map_err(StartupError::Organization)?;
+    let settings = settings()?.within(&organization);
+    let (account, region) = (named("CMKWATCH_ACCOUNT")?, named("AWS_REGION")?);
     let (role, session) =
         (variable("CMKWATCH_MEMBER_ROLE")?, variable("AWS_LAMBDA_FUNCTION_NAME")?);
     let accounts = Accounts::new(entering.clone(), Place { account, region }, role, session);
@@ -113,30 +117,29 @@ fn watch_by(own: &SdkConfig, entering: &SdkConfig) -> anyhow::Result<Watch> {
         second_look: SignedDuration::from_secs(i64::from(number::<u16>(
             "CMKWATCH_SECOND_LOOK_SECONDS",
         )?)),
-        regions: regions(&variable("CMKWATCH_REGIONS")?).context("CMKWATCH_REGIONS is wrong")?,
+        regions: regions("CMKWATCH_REGIONS")?,
     };
     let changes = queue(own, "CMKWATCH_CHANGES_QUEUE")?;
     Ok(Watch::new(accounts, settings, state, changes, deployment, Timestamp::now))
 }
 
-/// Parses a list of regions with commas between them. The list may be empty.
-fn regions(text: &str) -> anyhow::Result<BTreeSet<Region>> {
-    let names = text.split(',').filter(|name| !name.is_empty());
-    Ok(names.map(str::parse).collect::<Result<_, _>>()?)
+/// Reads a list of regions with commas between them. The list may be empty.
+fn regions(name: &'static str) -> Result<BTreeSet<Region>, StartupError> {
+    let text = variable(name)?;
+    let regions = text.split(',').filter(|region| !region.is_empty()).map(str::parse);
+    regions.collect::<Result<_, _>>().map_err(|source| StartupError::Malformed { name, source })
 }
 
-fn number<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
-    name: &str,
-) -> anyhow::Result<T> {
+fn number<T: FromStr>(name: &'static str) -> Result<T, StartupError> {
     let text = variable(name)?;
-    text.parse().with_context(|| format!("{name} is `{text}`, and no number that fits"))
+    text.parse().map_err(|_| StartupError::NotANumber { name, value: text })
 }
 
 /// Makes the queue whose URL a variable holds.
 ///
 /// # Errors
 /// Returns an error if the variable is missing.
-pub fn queue(own: &SdkConfig, variable: &str) -> anyhow::Result<Queue> {
+pub fn queue(own: &SdkConfig, variable: &str) -> Result<Queue, StartupError> {
     Ok(Queue::new(own, self::variable(variable)?))
 }
 
@@ -202,6 +205,14 @@ pub fn ends_at(context: &Context) -> Timestamp {
 ///
 /// # Errors
 /// Returns an error if the variable is missing.
-pub fn variable(name: &str) -> anyhow::Result<String> {
-    env::var(name).with_context(|| format!("the environment has no {name}"))
+pub fn variable(name: &str) -> Result<String, StartupError> {
+    env::var(name).map_err(|source| StartupError::Missing { name: name.to_owned(), source })
+}
+
+/// Reads an account or a region from a variable of the environment.
+///
+/// # Errors
+/// Returns an error if the variable is missing or malformed.
+pub fn named<T: FromStr<Err = Malformed>>(name: &'static str) -> Result<T, StartupError> {
+    variable(name)?.parse().map_err(|source| StartupError::Malformed { name, source })
 }

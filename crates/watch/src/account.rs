@@ -3,10 +3,9 @@
 //! The finding is stored in the hub's own Security Hub. The crate `controls` judges the account.
 
 use crate::{
-    Hub, Watch,
+    Hub, Watch, WatchError,
     protocol::{self, Refusal, World},
 };
-use collect::CollectError;
 use controls::{Outcome, judge_account};
 use facts::{Account, Fact, Place, Unreadable};
 use findings::{About, Finding, Item, Seen, Workflow};
@@ -14,15 +13,6 @@ use jiff::Timestamp;
 use publish::{Closed, PublishError};
 use state::Row;
 use std::collections::BTreeMap;
-
-/// Returns true if an error says that the role in the account was refused.
-#[must_use]
-pub fn is_refused_role(error: &anyhow::Error) -> bool {
-    let by_security_hub = error.downcast_ref::<PublishError>().and_then(PublishError::closed)
-        == Some(&Closed::NoRole);
-    by_security_hub
-        || error.downcast_ref::<CollectError>().is_some_and(CollectError::is_refused_role)
-}
 
 /// An account in a region, as an evaluation reads and writes it.
 struct AccountWorld<'a> {
@@ -32,12 +22,6 @@ struct AccountWorld<'a> {
     seen: &'a Seen,
 }
 
-/// The error if a later look at the account was already committed. The account is read before its
-/// state.
-#[derive(Debug, thiserror::Error)]
-#[error("a later look at the account was committed")]
-struct Outdated;
-
 impl Watch {
     /// Publishes whether an account can be watched in a region; returns the transition, if there is
     /// one.
@@ -46,7 +30,7 @@ impl Watch {
     ///
     /// # Errors
     /// Returns an error if a call fails, or if the hub's own Security Hub refuses the finding.
-    pub async fn reconcile_account(&self, account: &Account) -> anyhow::Result<Option<String>> {
+    pub async fn reconcile_account(&self, account: &Account) -> Result<Option<String>, WatchError> {
         let verdict = judge_account(account);
         if matches!(verdict.outcome, Outcome::Failed { .. } | Outcome::Undetermined(_)) {
             metrics::counter!("AccountsUnreadable").increment(1);
@@ -62,16 +46,16 @@ impl Watch {
         place: &Place,
         home: &Hub,
         because: &str,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), WatchError> {
         let about = About::Account(place.clone());
         self.publish_account(home, &Seen::retired(&about, self.now(), because)).await.map(drop)
     }
 
-    async fn publish_account(&self, home: &Hub, seen: &Seen) -> anyhow::Result<Option<String>> {
+    async fn publish_account(&self, home: &Hub, seen: &Seen) -> Result<Option<String>, WatchError> {
         let world = AccountWorld { watch: self, about: seen.about.clone(), home, seen };
         match protocol::evaluate(&world, &self.terms(home, &[]), None).await {
             Ok(reconciled) => Ok(reconciled.transitions.into_iter().next()),
-            Err(error) if error.downcast_ref::<Outdated>().is_some() => Ok(None),
+            Err(WatchError::Outdated) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -85,12 +69,12 @@ impl Watch {
     /// See [`Watch::reconcile_account`].
     pub async fn reconcile_refusal(
         &self,
-        error: &anyhow::Error,
+        error: &WatchError,
         place: &Place,
         read_at: Timestamp,
-    ) -> anyhow::Result<bool> {
+    ) -> Result<bool, WatchError> {
         let Some(PublishError::Call { permission, place: there, closed: Some(closed), .. }) =
-            error.downcast_ref()
+            error.of_security_hub()
         else {
             return Ok(false);
         };
@@ -122,10 +106,11 @@ impl World for AccountWorld<'_> {
         self.watch.now()
     }
 
-    async fn read(&self) -> anyhow::Result<Item> {
+    async fn read(&self) -> Result<Item, WatchError> {
         let row = match self.watch.state.read(&self.about).await? {
             Some(Row::Item(item)) if item.read_at > self.seen.read_at => {
-                return Err(Outdated.into());
+                // The account is read before its state.
+                return Err(WatchError::Outdated);
             }
             Some(Row::Item(item)) => return Ok(*item),
             row => row,
@@ -141,30 +126,30 @@ impl World for AccountWorld<'_> {
         })
     }
 
-    async fn see(&self) -> anyhow::Result<Seen> {
+    async fn see(&self) -> Result<Seen, WatchError> {
         Ok(self.seen.clone())
     }
 
-    async fn commit(&self, item: &Item, over: u64) -> anyhow::Result<bool> {
+    async fn commit(&self, item: &Item, over: u64) -> Result<bool, WatchError> {
         Ok(self.watch.state.commit(&self.about, item, over).await?)
     }
 
-    async fn workflows(&self, of: &Place) -> anyhow::Result<BTreeMap<String, Workflow>> {
+    async fn workflows(&self, of: &Place) -> Result<BTreeMap<String, Workflow>, WatchError> {
         let id = self.seen.ids().into_iter().next().unwrap_or_default();
         Ok(self.watch.security_hub(of).await.workflows(id).await?)
     }
 
-    async fn import(&self, to: &Place, findings: &[Finding]) -> anyhow::Result<Vec<Refusal>> {
+    async fn import(&self, to: &Place, findings: &[Finding]) -> Result<Vec<Refusal>, WatchError> {
         self.watch.import(to, findings).await
     }
 
-    async fn set_workflow(&self, ids: &[String], workflow: Workflow) -> anyhow::Result<()> {
+    async fn set_workflow(&self, ids: &[String], workflow: Workflow) -> Result<(), WatchError> {
         Ok(self.home.security_hub.set_workflow(ids, workflow).await?)
     }
 
     fn report_missed(&self, _transitions: u32) {}
 
-    async fn ask_neighbours(&self, _item: &Item) -> anyhow::Result<()> {
+    async fn ask_neighbours(&self, _item: &Item) -> Result<(), WatchError> {
         Ok(())
     }
 }

@@ -3,11 +3,10 @@
 //! The crate `controls` judges the settings, and `findings` decides what to import.
 
 use crate::{
-    Hub, Hubs, Shared, Watch,
+    Hub, Hubs, Shared, Watch, WatchError,
     protocol::{self, Next, Reconciled, Refusal, World},
 };
-use anyhow::Context as _;
-use collect::{Beforehand, CollectError, Collected};
+use collect::{Beforehand, Collected};
 use controls::judge;
 use facts::{
     Bucket, BucketId, Fact, KeyArn, KeySubject, KeyUser, Place, Region, ResolvedKey, Tags,
@@ -79,9 +78,9 @@ impl Watch {
         hubs: &Hubs,
         bucket: &BucketId,
         api_calls: &[ApiCall],
-    ) -> anyhow::Result<Reconciled> {
+    ) -> Result<Reconciled, WatchError> {
         match self.reconcile_here(hubs, bucket, api_calls).await {
-            Err(error) => match other_region(&error) {
+            Err(error) => match error.other_region() {
                 Some(region) => {
                     self.reconcile_in_other_region(hubs, region.parse()?, bucket, api_calls).await
                 }
@@ -104,7 +103,7 @@ impl Watch {
         hubs: &Hubs,
         bucket: &BucketId,
         api_calls: &[ApiCall],
-    ) -> anyhow::Result<(Reconciled, Next)> {
+    ) -> Result<(Reconciled, Next), WatchError> {
         let hub = self.open_hub(hubs, &bucket.place()).await?;
         let world = self.world(bucket, &hub, api_calls);
         let looking = Looking::SecondLook { delay: self.second_look };
@@ -114,7 +113,7 @@ impl Watch {
                 count(&reconciled.item);
                 Ok((reconciled, next))
             }
-            Err(error) if other_region(&error).is_some() => {
+            Err(error) if error.other_region().is_some() => {
                 let reconciled = self.reconcile(hubs, bucket, api_calls).await?;
                 let next = if reconciled.changed { Next::LookAgain } else { Next::Nothing };
                 Ok((reconciled, next))
@@ -136,13 +135,13 @@ impl Watch {
         hub: &Hub,
         swept: Swept,
         shared: &Shared,
-    ) -> anyhow::Result<Sweeping> {
+    ) -> Result<Sweeping, WatchError> {
         let Swept { item, tags, is_new } = swept;
         let world = self.world(bucket, hub, &[]);
         let is_new = is_new || !self.has_events(bucket.region());
         let terms = Terms { looking: Looking::Sweep { is_new }, ..self.terms(hub, &[]) };
         let seen = match world.look(shared.beforehand(tags), Some(shared)).await {
-            Err(error) if other_region(&error).is_some() => {
+            Err(error) if error.other_region().is_some() => {
                 return self
                     .reconcile(&Hubs::default(), bucket, &[])
                     .await
@@ -166,7 +165,7 @@ impl Watch {
         hubs: &Hubs,
         bucket: &BucketId,
         api_calls: &[ApiCall],
-    ) -> anyhow::Result<Reconciled> {
+    ) -> Result<Reconciled, WatchError> {
         let hub = self.open_hub(hubs, &bucket.place()).await?;
         let (world, terms) = (self.world(bucket, &hub, api_calls), self.terms(&hub, api_calls));
         let reconciled = protocol::evaluate(&world, &terms, None).await?;
@@ -186,7 +185,7 @@ impl Watch {
         region: Region,
         bucket: &BucketId,
         api_calls: &[ApiCall],
-    ) -> anyhow::Result<Reconciled> {
+    ) -> Result<Reconciled, WatchError> {
         let there = BucketId::new(bucket.account().clone(), region, bucket.name().clone())?;
         let reconciled = self.reconcile_here(hubs, &there, api_calls).await;
         let hub = self.hub_of(&bucket.place()).await?;
@@ -196,11 +195,15 @@ impl Watch {
         // first error is kept.
         match protocol::evaluate(&world, &self.terms(&hub, api_calls), None).await {
             Ok(_) => reconciled,
-            Err(error) => Err(match reconciled {
-                Ok(_) => error,
-                Err(first) => first
-                    .context(format!("and, in the region where it was thought to be: {error:#}")),
-            }),
+            Err(error) => {
+                let bucket = bucket.to_string();
+                tracing::error!(
+                    bucket,
+                    error = calls::with_causes(&error),
+                    "findings of the wrong region not archived"
+                );
+                Err(reconciled.err().unwrap_or(error))
+            }
         }
     }
 
@@ -229,7 +232,7 @@ impl Watch {
         bucket: &BucketId,
         hub: &Hub,
         because: &str,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), WatchError> {
         let unread = Some(Unread::Retired(because.to_owned()));
         let world = BucketWorld { unread, ..self.world(bucket, hub, &[]) };
         protocol::evaluate(&world, &self.terms(hub, &[]), None).await.map(drop)
@@ -248,7 +251,7 @@ impl Watch {
         buckets: &[BucketId],
         hub: &Hub,
         is_new: bool,
-    ) -> anyhow::Result<BTreeMap<BucketId, Item>> {
+    ) -> Result<BTreeMap<BucketId, Item>, WatchError> {
         let prefixes: Vec<_> =
             buckets.iter().map(|bucket| About::Bucket(bucket.clone()).id_prefix()).collect();
         let mut held = self.findings_held(&hub.security_hub, &prefixes).await?;
@@ -284,7 +287,11 @@ impl Watch {
 }
 
 impl BucketWorld<'_> {
-    async fn look(&self, beforehand: Beforehand, shared: Option<&Shared>) -> anyhow::Result<Seen> {
+    async fn look(
+        &self,
+        beforehand: Beforehand,
+        shared: Option<&Shared>,
+    ) -> Result<Seen, WatchError> {
         let now = self.watch.now();
         match &self.unread {
             Some(Unread::Elsewhere) => return Ok(Seen::gone(self.id, now)),
@@ -310,7 +317,7 @@ impl BucketWorld<'_> {
 
     /// Returns true if `place` is another Security Hub than the current one, and is switched off.
     /// It holds no findings any more.
-    async fn is_forgotten(&self, place: &Place) -> anyhow::Result<bool> {
+    async fn is_forgotten(&self, place: &Place) -> Result<bool, WatchError> {
         Ok(*place != self.hub.stored_in.place && self.watch.is_off(place).await?)
     }
 
@@ -320,7 +327,7 @@ impl BucketWorld<'_> {
         key: KeyArn,
         class: &str,
         shared: Option<&Shared>,
-    ) -> anyhow::Result<Vec<KeyUser>> {
+    ) -> Result<Vec<KeyUser>, WatchError> {
         let subject = KeySubject::Key(key);
         let ask = || async { self.watch.state.all_buckets_of(&subject).await };
         let all = match shared {
@@ -341,7 +348,7 @@ impl World for BucketWorld<'_> {
         self.watch.now()
     }
 
-    async fn read(&self) -> anyhow::Result<Item> {
+    async fn read(&self) -> Result<Item, WatchError> {
         let row = match self.watch.state.read(&self.about).await? {
             Some(Row::Item(item)) => return Ok(*item),
             row => row,
@@ -364,18 +371,18 @@ impl World for BucketWorld<'_> {
         })
     }
 
-    async fn see(&self) -> anyhow::Result<Seen> {
+    async fn see(&self) -> Result<Seen, WatchError> {
         self.look(Beforehand::default(), None).await
     }
 
-    async fn commit(&self, item: &Item, over: u64) -> anyhow::Result<bool> {
+    async fn commit(&self, item: &Item, over: u64) -> Result<bool, WatchError> {
         if over == 0 {
             self.watch.note_region(&self.id.place()).await?;
         }
         Ok(self.watch.state.commit(&self.about, item, over).await?)
     }
 
-    async fn workflows(&self, of: &Place) -> anyhow::Result<BTreeMap<String, Workflow>> {
+    async fn workflows(&self, of: &Place) -> Result<BTreeMap<String, Workflow>, WatchError> {
         match self.is_forgotten(of).await? {
             true => Ok(BTreeMap::new()),
             false => {
@@ -384,14 +391,14 @@ impl World for BucketWorld<'_> {
         }
     }
 
-    async fn import(&self, to: &Place, findings: &[Finding]) -> anyhow::Result<Vec<Refusal>> {
+    async fn import(&self, to: &Place, findings: &[Finding]) -> Result<Vec<Refusal>, WatchError> {
         match self.is_forgotten(to).await? {
             true => Ok(Vec::new()),
             false => self.watch.import(to, findings).await,
         }
     }
 
-    async fn set_workflow(&self, ids: &[String], workflow: Workflow) -> anyhow::Result<()> {
+    async fn set_workflow(&self, ids: &[String], workflow: Workflow) -> Result<(), WatchError> {
         Ok(self.hub.security_hub.set_workflow(ids, workflow).await?)
     }
 
@@ -405,18 +412,14 @@ impl World for BucketWorld<'_> {
         }
     }
 
-    async fn ask_neighbours(&self, item: &Item) -> anyhow::Result<()> {
+    async fn ask_neighbours(&self, item: &Item) -> Result<(), WatchError> {
         let ask = |Neighbours { key, class }: &Neighbours| {
             let because_of = Some(OtherUser { bucket: self.id.clone(), class: class.clone() });
             let users = ReevaluateKeyUsers { subject: key.parse()?, after: None, because_of };
-            Ok(users.message(self.api_calls)?)
+            Ok::<_, WatchError>(users.message(self.api_calls)?)
         };
-        let messages = item.neighbours.iter().map(ask).collect::<anyhow::Result<Vec<_>>>()?;
-        self.watch
-            .changes
-            .send(&messages)
-            .await
-            .context("other users of the key were not asked for")
+        let messages = item.neighbours.iter().map(ask).collect::<Result<Vec<_>, WatchError>>()?;
+        Ok(self.watch.changes.send(&messages).await?)
     }
 }
 
@@ -424,13 +427,6 @@ fn found_key(bucket: &Bucket) -> Option<KeyArn> {
     match bucket.encryption.known().ok()?.default.key()?.resolved.known().ok()? {
         ResolvedKey::Found(key) => Some(key.arn.clone()),
         ResolvedKey::AwsManagedDefault | ResolvedKey::Missing => None,
-    }
-}
-
-fn other_region(error: &anyhow::Error) -> Option<&str> {
-    match error.downcast_ref()? {
-        CollectError::OtherRegion { region, .. } => Some(region),
-        _ => None,
     }
 }
 

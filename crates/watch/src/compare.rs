@@ -2,8 +2,7 @@
 //!
 //! `findings::repairs` decides what to repair.
 
-use crate::{Hub, Watch, protocol};
-use anyhow::{Context as _, anyhow};
+use crate::{Hub, Watch, WatchError, protocol};
 use facts::BucketId;
 use findings::{About, Held, Item, Repairs, repairs, worth_comparing};
 use std::{collections::BTreeSet, sync::Arc};
@@ -53,7 +52,7 @@ impl Watch {
         hub: &Hub,
         buckets: Vec<Compared>,
         depth: Depth,
-    ) -> Vec<(BucketId, anyhow::Result<usize>)> {
+    ) -> Vec<(BucketId, Result<usize, WatchError>)> {
         let mut compared = Vec::new();
         let mut left = buckets.into_iter();
         loop {
@@ -78,9 +77,7 @@ impl Watch {
                 }
                 Err(error) => {
                     let error = Arc::new(error);
-                    let unknown = || {
-                        anyhow!(Arc::clone(&error)).context("what Security Hub holds is not known")
-                    };
+                    let unknown = || WatchError::HeldUnknown(Arc::clone(&error));
                     compared.extend(some.into_iter().map(|it| (it.bucket, Err(unknown()))));
                 }
             }
@@ -94,7 +91,7 @@ impl Watch {
         item: Item,
         held: &[Held],
         only: Option<&BTreeSet<String>>,
-    ) -> anyhow::Result<usize> {
+    ) -> Result<usize, WatchError> {
         let about = About::Bucket(bucket.clone());
         let (prefix, version) = (about.id_prefix(), item.version);
         let held: Vec<_> =
@@ -106,7 +103,7 @@ impl Watch {
         let (world, terms) = (self.world(bucket, hub, &[]), self.terms(hub, &[]));
         protocol::repair(&world, &terms, item, &found)
             .await
-            .context("Security Hub was not repaired")?;
+            .map_err(|error| WatchError::Unrepaired(Box::new(error)))?;
         metrics::counter!("FindingsRepaired").increment(found.count() as u64);
         let Repairs { import, reopen, resolve } = &found;
         let imported: Vec<_> = import.keys().map(String::as_str).collect();

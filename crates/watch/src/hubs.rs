@@ -5,8 +5,7 @@
 //! [DescribeHub](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_DescribeHub.html)
 //! says whether a Security Hub is on.
 
-use crate::{Watch, protocol::Refusal};
-use anyhow::Context as _;
+use crate::{Watch, WatchError, protocol::Refusal};
 use facts::{Account, Fact, Place};
 use findings::{About, Finding, StoredIn, place_prefix};
 use publish::{Closed, PublishError, SecurityHub};
@@ -115,7 +114,7 @@ impl Watch {
         };
         match held.await {
             Err(error) if error.closed().is_some() => {
-                let error = format!("{:#}", anyhow::Error::from(error));
+                let error = calls::with_causes(&error);
                 tracing::warn!(%place, error, "Security Hub refuses: what its findings are about is not known");
                 Ok(BTreeSet::new())
             }
@@ -137,11 +136,11 @@ impl Watch {
     ///
     /// # Errors
     /// See [`Watch::hub_of`] and [`Watch::reconcile_account`].
-    pub async fn open_hub(&self, hubs: &Hubs, place: &Place) -> anyhow::Result<Hub> {
+    pub async fn open_hub(&self, hubs: &Hubs, place: &Place) -> Result<Hub, WatchError> {
         hubs.of(place).get_or_try_init(|| Box::pin(self.ask_hub(place))).await.cloned()
     }
 
-    async fn ask_hub(&self, place: &Place) -> anyhow::Result<Hub> {
+    async fn ask_hub(&self, place: &Place) -> Result<Hub, WatchError> {
         let read_at = self.now();
         let hub = self.hub_of(place).await?;
         if hub.enabled != Fact::Known(true) {
@@ -150,7 +149,7 @@ impl Watch {
                 Account { place: place.clone(), read_at, buckets: Fact::Known(()), security_hub };
             self.reconcile_account(&account)
                 .await
-                .context("that Security Hub is off there could not be published")?;
+                .map_err(|error| WatchError::OffUnpublished(Box::new(error)))?;
         }
         Ok(hub)
     }
@@ -163,15 +162,12 @@ impl Watch {
         &self,
         security_hub: &SecurityHub,
         prefixes: &[String],
-    ) -> anyhow::Result<Vec<Finding>> {
+    ) -> Result<Vec<Finding>, WatchError> {
         let mut held = Vec::new();
         for finding in security_hub.held(prefixes).await? {
             match finding {
                 Ok(finding) => held.push(finding),
-                Err(error) => tracing::warn!(
-                    error = format!("{:#}", anyhow::Error::from(error)),
-                    "finding ignored"
-                ),
+                Err(error) => tracing::warn!(error = calls::with_causes(&error), "finding ignored"),
             }
         }
         Ok(held)
@@ -181,11 +177,11 @@ impl Watch {
         &self,
         to: &Place,
         findings: &[Finding],
-    ) -> anyhow::Result<Vec<Refusal>> {
+    ) -> Result<Vec<Refusal>, WatchError> {
         let refused = self.security_hub(to).await.import(findings).await?;
         let refusal = |error: PublishError| Refusal {
             id: error.finding().unwrap_or_default().to_owned(),
-            why: error.into(),
+            why: error,
         };
         Ok(refused.into_iter().map(refusal).collect())
     }

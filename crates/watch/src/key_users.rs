@@ -2,7 +2,7 @@
 //!
 //! The index of the table (`state`) finds the buckets of a key. on-change evaluates them.
 
-use crate::Watch;
+use crate::{Watch, WatchError};
 use facts::{BucketId, Fact, KeySubject};
 use findings::{ApiCall, BucketOfKey};
 use queue::{Purpose, ReevaluateKeyUsers, Revisit, Visit};
@@ -21,7 +21,7 @@ impl Watch {
         &self,
         buckets: impl IntoIterator<Item = BucketId>,
         api_calls: &[ApiCall],
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), WatchError> {
         let visit = |bucket| Visit { bucket, api_calls: api_calls.to_vec(), since: None };
         self.send(Purpose::Evaluate, buckets.into_iter().map(visit), 0).await
     }
@@ -36,7 +36,7 @@ impl Watch {
     pub async fn ask_second_looks(
         &self,
         visits: impl IntoIterator<Item = Visit>,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), WatchError> {
         let seconds = u16::try_from(self.second_look.as_secs()).unwrap_or(u16::MAX);
         self.send(Purpose::SecondLook, visits, seconds).await
     }
@@ -52,7 +52,7 @@ impl Watch {
         &self,
         purpose: Purpose,
         visits: impl IntoIterator<Item = Visit>,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), WatchError> {
         self.send(purpose, visits, A_MINUTE).await
     }
 
@@ -60,7 +60,7 @@ impl Watch {
     ///
     /// # Errors
     /// Returns an error if the queue does not answer.
-    pub async fn ask_alone(&self, purpose: Purpose, visit: Visit) -> anyhow::Result<()> {
+    pub async fn ask_alone(&self, purpose: Purpose, visit: Visit) -> Result<(), WatchError> {
         self.send(purpose, [visit], 0).await
     }
 
@@ -69,7 +69,7 @@ impl Watch {
         purpose: Purpose,
         visits: impl IntoIterator<Item = Visit>,
         seconds: u16,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), WatchError> {
         let revisits = Revisit::of(purpose, visits);
         let messages =
             revisits.iter().map(|revisit| revisit.after(seconds)).collect::<Result<Vec<_>, _>>()?;
@@ -89,7 +89,7 @@ impl Watch {
         asked: &ReevaluateKeyUsers,
         api_calls: &[ApiCall],
         until: Instant,
-    ) -> anyhow::Result<usize> {
+    ) -> Result<usize, WatchError> {
         let (mut next, mut count) = (asked.after.clone(), 0);
         loop {
             let page = self.state.buckets_of(&asked.subject, next.as_ref()).await?;
@@ -122,7 +122,7 @@ impl Watch {
         &self,
         key: &KeySubject,
         api_calls: &[ApiCall],
-    ) -> anyhow::Result<usize> {
+    ) -> Result<usize, WatchError> {
         let KeySubject::Key(key) = key else { return Ok(0) };
         let related = match collect::related_keys(&self.accounts, key).await {
             Ok(Fact::Known(related)) => related,

@@ -19,6 +19,7 @@
 mod account;
 mod bucket;
 mod compare;
+mod error;
 mod hubs;
 mod key_users;
 #[cfg(test)]
@@ -27,12 +28,12 @@ mod protocol;
 mod retirement;
 mod sharing;
 
-pub use account::is_refused_role;
 pub use bucket::{Sweeping, Swept};
 pub use compare::{Compared, Depth};
+pub use error::{Superseded, WatchError};
 pub use hubs::{Hub, Hubs};
-pub use protocol::{Next, Reconciled, Superseded};
-pub use retirement::{Departed, Retired};
+pub use protocol::{Next, Reconciled};
+pub use retirement::Retired;
 pub use sharing::Shared;
 
 use collect::Accounts;
@@ -133,7 +134,7 @@ impl Watch {
     ///
     /// # Errors
     /// Returns an error if the call fails.
-    pub async fn note_region(&self, place: &Place) -> anyhow::Result<()> {
+    pub async fn note_region(&self, place: &Place) -> Result<(), WatchError> {
         if self.noted.lock().unwrap_or_else(PoisonError::into_inner).contains(place) {
             return Ok(());
         }

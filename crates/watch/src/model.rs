@@ -13,7 +13,10 @@
 //! At rest Security Hub, the state and the settings in S3 must agree. A reader of all transitions
 //! must know the current status.
 
-use crate::protocol::{self, Next, Refusal, World};
+use crate::{
+    WatchError,
+    protocol::{self, Next, Refusal, World},
+};
 use controls::{Settings, judge};
 use facts::{
     Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager,
@@ -203,7 +206,7 @@ impl Model {
 
     /// Makes a second look and the comparison that follows; returns true if another look must
     /// follow.
-    async fn look_again(&self, terms: &Terms<'_>) -> anyhow::Result<bool> {
+    async fn look_again(&self, terms: &Terms<'_>) -> Result<bool, WatchError> {
         let (reconciled, next) = protocol::second_look(self, terms, DELAY).await?;
         if next == Next::Compare {
             Step::default().await;
@@ -224,7 +227,7 @@ impl World for Model {
         self.outside.borrow_mut().tick()
     }
 
-    async fn read(&self) -> anyhow::Result<Item> {
+    async fn read(&self) -> Result<Item, WatchError> {
         Step::default().await;
         let now = self.now();
         let outside = self.outside.borrow();
@@ -236,14 +239,14 @@ impl World for Model {
         Ok(outside.table[self.number].clone().unwrap_or_else(adopt))
     }
 
-    async fn see(&self) -> anyhow::Result<Seen> {
+    async fn see(&self) -> Result<Seen, WatchError> {
         let read_at = self.now();
         Step::default().await;
         let outside = self.outside.borrow();
         Ok(seen(self.number, outside.truth[self.number], read_at, &outside.index))
     }
 
-    async fn commit(&self, item: &Item, over: u64) -> anyhow::Result<bool> {
+    async fn commit(&self, item: &Item, over: u64) -> Result<bool, WatchError> {
         Step::default().await;
         let row = &mut self.outside.borrow_mut().table[self.number];
         let fits = row.as_ref().map_or(0, |row| row.version) == over;
@@ -253,13 +256,13 @@ impl World for Model {
         Ok(fits)
     }
 
-    async fn workflows(&self, _: &Place) -> anyhow::Result<BTreeMap<String, Workflow>> {
+    async fn workflows(&self, _: &Place) -> Result<BTreeMap<String, Workflow>, WatchError> {
         Step::default().await;
         Ok(self.visible().into_iter().map(|finding| (finding.id, finding.workflow)).collect())
     }
 
     /// Imports findings one by one, so that a run can die between two of them.
-    async fn import(&self, _: &Place, findings: &[Finding]) -> anyhow::Result<Vec<Refusal>> {
+    async fn import(&self, _: &Place, findings: &[Finding]) -> Result<Vec<Refusal>, WatchError> {
         for finding in findings {
             Step::default().await;
             self.outside.borrow_mut().import(finding);
@@ -267,7 +270,7 @@ impl World for Model {
         Ok(Vec::new())
     }
 
-    async fn set_workflow(&self, ids: &[String], workflow: Workflow) -> anyhow::Result<()> {
+    async fn set_workflow(&self, ids: &[String], workflow: Workflow) -> Result<(), WatchError> {
         Step::default().await;
         let mut outside = self.outside.borrow_mut();
         outside.edits.push_back((ids.to_vec(), workflow));
@@ -277,7 +280,7 @@ impl World for Model {
 
     fn report_missed(&self, _transitions: u32) {}
 
-    async fn ask_neighbours(&self, item: &Item) -> anyhow::Result<()> {
+    async fn ask_neighbours(&self, item: &Item) -> Result<(), WatchError> {
         for Neighbours { class, .. } in &item.neighbours {
             Step::default().await;
             let message = Message::Neighbours { of: self.number, class: class.clone() };
@@ -358,7 +361,7 @@ fn settings() -> &'static Settings {
     &PARSED
 }
 
-type Running = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
+type Running = Pin<Box<dyn Future<Output = Result<(), WatchError>>>>;
 
 /// Handles a message: evaluates its bucket, or queues the buckets that it concerns.
 fn handle(outside: &Rc<RefCell<Outside>>, message: Message) -> Running {
@@ -733,7 +736,7 @@ fn a_newer_deployment_is_not_overwritten_for_an_hour() {
     run(&play.outside, 2).unwrap();
     play.outside.borrow_mut().truth[0] = Truth::SharedKey;
     let error = run(&play.outside, 1).unwrap_err();
-    assert!(error.downcast_ref::<protocol::Superseded>().is_some(), "{error:#}");
+    assert!(matches!(error, WatchError::Superseded(_)), "{error}");
     play.outside.borrow_mut().milliseconds += 61 * 60 * 1000;
     assert!(run(&play.outside, 1).unwrap().changed, "the newer deployment was rolled back");
 }

@@ -10,10 +10,11 @@
 //!
 //! `findings::plan` decides what to commit and to publish.
 
-use anyhow::bail;
+use crate::{Superseded, WatchError};
 use facts::Place;
 use findings::{Finding, Item, Plan, Repairs, Seen, Terms, Workflow, plan};
 use jiff::{SignedDuration, Timestamp};
+use publish::PublishError;
 use std::collections::BTreeMap;
 
 /// The number of tries of an evaluation. After the last one its message fails and is delivered
@@ -30,21 +31,21 @@ pub(crate) trait World {
     /// Returns the current time.
     fn now(&self) -> Timestamp;
     /// Reads the item. An item that is new or lost is rebuilt from what Security Hub holds.
-    async fn read(&self) -> anyhow::Result<Item>;
+    async fn read(&self) -> Result<Item, WatchError>;
     /// Reads AWS and judges what it returns.
-    async fn see(&self) -> anyhow::Result<Seen>;
+    async fn see(&self) -> Result<Seen, WatchError>;
     /// Writes the item over a version; returns false if another run has written meanwhile.
-    async fn commit(&self, item: &Item, over: u64) -> anyhow::Result<bool>;
+    async fn commit(&self, item: &Item, over: u64) -> Result<bool, WatchError>;
     /// Reads the workflow statuses that a Security Hub holds, by the id of the finding.
-    async fn workflows(&self, of: &Place) -> anyhow::Result<BTreeMap<String, Workflow>>;
+    async fn workflows(&self, of: &Place) -> Result<BTreeMap<String, Workflow>, WatchError>;
     /// Imports findings into one Security Hub; returns the findings that it refuses.
-    async fn import(&self, to: &Place, findings: &[Finding]) -> anyhow::Result<Vec<Refusal>>;
+    async fn import(&self, to: &Place, findings: &[Finding]) -> Result<Vec<Refusal>, WatchError>;
     /// Sets the workflow status of findings.
-    async fn set_workflow(&self, ids: &[String], workflow: Workflow) -> anyhow::Result<()>;
+    async fn set_workflow(&self, ids: &[String], workflow: Workflow) -> Result<(), WatchError>;
     /// Reports transitions that sweeps found and no event announced in time.
     fn report_missed(&self, transitions: u32);
     /// Queues an evaluation of the other users of the keys in `item.neighbours`.
-    async fn ask_neighbours(&self, item: &Item) -> anyhow::Result<()>;
+    async fn ask_neighbours(&self, item: &Item) -> Result<(), WatchError>;
 }
 
 /// A finding that Security Hub refuses.
@@ -53,17 +54,7 @@ pub(crate) struct Refusal {
     /// The id of the finding.
     pub(crate) id: String,
     /// The reason for the refusal.
-    pub(crate) why: anyhow::Error,
-}
-
-/// The error if a newer deployment has committed within the last hour. This deployment must not
-/// overwrite that state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("deployment {own} is older than {by}, which committed at {at}")]
-pub struct Superseded {
-    by: u64,
-    at: Timestamp,
-    own: u64,
+    pub(crate) why: PublishError,
 }
 
 /// The result of an evaluation.
@@ -89,7 +80,7 @@ pub(crate) async fn evaluate(
     world: &impl World,
     terms: &Terms<'_>,
     known: Option<Item>,
-) -> anyhow::Result<Reconciled> {
+) -> Result<Reconciled, WatchError> {
     let mut item = match known {
         Some(item) => item,
         None => world.read().await?,
@@ -126,7 +117,7 @@ pub(crate) async fn evaluate(
         let (transitions, item) = publish(world, plan, terms).await?;
         return Ok(Reconciled { transitions, changed, since, item });
     }
-    bail!("the bucket was different at each of {MOST_TRIES} looks")
+    Err(WatchError::Unsettled { looks: MOST_TRIES })
 }
 
 fn differs(committed: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> bool {
@@ -148,7 +139,7 @@ async fn publish(
     world: &impl World,
     mut plan: Plan,
     terms: &Terms<'_>,
-) -> anyhow::Result<(Vec<String>, Item)> {
+) -> Result<(Vec<String>, Item), WatchError> {
     if let Some(place) = plan.asks_workflows_of().cloned() {
         plan.heed(&world.workflows(&place).await?);
     }
@@ -178,13 +169,13 @@ async fn publish(
         world.ask_neighbours(&item).await?;
     }
     if let Some(Refusal { why, .. }) = refused.into_iter().next() {
-        return Err(why);
+        return Err(why.into());
     }
     let item = mark(world, item, &reopen, &resolve).await?;
     Ok((transitions, item))
 }
 
-async fn is_latest(world: &impl World, item: &Item) -> anyhow::Result<bool> {
+async fn is_latest(world: &impl World, item: &Item) -> Result<bool, WatchError> {
     Ok(world.read().await?.version == item.version)
 }
 
@@ -197,7 +188,7 @@ async fn mark(
     item: Item,
     reopened: &[String],
     resolved: &[String],
-) -> anyhow::Result<Item> {
+) -> Result<Item, WatchError> {
     let published = item.published();
     if published == item || world.commit(&published, item.version).await? {
         return Ok(published);
@@ -215,7 +206,7 @@ async fn take_back(
     world: &impl World,
     reopened: &[String],
     resolved: &[String],
-) -> anyhow::Result<()> {
+) -> Result<(), WatchError> {
     if reopened.is_empty() && resolved.is_empty() {
         return Ok(());
     }
@@ -233,7 +224,7 @@ async fn set_workflow(
     world: &impl World,
     ids: &[String],
     workflow: Workflow,
-) -> anyhow::Result<()> {
+) -> Result<(), WatchError> {
     if ids.is_empty() {
         return Ok(());
     }
@@ -244,7 +235,7 @@ async fn import_to(
     world: &impl World,
     place: &Place,
     findings: &[Finding],
-) -> anyhow::Result<Vec<Refusal>> {
+) -> Result<Vec<Refusal>, WatchError> {
     if findings.is_empty() {
         return Ok(Vec::new());
     }
@@ -275,7 +266,7 @@ pub(crate) async fn second_look(
     world: &impl World,
     terms: &Terms<'_>,
     delay: SignedDuration,
-) -> anyhow::Result<(Reconciled, Next)> {
+) -> Result<(Reconciled, Next), WatchError> {
     let reconciled = evaluate(world, terms, None).await?;
     let is_recent = world.now().duration_since(reconciled.item.read_at) < delay;
     let is_of_sweep = reconciled.item.api_calls.is_empty();
@@ -298,7 +289,7 @@ pub(crate) async fn repair(
     terms: &Terms<'_>,
     item: Item,
     repairs: &Repairs,
-) -> anyhow::Result<Item> {
+) -> Result<Item, WatchError> {
     let Repairs { import, reopen, resolve } = repairs;
     repair_workflows(world, &item, reopen, resolve).await?;
     match import.is_empty() {
@@ -314,7 +305,7 @@ async fn repair_workflows(
     item: &Item,
     reopen: &[String],
     resolve: &[String],
-) -> anyhow::Result<()> {
+) -> Result<(), WatchError> {
     if (reopen.is_empty() && resolve.is_empty()) || !is_latest(world, item).await? {
         return Ok(());
     }

@@ -4,20 +4,11 @@
 //! Findings that cmkwatch cannot reach any more stay, and expire. `functions/sweep-account` decides
 //! which accounts are retired.
 
-use crate::Watch;
-use anyhow::Context as _;
+use crate::{Watch, WatchError};
 use facts::{AccountId, BucketId, NameRange, Place};
 use findings::{About, Item};
 use queue::MembershipChange;
 use state::Row;
-
-/// The error if an account left the organization or was closed, and its state is being removed or
-/// is gone.
-///
-/// A late message about such an account would bring back archived findings.
-#[derive(Debug, thiserror::Error)]
-#[error("account {0} left the organization or was closed")]
-pub struct Departed(AccountId);
 
 /// The numbers of findings of a place that were archived, and that were not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,7 +36,7 @@ impl Watch {
         place: &Place,
         has_role: bool,
         because: &str,
-    ) -> anyhow::Result<Retired> {
+    ) -> Result<Retired, WatchError> {
         let home = self.hub_of(self.accounts.home()).await?;
         let own = match has_role {
             true => match self.hub_of(place).await {
@@ -64,9 +55,9 @@ impl Watch {
             match own.as_ref().or(Some(&home).filter(|_| is_at_home)) {
                 _ if active == 0 => {}
                 Some(hub) => {
-                    self.retire_bucket(&bucket, hub, because)
-                        .await
-                        .with_context(|| format!("{bucket} not retired"))?;
+                    self.retire_bucket(&bucket, hub, because).await.map_err(|error| {
+                        WatchError::Unretired { bucket: bucket.clone(), source: Box::new(error) }
+                    })?;
                     retired.archived += active;
                 }
                 None => retired.left_behind += active,
@@ -84,10 +75,10 @@ impl Watch {
     /// Fails if an account is not watched any more. 1 call.
     ///
     /// # Errors
-    /// Returns [`Departed`], or an error if the call fails.
-    pub async fn refuse_departed(&self, account: &AccountId) -> anyhow::Result<()> {
+    /// Returns [`WatchError::Departed`], or an error if the call fails.
+    pub async fn refuse_departed(&self, account: &AccountId) -> Result<(), WatchError> {
         match self.state.departure(&self.accounts.home().account, account).await? {
-            Some(_) => Err(Departed(account.clone()).into()),
+            Some(_) => Err(WatchError::Departed(account.clone())),
             None => Ok(()),
         }
     }
@@ -97,7 +88,11 @@ impl Watch {
     ///
     /// # Errors
     /// Returns an error if the queue does not answer.
-    pub async fn sweep_later(&self, change: &MembershipChange, seconds: u16) -> anyhow::Result<()> {
+    pub async fn sweep_later(
+        &self,
+        change: &MembershipChange,
+        seconds: u16,
+    ) -> Result<(), WatchError> {
         Ok(self.changes.send(&[change.after(seconds)]).await?)
     }
 }

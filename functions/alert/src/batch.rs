@@ -264,7 +264,7 @@ impl Alert {
             } else {
                 self.claims.release(finding, claimed, now).await
             };
-            recorded.err().map(|error| (finding, format!("{:#}", anyhow::Error::from(error))))
+            recorded.err().map(|error| (finding, calls::with_causes(&error)))
         });
         for (finding, error) in
             recording.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten()
@@ -307,10 +307,9 @@ impl Alert {
                 }
                 Ok(Parsed::Silent(silent)) => done.silent.push(silent),
                 Err(error) => {
-                    let error = anyhow::Error::from(error);
                     tracing::error!(
                         message_id = receipt,
-                        error = format!("{error:#}"),
+                        error = calls::with_causes(&error),
                         "message not understood"
                     );
                     done.failed.push(receipt);
@@ -335,7 +334,7 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     match result {
-        Ok(result) => result.map_err(|error| format!("{:#}", anyhow::Error::from(error))),
+        Ok(result) => result.map_err(|error| calls::with_causes(&error)),
         Err(_) => Err("time limit reached".to_owned()),
     }
 }

@@ -61,7 +61,7 @@ impl Names {
                 Some(name)
             }
             Err(error) => {
-                let error = format!("{:#}", anyhow::Error::from(error));
+                let error = calls::with_causes(&error);
                 tracing::warn!(%account, error, "organizations:DescribeAccount failed, the alert goes without a name");
                 None
             }

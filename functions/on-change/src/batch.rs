@@ -152,7 +152,7 @@ impl OnChange {
                     tracing::info!(%account, "the account will be swept: it joined, left or was closed")
                 }
                 Err(error) => {
-                    tracing::error!(%account, error = format!("{error:#}"), "the account will not be swept");
+                    tracing::error!(%account, error = calls::with_causes(&error), "the account will not be swept");
                     failed.extend(messages);
                 }
             }
@@ -199,7 +199,7 @@ impl OnChange {
         match in_time(deadline, self.watch.ask_alone(purpose, visit)).await {
             Ok(()) => Vec::new(),
             Err(error) => {
-                let error = format!("{error:#}");
+                let error = calls::with_causes(&error);
                 tracing::error!(
                     error,
                     "the bucket got no message of its own: its messages come again"
@@ -238,7 +238,7 @@ impl OnChange {
                     key,
                     event,
                     call,
-                    error = format!("{error:#}"),
+                    error = calls::with_causes(&error),
                     "the users of the key are not known"
                 );
                 group.receipts.into_iter().map(|receipt| receipt.id).collect()
@@ -268,10 +268,9 @@ fn sort(records: Vec<SqsMessage>, settings: &Settings) -> Sorted {
             Ok(Message::Account(change)) => sorted.accounts.entry(change).or_default().push(id),
             Ok(Message::NoneOfOurs) => sorted.dropped += 1,
             Err(error) => {
-                let error = anyhow::Error::from(error);
                 tracing::error!(
                     message_id = id,
-                    error = format!("{error:#}"),
+                    error = calls::with_causes(&error),
                     "message not understood"
                 );
                 sorted.failed.push(id);

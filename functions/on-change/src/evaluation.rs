@@ -5,7 +5,6 @@ use crate::{
     OnChange,
     batch::{Group, Time},
 };
-use anyhow::anyhow;
 use collect::{CollectError, Membership};
 use facts::{Account, AccountId, BucketId, Fact, Place, Unreadable};
 use findings::ApiCall;
@@ -13,7 +12,7 @@ use jiff::Timestamp;
 use queue::{Purpose, Visit};
 use std::collections::BTreeMap;
 use tokio::time::{Instant, timeout_at};
-use watch::{Compared, Departed, Depth, Hubs, Next, Superseded, is_refused_role};
+use watch::{Compared, Depth, Hubs, Next, WatchError};
 
 /// The result of an evaluation, with what must follow.
 pub(crate) enum Evaluated {
@@ -72,7 +71,7 @@ impl OnChange {
                 }
             }
             Err(error) => {
-                let error = format!("{error:#}");
+                let error = calls::with_causes(&error);
                 tracing::error!(%account, %region, bucket = %name, event, second_look, error, "not evaluated");
                 Evaluated::Failed(bucket, group)
             }
@@ -85,7 +84,7 @@ impl OnChange {
         hubs: &Hubs,
         bucket: &BucketId,
         group: &Group,
-    ) -> anyhow::Result<(Vec<String>, Follow)> {
+    ) -> Result<(Vec<String>, Follow), WatchError> {
         let read_at = self.watch.now();
         let evaluated = match group.second_look {
             true => self.watch.look_again(hubs, bucket, &group.api_calls).await,
@@ -96,24 +95,11 @@ impl OnChange {
             }
         };
         let (reconciled, next) = match evaluated {
-            Err(error) if is_refused_role(&error) => {
-                return Ok((self.report_refused_role(bucket.account()).await?, Follow::Nothing));
+            Ok(evaluated) => evaluated,
+            Err(error) => {
+                let changed = self.after_failure(error, bucket, group, read_at).await?;
+                return Ok((changed, Follow::Nothing));
             }
-            Err(error)
-                if self.watch.reconcile_refusal(&error, &bucket.place(), read_at).await? =>
-            {
-                return Ok((vec!["account-readable".to_owned()], Follow::Nothing));
-            }
-            Err(error) if error.downcast_ref::<Departed>().is_some() => {
-                tracing::info!(bucket = %bucket, error = format!("{error:#}"), "bucket ignored");
-                return Ok((Vec::new(), Follow::Nothing));
-            }
-            Err(error) if error.downcast_ref::<Superseded>().is_some() => {
-                tracing::warn!(bucket = %bucket, error = format!("{error:#}"), "evaluation postponed");
-                self.watch.postpone(group.purpose(), [visit(bucket.clone(), group)]).await?;
-                return Ok((vec!["postponed".to_owned()], Follow::Nothing));
-            }
-            evaluated => evaluated?,
         };
         let since = group.since.map_or(reconciled.since, |known| known.min(reconciled.since));
         let follow = match next {
@@ -128,11 +114,39 @@ impl OnChange {
         Ok((reconciled.transitions, follow))
     }
 
+    /// Handles an error that another try now would not change. Returns the transitions.
+    async fn after_failure(
+        &self,
+        error: WatchError,
+        bucket: &BucketId,
+        group: &Group,
+        read_at: Timestamp,
+    ) -> Result<Vec<String>, WatchError> {
+        match error {
+            WatchError::Departed(_) => {
+                tracing::info!(bucket = %bucket, error = calls::with_causes(&error), "bucket ignored");
+                Ok(Vec::new())
+            }
+            WatchError::Superseded(_) => {
+                tracing::warn!(bucket = %bucket, error = calls::with_causes(&error), "evaluation requeued");
+                self.watch.postpone(group.purpose(), [visit(bucket.clone(), group)]).await?;
+                Ok(vec!["requeued".to_owned()])
+            }
+            error if error.is_refused_role() => self.report_refused_role(bucket.account()).await,
+            error => {
+                if self.watch.reconcile_refusal(&error, &bucket.place(), read_at).await? {
+                    return Ok(vec!["account-readable".to_owned()]);
+                }
+                Err(error)
+            }
+        }
+    }
+
     /// Publishes that the role in an account was refused, and returns the transition. Without the
     /// role, nothing about the bucket can be read, neither now nor when its message is delivered
     /// again. The sweep reads the bucket once the role exists. A bucket of an account outside the
     /// organization, which a member called, is ignored.
-    async fn report_refused_role(&self, account: &AccountId) -> anyhow::Result<Vec<String>> {
+    async fn report_refused_role(&self, account: &AccountId) -> Result<Vec<String>, WatchError> {
         match self.watch.accounts().membership(account).await {
             Ok(Membership::Member) => {}
             Ok(membership) => {
@@ -181,13 +195,13 @@ impl OnChange {
             match in_time(deadline, self.watch.postpone(purpose, visits)).await {
                 Ok(()) => tracing::info!(
                     buckets = some.len(),
-                    "buckets put off: no time was left to begin with them"
+                    "buckets requeued: time limit reached before they were begun"
                 ),
                 Err(error) => {
                     tracing::error!(
                         buckets = some.len(),
-                        error = format!("{error:#}"),
-                        "buckets were not put off"
+                        error = calls::with_causes(&error),
+                        "buckets not requeued"
                     );
                     failed.extend(some);
                 }
@@ -210,7 +224,7 @@ impl OnChange {
         match in_time(deadline, self.watch.ask_second_looks(visits)).await {
             Ok(()) => Vec::new(),
             Err(error) => {
-                let (buckets, error) = (looks.len(), format!("{error:#}"));
+                let (buckets, error) = (looks.len(), calls::with_causes(&error));
                 tracing::error!(
                     buckets,
                     error,
@@ -243,7 +257,7 @@ impl OnChange {
             else {
                 continue;
             };
-            tracing::error!(%place, error = format!("{error:#}"), "Security Hub was not compared with the state");
+            tracing::error!(%place, error = calls::with_causes(&error), "Security Hub was not compared with the state");
             failed.extend(all.into_iter().filter_map(|bucket| groups.remove_entry(&bucket)));
         }
         failed
@@ -257,7 +271,7 @@ impl OnChange {
         place: &Place,
         buckets: Vec<Compared>,
         groups: &mut BTreeMap<BucketId, Group>,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), WatchError> {
         let hub = self.watch.open_hub(hubs, place).await?;
         let mut first = None;
         for (bucket, repaired) in self.watch.compare(&hub, buckets, Depth::OneCall).await {
@@ -274,11 +288,23 @@ fn visit(bucket: BucketId, group: &Group) -> Visit {
     Visit { bucket, api_calls: group.api_calls.clone(), since: group.since }
 }
 
+/// The error of work that a run had to do in time.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EvaluationError {
+    /// The work failed.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    /// The run had no time left.
+    #[error("time limit reached")]
+    TimeLimit,
+}
+
+/// Does some work until `deadline`.
 pub(crate) async fn in_time<T>(
     deadline: Instant,
-    done: impl Future<Output = anyhow::Result<T>>,
-) -> anyhow::Result<T> {
-    timeout_at(deadline, done).await.unwrap_or_else(|_| Err(anyhow!("time limit reached")))
+    done: impl Future<Output = Result<T, WatchError>>,
+) -> Result<T, EvaluationError> {
+    Ok(timeout_at(deadline, done).await.map_err(|_| EvaluationError::TimeLimit)??)
 }
 
 /// Records `EventAge`: the seconds from the API call until now.

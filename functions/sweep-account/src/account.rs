@@ -3,10 +3,10 @@
 
 use crate::{
     SweepAccount,
+    error::SweepError,
     partition::{Part, partition},
     time::Time,
 };
-use anyhow::Context as _;
 use collect::{Listed, Listing, Membership};
 use facts::{Account, AccountId, BucketName, Fact, Place, Region, Unreadable};
 use findings::{About, spread};
@@ -40,7 +40,7 @@ impl SweepAccount {
         sweep: &str,
         change: MembershipChange,
         time: Time,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), SweepError> {
         let MembershipChange { account, changed_at } = &change;
         match self.watch.accounts().membership(account).await? {
             Membership::Stranger => self.retire(account, "left the organization", time).await,
@@ -53,7 +53,7 @@ impl SweepAccount {
                 let is_new = self.watch.now().duration_since(*changed_at) < ROLE_COMES_WITHIN;
                 if is_new && !self.is_prepared(account).await? {
                     tracing::info!(%account, "the role or Security Hub is not there yet: the account is tried again");
-                    return self.watch.sweep_later(&change, TRY_AGAIN_AFTER).await;
+                    return Ok(self.watch.sweep_later(&change, TRY_AGAIN_AFTER).await?);
                 }
                 Box::pin(self.sweep_account(sweep, account, time)).await
             }
@@ -62,7 +62,7 @@ impl SweepAccount {
 
     /// Returns true if the role in an account exists, and Security Hub is enabled there in the home
     /// region.
-    async fn is_prepared(&self, account: &AccountId) -> anyhow::Result<bool> {
+    async fn is_prepared(&self, account: &AccountId) -> Result<bool, SweepError> {
         if matches!(list(&self.watch, account).await?, Fact::Unreadable(why) if is_refused_role(&why))
         {
             return Ok(false);
@@ -78,7 +78,7 @@ impl SweepAccount {
 
     /// Archives the findings of an account that is not watched any more, and removes its state. The
     /// role in an account without state is not assumed.
-    async fn retire(&self, account: &AccountId, why: &str, time: Time) -> anyhow::Result<()> {
+    async fn retire(&self, account: &AccountId, why: &str, time: Time) -> Result<(), SweepError> {
         let (state, Place { account: hub, region: home }) =
             (self.watch.state(), self.watch.accounts().home().clone());
         let AccountState { regions, audited_at } = state.account(account, &home).await?;
@@ -93,7 +93,7 @@ impl SweepAccount {
             let place = Place { account: account.clone(), region: region.clone() };
             let retired = timeout_at(time.end, self.retiring.retire(&place, has_role, &because));
             let Retired { archived, left_behind } =
-                retired.await.context("there was not time enough")??;
+                retired.await.map_err(|_| SweepError::TimeLimit)??;
             metrics::counter!("FindingsLeftBehind").increment(left_behind as u64);
             all = Retired {
                 archived: all.archived + archived,
@@ -118,7 +118,7 @@ impl SweepAccount {
         sweep: &str,
         account: &AccountId,
         time: Time,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), SweepError> {
         if self.watch.settings().excludes(account) {
             tracing::info!(sweep, %account, "excluded by the settings");
             return Ok(());
@@ -170,7 +170,11 @@ impl SweepAccount {
     /// Adds the regions in which Security Hub has findings, though the account may have no buckets
     /// there any more. If the account has no state, nothing else names these regions. 1 call for
     /// each 100 findings.
-    async fn add_regions(&self, account: &AccountId, buckets: &mut Buckets) -> anyhow::Result<()> {
+    async fn add_regions(
+        &self,
+        account: &AccountId,
+        buckets: &mut Buckets,
+    ) -> Result<(), SweepError> {
         for region in self.watch.home_hub().await.regions_of(account).await? {
             buckets.entry(region).or_default();
         }
@@ -185,7 +189,7 @@ impl SweepAccount {
         account: &AccountId,
         buckets: &mut Buckets,
         is_new: bool,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), SweepError> {
         for (region, names) in buckets {
             let place = Place { account: account.clone(), region: region.clone() };
             let held = self.watch.subjects_held(&place, is_new).await?;
@@ -197,7 +201,7 @@ impl SweepAccount {
     }
 
     /// Sweeps the parts of an account, and requeues those that it does not reach.
-    async fn sweep_here(&self, parts: Vec<SweepPart>, time: Time) -> anyhow::Result<()> {
+    async fn sweep_here(&self, parts: Vec<SweepPart>, time: Time) -> Result<(), SweepError> {
         let mut left = Vec::new();
         for part in parts {
             if time.is_left() {
@@ -218,7 +222,7 @@ impl SweepAccount {
         known: BTreeSet<Region>,
         read_at: Timestamp,
         time: Time,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), SweepError> {
         // The account may have left since the sweep began.
         if is_refused_role(&why) {
             match self.watch.accounts().membership(account).await? {
@@ -247,7 +251,7 @@ impl SweepAccount {
 
 /// Lists the buckets of an account by region. Of everything that a page contains, only the names
 /// are kept.
-async fn list(watch: &Watch, account: &AccountId) -> anyhow::Result<Fact<Buckets>> {
+async fn list(watch: &Watch, account: &AccountId) -> Result<Fact<Buckets>, SweepError> {
     let (mut listing, mut buckets) = (Listing::of(watch.accounts(), account).await, Buckets::new());
     while let Some(page) = listing.page().await? {
         let listed = match page {

@@ -1,7 +1,6 @@
 //! Sweeps some buckets of an account in one region, and the items of its deleted buckets.
 
-use crate::{SweepAccount, time::Time};
-use anyhow::{Context as _, anyhow};
+use crate::{SweepAccount, error::SweepError, time::Time};
 use facts::{Account, BucketId, BucketName, Fact, NameRange, Place, Tags};
 use findings::Item;
 use futures_util::{StreamExt, stream};
@@ -14,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::time::timeout_at;
-use watch::{Compared, Depth, Hub, Reconciled, Shared, Sweeping, Swept};
+use watch::{Compared, Depth, Hub, Reconciled, Shared, Sweeping, Swept, WatchError};
 
 /// The number of buckets that are swept at once.
 const AT_ONCE: usize = 8;
@@ -69,13 +68,17 @@ impl SweepAccount {
     /// - 1 for each MB of items (some 300 buckets)
     /// - 3 or 4 for each key
     /// - 4 for the part
-    pub(crate) async fn sweep_buckets(&self, part: SweepPart, time: Time) -> anyhow::Result<Done> {
+    pub(crate) async fn sweep_buckets(
+        &self,
+        part: SweepPart,
+        time: Time,
+    ) -> Result<Done, SweepError> {
         let read_at = self.watch.now();
         let hub = self.watch.hub_of(&part.place).await?;
         self.report_readable(&part, &hub, read_at, time).await?;
         let (known, candidates) = timeout_at(time.end, self.known(&part, hub))
             .await
-            .context("there was not time enough")??;
+            .map_err(|_| SweepError::TimeLimit)??;
         let (mut left, mut looked, mut unaudited) =
             (candidates.into_iter(), Vec::new(), Vec::new());
         loop {
@@ -94,7 +97,9 @@ impl SweepAccount {
         report(&part, &looked, rest.len());
         // If a whole run finishes no bucket, the next run will not finish one either.
         let in_vain = !rest.is_empty() && late(&looked).count() == looked.len();
-        anyhow::ensure!(!in_vain, "there was not time enough for a single bucket");
+        if in_vain {
+            return Err(SweepError::NoBucketFinished);
+        }
         let unannounced = known.unannounced.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(Done { unaudited, unannounced, ..done(part, &looked, &rest) })
     }
@@ -111,10 +116,10 @@ impl SweepAccount {
             tracing::error!(buckets = all.len(), "not audited: time limit reached");
             return all;
         };
-        let failed = |(bucket, repaired): (BucketId, anyhow::Result<usize>)| {
+        let failed = |(bucket, repaired): (BucketId, Result<usize, WatchError>)| {
             let error = repaired.err()?;
             metrics::counter!("Failures").increment(1);
-            tracing::error!(%bucket, error = format!("{error:#}"), "not audited");
+            tracing::error!(%bucket, error = calls::with_causes(&error), "not audited");
             Some(bucket)
         };
         compared.into_iter().filter_map(failed).collect()
@@ -128,7 +133,7 @@ impl SweepAccount {
         hub: &Hub,
         read_at: Timestamp,
         time: Time,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), SweepError> {
         if part.range.from.is_some() && hub.enabled == Fact::Known(true) {
             return Ok(());
         }
@@ -137,7 +142,7 @@ impl SweepAccount {
             Account { place: part.place.clone(), read_at, buckets: Fact::Known(()), security_hub };
         timeout_at(time.end, self.watch.reconcile_account(&account))
             .await
-            .context("there was not time enough")??;
+            .map_err(|_| SweepError::TimeLimit)??;
         Ok(())
     }
 
@@ -147,7 +152,7 @@ impl SweepAccount {
         &self,
         part: &SweepPart,
         hub: Hub,
-    ) -> anyhow::Result<(Known, BTreeSet<BucketName>)> {
+    ) -> Result<(Known, BTreeSet<BucketName>), SweepError> {
         let rows = self.watch.state().buckets(&part.place, &part.range).await?;
         let mut candidates: BTreeSet<_> = part.buckets.iter().cloned().collect();
         // An audit looks at the findings of deleted buckets, too.
@@ -164,7 +169,7 @@ impl SweepAccount {
             .iter()
             .filter(|name| !items.contains_key(*name))
             .map(|name| bucket_id(&part.place, name));
-        let missing = missing.collect::<anyhow::Result<Vec<_>>>()?;
+        let missing = missing.collect::<Result<Vec<_>, SweepError>>()?;
         if !missing.is_empty() {
             self.watch.refuse_departed(&part.place.account).await?;
         }
@@ -192,8 +197,7 @@ impl SweepAccount {
                 None
             }
             Err(error) => {
-                let error = anyhow!(error);
-                tracing::warn!(%account, %region, error = format!("{error:#}"), "tags will be read bucket by bucket");
+                tracing::warn!(%account, %region, error = calls::with_causes(&error), "tags will be read bucket by bucket");
                 None
             }
         }
@@ -221,7 +225,7 @@ impl SweepAccount {
             }
             Err(error) => {
                 metrics::counter!("Failures").increment(1);
-                tracing::error!(%account, %region, bucket = %name, error = format!("{error:#}"), "not evaluated");
+                tracing::error!(%account, %region, bucket = %name, error = calls::with_causes(&error), "not evaluated");
                 Looked::Failed(name)
             }
         }
@@ -233,7 +237,7 @@ impl SweepAccount {
         place: &Place,
         name: &BucketName,
         known: &Known,
-    ) -> anyhow::Result<Sweeping> {
+    ) -> Result<Sweeping, SweepError> {
         let bucket = &bucket_id(place, name)?;
         let item = known.items.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         let tags =
@@ -250,7 +254,7 @@ impl SweepAccount {
     }
 }
 
-fn bucket_id(place: &Place, name: &BucketName) -> anyhow::Result<BucketId> {
+fn bucket_id(place: &Place, name: &BucketName) -> Result<BucketId, SweepError> {
     Ok(BucketId::new(place.account.clone(), place.region.clone(), name.clone())?)
 }
 

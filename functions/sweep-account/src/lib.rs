@@ -12,18 +12,18 @@
 
 mod account;
 mod buckets;
+mod error;
 mod partition;
 mod time;
 
-use crate::{buckets::Done, time::Time};
-use anyhow::Context as _;
+use crate::{buckets::Done, error::SweepError, time::Time};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use collect::Membership;
 use facts::Place;
 use queue::{MembershipChange, Queue, SweepPart, Task, Visit};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
-use watch::{Departed, Shared, Watch};
+use watch::{Shared, Watch, WatchError};
 
 /// The number of times that a part that fails as a whole is requeued.
 const MOST_FAILURES: u32 = 3;
@@ -55,15 +55,15 @@ impl SweepAccount {
         for SqsMessage { message_id, body, .. } in batch.records {
             if let Err(error) = self.perform(body.as_deref().unwrap_or_default(), time).await {
                 metrics::counter!("Failures").increment(1);
-                tracing::error!(message_id, error = format!("{error:#}"), "not swept");
+                tracing::error!(message_id, error = calls::with_causes(&error), "not swept");
                 response.add_failure(message_id.unwrap_or_default());
             }
         }
         response
     }
 
-    async fn perform(&self, body: &str, time: Time) -> anyhow::Result<()> {
-        match Task::read(body).context("message not understood")? {
+    async fn perform(&self, body: &str, time: Time) -> Result<(), SweepError> {
+        match Task::read(body).map_err(SweepError::Message)? {
             Task::Account { sweep, account, membership_changed_at: None } => {
                 Box::pin(self.sweep_account(&sweep, &account, time)).await
             }
@@ -83,48 +83,52 @@ impl SweepAccount {
     ///
     /// A part that fails as a whole is requeued a few times, behind the other parts of its account.
     /// After that its message is delivered again, and holds them up.
-    async fn sweep_part(&self, part: SweepPart, time: Time) -> anyhow::Result<()> {
+    async fn sweep_part(&self, part: SweepPart, time: Time) -> Result<(), SweepError> {
         let again = SweepPart { failed: part.failed + 1, ..part.clone() };
         match self.sweep_buckets(part, time).await {
             Ok(Done { rest, failed, unaudited, unannounced }) => {
                 self.requeue(rest).await?;
                 self.watch.revisit(failed, &[]).await?;
                 let look = |bucket| Visit { bucket, api_calls: Vec::new(), since: None };
-                self.watch
-                    .ask_second_looks(unaudited.into_iter().chain(unannounced).map(look))
-                    .await
+                let looks = unaudited.into_iter().chain(unannounced).map(look);
+                Ok(self.watch.ask_second_looks(looks).await?)
             }
-            Err(error) if error.downcast_ref::<Departed>().is_some() => {
-                self.after_departure(again).await
-            }
-            Err(error)
-                if self.watch.reconcile_refusal(&error, &again.place, self.watch.now()).await? =>
-            {
-                Ok(())
-            }
-            Err(error) if again.failed <= MOST_FAILURES => {
-                let Place { account, region } = &again.place;
-                let part = again.part;
-                tracing::error!(%account, %region, part, error = format!("{error:#}"), "sweep part requeued: it failed");
-                self.requeue([again]).await
-            }
-            Err(error) => Err(error),
+            Err(SweepError::Watch(WatchError::Departed(_))) => self.after_departure(again).await,
+            Err(error) => self.after_failure(error, again).await,
         }
     }
 
-    /// Drops a part of an account that left. Requeues the part if the account is a member again.
-    async fn after_departure(&self, part: SweepPart) -> anyhow::Result<()> {
-        let (accounts, account) = (self.watch.accounts(), &part.place.account);
-        let membership = accounts.membership(account).await?;
-        tracing::info!(place = %part.place, ?membership, "sweep part dropped: the account left");
-        if membership != Membership::Member {
+    /// Publishes that Security Hub refuses cmkwatch, if that is the failure of a part. Otherwise
+    /// requeues the part, or fails if that was done a few times.
+    async fn after_failure(&self, error: SweepError, again: SweepPart) -> Result<(), SweepError> {
+        let Place { account, region } = &again.place;
+        if let SweepError::Watch(error) = &error
+            && self.watch.reconcile_refusal(error, &again.place, self.watch.now()).await?
+        {
             return Ok(());
         }
+        if again.failed > MOST_FAILURES {
+            return Err(error);
+        }
+        let part = again.part;
+        tracing::error!(%account, %region, part, error = calls::with_causes(&error), "sweep part requeued: it failed");
+        self.requeue([again]).await
+    }
+
+    /// Drops a part of an account that left. Requeues the part if the account is a member again.
+    async fn after_departure(&self, part: SweepPart) -> Result<(), SweepError> {
+        let (accounts, account) = (self.watch.accounts(), &part.place.account);
+        let membership = accounts.membership(account).await?;
+        if membership != Membership::Member {
+            tracing::info!(place = %part.place, ?membership, "sweep part dropped: the account left");
+            return Ok(());
+        }
+        tracing::info!(place = %part.place, "sweep part requeued: the account is a member again");
         self.watch.state().forget_departure(&accounts.home().account, account).await?;
         self.requeue([part]).await
     }
 
-    async fn requeue(&self, parts: impl IntoIterator<Item = SweepPart>) -> anyhow::Result<()> {
+    async fn requeue(&self, parts: impl IntoIterator<Item = SweepPart>) -> Result<(), SweepError> {
         let messages = parts
             .into_iter()
             .map(|part| Task::Buckets(part).message())

@@ -1,5 +1,9 @@
 //! Begins a sweep: queues one message for each account of the organization.
 
+mod error;
+
+pub use error::PlannerError;
+
 use aws_config::SdkConfig;
 use controls::Settings;
 use facts::AccountId;
@@ -58,7 +62,7 @@ impl SweepPlanner {
     /// Returns an error if an account id is malformed, or if the organization, the table or the
     /// queue does not answer. Messages that were sent before the error remain valid. A sweep that
     /// is begun twice does no harm.
-    pub async fn begin(&self, request: Request, now: Timestamp) -> anyhow::Result<Sweep> {
+    pub async fn begin(&self, request: Request, now: Timestamp) -> Result<Sweep, PlannerError> {
         if !request.accounts.is_empty() {
             let accounts =
                 request.accounts.iter().map(|account| account.parse()).collect::<Result<_, _>>()?;
@@ -85,7 +89,7 @@ impl SweepPlanner {
         &self,
         noted: Option<BTreeSet<AccountId>>,
         active: &BTreeSet<AccountId>,
-    ) -> anyhow::Result<Option<BTreeSet<AccountId>>> {
+    ) -> Result<Option<BTreeSet<AccountId>>, PlannerError> {
         let Some(mut noted) = noted else { return Ok(None) };
         let departed: Vec<_> = noted.difference(active).cloned().collect();
         for account in departed {
@@ -96,7 +100,7 @@ impl SweepPlanner {
         Ok(Some(noted))
     }
 
-    async fn ask(&self, (tasks, sweep): (Vec<Task>, Sweep)) -> anyhow::Result<Sweep> {
+    async fn ask(&self, (tasks, sweep): (Vec<Task>, Sweep)) -> Result<Sweep, PlannerError> {
         let messages = tasks.iter().map(Task::message).collect::<Result<Vec<_>, _>>()?;
         self.queue.send(&messages).await?;
         let (accounts, excluded, departed) =
@@ -116,9 +120,8 @@ impl SweepPlanner {
                 }
             }
             Err(error) => {
-                let error = anyhow::Error::from(error);
                 tracing::error!(
-                    error = format!("{error:#}"),
+                    error = calls::with_causes(&error),
                     "not known whether the sweep before has finished"
                 );
             }

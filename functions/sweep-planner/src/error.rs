@@ -1,0 +1,23 @@
+//! The error of a sweep that cannot begin.
+
+use collect::CollectError;
+use facts::Malformed;
+use queue::QueueError;
+use state::StateError;
+
+/// The error of a sweep that cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum PlannerError {
+    /// The request names an account that does not have the form that AWS defines.
+    #[error("the request names an account wrongly")]
+    Request(#[from] Malformed),
+    /// The accounts of the organization could not be read.
+    #[error(transparent)]
+    Collect(#[from] CollectError),
+    /// The table of states did not answer.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The queue did not answer.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
