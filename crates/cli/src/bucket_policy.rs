@@ -1,4 +1,4 @@
-//! `cmkwatch bucket-policy`: what a bucket policy would refuse, before it is applied.
+//! `cmkwatch bucket-policy`: judges a bucket policy before it is applied.
 
 use crate::{
     exit::Exit,
@@ -21,10 +21,10 @@ pub(crate) struct Arguments {
     /// The ARN of the customer-managed key of the bucket's default encryption
     #[arg(long, value_name = "ARN")]
     key_arn: KeyArn,
-    /// The account that owns the bucket, for conditions on it; that of the key if not said
+    /// The account that owns the bucket, for conditions on it; the key's account if omitted
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
-    /// How the verdicts are written
+    /// The format of the verdicts
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }

@@ -1,4 +1,4 @@
-//! How the command ends.
+//! The exit codes of the command, and its messages on errors.
 
 use clap::error::ErrorKind;
 use controls::Outcome;
@@ -7,21 +7,21 @@ use std::{
     process::ExitCode,
 };
 
-/// The exit codes.
+/// The result of the command, with its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// All is well.
+    /// The command did its work, and no control fails or is undetermined.
     Clean = 0,
-    /// The command could not do what it was asked for.
+    /// The command could not do its work.
     Broken = 1,
     /// A control fails.
     Violations = 2,
-    /// No control fails, and one cannot be told.
+    /// No control fails, and at least one is undetermined.
     Undetermined = 3,
 }
 
 impl Exit {
-    /// The worst of what controls say.
+    /// Returns the exit code of the worst outcome.
     pub(crate) fn of<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Self {
         let mut worst = Self::Clean;
         for outcome in outcomes {
@@ -41,9 +41,9 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Says what is wrong with the command line; help and version are asked for, and no error.
+/// Prints an error of the command line. Help and version are no errors: the caller asked for them.
 pub(crate) fn usage(error: &clap::Error) -> Exit {
-    // What cannot be printed cannot be told either.
+    // If printing fails, there is no way to report that.
     let _ = error.print();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Clean,
@@ -51,7 +51,8 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
     }
 }
 
-/// Says why the command could not go on. A reader that went away before the end (`| head`) has what it wanted.
+/// Prints the reason why the command could not go on. If the reader closed the pipe before the end
+/// (`| head`), there is no error.
 pub(crate) fn broken(error: &anyhow::Error) -> Exit {
     let gone = error
         .downcast_ref::<io::Error>()

@@ -1,4 +1,4 @@
-//! `cmkwatch explain`: what must hold, and why.
+//! `cmkwatch explain`: prints the requirement of each control, and the reason for it.
 
 use crate::exit::Exit;
 use anyhow::bail;
@@ -14,7 +14,7 @@ use std::{
 pub(crate) struct Arguments {
     /// The control, such as tls-only
     control: Option<String>,
-    /// How the explanation is written
+    /// The format of the explanation
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
 enum Output {
     /// For the screen.
     Text,
-    /// For a page: crates/controls/README.md is made of it.
+    /// For a page: crates/controls/README.md is generated in this format.
     Markdown,
 }
 
@@ -49,12 +49,12 @@ pub(crate) fn run(Arguments { control, output }: &Arguments) -> anyhow::Result<E
     Ok(Exit::Clean)
 }
 
-/// The file that decides a control.
+/// Returns the path of the file that decides a control.
 fn file(control: &Control) -> String {
     format!("crates/controls/src/control/{}.rs", control.slug.replace('-', "_"))
 }
 
-/// The statement that helps, made out to a bucket and a key that stand for any.
+/// Returns the statement that helps, filled in for a placeholder bucket and key.
 fn statement(control: &Control) -> Option<String> {
     let key = "arn:aws:kms:us-east-1:111122223333:key/KEY-ID".parse().ok();
     let subject =
@@ -63,7 +63,7 @@ fn statement(control: &Control) -> Option<String> {
     statement.and_then(|statement| serde_json::to_string_pretty(&statement).ok())
 }
 
-/// The level from which a bucket's class requires a control; an account has no class.
+/// Returns the level from which a bucket's class requires a control. An account has no class.
 fn level(control: &Control) -> &'static str {
     match control.rule {
         Rule::Bucket(_) => control.level.as_str(),

@@ -1,4 +1,4 @@
-//! What the commands read.
+//! Reads the input of the commands: policies and settings.
 
 use anyhow::{Context, bail};
 use controls::{Class, Settings};
@@ -9,10 +9,10 @@ use std::{
     path::Path,
 };
 
-/// The settings that cmkwatch comes with.
+/// The built-in settings.
 const DEFAULT_SETTINGS: &str = include_str!("../../../infra/cmkwatch.toml");
 
-/// Reads a policy from a file, or from standard input where the file is `-`.
+/// Reads a policy from a file, or from standard input if the file is `-`.
 pub(crate) fn policy(path: &Path) -> anyhow::Result<Policy> {
     let (text, name) = if path == Path::new("-") {
         (read(io::stdin().lock()), "standard input".to_owned())
@@ -23,14 +23,14 @@ pub(crate) fn policy(path: &Path) -> anyhow::Result<Policy> {
     text.parse().with_context(|| format!("{name} is not a policy"))
 }
 
-/// Reads a text, and no more of it than can be a policy.
+/// Reads a text, up to one byte more than a policy may have.
 fn read(from: impl Read) -> io::Result<String> {
     let mut text = String::new();
     from.take(LONGEST as u64 + 1).read_to_string(&mut text)?;
     Ok(text)
 }
 
-/// The settings in a file, or those that cmkwatch comes with.
+/// Returns the settings of a file, or the built-in ones if there is no file.
 pub(crate) fn settings(path: Option<&Path>) -> anyhow::Result<Settings> {
     let Some(path) = path else {
         return DEFAULT_SETTINGS.parse().context("the settings that are built in");
@@ -41,7 +41,7 @@ pub(crate) fn settings(path: Option<&Path>) -> anyhow::Result<Settings> {
     text.parse().with_context(|| format!("{} is not understood", file()))
 }
 
-/// The class of this name, or the default one.
+/// Returns the class with this name, or the default class if there is no name.
 pub(crate) fn class(settings: Settings, name: Option<&str>) -> anyhow::Result<Class> {
     let Some(name) = name else { return Ok(settings.default) };
     let names: Vec<_> = settings.classes.keys().map(|name| name.as_str()).collect();

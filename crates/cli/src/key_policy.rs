@@ -1,4 +1,4 @@
-//! `cmkwatch key-policy`: who could use a key, before its policy is applied.
+//! `cmkwatch key-policy`: judges a key policy before it is applied.
 
 use crate::{
     exit::Exit,
@@ -10,7 +10,7 @@ use facts::KeyArn;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// Judge a key policy: can the key be used other than through S3, and by whom?
+/// Judge a key policy: which principals can use the key other than through S3?
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The policy, as JSON; `-` is standard input
@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
     /// The ARN of the key that the policy is for
     #[arg(long, value_name = "ARN")]
     key_arn: KeyArn,
-    /// The settings to judge by, in place of those that are built in
+    /// The settings to judge by, in place of the built-in settings
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
     /// The class of the buckets that use the key, in place of the default class
@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     /// The id of the organization that is watched (`o-...`), whose accounts the policy may admit
     #[arg(long, value_name = "ID")]
     organization: Option<OrganizationId>,
-    /// How the verdicts are written
+    /// The format of the verdicts
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }

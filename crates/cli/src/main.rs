@@ -10,10 +10,11 @@ mod report;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Tells whether S3 buckets are encrypted with keys worth having.
+/// Judges key policies and bucket policies before they are applied, and explains the controls.
 ///
-/// Exit codes: 0 all is well, 1 something is broken (a wrong option, a file that is not a policy), 2 a control fails,
-/// 3 none fails and one cannot be told.
+/// The exit code is 0 if no control fails. It is 1 if something is broken, such as a wrong option
+/// or a file that is not a policy. It is 2 if a control fails. It is 3 if no control fails and at
+/// least one is undetermined.
 #[derive(Parser)]
 #[command(name = "cmkwatch", version)]
 struct Cli {

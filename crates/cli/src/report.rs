@@ -1,4 +1,4 @@
-//! Verdicts on screen and as JSON.
+//! Writes verdicts to the screen or as JSON.
 
 use clap::ValueEnum;
 use controls::{Control, Evidence, Outcome, Severity, Shortfall, Subject};
@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
-/// How the verdicts are written.
+/// The format of the verdicts.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Output {
     /// For people.
@@ -15,11 +15,11 @@ pub(crate) enum Output {
     Json,
 }
 
-/// One verdict, with what only its command knows of it.
+/// A verdict, with the details that only its command knows.
 pub(crate) struct Line {
     pub(crate) control: &'static Control,
     pub(crate) outcome: Outcome,
-    /// Further members of the JSON object.
+    /// The details: further members of the JSON object.
     pub(crate) more: Value,
 }
 
@@ -99,7 +99,7 @@ fn found(evidence: &Evidence) -> String {
     format!("{} is {}, expected {}", evidence.fact(), evidence.value(), evidence.expected())
 }
 
-/// Text from outside without what a terminal would obey.
+/// Returns text from outside without control characters, which a terminal would obey.
 fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }

@@ -1,4 +1,4 @@
-//! The command as people and pipelines run it.
+//! Runs the command as people and pipelines run it.
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,
@@ -17,7 +17,7 @@ use std::{
 
 const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
-/// Runs the command with this standard input.
+/// Runs the command with these arguments and this standard input.
 fn run(arguments: &[&str], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cmkwatch"));
     let mut child = command
@@ -27,7 +27,7 @@ fn run(arguments: &[&str], input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A command that is refused its options does not read.
+    // The command does not read its input if an option is wrong.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
 }
@@ -50,7 +50,7 @@ fn allow(principal: &str, condition: &Value) -> Value {
 const ROLE: &str = "arn:aws:iam::111111111111:role/app";
 
 #[test]
-fn a_key_policy_is_judged_as_json() {
+fn a_key_policy_is_reported_as_json() {
     let output = key_policy(&["--output", "json"], &allow(ROLE, &json!({})));
     assert_eq!(output.status.code(), Some(2));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -71,7 +71,7 @@ fn a_key_policy_is_judged_as_json() {
 }
 
 #[test]
-fn exit_codes_tell_how_it_ended() {
+fn the_exit_code_reports_the_result() {
     let via = json!({ "StringEquals": { "kms:ViaService": "s3.us-east-1.amazonaws.com" } });
     assert_eq!(key_policy(&[], &allow(ROLE, &via)).status.code(), Some(0));
     assert_eq!(key_policy(&[], &allow(ROLE, &json!({}))).status.code(), Some(2));
@@ -83,7 +83,10 @@ fn exit_codes_tell_how_it_ended() {
     assert_eq!(run(&["--help"], "").status.code(), Some(0));
 }
 
-/// Pigeons in too few holes: that each hole refuses to hold two of them takes long to find out.
+/// Returns a policy that is too complex: the pigeonhole problem.
+///
+/// Each of 11 pigeons needs one of 10 holes, and no hole may hold two of them. The proof that this
+/// is impossible takes long.
 fn involved() -> Value {
     let key = |pigeon: usize, hole: usize| format!("aws:PrincipalTag/{pigeon}-{hole}");
     let refuse = |conditions: Value| json!({ "Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*", "Condition": conditions });
@@ -103,7 +106,7 @@ fn involved() -> Value {
 }
 
 #[test]
-fn what_is_not_a_policy_is_told_with_place_and_reason() {
+fn an_invalid_policy_is_reported_with_place_and_reason() {
     let wrong = |policy: &str| {
         let output = run(&["key-policy", "-", "--key-arn", KEY], policy);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
@@ -130,7 +133,7 @@ fn what_is_not_a_policy_is_told_with_place_and_reason() {
 }
 
 #[test]
-fn settings_and_class_decide_what_is_required() {
+fn settings_and_class_decide_the_requirements() {
     let root = allow("111111111111", &json!({}));
     let accepted = key_policy(&["--output", "json"], &root);
     let report: Value = serde_json::from_slice(&accepted.stdout).unwrap();
@@ -176,7 +179,7 @@ fn a_key_policy_may_admit_the_organization_that_is_watched() {
 }
 
 #[test]
-fn a_bucket_policy_is_judged_with_the_requests_that_are_not_refused() {
+fn a_bucket_policy_is_reported_with_the_requests_that_it_does_not_refuse() {
     let policy = json!({ "Version": "2012-10-17", "Statement": {
         "Sid": "Tls", "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::acme/*",
         "Condition": { "Bool": { "aws:SecureTransport": "false" }, "StringEquals": { "aws:ResourceAccount": "333333333333" } },
@@ -201,7 +204,7 @@ fn a_bucket_policy_is_judged_with_the_requests_that_are_not_refused() {
         json!(["any S3 action on arn:aws:s3:::acme (no statement refuses it)"])
     );
     assert_eq!(report["verdicts"][1]["requests"].as_array().unwrap().len(), 5);
-    // The account of the key, if none is said: then the statement refuses nothing.
+    // By default, the account is that of the key. Then the statement refuses nothing.
     assert_eq!(judged(&[])["verdicts"][0]["requests"].as_array().unwrap().len(), 2);
 }
 
@@ -228,7 +231,7 @@ fn each_control_is_explained_with_the_file_that_decides_it() {
 }
 
 #[test]
-fn the_page_of_the_controls_is_made_of_the_catalogue() {
+fn the_page_of_the_controls_is_generated_from_the_catalogue() {
     let page = text(&run(&["explain", "--output", "markdown"], "").stdout);
     let kept =
         fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../controls/README.md")).unwrap();
@@ -239,7 +242,7 @@ fn the_page_of_the_controls_is_made_of_the_catalogue() {
 }
 
 #[test]
-fn text_from_outside_does_not_reach_the_terminal() {
+fn control_characters_do_not_reach_the_terminal() {
     let mut policy = allow(ROLE, &json!({}));
     policy["Statement"][0]["Sid"] = json!("\u{1b}[2Jcleared");
     let output = text(&key_policy(&[], &policy).stdout);
@@ -247,7 +250,7 @@ fn text_from_outside_does_not_reach_the_terminal() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_closed_pipe_is_no_error() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cmkwatch"));
     let mut child = command
         .args(["explain", "--output", "markdown"])

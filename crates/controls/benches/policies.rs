@@ -1,5 +1,7 @@
-//! How long a policy takes to be read and judged, by its size in KB: those that people write, and those that are made to be
-//! hard. AWS takes 20 KB of a bucket and 32 KB of a key; what is larger shows how the time grows.
+//! Measures how long a policy takes to be read and judged, by its size in KB.
+//!
+//! Some policies are like those that people write, others are made to be hard. AWS accepts 20 KB
+//! for a bucket and 32 KB for a key. Larger policies show how the time grows.
 #![allow(
     clippy::unwrap_used,
     reason = "a bench may stop at the first thing that is not as expected"
@@ -25,7 +27,7 @@ fn class() -> Class {
     settings.parse::<Settings>().unwrap().default
 }
 
-/// A policy of statements that are made one after another until it is as large as asked.
+/// Returns a policy of at most this size. `statement` makes its statements one after another.
 fn policy(kilobytes: usize, statement: impl Fn(usize) -> Value) -> String {
     let mut statements = Vec::new();
     let mut size = 50;
@@ -64,7 +66,8 @@ fn refuse(action: &str, resource: &Value, condition: &Value) -> Value {
     json!({ "Effect": "Deny", "Principal": "*", "Action": action, "Resource": resource, "Condition": condition })
 }
 
-/// A role in each statement, half of them through S3 only, and a Deny now and then.
+/// Statements that each admit one or two roles, half of them through S3 only, with a Deny now and
+/// then.
 #[divan::bench(args = SIZES)]
 fn key_with_many_roles(bencher: Bencher, kilobytes: usize) {
     let text = policy(kilobytes, |number| match number % 10 {
@@ -82,7 +85,7 @@ fn key_with_many_roles(bencher: Bencher, kilobytes: usize) {
     judge_key(bencher, &text);
 }
 
-/// Everyone, by conditions on who they are.
+/// Statements that admit everyone, with conditions on the principal.
 #[divan::bench(args = SIZES)]
 fn key_with_everyone_by_conditions(bencher: Bencher, kilobytes: usize) {
     let text = policy(kilobytes, |number| {
@@ -99,7 +102,7 @@ fn key_with_everyone_by_conditions(bencher: Bencher, kilobytes: usize) {
     judge_key(bencher, &text);
 }
 
-/// Wildcards that match almost, many times over.
+/// Wildcards that almost match, many times over.
 #[divan::bench(args = SIZES)]
 fn key_with_hostile_wildcards(bencher: Bencher, kilobytes: usize) {
     let text = policy(kilobytes, |number| {
@@ -112,7 +115,7 @@ fn key_with_hostile_wildcards(bencher: Bencher, kilobytes: usize) {
     judge_key(bencher, &text);
 }
 
-/// Refusals that each leave one of two ways open.
+/// Deny statements that each leave one of two ways open.
 #[divan::bench(args = SIZES)]
 fn key_with_refusals_that_depend_on_each_other(bencher: Bencher, kilobytes: usize) {
     let tag = |number: usize| format!("aws:PrincipalTag/{}", number % 40);
@@ -130,7 +133,7 @@ fn key_with_refusals_that_depend_on_each_other(bencher: Bencher, kilobytes: usiz
     judge_key(bencher, &text);
 }
 
-/// What bucket policies are made of.
+/// Statements that are typical of bucket policies.
 #[divan::bench(args = SIZES)]
 fn bucket_with_many_statements(bencher: Bencher, kilobytes: usize) {
     let text = policy(kilobytes, |number| match number % 4 {
@@ -151,7 +154,7 @@ fn bucket_with_many_statements(bencher: Bencher, kilobytes: usize) {
     judge_bucket(bencher, &text);
 }
 
-/// Resources and actions that match almost, and all that is excepted.
+/// Deny statements with exceptions: resources and actions that almost match.
 #[divan::bench(args = SIZES)]
 fn bucket_with_hostile_wildcards(bencher: Bencher, kilobytes: usize) {
     let text = policy(kilobytes, |number| {

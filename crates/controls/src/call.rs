@@ -1,19 +1,19 @@
-//! The API calls that change what controls look at.
+//! The API calls that change the facts that controls look at.
 
-/// Which encryption a bucket has by default.
+/// The calls that change the default encryption of a bucket.
 pub(crate) const ENCRYPTION: &[&str] =
     &["CreateBucket", "PutBucketEncryption", "DeleteBucketEncryption"];
-/// What its policy refuses.
+/// The calls that change the policy of a bucket.
 pub(crate) const BUCKET_POLICY: &[&str] =
     &["CreateBucket", "PutBucketPolicy", "DeleteBucketPolicy"];
-/// What class it has.
+/// The calls that change the tags of a bucket, and so its class.
 pub(crate) const TAGS: &[&str] =
     &["PutBucketTagging", "DeleteBucketTagging", "TagResource", "UntagResource"];
-/// Which key an alias leads to.
+/// The calls that change the key that an alias leads to.
 pub(crate) const ALIAS: &[&str] = &["CreateAlias", "UpdateAlias", "DeleteAlias"];
-/// Whom a key admits.
+/// The calls that change the policy of a key.
 pub(crate) const KEY_POLICY: &[&str] = &["CreateKey", "PutKeyPolicy"];
-/// Whether a key can be used.
+/// The calls that change the state of a key, on which its use depends.
 pub(crate) const KEY_STATE: &[&str] = &[
     "CreateKey",
     "ScheduleKeyDeletion",
@@ -25,5 +25,5 @@ pub(crate) const KEY_STATE: &[&str] = &[
     "DeleteImportedKeyMaterial",
     "DeleteExpiredKeyMaterial",
 ];
-/// Whether a key is rotated.
+/// The calls that change the rotation of a key.
 pub(crate) const ROTATION: &[&str] = &["CreateKey", "EnableKeyRotation", "DisableKeyRotation"];

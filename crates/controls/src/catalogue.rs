@@ -1,78 +1,84 @@
-//! Which controls there are, and what is to be said of each.
+//! The catalogue of controls: every control, with its texts and its rule.
 
 use crate::{Class, Level, OrganizationId, Outcome, Severity, control};
 use facts::{Account, AccountId, Bucket, KeyArn};
 use serde_json::Value;
 
-/// The longest text of a remediation, in characters:
+/// The greatest length of a remediation in characters, from
 /// [ASFF](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_Recommendation.html).
 const LONGEST_REMEDIATION: usize = 512;
 
-/// What stands between the words of a remedy and its statement.
+/// The separator between the words of a remedy and its statement.
 const BEFORE_STATEMENT: &str = " Statement: ";
 
-/// One rule that a bucket or an account must keep.
+/// A rule that a bucket or an account must keep.
 #[derive(Debug)]
 pub struct Control {
-    /// The control's name everywhere: `encrypted-with-cmk`.
+    /// The name of the control everywhere: `encrypted-with-cmk`.
     pub slug: &'static str,
-    /// The lowest level that requires it; for a rule about accounts the lowest of all, as it holds whatever the class.
+    /// The lowest level that requires the control. A control about accounts has the lowest level of
+    /// all, because it applies to every class.
     pub level: Level,
-    /// How bad a failure is, unless the evidence makes it worse or better.
+    /// The severity of a failure, unless the evidence makes it worse or better.
     pub severity: Severity,
-    /// What should be, in a line: the title of the finding. At most 256 characters.
+    /// The title of the finding: the expected state, in one line. At most 256 characters.
     pub title: &'static str,
-    /// When it holds, in half a sentence.
+    /// The condition under which the control holds, in half a sentence.
     pub holds_when: &'static str,
-    /// Why it matters, in a sentence or two.
+    /// The reason why the control matters, in a sentence or two.
     pub why: &'static str,
-    /// The page of AWS that the control follows.
+    /// The AWS page that the control follows.
     pub reference: &'static str,
-    /// What the control is evidence for, as Security Hub writes it: `PCI DSS v4.0.1/3.5.1`. At most 32.
+    /// The requirements that the control is evidence for, as Security Hub spells them. At most 32.
+    /// An example is `PCI DSS v4.0.1/3.5.1`.
     pub requirements: &'static [&'static str],
-    /// What to do about a failure. At most 512 characters.
+    /// The remedy of a failure, in words. At most 512 characters.
     pub remediation: &'static str,
-    /// The API calls that change what it looks at, the bucket's class aside: of several changes at once, its own.
+    /// The API calls that change what the control looks at. Calls that change the class of the
+    /// bucket are listed only by a control that compares classes.
+    ///
+    /// If several calls are behind a change, the finding names one of these.
     pub calls: &'static [&'static [&'static str]],
-    /// A policy statement that makes it hold, where one does.
+    /// Builds a policy statement that makes the control hold. `None` if no statement does.
     pub statement: Option<fn(&Subject) -> Option<Value>>,
-    /// Whether a bucket that receives logs which cannot be written with a customer-managed key is let off.
+    /// True if the control exempts a bucket that receives logs which cannot be written with a
+    /// customer-managed key.
     pub lets_off_log_buckets: bool,
-    /// The rule itself.
+    /// The function that decides the control.
     pub rule: Rule,
 }
 
-/// What a control decides by.
+/// The function that decides a control.
 #[derive(Debug, Clone, Copy)]
 pub enum Rule {
-    /// A bucket, and its class.
+    /// Judges a bucket and its class.
     Bucket(fn(&Bucket, &Class) -> Outcome),
-    /// An account in a region.
+    /// Judges an account in a region.
     Account(fn(&Account) -> Outcome),
 }
 
-/// What a statement is made out to.
+/// The resources and trusted parties that a statement is filled in for.
 #[derive(Debug, Clone, Default)]
 pub struct Subject {
-    /// The bucket's ARN.
+    /// The ARN of the bucket.
     pub bucket: Option<String>,
-    /// The key of its default encryption.
+    /// The key of the bucket's default encryption.
     pub key: Option<KeyArn>,
-    /// The accounts that its class trusts, besides the key's own.
+    /// The accounts that the bucket's class trusts, besides the key's own.
     pub trusted_accounts: Vec<AccountId>,
-    /// The organizations that its class trusts.
+    /// The organizations that the bucket's class trusts.
     pub trusted_organizations: Vec<OrganizationId>,
 }
 
 impl Subject {
-    /// A bucket, and its key where it is known.
+    /// Returns the subject of a bucket, with its key if the key was found.
     #[must_use]
     pub fn of(bucket: &Bucket) -> Self {
         let key = control::found_key(bucket).map(|key| key.arn.clone());
         Self { bucket: Some(bucket.id.arn()), key, ..Self::default() }
     }
 
-    /// The same with whom a class trusts.
+    /// Returns the subject with the accounts and organizations that a class trusts.
     #[must_use]
     pub fn trusting(self, class: &Class) -> Self {
         let (trusted_accounts, trusted_organizations) =
@@ -82,13 +88,14 @@ impl Subject {
 }
 
 impl Control {
-    /// True for a call that changes what it looks at.
+    /// True if an API call with this name changes what the control looks at.
     #[must_use]
     pub fn is_changed_by(&self, call: &str) -> bool {
         self.calls.iter().any(|calls| calls.contains(&call))
     }
 
-    /// What to do about a failure, with the statement that helps made out to `subject` where both fit into 512 characters.
+    /// Returns the remedy of a failure. A statement that helps, filled in for `subject`, follows if
+    /// both fit into 512 characters.
     #[must_use]
     pub fn remedy(&self, subject: &Subject) -> String {
         let statement = self.statement.and_then(|statement| statement(subject));
@@ -100,7 +107,7 @@ impl Control {
     }
 }
 
-/// What to do in words, and the statement that helps, of a text that [`Control::remedy`] made.
+/// Splits a remedy that [`Control::remedy`] made into its words and its statement.
 #[must_use]
 pub fn parts_of_remedy(remedy: &str) -> (&str, Option<&str>) {
     remedy
@@ -108,7 +115,8 @@ pub fn parts_of_remedy(remedy: &str) -> (&str, Option<&str>) {
         .map_or((remedy, None), |(words, statement)| (words, Some(statement)))
 }
 
-/// Every control, lowest level first: the one about accounts, and [those about buckets](OF_BUCKETS).
+/// Every control, lowest level first: the control about accounts, then [those about
+/// buckets](OF_BUCKETS).
 pub const ALL: [&Control; 12] = {
     let mut all = [&control::ACCOUNT_READABLE; 12];
     let (_, buckets) = all.split_at_mut(1);

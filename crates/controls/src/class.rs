@@ -1,10 +1,12 @@
-//! Which class of data a bucket holds.
+//! Finds the data class of a bucket by its tags.
 
 use crate::{Class, Settings};
 use facts::{Fact, Tags};
 
-/// The class that the bucket's tag names, or the default where there is no such tag or it names no class. Values are
-/// compared as they stand: to AWS, `Public` and `public` are two values.
+/// Returns the class that the bucket's tag names, or the default class if the tag is missing or
+/// names no class.
+///
+/// Values are compared exactly: to AWS, `Public` and `public` are two values.
 #[must_use]
 pub(crate) fn classify(tags: &Fact<Tags>, settings: &Settings) -> Fact<Class> {
     tags.clone().map(|tags| {

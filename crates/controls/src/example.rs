@@ -1,4 +1,4 @@
-//! Facts for the tables of the controls' tests: a bucket of account 111111111111 in us-east-1.
+//! Facts for the tests of the controls: a bucket of account 111111111111 in us-east-1.
 
 use crate::{Class, Control, OF_BUCKETS, Outcome, Settings, judge};
 use facts::{
@@ -16,14 +16,14 @@ pub(crate) const FOREIGN_KEY: &str = "arn:aws:kms:us-east-1:222222222222:key/567
 pub(crate) const DEFAULT_KEY_POLICY: &str = r#"{"Version": "2012-10-17", "Statement": {"Sid": "Enable IAM User Permissions",
     "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"}}"#;
 
-/// A class that requires everything, and takes the settings as they are if nothing is said.
+/// Returns a class that requires everything. Its other settings are the defaults.
 pub(crate) fn class() -> Class {
     let settings =
         "classification = { tag = \"t\", default = \"all\" }\n[class.all]\nlevel = \"enforced\"";
     settings.parse::<Settings>().unwrap().default
 }
 
-/// A bucket without tags and without a policy, which blocks SSE-C and has a bucket key.
+/// Returns a bucket without tags and without a policy. It blocks SSE-C and has a bucket key.
 pub(crate) fn bucket(encryption: Fact<DefaultEncryption>) -> Bucket {
     let id = BucketId::new(
         "111111111111".parse().unwrap(),
@@ -46,7 +46,7 @@ pub(crate) fn bucket(encryption: Fact<DefaultEncryption>) -> Bucket {
     }
 }
 
-/// A customer-managed key that can be used.
+/// Returns a customer-managed key that can be used.
 pub(crate) fn key(arn: &str) -> Key {
     Key {
         arn: arn.parse().unwrap(),
@@ -62,17 +62,17 @@ pub(crate) fn key(arn: &str) -> Key {
     }
 }
 
-/// A key as a bucket names it.
+/// Returns a key as a bucket names it.
 pub(crate) fn kms(reference: &str, resolved: Fact<ResolvedKey>) -> UsedKey {
     UsedKey { reference: reference.parse().unwrap(), resolved }
 }
 
-/// An answer of AccessDenied.
+/// Returns the answer AccessDenied to a call that needs this permission.
 pub(crate) fn denied(permission: &'static str) -> Unreadable {
     Unreadable { permission, subject: "bucket acme".into(), code: "AccessDenied".into() }
 }
 
-/// What is said of a bucket whose class requires this level only.
+/// Returns the outcome of a control for a bucket whose class requires this level only.
 pub(crate) fn by_class(control: &Control, bucket: &Bucket, level: &str) -> Outcome {
     let settings = format!(
         "classification = {{ tag = \"t\", default = \"all\" }}\nclass.all.level = \"{level}\""

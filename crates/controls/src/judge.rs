@@ -1,4 +1,4 @@
-//! All controls applied to one bucket, by what its class requires.
+//! Applies all controls to one bucket, by the requirements of its class.
 
 use crate::{
     Class, Control, Exemption, Level, LogBuckets, OF_BUCKETS, Outcome, Rule, Settings,
@@ -7,27 +7,29 @@ use crate::{
 use facts::{Account, Bucket, Fact, Unreadable};
 use jiff::tz::TimeZone;
 
-/// What is to be said of one bucket.
+/// The class of a bucket, the level it reaches and its verdicts.
 #[derive(Debug)]
 pub struct Judgement {
-    /// The bucket's class.
+    /// The class of the bucket.
     pub class: Fact<Class>,
-    /// The highest level whose controls all hold, whatever the class requires; none where that cannot be said.
+    /// The highest level whose controls all hold, regardless of the class. `None` if that is not
+    /// known.
     pub reached: Option<Level>,
     /// A verdict for each of [`OF_BUCKETS`], in that order.
     pub verdicts: Vec<Verdict>,
-    /// True where a verdict or the level would be known if [`Bucket::key_users`] had been asked.
+    /// True if a verdict or the level is open, and [`Bucket::key_users`], which were not looked up,
+    /// may decide it.
     pub wants_key_users: bool,
 }
 
-/// What one control says of the bucket.
+/// The verdict of one control.
 #[derive(Debug)]
 pub struct Verdict {
     /// The control.
     pub control: &'static Control,
-    /// What it says, given the class.
+    /// The outcome of the control, given the class.
     pub outcome: Outcome,
-    /// An exemption that is over, if the bucket had one.
+    /// The last exemption of the bucket from this control, if it has ended.
     pub lapsed: Option<Exemption>,
 }
 
@@ -61,7 +63,8 @@ fn apply(control: &Control, bucket: &Bucket, class: &Class) -> Outcome {
     }
 }
 
-/// That who else uses the key was not asked is no reason to leave anything open: it can be asked, if it decides.
+/// True if the key users should be looked up and the bucket judged again. A missing lookup is no
+/// reason to leave a verdict or the level open.
 fn wants_key_users(
     bucket: &Bucket,
     class: &Fact<Class>,
@@ -74,7 +77,8 @@ fn wants_key_users(
     bucket.key_users.is_none() && is_customers && open && class.known().is_ok()
 }
 
-/// The level that a bucket reaches, and an outcome for each of [`OF_BUCKETS`], if it is of this class.
+/// Returns the level that a bucket of this class reaches, and an outcome for each of
+/// [`OF_BUCKETS`].
 fn judge_as(bucket: &Bucket, class: &Class) -> (Option<Level>, Vec<Outcome>) {
     let outcomes: Vec<_> =
         OF_BUCKETS.iter().map(|control| (*control, apply(control, bucket, class))).collect();
@@ -83,7 +87,8 @@ fn judge_as(bucket: &Bucket, class: &Class) -> (Option<Level>, Vec<Outcome>) {
     (reached, outcomes.into_iter().map(required).collect())
 }
 
-/// The same for a bucket of which no class is known: only what each class says of it is sure.
+/// Judges a bucket whose class is not known. A result is certain only if it is the same for every
+/// class.
 fn judge_as_any(
     bucket: &Bucket,
     settings: &Settings,
@@ -105,7 +110,7 @@ fn agreed(one: Outcome, two: &Outcome, why: &Unreadable) -> Outcome {
     }
 }
 
-/// Narrows an outcome to what the class requires.
+/// Narrows an outcome to the requirements of the class.
 fn required(bucket: &Bucket, control: &Control, outcome: Outcome, class: &Class) -> Outcome {
     if class.level < control.level {
         return Outcome::NotApplicable(format!(
@@ -122,12 +127,12 @@ fn required(bucket: &Bucket, control: &Control, outcome: Outcome, class: &Class)
         Ok(Some(logs)) => {
             Outcome::NotApplicable(format!("the bucket receives {logs}, which need SSE-S3"))
         }
-        // Perhaps it receives such logs, and would be let off.
+        // The bucket may receive such logs, and would then be exempt.
         Err(undetermined) => undetermined,
     }
 }
 
-/// Lets off what an exemption is about, on the day on which the bucket was read.
+/// Applies the exemptions, as of the day on which the bucket was read.
 fn excepted(
     bucket: &Bucket,
     control: &'static Control,
@@ -150,7 +155,8 @@ fn excepted(
     }
 }
 
-/// Goes up the levels until something fails (that level is not reached) or cannot be told.
+/// Returns the highest level up to which no control fails. `None` if a control on the way is
+/// undetermined and no control of its level fails.
 fn level_reached(outcomes: &[(&Control, Outcome)]) -> Option<Level> {
     let mut reached = Level::SseS3;
     for level in Level::ALL.into_iter().filter(|level| *level > Level::SseS3) {
@@ -200,7 +206,8 @@ mod tests {
         Fact::Unreadable(denied("s3:GetEncryptionConfiguration"))
     }
 
-    /// `P`assed, `F`ailed, `-` not applicable, `?` undetermined: one letter for each control.
+    /// Returns one letter for each control: `P` for passed, `F` failed, `-` not applicable, `?`
+    /// undetermined.
     fn letters(judgement: &Judgement) -> String {
         let letter = |verdict: &Verdict| match verdict.outcome {
             Outcome::Passed(_) => 'P',
@@ -246,12 +253,12 @@ mod tests {
     }
 
     #[test]
-    fn without_the_tag_the_default_holds() {
+    fn a_missing_tag_means_the_default_class() {
         assert_eq!(letters(&judged(sse_s3(), Fact::Known(Tags::new()))), "FF-----P---");
     }
 
     #[test]
-    fn with_tags_unread_nothing_passes_and_nothing_fails() {
+    fn nothing_passes_or_fails_if_the_tags_are_unreadable() {
         let tags = || Fact::Unreadable(denied("s3:GetBucketTagging"));
         for (encryption, expected) in
             [(sse_s3(), "??-----?-?-"), (cmk(), "???????????"), (unreadable(), "???????????")]
@@ -261,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_every_class_requires_is_judged_even_with_tags_unread() {
+    fn common_requirements_are_judged_even_if_the_tags_are_unreadable() {
         let settings = SETTINGS.replace("\"sse-s3\"", "\"kms\"").parse().unwrap();
         let tags = Fact::Unreadable(denied("s3:GetBucketTagging"));
         assert_eq!(letters(&judge(&Bucket { tags, ..bucket(sse_s3()) }, &settings)), "F?-----?-?-");
@@ -286,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_that_receives_logs_is_let_off_unless_the_class_checks_it() {
+    fn a_log_bucket_is_exempt_unless_the_class_checks_it() {
         let load_balancer = r#"{"Statement": {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::127311923021:root"},
             "Action": "s3:PutObject", "Resource": "arn:aws:s3:::acme/AWSLogs/*"}}"#;
         let service = |name: &str| {
@@ -299,7 +306,7 @@ mod tests {
             (load_balancer.to_owned(), true),
             (service("logdelivery.elasticloadbalancing.amazonaws.com"), true),
             (service("logging.s3.amazonaws.com"), true),
-            // These can write with a customer-managed key.
+            // These services can write with a customer-managed key.
             (service("delivery.logs.amazonaws.com"), false),
             (service("cloudtrail.amazonaws.com"), false),
             (load_balancer.replace("Allow", "Deny"), false),
@@ -323,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn with_the_policy_unread_a_failure_may_be_one_that_is_let_off() {
+    fn a_failure_is_undetermined_if_an_unreadable_policy_may_exempt_the_bucket() {
         let policy = || Fact::Unreadable(denied("s3:GetBucketPolicy"));
         let unread = |encryption| Bucket {
             policy: policy(),
@@ -335,14 +342,14 @@ mod tests {
     }
 
     #[test]
-    fn an_exemption_holds_until_its_last_day_and_is_told_after_it() {
+    fn an_exemption_applies_until_its_last_day_and_is_reported_as_lapsed_after_it() {
         let exempt = |until: &str, more: &str| {
             let text = format!(
                 "{SETTINGS}\n[[exempt]]\nbuckets = \"a*e\"\nreason = \"SEC-142\"\nuntil = {until}\n{more}"
             );
             judge(&bucket(sse_s3()), &text.parse().unwrap())
         };
-        // The facts are of 1970-01-01.
+        // The facts were read on 1970-01-01.
         assert_eq!(letters(&exempt("1970-01-01", "")), "-----------");
         let over = exempt("1969-12-31", "");
         assert_eq!(letters(&over), "FF-----P---");
@@ -358,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exemption_that_holds_outweighs_one_that_is_over() {
+    fn a_current_exemption_outweighs_a_lapsed_one() {
         let entry = |until: &str| {
             format!("[[exempt]]\nbuckets = \"acme\"\nreason = \"r\"\nuntil = {until}\n")
         };

@@ -1,4 +1,4 @@
-//! Who may use a key, and how, by its policy.
+//! Finds the principals that may use a key by its policy, and the ways in which they may.
 
 use facts::KeyArn;
 use iam_policy::{Caller, Given, Grant, Pattern, Policy, Principal, Request, TooComplex};
@@ -8,33 +8,34 @@ use std::collections::BTreeMap;
 /// A use of a key that its policy may allow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeyAccess {
-    /// The statement that allows it: its Sid, or its index from 0.
+    /// The statement that allows the use: its Sid, or its index from 0.
     pub statement: String,
-    /// Whom it names, and who that is where it names everyone. Comes from outside.
+    /// The principal that the statement names. If that is everyone, the caller that gets through
+    /// follows, if it is known. The text is from outside.
     pub principal: String,
-    /// What they may call: `kms:Decrypt`.
+    /// The operations that the principal may call: `kms:Decrypt`.
     pub operations: Vec<&'static str>,
-    /// How they may call it.
+    /// The way in which the principal may call the operations.
     pub how: How,
-    /// Who they are, for questions of trust.
+    /// The caller that gets through, for questions of trust.
     #[serde(skip)]
     pub(crate) caller: Caller,
-    /// Whether the statement leaves it to the IAM policies of the key's own account.
+    /// True if the statement leaves the use to the IAM policies of the key's own account.
     pub delegated: bool,
 }
 
-/// How a key is used.
+/// The way in which a key is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum How {
-    /// By a call of KMS: `kms:ViaService` is absent.
+    /// A direct call of KMS: `kms:ViaService` is absent.
     Direct,
-    /// By a call of a service, which passes it on to KMS: `kms:ViaService` names the service.
+    /// A call of a service, which passes it on to KMS: `kms:ViaService` names the service.
     OtherService,
 }
 
 impl How {
-    /// The name that outputs have for it.
+    /// Returns the name that outputs use.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -44,11 +45,13 @@ impl How {
     }
 }
 
-/// [The condition key](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service) that
-/// names the service which passes a call on; absent where KMS is called directly.
+/// The [condition
+/// key](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service)
+/// that names the service which passes a call on. Absent if KMS is called directly.
 pub(crate) const VIA_SERVICE: &str = "kms:ViaService";
 
-/// An operation and how it is called, as a request.
+/// Returns the request for an operation that is called in this way. `service` is the value of
+/// `kms:ViaService` if a service passes the call on.
 pub(crate) fn request(key: &KeyArn, operation: &str, how: How, service: Given) -> Request {
     // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-viaawsservice
     let (via, is_via) = match how {
@@ -61,13 +64,17 @@ pub(crate) fn request(key: &KeyArn, operation: &str, how: How, service: Given) -
         .with("aws:ResourceAccount", Given::text(key.account().as_str()))
 }
 
-/// A service other than S3. The value is `s3.REGION.amazonaws.com` in all partitions.
+/// Returns the values of `kms:ViaService` for services other than S3. The value for S3 is
+/// `s3.REGION.amazonaws.com` in all partitions.
 pub(crate) fn other_than_s3() -> Given {
     Given::unlike([Pattern::wildcard("s3.*.amazonaws.com")])
 }
 
-/// What a policy may allow of a list of operations, each with how it is called. Grants of one statement to one principal are
-/// one use, told once where the key can be used directly.
+/// Returns the uses that a policy may allow.
+///
+/// `asked` lists the operations and the way in which each is called. `requests` has the request for
+/// each of them, in the same order. Grants of one statement to one principal are one use. A use
+/// through a service is left out if the same use is possible directly.
 pub(crate) fn uses(
     policy: &Policy,
     key: &KeyArn,
@@ -94,7 +101,7 @@ pub(crate) fn uses(
     Ok(without_repeats(found.into_values().collect()))
 }
 
-/// Without what can be done directly as well.
+/// Removes the uses through a service that are possible directly as well.
 fn without_repeats(found: Vec<KeyAccess>) -> Vec<KeyAccess> {
     let direct: Vec<_> = found.iter().filter(|one| one.how == How::Direct).cloned().collect();
     let repeats = |one: &KeyAccess| {
@@ -107,7 +114,8 @@ fn without_repeats(found: Vec<KeyAccess>) -> Vec<KeyAccess> {
     found.into_iter().filter(|one| !repeats(one)).collect()
 }
 
-/// The principal, as the statement names it, and who gets through where that is everyone.
+/// Returns the principal, as the statement names it. For everyone, the caller that gets through
+/// follows, if it is known.
 fn said(grant: &Grant) -> String {
     match (&grant.principal, &grant.caller) {
         (Principal::Anyone, Caller::Account(account)) => format!("* (account {account})"),
@@ -121,8 +129,8 @@ fn said(grant: &Grant) -> String {
 }
 
 impl KeyAccess {
-    /// Describes the access: `open to arn:...:role/app: kms:Decrypt (statement AppRole)`. An `*` is
-    /// written as `everyone`, as it is markup in some places.
+    /// Describes the access: `open to arn:...:role/app: kms:Decrypt (statement AppRole)`. A leading
+    /// `*` is written as `everyone`, because `*` is markup in some places.
     pub(crate) fn describe(&self) -> String {
         let Self { statement, principal, operations, .. } = self;
         let principal = principal

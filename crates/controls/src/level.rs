@@ -1,19 +1,21 @@
-//! How well a bucket's data must be encrypted.
+//! The levels of encryption that a class of data can require.
 
 use serde::Deserialize;
 use std::fmt;
 
-/// What a class of data requires, lowest first; a level includes the controls of all below it.
+/// The encryption that a class of data requires, lowest level first. A level includes the controls
+/// of all levels below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
-    /// Amazon S3's own encryption is enough: no control applies.
+    /// The encryption of Amazon S3 itself is enough. No control of buckets applies.
     SseS3,
-    /// Default encryption with a KMS key, whosoever's.
+    /// Default encryption with any KMS key, AWS-managed or customer-managed.
     Kms,
-    /// ... with a customer-managed key that is worth having.
+    /// Default encryption with a customer-managed key that is worth having: usable, rotated and
+    /// restricted by its policy.
     Cmk,
-    /// ... and the bucket policy enforces it.
+    /// Requirements of level `cmk`, enforced by the bucket policy.
     Enforced,
 }
 
@@ -21,7 +23,7 @@ impl Level {
     /// All levels, lowest first.
     pub const ALL: [Self; 4] = [Self::SseS3, Self::Kms, Self::Cmk, Self::Enforced];
 
-    /// The name, as the settings write it.
+    /// Returns the name of the level, as the settings spell it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,9 +1,13 @@
-//! Facts and settings in, a verdict for each control out.
+//! Judges facts by the settings: facts and settings in, a verdict for each control out.
 //!
-//! A control is one rule that a bucket must keep: one file in `control/`, one entry in [`ALL`], one slug everywhere.
-//! [`judge()`] applies those that the bucket's class requires; [`judge_key_policy`] and [`judge_bucket_policy`] apply those that
-//! a policy decides, before there is a bucket. Nothing here reads, waits or can fail: a fact that could not be read makes the
-//! outcome [`Outcome::Undetermined`].
+//! A control is one rule that a bucket or an account must keep. It is one file in `control/`, one
+//! entry in [`ALL`], and one slug everywhere. [`judge()`] applies the controls that the class of a
+//! bucket requires. [`judge_key_policy`] and [`judge_bucket_policy`] apply the controls that a
+//! policy alone decides, before there is a bucket.
+//!
+//! Judging performs no I/O and cannot fail. A control that needs a fact which could not be read
+//! returns [`Outcome::Undetermined`]. The exception is `account-readable`, which fails if the
+//! buckets cannot be read.
 
 mod call;
 mod catalogue;

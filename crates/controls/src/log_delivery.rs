@@ -1,12 +1,20 @@
-//! Whether a bucket receives logs that cannot be written with a customer-managed key.
+//! Finds out whether a bucket receives logs that cannot be written with a customer-managed key.
 //!
-//! Of load balancers' logs "the only server-side encryption option that's supported is Amazon S3-managed keys (SSE-S3)"
-//! ([Application](https://docs.aws.amazon.com/elasticloadbalancing/latest/application/enable-access-logging.html),
-//! [Classic](https://docs.aws.amazon.com/elasticloadbalancing/latest/classic/enable-access-logs.html)), and of the bucket that
-//! [server access logs](https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-server-access-logging.html) go to "default
-//! server-side encryption with AWS KMS keys is not supported". Either shows in the bucket policy, which must let the writer
-//! put objects. Network load balancers, CloudTrail, Config and flow logs can write with such a key and are not let off. Access
-//! logs that come by the ACL of the log delivery group leave no trace in the policy.
+//! AWS documents two kinds:
+//!
+//! - Logs of load balancers: "the only server-side encryption option that's supported is Amazon
+//!   S3-managed keys (SSE-S3)"
+//!   ([Application](https://docs.aws.amazon.com/elasticloadbalancing/latest/application/enable-access-logging.html),
+//!   [Classic](https://docs.aws.amazon.com/elasticloadbalancing/latest/classic/enable-access-logs.html)).
+//! - [Server access
+//!   logs](https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-server-access-logging.html):
+//!   in the bucket that receives them, "default server-side encryption with AWS KMS keys is not
+//!   supported".
+//!
+//! Both kinds show in the bucket policy, which must allow the writer to put objects. Network load
+//! balancers, CloudTrail, Config and flow logs can write with such a key, so their buckets are not
+//! exempt. Access logs that are delivered by the ACL of the log delivery group leave no trace in
+//! the policy.
 
 use crate::{Outcome, control::policy_of};
 use facts::Bucket;
@@ -15,14 +23,16 @@ use iam_policy::{Effect, Pattern, Principal, Selection, Statement};
 const LOAD_BALANCERS: &str = "logs of load balancers";
 const SERVER_ACCESS: &str = "S3 server access logs";
 
-/// The services that write them.
+/// The services that write logs with SSE-S3 only, and the names of these logs.
 const SERVICES: [(&str, &str); 2] = [
     ("logdelivery.elasticloadbalancing.amazonaws.com", LOAD_BALANCERS),
     ("logging.s3.amazonaws.com", SERVER_ACCESS),
 ];
 
-/// The accounts of Elastic Load Balancing in regions that were there before August 2022, from the two pages above; those of
-/// China from the provider of Terraform.
+/// The accounts of Elastic Load Balancing in regions that existed before August 2022.
+///
+/// The ids are from the pages on access logs of Application and Classic Load Balancers. The ids for
+/// China are from the Terraform provider.
 const LOAD_BALANCER_ACCOUNTS: [&str; 26] = [
     "127311923021",
     "033677994240",
@@ -52,7 +62,8 @@ const LOAD_BALANCER_ACCOUNTS: [&str; 26] = [
     "037604701340",
 ];
 
-/// Which such logs the bucket policy lets in. Undetermined where the policy could not be read.
+/// Returns the logs with SSE-S3 only that the bucket policy admits, or `None` if it admits none.
+/// The error is the outcome if the policy could not be read or understood.
 pub(crate) fn receives(bucket: &Bucket) -> Result<Option<&'static str>, Outcome> {
     let Some(policy) = policy_of(bucket)? else { return Ok(None) };
     Ok(policy.statements.iter().filter(|statement| allows_uploads(statement)).find_map(writer))

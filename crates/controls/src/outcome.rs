@@ -1,57 +1,58 @@
-//! What a control says of a bucket.
+//! The outcome of a control, with the severity of a failure.
 
 use crate::Evidence;
 use facts::Unreadable;
 use serde::Serialize;
 use std::fmt;
 
-/// What a control says of a bucket.
+/// The outcome of a control for one bucket or account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// What must hold, holds: as these facts show.
+    /// The control holds, as these facts show.
     Passed(Vec<Evidence>),
-    /// It does not hold.
+    /// The control does not hold.
     Failed {
-        /// How bad it is.
+        /// The severity of the failure.
         severity: Severity,
-        /// The facts that show it, with what was wanted.
+        /// The facts that show the failure, with the expected values.
         evidence: Vec<Evidence>,
     },
-    /// The question does not arise, for this reason.
+    /// The control does not apply, for this reason.
     NotApplicable(String),
-    /// It cannot be said whether it holds.
+    /// The facts do not show whether the control holds.
     Undetermined(Vec<Shortfall>),
 }
 
 impl Outcome {
-    /// Undetermined because of one fact that could not be read.
+    /// Returns an undetermined outcome for a fact that could not be read.
     #[must_use]
     pub fn unreadable(why: &Unreadable) -> Self {
         Self::Undetermined(vec![Shortfall::Unreadable(why.clone())])
     }
 
-    /// Undetermined because of one value that this version does not know.
+    /// Returns an undetermined outcome for a value that this version does not know.
     #[must_use]
     pub fn not_understood(evidence: Evidence) -> Self {
         Self::Undetermined(vec![Shortfall::NotUnderstood(evidence)])
     }
 }
 
-/// Why a control came to no verdict.
+/// The reason why a control reached no verdict.
 ///
 /// The serialized form is part of the fingerprint of findings, like that of [`Evidence`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shortfall {
-    /// A fact that it needs could not be read.
+    /// A fact that the control needs could not be read.
     #[serde(serialize_with = "crate::evidence::unreadable")]
     Unreadable(Unreadable),
     /// A value was read that this version does not know.
     NotUnderstood(Evidence),
 }
 
-/// How bad a failure is, in the words of
-/// [ASFF](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_Severity.html), least first.
+/// The severity of a failure, in the terms of
+/// [ASFF](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_Severity.html), least severe
+/// first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// No issue was found.
@@ -62,16 +63,16 @@ pub enum Severity {
     Medium,
     /// The issue must be addressed as a priority.
     High,
-    /// The issue must be remediated at once, lest it get worse.
+    /// The issue must be remediated at once, so that it does not get worse.
     Critical,
 }
 
 impl Severity {
-    /// All severities, least first.
+    /// All severities, least severe first.
     pub const ALL: [Self; 5] =
         [Self::Informational, Self::Low, Self::Medium, Self::High, Self::Critical];
 
-    /// The label of ASFF.
+    /// Returns the label of the severity in ASFF.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -83,7 +84,7 @@ impl Severity {
         }
     }
 
-    /// The severity that a label of ASFF names, if it is one.
+    /// Returns the severity with this ASFF label, or `None` if there is none.
     #[must_use]
     pub fn of_label(label: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|severity| severity.as_str() == label)

@@ -1,35 +1,36 @@
-//! The controls that a policy alone decides, before there is a bucket.
+//! Applies the controls that a policy alone decides, before there is a bucket.
 
 use crate::{Class, Control, Evidence, KeyAccess, Outcome, control, unrefused::Owned};
 use facts::{AccountId, KeyArn};
 use iam_policy::{Policy, Principal};
 
-/// What a control says of a key policy.
+/// The verdict of a control on a key policy.
 #[derive(Debug)]
 pub struct KeyPolicyVerdict {
     /// The control.
     pub control: &'static Control,
-    /// What it says.
+    /// The outcome of the control.
     pub outcome: Outcome,
-    /// Whether a statement leaves the key to the IAM policies of its own account.
+    /// True if a statement leaves the key to the IAM policies of its own account.
     pub delegates_to_iam: bool,
-    /// The uses that make it fail.
+    /// The uses of the key that make the control fail.
     pub uses: Vec<KeyAccess>,
 }
 
-/// What a control says of a bucket policy.
+/// The verdict of a control on a bucket policy.
 #[derive(Debug)]
 pub struct BucketPolicyVerdict {
     /// The control.
     pub control: &'static Control,
-    /// What it says.
+    /// The outcome of the control.
     pub outcome: Outcome,
 }
 
-/// Judges a key policy by what a class requires: `key-used-only-via-s3` and `key-policy-closed`.
+/// Judges a key policy by the requirements of a class: `key-used-only-via-s3` and
+/// `key-policy-closed`.
 ///
-/// The policy is one that is to be put: an identity that it names by a unique id may exist, and AWS then resolves it, so that
-/// such a policy does not pass.
+/// The policy is not in use yet. An identity that it names by a unique id may exist, and AWS then
+/// resolves the id when the policy is put. So a policy that names a unique id does not pass.
 #[must_use]
 pub fn judge_key_policy(policy: &Policy, key: &KeyArn, class: &Class) -> [KeyPolicyVerdict; 2] {
     let via_s3 = control::key_used_only_via_s3(policy, key, class);
@@ -41,9 +42,11 @@ pub fn judge_key_policy(policy: &Policy, key: &KeyArn, class: &Class) -> [KeyPol
     })
 }
 
-/// Judges a bucket policy: `tls-only`, `uploads-use-cmk` and, as far as a policy decides it, `ssec-blocked`. `bucket` is the
-/// bucket's ARN, `owner` its account, and `key` the key of its default encryption. As to unique ids, see
-/// [`judge_key_policy`].
+/// Judges a bucket policy: `tls-only`, `uploads-use-cmk` and, as far as a policy decides it,
+/// `ssec-blocked`.
+///
+/// `bucket` is the ARN of the bucket, `owner` its account, and `key` the key of its default
+/// encryption. Unique ids are treated as in [`judge_key_policy`].
 #[must_use]
 pub fn judge_bucket_policy(
     policy: &Policy,
@@ -60,7 +63,8 @@ pub fn judge_bucket_policy(
     .map(|verdict| BucketPolicyVerdict { outcome: without_ids(policy, verdict.outcome), ..verdict })
 }
 
-/// Of a policy that names somebody by a unique id it cannot be told that nobody gets through.
+/// Makes a pass undetermined if the policy names a principal by a unique id: that principal may get
+/// through.
 fn without_ids(policy: &Policy, outcome: Outcome) -> Outcome {
     let named = policy.statements.iter().flat_map(|statement| statement.principals.named());
     let id = named

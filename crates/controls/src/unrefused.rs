@@ -1,4 +1,4 @@
-//! What a bucket policy does not refuse.
+//! Finds the requests that a bucket policy should refuse and does not.
 
 use crate::{
     BucketPolicyVerdict, CloseStatement, Control, Evidence, NotRefused, Outcome, PolicyOf,
@@ -7,28 +7,29 @@ use crate::{
 use facts::AccountId;
 use iam_policy::{Gap, Given, Policy, Request, TooComplex};
 
-/// The evidence lists no more statements that almost refuse a request than this.
+/// The greatest number of statements that the evidence lists for a request: those that almost
+/// refuse it.
 const MOST_LISTED: usize = 3;
 
-/// A request as evidence names it, and as the question that the policy is asked.
+/// A request as evidence names it, and the request that the policy is asked about.
 pub(crate) type Probe = (ProbedRequest, Request);
 
-/// The bucket whose policy it is.
+/// The bucket whose policy is judged.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Owned<'a> {
-    /// Its ARN.
+    /// The ARN of the bucket.
     pub(crate) bucket: &'a str,
-    /// The account that owns it, which conditions may ask for.
+    /// The account that owns the bucket. Conditions may require it.
     pub(crate) owner: &'a AccountId,
 }
 
-/// The condition keys that hold the owner:
+/// The condition keys that hold the owner of the bucket:
 /// [global](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-resourceaccount),
 /// [S3](https://docs.aws.amazon.com/AmazonS3/latest/userguide/amazon-s3-policy-keys.html).
 const OWNER_KEYS: [&str; 2] = ["aws:ResourceAccount", "s3:ResourceAccount"];
 
 /// Returns the verdict of a control that holds if the policy refuses all these requests. `evidence`
-/// is the kind of evidence of the control.
+/// makes the kind of evidence that the control shows.
 pub(crate) fn verdict(
     control: &'static Control,
     policy: Option<&Policy>,

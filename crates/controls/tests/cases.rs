@@ -1,5 +1,7 @@
-//! Policies and the verdict that a careful reader gives of them, by the control that is asked. Each case names the page of AWS
-//! that it follows.
+//! Policies, each with the verdict of a control that a careful reader expects.
+//!
+//! The cases are in `tests/cases/`, one file for each control. Each case names the AWS page that it
+//! follows.
 #![allow(
     clippy::disallowed_methods,
     clippy::indexing_slicing,
@@ -22,13 +24,13 @@ struct Case {
     page: String,
     /// `passed`, or `failed` with the severity.
     expect: String,
-    /// What the evidence says, among other things.
+    /// Texts that the evidence contains, among others.
     #[serde(default)]
     evidence: Vec<String>,
-    /// What it does not say.
+    /// Texts that the evidence does not contain.
     #[serde(default)]
     absent: Vec<String>,
-    /// Whether the class rejects a key policy that leaves the key to IAM.
+    /// True if the class rejects a key policy that leaves the key to IAM.
     #[serde(default)]
     reject: bool,
     #[serde(default)]

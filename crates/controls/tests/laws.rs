@@ -1,4 +1,4 @@
-//! What holds for every bucket: what could not be read neither passes nor fails.
+//! A law for every bucket: a fact that could not be read neither passes nor fails.
 #![allow(
     clippy::unwrap_used,
     reason = "a test may stop at the first thing that is not as expected"
@@ -36,7 +36,7 @@ const BUCKET_POLICIES: [&str; 4] = [
         "Resource": "arn:aws:s3:::acme/*"}}"#,
 ];
 
-/// Facts as they would be if everything could be read.
+/// The facts of a bucket if everything can be read.
 #[derive(Debug, Clone)]
 struct Facts {
     class: Option<&'static str>,
@@ -50,7 +50,7 @@ struct Facts {
     users: Vec<KeyUser>,
 }
 
-/// Which of them cannot be.
+/// The facts that could not be read.
 #[derive(Debug, Clone, Copy)]
 struct Refused {
     tags: bool,
@@ -170,7 +170,7 @@ fn bucket(facts: &Facts, refused: Refused) -> Bucket {
     }
 }
 
-/// The verdict without its evidence, which may be another.
+/// Returns the verdict without its evidence, which may differ.
 fn said(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Passed(_) => "passed".into(),
@@ -182,9 +182,10 @@ fn said(outcome: &Outcome) -> String {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2048))]
 
-    /// What passes or fails with some facts unread does so with all of them read, too: it did not need them.
+    /// A verdict that passes or fails with some facts unread is the same with all facts read: it
+    /// did not need them.
     #[test]
-    fn what_could_not_be_read_neither_passes_nor_fails(facts in facts(), refused in refused()) {
+    fn unreadable_facts_neither_pass_nor_fail(facts in facts(), refused in refused()) {
         const NOTHING: Refused =
             Refused { tags: false, encryption: false, policy: false, key: false, key_policy: false, rotation: false, users: false };
         let settings: Settings = SETTINGS.parse().unwrap();

@@ -1,13 +1,15 @@
-//! What must hold: cmkwatch can read the account's buckets, and Security Hub takes its findings there.
+//! The control `account-readable`: cmkwatch can read the account's buckets, and Security Hub is
+//! enabled there.
 //!
-//! An account that cannot be read has no findings, and looks as good as one in which all is well. So that it does not, this
-//! finding stands in the hub's own Security Hub. It is about an account in one region, since
-//! [Security Hub is enabled by region](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-settingup.html).
+//! An account that cannot be read has no findings, so it looks as good as an account without
+//! failures. This finding shows the difference. The finding is stored in the hub's own Security
+//! Hub, and is about an account in one region, because [Security Hub is enabled by
+//! region](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-settingup.html).
 
 use crate::{Control, Evidence, Level, Outcome, Rule, Severity};
 use facts::{Account, Fact};
 
-/// See the module.
+/// The control `account-readable`.
 pub(crate) const ACCOUNT_READABLE: Control = Control {
     slug: "account-readable",
     level: Level::SseS3,
@@ -29,7 +31,8 @@ pub(crate) const ACCOUNT_READABLE: Control = Control {
     rule: Rule::Account(check),
 };
 
-/// That the account's buckets could not be read is the failure itself; only Security Hub may be in an unknown state.
+/// Judges an account. Buckets that could not be read are the failure itself. Only the state of
+/// Security Hub can be unknown.
 pub(crate) fn check(account: &Account) -> Outcome {
     if let Fact::Unreadable(answer) = &account.buckets {
         return failed(Evidence::AccountAccess { answer: answer.clone() });

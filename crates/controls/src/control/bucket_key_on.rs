@@ -1,7 +1,8 @@
-//! What must hold: the bucket has an S3 Bucket Key.
+//! The control `bucket-key-on`: the bucket has an S3 Bucket Key.
 //!
-//! "[S3 Bucket Keys](https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-key.html) aren't supported for DSSE-KMS", and
-//! SSE-S3 has no use for them: there the question does not arise.
+//! "[S3 Bucket Keys](https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-key.html) aren't
+//! supported for DSSE-KMS", and SSE-S3 has no use for them. The control does not apply to these
+//! two.
 
 use crate::{
     Class, Control, Evidence, Level, Outcome, Rule, Severity, call,
@@ -9,7 +10,7 @@ use crate::{
 };
 use facts::{Bucket, DefaultEncryption};
 
-/// See the module.
+/// The control `bucket-key-on`.
 pub(crate) const BUCKET_KEY_ON: Control = Control {
     slug: "bucket-key-on",
     level: Level::Cmk,

@@ -1,9 +1,12 @@
-//! What must hold: the key of the bucket's default encryption is a customer-managed key.
+//! The control `encrypted-with-cmk`: the key of the bucket's default encryption is a
+//! customer-managed key.
 //!
-//! The key's own `KeyManager` decides
-//! ([KMS keys](https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-mgmt)): "AWS managed keys are KMS
-//! keys in your account that are created, managed, and used on your behalf by an AWS service", and their policies cannot
-//! be changed. Whether a customer-managed key can be used is for `key_usable` to say.
+//! The `KeyManager` of the key decides ([KMS
+//! keys](https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-mgmt)): "AWS
+//! managed keys are KMS keys in your account that are created, managed, and used on your behalf by
+//! an AWS service". The policies of such keys cannot be changed.
+//!
+//! The control `key-usable` decides whether a customer-managed key can be used.
 
 use crate::{
     Class, Control, Evidence, ExpectedEncryption, ExpectedKey, KeyIdentity, Level, Outcome, Rule,
@@ -11,7 +14,7 @@ use crate::{
 };
 use facts::{Bucket, Fact, Key, KeyManager, ResolvedKey, UsedKey};
 
-/// See the module.
+/// The control `encrypted-with-cmk`.
 pub(crate) const ENCRYPTED_WITH_CMK: Control = Control {
     slug: "encrypted-with-cmk",
     level: Level::Cmk,
@@ -87,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_decides() {
+    fn the_manager_of_the_key_decides() {
         let customer = key(KEY_ARN);
         let aws = Key { manager: KeyManager::Aws, ..customer.clone() };
         let other = Key { manager: KeyManager::Other("PARTNER".into()), ..customer.clone() };
@@ -137,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_kms_key() {
+    fn an_encryption_without_a_kms_key_fails_or_is_undetermined() {
         let why = denied("s3:GetEncryptionConfiguration");
         let with = |algorithm: Option<&str>, expected| Evidence::DefaultEncryption {
             algorithm: algorithm.map(str::to_owned),
@@ -161,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_does_not_require_it_is_not_asked() {
+    fn a_class_of_a_lower_level_does_not_require_the_control() {
         let sse_s3 = bucket(Fact::Known(DefaultEncryption::SseS3));
         assert!(matches!(by_class(&ENCRYPTED_WITH_CMK, &sse_s3, "kms"), Outcome::NotApplicable(_)));
     }

@@ -1,12 +1,15 @@
-//! What must hold: the bucket's default encryption is `aws:kms` or `aws:kms:dsse`, with whatever key.
+//! The control `encrypted-with-kms`: the bucket's default encryption is `aws:kms` or
+//! `aws:kms:dsse`, with any key.
 //!
-//! Follows [Security Hub S3.17](https://docs.aws.amazon.com/securityhub/latest/userguide/s3-controls.html#s3-17), which
-//! asks for SSE-KMS or DSSE-KMS and not for a customer-managed key. Whose key it is, is for `encrypted_with_cmk` to say.
+//! Follows [Security Hub
+//! S3.17](https://docs.aws.amazon.com/securityhub/latest/userguide/s3-controls.html#s3-17), which
+//! requires SSE-KMS or DSSE-KMS, but not a customer-managed key. The control `encrypted-with-cmk`
+//! decides whether the key is customer-managed.
 
 use crate::{Class, Control, Evidence, Level, Outcome, Rule, Severity, call};
 use facts::{Bucket, DefaultEncryption};
 
-/// See the module.
+/// The control `encrypted-with-kms`.
 pub(crate) const ENCRYPTED_WITH_KMS: Control = Control {
     slug: "encrypted-with-kms",
     level: Level::Kms,
@@ -84,7 +87,7 @@ mod tests {
             (DefaultEncryption::SseS3, failed),
             (DefaultEncryption::Kms(key.clone()), Outcome::Passed(evidence("aws:kms"))),
             (DefaultEncryption::KmsDsse(key), Outcome::Passed(evidence("aws:kms:dsse"))),
-            // Any key will do, so an unreadable one does not matter here.
+            // Any key is enough, so an unreadable key does not matter here.
             (DefaultEncryption::Kms(unread), Outcome::Passed(evidence("aws:kms"))),
             (
                 DefaultEncryption::Unknown("aws:fsx".into()),
@@ -101,13 +104,13 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_is_undetermined() {
+    fn an_unreadable_encryption_is_undetermined() {
         let why = denied("s3:GetEncryptionConfiguration");
         assert_eq!(check_any(&bucket(Fact::Unreadable(why.clone()))), Outcome::unreadable(&why));
     }
 
     #[test]
-    fn a_class_that_does_not_require_it_is_not_asked() {
+    fn a_class_of_a_lower_level_does_not_require_the_control() {
         let sse_s3 = bucket(Fact::Known(DefaultEncryption::SseS3));
         assert!(matches!(
             by_class(&ENCRYPTED_WITH_KMS, &sse_s3, "sse-s3"),

@@ -1,10 +1,13 @@
-//! What must hold: the key policy admits nobody but the key's own account and accounts or organizations that the settings
-//! trust.
+//! The control `key-policy-closed`: the key policy admits only the key's own account, and accounts
+//! or organizations that the settings trust.
 //!
-//! [Other accounts](https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-modifying-external-accounts.html) can use a
-//! key as far as its policy lets them: "`Principal: *` in an Allow gives every identity in every account" that is allowed by its
-//! own account. What counts are the operations that are effective across accounts; the pages of the API tell which. A principal
-//! that AWS shows by a unique id was deleted and admits nobody; services act for themselves.
+//! [Other
+//! accounts](https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-modifying-external-accounts.html)
+//! can use a key as far as its policy allows. "`Principal: *` in an Allow gives every identity in
+//! every account" the permission, if its own account allows it as well. Only operations that are
+//! effective across accounts count. The API page of each operation says whether it is. A principal
+//! that AWS shows by a unique id was deleted and admits nobody. Services that act for themselves do
+//! not count.
 
 use crate::{
     Class, Control, Evidence, How, KeyAccess, Level, OrganizationId, Outcome, PolicyOf, Rule,
@@ -16,7 +19,7 @@ use facts::{AccountId, Bucket, KeyArn};
 use iam_policy::{Caller, Given, Pattern, Policy, TooComplex};
 use serde_json::{Value, json};
 
-/// See the module.
+/// The control `key-policy-closed`.
 pub(crate) const KEY_POLICY_CLOSED: Control = Control {
     slug: "key-policy-closed",
     level: Level::Cmk,
@@ -40,7 +43,7 @@ pub(crate) const KEY_POLICY_CLOSED: Control = Control {
     rule: Rule::Bucket(check),
 };
 
-/// The evidence lists no more accesses than this.
+/// The greatest number of accesses that the evidence lists.
 const MOST_LISTED: usize = 20;
 
 /// The operations whose pages say "Cross-account use: Yes"
@@ -68,8 +71,9 @@ const OPERATIONS: [&str; 20] = [
     "kms:VerifyMac",
 ];
 
-/// The condition keys that tell the caller's organization.
+/// The condition key that holds the id of the caller's organization.
 const ORGANIZATION: &str = "aws:PrincipalOrgID";
+/// The condition key that holds the paths of the caller within its organization.
 const ORGANIZATION_PATHS: &str = "aws:PrincipalOrgPaths";
 
 fn check(bucket: &Bucket, class: &Class) -> Outcome {
@@ -79,7 +83,7 @@ fn check(bucket: &Bucket, class: &Class) -> Outcome {
     super::settle(judged)
 }
 
-/// Judges a key policy; the uses are those that make it fail.
+/// Judges a key policy. Returns the outcome and the uses that make it fail.
 pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> (Outcome, Vec<KeyAccess>) {
     let found = outsiders(policy, key, class, &OPERATIONS, false);
     let judged = found
@@ -87,7 +91,8 @@ pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> (Outcom
     judged.unwrap_or_else(|error| (too_complex(PolicyOf::Key, error), Vec::new()))
 }
 
-/// What the policy lets callers do who are neither of the key's account nor trusted. `alone` are those of no organization.
+/// Returns the uses that the policy may allow to callers that are neither of the key's account nor
+/// trusted. If `alone` is true, only callers without an organization count.
 fn outsiders(
     policy: &Policy,
     key: &KeyArn,
@@ -115,7 +120,8 @@ fn outsiders(
     Ok(found)
 }
 
-/// What is known of the organization of a caller who is not trusted.
+/// Returns the organization keys of a caller that is not trusted, `None` for a key that can have
+/// any value. A caller that is `alone` has no organization.
 fn organizations(class: &Class, alone: bool) -> [Option<Given>; 2] {
     if alone {
         return [Some(Given::absent()), Some(Given::absent())];
@@ -138,7 +144,8 @@ fn is_trusted(caller: &Caller, key: &KeyArn, class: &Class) -> bool {
     })
 }
 
-/// Whether somebody gets in of whom not even the organization is known.
+/// True if an unknown caller gets in: the policy does not name its account, and it belongs to no
+/// organization.
 fn admits_anyone(
     policy: &Policy,
     key: &KeyArn,
@@ -172,7 +179,8 @@ fn outcome(found: &[KeyAccess], anyone: bool) -> Outcome {
     Outcome::Failed { severity, evidence: evidence.collect() }
 }
 
-/// Refuses callers of accounts and organizations that are not trusted, and leaves services that act for themselves alone.
+/// Builds a statement that refuses callers of accounts and organizations that are not trusted.
+/// Services that act for themselves are not refused.
 fn statement(subject: &Subject) -> Option<Value> {
     let own = subject.key.as_ref()?.account();
     let accounts: Vec<_> =
@@ -206,7 +214,7 @@ mod tests {
         check(&bucket(Fact::Known(DefaultEncryption::Kms(kms("alias/a", resolved)))), &class())
     }
 
-    /// The cases of policies stand in `tests/cases/`.
+    /// The cases of policies are in `tests/cases/`.
     #[test]
     fn outcomes() {
         let policy = |principal: &str| {
@@ -233,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_read_or_understood_is_undetermined() {
+    fn facts_that_were_not_read_or_understood_are_undetermined() {
         let why = denied("kms:GetKeyPolicy");
         assert_eq!(with_policy(Fact::Unreadable(why.clone())), Outcome::unreadable(&why));
         assert_eq!(of_key(Fact::Unreadable(why.clone())), Outcome::unreadable(&why));
@@ -251,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_statement_that_is_offered_makes_it_hold() {
+    fn the_offered_statement_makes_the_control_pass() {
         let subject = Subject { key: Some(KEY_ARN.parse().unwrap()), ..Subject::default() };
         let open =
             json!({ "Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*" });

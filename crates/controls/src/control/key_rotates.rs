@@ -1,8 +1,9 @@
-//! What must hold: KMS rotates the key's material by itself, and often enough.
+//! The control `key-rotates`: KMS rotates the key's material by itself, and often enough.
 //!
-//! [Automatic rotation](https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html) is for symmetric encryption keys
-//! whose material KMS made. For imported material and custom key stores the question does not arise. While deletion is pending
-//! KMS says that rotation is off; that is `key_usable`'s finding and not a second one.
+//! [Automatic rotation](https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html)
+//! exists for symmetric encryption keys whose material KMS generated. The control does not apply to
+//! imported material and custom key stores. While a deletion is pending, KMS says that rotation is
+//! off. The control `key-usable` reports the deletion, so this control does not.
 
 use crate::{
     Class, Control, Evidence, Level, Outcome, Rule, Severity, call,
@@ -10,7 +11,7 @@ use crate::{
 };
 use facts::{Bucket, Governance, Key, KeyState, Rotation};
 
-/// See the module.
+/// The control `key-rotates`.
 pub(crate) const KEY_ROTATES: Control = Control {
     slug: "key-rotates",
     level: Level::Cmk,
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn where_kms_does_not_rotate_the_question_does_not_arise() {
+    fn the_control_does_not_apply_to_keys_that_kms_does_not_rotate() {
         let changes: [fn(&mut Key); 4] = [
             |key| key.origin = "EXTERNAL".into(),
             |key| key.spec = "RSA_2048".into(),
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_is_undetermined() {
+    fn an_unreadable_rotation_is_undetermined() {
         let why = denied("kms:GetKeyRotationStatus");
         assert_eq!(of(Fact::Unreadable(why.clone()), |_| {}), Outcome::unreadable(&why));
     }

@@ -1,9 +1,13 @@
-//! What must hold: no bucket of another class uses the key of the default encryption.
+//! The control `key-serves-one-class`: no bucket of another class uses the key of the default
+//! encryption.
 //!
-//! A key is as narrow as what it protects ([secure key management](https://docs.aws.amazon.com/wellarchitected/latest/security-pillar/sec_protect_data_rest_key_mgmt.html)):
-//! whoever may decrypt for one class may for the other, and revoking the key takes both. Who uses a key is what the findings of its other buckets tell, in every account and region. A bucket without any
-//! finding is not seen: one whose class requires nothing, that is exempt from every control, or that passes where the settings
-//! say that what passes gets no findings.
+//! A key is as narrow as the data that it protects ([secure key
+//! management](https://docs.aws.amazon.com/wellarchitected/latest/security-pillar/sec_protect_data_rest_key_mgmt.html)).
+//! A principal that may decrypt for one class may decrypt for the other. If the key is revoked,
+//! both classes lose it.
+//!
+//! The facts list the other buckets that use the key, from the table of states: in every account
+//! and region that is watched. A bucket that has no row there is not seen.
 
 use crate::{
     Class, Control, Evidence, Level, Outcome, Rule, Severity, call,
@@ -11,7 +15,7 @@ use crate::{
 };
 use facts::{Bucket, Key, KeyUser, Unreadable};
 
-/// See the module.
+/// The control `key-serves-one-class`.
 pub(crate) const KEY_SERVES_ONE_CLASS: Control = Control {
     slug: "key-serves-one-class",
     level: Level::Enforced,
@@ -31,8 +35,8 @@ pub(crate) const KEY_SERVES_ONE_CLASS: Control = Control {
     rule: Rule::Bucket(check),
 };
 
-/// The evidence lists no more buckets than this, and does not count the others. Otherwise the finding
-/// would change with every bucket that starts to use the key.
+/// The greatest number of buckets that the evidence lists. Further buckets are not counted, because
+/// the finding would then change with every bucket that starts to use the key.
 const MOST_LISTED: usize = 5;
 
 fn check(bucket: &Bucket, class: &Class) -> Outcome {
@@ -122,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_read_or_was_not_asked_is_undetermined() {
+    fn key_users_that_were_not_read_or_not_looked_up_are_undetermined() {
         let why = denied("securityhub:GetFindings");
         assert_eq!(
             check(&cmk(Some(Fact::Unreadable(why.clone()))), &class()),
@@ -135,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_key_of_the_customers_there_is_nothing_to_share() {
+    fn the_control_does_not_apply_without_a_customer_managed_key() {
         let aws = Fact::Known(DefaultEncryption::Kms(kms(
             "",
             Fact::Known(ResolvedKey::AwsManagedDefault),
@@ -146,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_does_not_require_it_is_not_asked() {
+    fn a_class_of_a_lower_level_does_not_require_the_control() {
         let other = cmk(Some(Fact::Known(vec![user("b-1", Some("other"))])));
         assert!(matches!(
             by_class(&KEY_SERVES_ONE_CLASS, &other, "cmk"),

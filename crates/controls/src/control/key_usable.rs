@@ -1,10 +1,14 @@
-//! What must hold: the key of the bucket's default encryption exists, is Enabled, is a symmetric encryption key, lies in the
-//! bucket's region, and, where AWS manages it, serves the bucket's account.
+//! The control `key-usable`: S3 can use the key of the bucket's default encryption.
 //!
-//! Follows [the states of KMS keys](https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html) and
-//! [SSE-KMS](https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html): the key must be symmetric and
-//! in the bucket's region. S3 accepts any key in PutBucketEncryption; what is wrong with it shows when somebody uploads.
-//! The account's own AWS-managed key is always usable, and that it is one is `encrypted_with_cmk`'s finding.
+//! The key must exist, be Enabled, be a symmetric encryption key, and be in the bucket's region. If
+//! AWS manages the key, it must also belong to the bucket's account.
+//!
+//! Follows [the states of KMS
+//! keys](https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html) and
+//! [SSE-KMS](https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html), which
+//! requires a symmetric key in the bucket's region. S3 accepts any key in PutBucketEncryption, so a
+//! fault of the key shows only when somebody uploads. The account's own AWS-managed key is always
+//! usable. The control `encrypted-with-cmk` reports that it is not customer-managed.
 
 use crate::{
     Class, Control, Evidence, ExpectedKey, KeyIdentity, Level, Outcome, Rule, Severity, call,
@@ -14,7 +18,7 @@ use facts::{
     AccountId, Bucket, Fact, Key, KeyManager, KeyReference, KeyState, Region, ResolvedKey, UsedKey,
 };
 
-/// See the module.
+/// The control `key-usable`.
 pub(crate) const KEY_USABLE: Control = Control {
     slug: "key-usable",
     level: Level::Cmk,
@@ -72,7 +76,7 @@ fn check_used(UsedKey { reference, resolved }: &UsedKey, bucket: &Bucket) -> Out
         Fact::Known(ResolvedKey::AwsManagedDefault | ResolvedKey::Found(_)) => {
             Outcome::NotApplicable("AWS manages the key".into())
         }
-        // Where the key's name alone says that S3 cannot use it, the rest need not be known.
+        // If the key's name alone shows that S3 cannot use it, the other facts are not needed.
         Fact::Unreadable(why) => match named_region(reference, bucket) {
             Some(fault) => judged(&reference.to_string(), vec![fault]),
             None => Outcome::unreadable(why),
@@ -92,7 +96,7 @@ fn judged(key: &str, faults: Vec<(Severity, Evidence)>) -> Outcome {
     failed(std::iter::once((Severity::Informational, subject)).chain(faults).collect())
 }
 
-/// The worst fault gives the severity.
+/// Returns the failure with all faults and the severity of the worst.
 fn failed(faults: Vec<(Severity, Evidence)>) -> Outcome {
     let severity =
         faults.iter().map(|(severity, _)| *severity).max().unwrap_or(KEY_USABLE.severity);
@@ -138,7 +142,8 @@ fn named_region(reference: &KeyReference, bucket: &Bucket) -> Fault {
     reference.place().and_then(|(_, is)| region(is, bucket))
 }
 
-/// A key that AWS manages serves one account in one region.
+/// True if the key is in another account or region than the bucket. An AWS-managed key serves one
+/// account in one region.
 fn serves_another(key: &Key, bucket: &Bucket) -> bool {
     key.arn.account() != bucket.id.account() || key.arn.region() != bucket.id.region()
 }
@@ -179,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_usable_key_passes_whosever_account_it_is_in() {
+    fn a_usable_key_passes_in_any_account() {
         for arn in [KEY_ARN, FOREIGN_KEY] {
             assert!(matches!(of_key(key(arn)), Outcome::Passed(_)));
         }
@@ -277,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_customer_managed_key_the_question_does_not_arise() {
+    fn the_control_does_not_apply_to_sse_s3_or_the_own_aws_managed_key() {
         let aws = Key { manager: KeyManager::Aws, ..key(KEY_ARN) };
         assert!(matches!(
             of(Fact::Known(ResolvedKey::AwsManagedDefault)),
@@ -291,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_alone_can_say_that_the_key_cannot_be_used() {
+    fn the_name_alone_can_show_that_the_key_is_unusable() {
         let named = |reference: &str, resolved| {
             let used = kms(reference, resolved);
             check_any(&bucket(Fact::Known(DefaultEncryption::Kms(used))))
@@ -309,7 +314,7 @@ mod tests {
             fact(named("arn:aws:kms:us-east-1:222222222222:alias/aws/s3", default())),
             "key manager"
         );
-        // ... whether or not AWS made that key yet.
+        // The result is the same if AWS has created that key already.
         let made = Key { manager: KeyManager::Aws, ..key(elsewhere) };
         let alias = "arn:aws:kms:eu-west-1:111111111111:alias/aws/s3";
         assert_eq!(fact(named(alias, default())), "key region");
@@ -322,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_is_undetermined() {
+    fn an_unreadable_or_unknown_encryption_or_key_is_undetermined() {
         let (s3, kms) = (denied("s3:GetEncryptionConfiguration"), denied("kms:DescribeKey"));
         assert_eq!(check_any(&bucket(Fact::Unreadable(s3.clone()))), Outcome::unreadable(&s3));
         assert_eq!(of(Fact::Unreadable(kms.clone())), Outcome::unreadable(&kms));

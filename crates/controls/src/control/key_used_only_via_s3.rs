@@ -1,18 +1,22 @@
-//! What must hold: nobody whom the key policy admits can use the key but through S3.
+//! The control `key-used-only-via-s3`: principals that the key policy admits can use the key only
+//! through S3.
 //!
-//! S3 calls KMS on behalf of whoever reads or writes an object, and KMS then has
+//! S3 calls KMS on behalf of the principal that reads or writes an object. In such a call,
 //! [`kms:ViaService`](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service)
-//! `s3.REGION.amazonaws.com`. "This condition key only applies for forward access sessions": it is absent where KMS is called
-//! directly. So every way is looked for in which the policy may allow an operation that encrypts or decrypts with the key
-//! absent, or with another service named. AWS services that act for themselves do not use the key directly.
+//! is `s3.REGION.amazonaws.com`. "This condition key only applies for forward access sessions": it
+//! is absent if KMS is called directly. So the control looks for operations that encrypt or decrypt
+//! with the key. It fails if the policy may allow one although the condition key is absent, or
+//! names another service. AWS services that act for themselves do not use the key directly.
 //!
-//! CreateGrant hands out such use, unless
+//! CreateGrant gives such use to others, unless
 //! [`kms:GrantIsForAWSResource`](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-grant-is-for-aws-resource)
-//! is required or it must come through a service. Whoever may call PutKeyPolicy administers the key and could admit himself
-//! anyway: his CreateGrant is not counted, his Decrypt is.
+//! is required or the call must come through a service. A principal that may call PutKeyPolicy
+//! administers the key and could give itself any access. So its CreateGrant does not count, but its
+//! Decrypt does.
 //!
-//! Whom the account's own IAM policies admit is not known here: that a statement leaves the key to them is told, and fails
-//! only where the class says `root-delegation = "reject"`.
+//! The control does not know the principals that the account's own IAM policies admit. A statement
+//! that leaves the key to IAM policies is reported. It fails only if the class says
+//! `root-delegation = "reject"`.
 
 use crate::{
     Class, Control, Evidence, How, KeyAccess, KeyPolicyVerdict, Level, Outcome, PolicyOf,
@@ -24,7 +28,7 @@ use facts::{Bucket, KeyArn};
 use iam_policy::{Given, Policy, Request, TooComplex};
 use serde_json::{Value, json};
 
-/// See the module.
+/// The control `key-used-only-via-s3`.
 pub(crate) const KEY_USED_ONLY_VIA_S3: Control = Control {
     slug: "key-used-only-via-s3",
     level: Level::Cmk,
@@ -43,7 +47,7 @@ pub(crate) const KEY_USED_ONLY_VIA_S3: Control = Control {
     rule: Rule::Bucket(check),
 };
 
-/// The operations with which objects and their data keys are encrypted and decrypted.
+/// The operations that encrypt and decrypt objects and their data keys.
 const OPERATIONS: [&str; 6] = [
     "kms:Decrypt",
     "kms:Encrypt",
@@ -54,7 +58,7 @@ const OPERATIONS: [&str; 6] = [
 ];
 const GRANT: &str = "kms:CreateGrant";
 const ADMINISTER: &str = "kms:PutKeyPolicy";
-/// The evidence lists no more accesses than this.
+/// The greatest number of accesses that the evidence lists.
 const MOST_LISTED: usize = 20;
 
 fn check(bucket: &Bucket, class: &Class) -> Outcome {
@@ -79,7 +83,8 @@ pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> KeyPoli
     KeyPolicyVerdict { control: &KEY_USED_ONLY_VIA_S3, outcome, delegates_to_iam, uses }
 }
 
-/// Every use but that through S3, less the grants of those who administer the key.
+/// Returns every use that is not through S3, without the grants of principals that administer the
+/// key.
 fn used(policy: &Policy, key: &KeyArn) -> Result<Vec<KeyAccess>, TooComplex> {
     let mut asked: Vec<_> =
         OPERATIONS.into_iter().flat_map(|o| [(o, How::Direct), (o, How::OtherService)]).collect();
@@ -89,7 +94,8 @@ fn used(policy: &Policy, key: &KeyArn) -> Result<Vec<KeyAccess>, TooComplex> {
     let mut found = uses(policy, key, &asked, &requests)?;
     let administer = asked_for(key, ADMINISTER, How::Direct);
     for one in &mut found {
-        // PutKeyPolicy has no effect across accounts, and what may be refused does not make an administrator.
+        // PutKeyPolicy has no effect across accounts. A principal that the policy may refuse is no
+        // administrator.
         let is_administrator = one.operations.contains(&GRANT)
             && one.caller.account() == Some(key.account().as_str())
             && policy.surely_allows(&administer, &one.caller)?;
@@ -124,7 +130,8 @@ fn outcome(counted: &[KeyAccess], accepted: &[KeyAccess]) -> Outcome {
     Outcome::Failed { severity, evidence: evidence.collect() }
 }
 
-/// Refuses direct use and leaves services that act for themselves and the administration of the key alone.
+/// Builds a statement that refuses direct use. Services that act for themselves and the
+/// administration of the key are not refused.
 fn statement(subject: &Subject) -> Option<Value> {
     let region = subject.key.as_ref()?.region();
     Some(json!({
@@ -154,7 +161,7 @@ mod tests {
         check(&bucket(Fact::Known(DefaultEncryption::Kms(kms("alias/a", resolved)))), &class())
     }
 
-    /// The cases of policies stand in `tests/cases/`.
+    /// The cases of policies are in `tests/cases/`.
     #[test]
     fn outcomes() {
         let policy = |principal: &str| {
@@ -181,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_read_or_understood_is_undetermined() {
+    fn facts_that_were_not_read_or_understood_are_undetermined() {
         let why = denied("kms:GetKeyPolicy");
         assert_eq!(with_policy(Fact::Unreadable(why.clone())), Outcome::unreadable(&why));
         assert_eq!(of_key(Fact::Unreadable(why.clone())), Outcome::unreadable(&why));
@@ -199,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_statement_that_is_offered_makes_it_hold() {
+    fn the_offered_statement_makes_the_control_pass() {
         let subject = Subject { key: Some(KEY_ARN.parse().unwrap()), ..Subject::default() };
         let open =
             json!({ "Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*" });

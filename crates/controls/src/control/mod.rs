@@ -1,4 +1,4 @@
-//! The controls: one file each, named for what must hold.
+//! The controls, one file each. The files are named for what must hold.
 
 mod account_readable;
 mod bucket_key_on;
@@ -33,7 +33,8 @@ use facts::{
 };
 use iam_policy::{NotAPolicy, Policy, TooComplex};
 
-/// The KMS key of the default encryption; none where it is SSE-S3. Undetermined where that cannot be told.
+/// Returns the KMS key of the default encryption, or `None` if the encryption is SSE-S3. The error
+/// is the outcome if the encryption is not known.
 fn kms_key(bucket: &Bucket) -> Result<Option<&UsedKey>, Outcome> {
     let encryption = &bucket.encryption.known().map_err(Outcome::unreadable)?.default;
     match encryption {
@@ -45,7 +46,7 @@ fn kms_key(bucket: &Bucket) -> Result<Option<&UsedKey>, Outcome> {
     }
 }
 
-/// The key of the default encryption, where it was found.
+/// Returns the key of the default encryption, or `None` if it was not found.
 pub(crate) fn found_key(bucket: &Bucket) -> Option<&Key> {
     match kms_key(bucket).ok()??.resolved.known().ok()? {
         ResolvedKey::Found(key) => Some(key),
@@ -53,8 +54,10 @@ pub(crate) fn found_key(bucket: &Bucket) -> Option<&Key> {
     }
 }
 
-/// The customer-managed key of the default encryption, and what its owner made of it. If there is none, or it cannot be
-/// told, the outcome of every control that is about such a key: that there should be one is for `encrypted_with_cmk`.
+/// Returns the customer-managed key of the default encryption, with its policy and rotation.
+///
+/// If there is no such key, or that is not known, the error is the outcome of every control about
+/// such a key. Only `encrypted-with-cmk` fails because the key is not customer-managed.
 fn customer_key(bucket: &Bucket) -> Result<(&Key, &Governance), Outcome> {
     let none = |why: &str| Outcome::NotApplicable(why.to_owned());
     let Some(used) = kms_key(bucket)? else {
@@ -77,7 +80,8 @@ fn customer_key(bucket: &Bucket) -> Result<(&Key, &Governance), Outcome> {
     }
 }
 
-/// The bucket policy; none where there is none. Undetermined where it could not be read or understood.
+/// Returns the bucket policy, or `None` if the bucket has none. The error is the outcome if the
+/// policy could not be read or understood.
 pub(crate) fn policy_of(bucket: &Bucket) -> Result<Option<&Policy>, Outcome> {
     match bucket.policy.known().map_err(Outcome::unreadable)? {
         Some(document) => understood(document, PolicyOf::Bucket).map(Some),
@@ -85,7 +89,8 @@ pub(crate) fn policy_of(bucket: &Bucket) -> Result<Option<&Policy>, Outcome> {
     }
 }
 
-/// The policy of a key. Undetermined where it could not be read or understood.
+/// Returns the policy of a key. The error is the outcome if the policy could not be read or
+/// understood.
 fn key_policy(policy: &Fact<PolicyDocument>) -> Result<&Policy, Outcome> {
     understood(policy.known().map_err(Outcome::unreadable)?, PolicyOf::Key)
 }
@@ -97,13 +102,13 @@ fn understood(document: &PolicyDocument, of: PolicyOf) -> Result<&Policy, Outcom
     })
 }
 
-/// The outcome where a policy is too involved to be followed.
+/// Returns the outcome for a policy that is too complex to be analysed.
 pub(crate) fn too_complex(of: PolicyOf, error: TooComplex) -> Outcome {
     let problem = PolicyProblem::TooComplex { reason: error.to_string() };
     Outcome::not_understood(Evidence::Policy { of, problem })
 }
 
-/// The outcome of evidence that was gathered, or what stood in its way.
+/// Returns the outcome that the facts decided, or the outcome that ended the check early.
 fn settle(outcome: Result<Outcome, Outcome>) -> Outcome {
     outcome.unwrap_or_else(|undetermined| undetermined)
 }

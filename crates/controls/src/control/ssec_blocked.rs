@@ -1,8 +1,10 @@
-//! What must hold: nobody can upload an object encrypted with a key of their own (SSE-C).
+//! The control `ssec-blocked`: an object cannot be uploaded with a key of the caller's own (SSE-C).
 //!
-//! S3 [blocks SSE-C](https://docs.aws.amazon.com/AmazonS3/latest/userguide/blocking-unblocking-s3-c-encryption-gpb.html) where the
-//! bucket's encryption says so, as it does for new buckets since April 2026. A bucket policy can refuse it too: such an upload has
-//! the header `x-amz-server-side-encryption-customer-algorithm`.
+//! S3 [blocks
+//! SSE-C](https://docs.aws.amazon.com/AmazonS3/latest/userguide/blocking-unblocking-s3-c-encryption-gpb.html)
+//! if the bucket's encryption says so, which is the default for new buckets since April 2026. A
+//! bucket policy can refuse SSE-C too, because such an upload has the header
+//! `x-amz-server-side-encryption-customer-algorithm`.
 
 use crate::{
     BucketPolicyVerdict, Class, Control, Evidence, Level, Outcome, ProbedRequest, Rule, Severity,
@@ -14,7 +16,7 @@ use facts::{Bucket, Fact};
 use iam_policy::{Given, Policy, Request};
 use serde_json::{Value, json};
 
-/// See the module.
+/// The control `ssec-blocked`.
 pub(crate) const SSEC_BLOCKED: Control = Control {
     slug: "ssec-blocked",
     level: Level::Cmk,
@@ -38,7 +40,8 @@ const ALGORITHM: &str = "s3:x-amz-server-side-encryption-customer-algorithm";
 const KMS_HEADERS: [&str; 2] =
     ["s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id"];
 
-/// Either side may block; what could not be read leaves it open, unless the other side blocks.
+/// Judges a bucket. The encryption or the bucket policy may block SSE-C. If one could not be read,
+/// the outcome is undetermined unless the other blocks.
 fn check(bucket: &Bucket, _: &Class) -> Outcome {
     if let Fact::Known(encryption) = &bucket.encryption
         && encryption.blocks_sse_c
@@ -103,7 +106,8 @@ mod tests {
         check(&Bucket { policy: Fact::Known(Some(policy.parse())), ..cmk() }, &class())
     }
 
-    /// The cases of policies stand in `tests/cases/`; the statement that is offered makes it hold.
+    /// The cases of policies are in `tests/cases/`. Here, the offered statement makes the control
+    /// pass.
     #[test]
     fn outcomes() {
         let statement = statement(&Subject::of(&cmk())).unwrap();
@@ -114,12 +118,12 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_does_not_require_it_is_not_asked() {
+    fn a_class_of_a_lower_level_does_not_require_the_control() {
         assert!(matches!(by_class(&SSEC_BLOCKED, &cmk(), "kms"), Outcome::NotApplicable(_)));
     }
 
     #[test]
-    fn what_could_not_be_read_or_understood_is_undetermined() {
+    fn facts_that_were_not_read_or_understood_are_undetermined() {
         let why = denied("s3:GetBucketPolicy");
         let unread = Bucket { policy: Fact::Unreadable(why.clone()), ..cmk() };
         assert_eq!(check(&unread, &class()), Outcome::unreadable(&why));
@@ -127,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn either_side_can_block_and_only_what_is_known_to_block_counts() {
+    fn an_unreadable_side_is_undetermined_unless_the_other_side_blocks() {
         let why = denied("s3:GetEncryptionConfiguration");
         let unread = Bucket { encryption: Fact::Unreadable(why.clone()), ..cmk() };
         assert_eq!(check(&unread, &class()), Outcome::unreadable(&why));

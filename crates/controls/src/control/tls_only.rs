@@ -1,9 +1,10 @@
-//! What must hold: the bucket policy refuses every request that does not come over TLS.
+//! The control `tls-only`: the bucket policy refuses every request without TLS.
 //!
 //! [`aws:SecureTransport`](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-securetransport)
-//! is in every request, and false in one over plain HTTP. Refused must be each action of S3, by whomever, on the bucket and on
-//! each of its objects. `s3:TlsVersion` alone does not do: a request without TLS has no version, and a comparison with what is
-//! absent is false.
+//! is in every request, and false in a request over plain HTTP. The policy must refuse every S3
+//! action by every caller, on the bucket and on each of its objects. A condition on `s3:TlsVersion`
+//! alone is not enough. A request without TLS has no version, and a comparison with an absent value
+//! is false.
 
 use crate::{
     BucketPolicyVerdict, Class, Control, Evidence, Level, Outcome, ProbedRequest, Rule, Severity,
@@ -15,7 +16,7 @@ use facts::Bucket;
 use iam_policy::{Given, Policy, Request};
 use serde_json::{Value, json};
 
-/// See the module.
+/// The control `tls-only`.
 pub(crate) const TLS_ONLY: Control = Control {
     slug: "tls-only",
     level: Level::Enforced,
@@ -103,7 +104,8 @@ mod tests {
         check(&Bucket { policy: Fact::Known(Some(policy.parse())), ..cmk() }, &class())
     }
 
-    /// The cases of policies stand in `tests/cases/`; the statement that is offered makes it hold.
+    /// The cases of policies are in `tests/cases/`. Here, the offered statement makes the control
+    /// pass.
     #[test]
     fn outcomes() {
         let statement = statement(&Subject::of(&cmk())).unwrap();
@@ -117,12 +119,12 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_does_not_require_it_is_not_asked() {
+    fn a_class_of_a_lower_level_does_not_require_the_control() {
         assert!(matches!(by_class(&TLS_ONLY, &cmk(), "cmk"), Outcome::NotApplicable(_)));
     }
 
     #[test]
-    fn what_could_not_be_read_or_understood_is_undetermined() {
+    fn facts_that_were_not_read_or_understood_are_undetermined() {
         let why = denied("s3:GetBucketPolicy");
         let unread = Bucket { policy: Fact::Unreadable(why.clone()), ..cmk() };
         assert_eq!(check(&unread, &class()), Outcome::unreadable(&why));

@@ -1,10 +1,16 @@
-//! What must hold: the bucket policy refuses every upload that asks for anything but the bucket's own customer-managed key.
+//! The control `uploads-use-cmk`: the bucket policy refuses every upload that asks for another
+//! encryption than the bucket's own customer-managed key.
 //!
 //! An upload names its encryption in
-//! [headers](https://docs.aws.amazon.com/AmazonS3/latest/userguide/specifying-kms-encryption.html), which override the bucket's
-//! default. Refused must be SSE-S3, a KMS encryption without a key (which is `aws/s3`), and one with any key but the bucket's, by
-//! whomever and for each object. An upload without such headers gets the default and may pass: to refuse it breaks the delivery
-//! of logs. "The key ID must be a key ARN", as the condition key always holds one
+//! [headers](https://docs.aws.amazon.com/AmazonS3/latest/userguide/specifying-kms-encryption.html),
+//! which override the bucket's default. For every caller and every object, the policy must refuse
+//!
+//! - SSE-S3;
+//! - a KMS encryption without a key, which means `aws/s3`;
+//! - a KMS encryption with any key but the bucket's.
+//!
+//! An upload without such headers gets the default and may pass, because refusing it would break
+//! the delivery of logs. "The key ID must be a key ARN", as the condition key always holds an ARN
 //! ([SSE-KMS](https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html)).
 
 use crate::{
@@ -17,7 +23,7 @@ use facts::{Bucket, KeyArn};
 use iam_policy::{Given, Pattern, Policy, Request};
 use serde_json::{Value, json};
 
-/// See the module.
+/// The control `uploads-use-cmk`.
 pub(crate) const UPLOADS_USE_CMK: Control = Control {
     slug: "uploads-use-cmk",
     level: Level::Enforced,
@@ -79,7 +85,8 @@ fn upload(bucket: &str, algorithm: &'static str, key: UploadKey, given: Given) -
     (ProbedRequest::Upload { algorithm, key }, request)
 }
 
-/// What names an encryption must name this key; what names none gets the default.
+/// Builds a statement that refuses an upload which names an encryption but not this key. An upload
+/// that names no encryption gets the default.
 fn statement(subject: &Subject) -> Option<Value> {
     let (bucket, key) = (subject.bucket.as_ref()?, subject.key.as_ref()?);
     Some(json!({
@@ -105,7 +112,8 @@ mod tests {
         check(&Bucket { policy: Fact::Known(Some(policy.parse())), ..cmk() }, &class())
     }
 
-    /// The cases of policies stand in `tests/cases/`; the statement that is offered makes it hold.
+    /// The cases of policies are in `tests/cases/`. Here, the offered statement makes the control
+    /// pass.
     #[test]
     fn outcomes() {
         let statement = statement(&Subject::of(&cmk())).unwrap();
@@ -119,12 +127,12 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_does_not_require_it_is_not_asked() {
+    fn a_class_of_a_lower_level_does_not_require_the_control() {
         assert!(matches!(by_class(&UPLOADS_USE_CMK, &cmk(), "cmk"), Outcome::NotApplicable(_)));
     }
 
     #[test]
-    fn what_could_not_be_read_or_understood_is_undetermined() {
+    fn facts_that_were_not_read_or_understood_are_undetermined() {
         let why = denied("s3:GetBucketPolicy");
         let unread = Bucket { policy: Fact::Unreadable(why.clone()), ..cmk() };
         assert_eq!(check(&unread, &class()), Outcome::unreadable(&why));
@@ -132,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_customer_managed_key_the_question_does_not_arise() {
+    fn an_encryption_without_a_customer_managed_key_never_passes_or_fails() {
         let sse_s3 = bucket(Fact::Known(DefaultEncryption::SseS3));
         assert!(matches!(check(&sse_s3, &class()), Outcome::NotApplicable(_)));
         let why = denied("kms:DescribeKey");

@@ -1,7 +1,8 @@
 //! The facts that decide an outcome, each with its value and the expected value.
 //!
-//! Evidence is data until somebody reads it; `words` turns it into text. The fingerprint of a finding is made from the serialized
-//! form, so words can be improved without importing a finding again.
+//! Evidence is data until a person reads it. The module `words` turns it into text. The fingerprint
+//! of a finding is made from the serialized form. So words can be improved without importing a
+//! finding again.
 
 mod words;
 
@@ -14,8 +15,8 @@ use std::fmt::Display;
 
 /// A fact that decided an outcome, with its value and the expected value.
 ///
-/// The serialized form is part of the fingerprint of findings: a changed name of a variant or a
-/// field imports every finding with such evidence once more.
+/// The serialized form is part of the fingerprint of findings. If the name of a variant or a field
+/// changes, every finding with such evidence is imported once more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "fact")]
 pub enum Evidence {
@@ -41,7 +42,7 @@ pub enum Evidence {
         #[serde(serialize_with = "optional_text")]
         deletion: Option<Timestamp>,
     },
-    /// A key that S3 cannot use for its spec or its usage.
+    /// A key that S3 cannot use because of its spec or its usage.
     KeySpec {
         /// `KeySpec` of KMS.
         spec: String,
@@ -70,12 +71,12 @@ pub enum Evidence {
         /// The longest period that the class allows, in days.
         at_most_days: u32,
     },
-    /// Access from an account that is neither the key's own nor trusted.
+    /// Access by a caller that is neither of the key's account nor trusted.
     OutsideAccess {
         /// The access; `None` if there is none.
         access: Option<KeyAccess>,
     },
-    /// A use of the key by a call of KMS.
+    /// A use of the key by a direct call of KMS.
     DirectUse {
         /// The access; `None` if there is none.
         access: Option<KeyAccess>,
@@ -107,12 +108,12 @@ pub enum Evidence {
         /// True if the bucket has a bucket key.
         enabled: bool,
     },
-    /// Buckets of other classes that use the key.
+    /// Buckets of other classes that use the key, or a bucket whose class could not be read.
     KeyOfOtherClasses {
         /// The class of the judged bucket.
         #[serde(serialize_with = "text")]
         class: ClassName,
-        /// Some of the other buckets.
+        /// The first few of the other buckets.
         #[serde(serialize_with = "users")]
         buckets: Vec<KeyUser>,
         /// True if there are more than these.
@@ -198,7 +199,7 @@ pub enum KeyIdentity {
         /// The key.
         #[serde(serialize_with = "text")]
         key: KeyArn,
-        /// `KeyManager` of KMS; `None` if KMS did not return one that can be used.
+        /// `KeyManager` of KMS. `None` if the control does not name the manager.
         manager: Option<String>,
     },
 }
@@ -216,9 +217,9 @@ pub struct Unrefused {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProbedRequest {
-    /// Any S3 action on the bucket with this ARN.
+    /// A request for any S3 action on the bucket with this ARN.
     AnyOnBucket(String),
-    /// Any S3 action on objects of the bucket with this ARN.
+    /// A request for any S3 action on objects of the bucket with this ARN.
     AnyOnObjects(String),
     /// `s3:PutObject` with a header that asks for an encryption.
     Upload {
@@ -307,7 +308,7 @@ fn users<S: Serializer>(users: &[KeyUser], serializer: S) -> Result<S::Ok, S::Er
     serializer.collect_seq(users.iter().map(|user| (user.bucket.to_string(), &user.class)))
 }
 
-/// Serializes an answer without its subject, which is in words.
+/// Serializes an answer without its subject, which is text for people.
 pub(crate) fn unreadable<S: Serializer>(
     answer: &Unreadable,
     serializer: S,
@@ -333,7 +334,7 @@ mod tests {
         }
     }
 
-    /// A changed serialized form imports findings again. If that is intended, say so in
+    /// If the serialized form changes, findings are imported again. If that is intended, say so in
     /// CHANGELOG.md.
     #[test]
     fn the_serialized_form_does_not_change() {

@@ -11,7 +11,7 @@ use facts::{KeyUser, Unreadable};
 use iam_policy::Left;
 
 impl Evidence {
-    /// The name of the fact: `default encryption`.
+    /// Returns the name of the fact: `default encryption`.
     #[must_use]
     pub fn fact(&self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ impl Evidence {
         }
     }
 
-    /// The value of the fact, in words. Can hold text from outside.
+    /// Returns the value of the fact, in words. The text can contain text from outside.
     #[must_use]
     pub fn value(&self) -> String {
         match self {
@@ -90,7 +90,7 @@ impl Evidence {
         }
     }
 
-    /// The expected value, in words.
+    /// Returns the expected value, in words.
     #[must_use]
     pub fn expected(&self) -> String {
         match self {

@@ -1,20 +1,21 @@
-//! What is worth a message.
+//! The settings of alerts: the table `[alerts]`.
 
 use super::document::Mistake;
 use crate::Severity;
 use serde::Deserialize;
 use toml::Spanned;
 
-/// What is worth a message, and when messages become one.
+/// The findings that are worth an alert, and the number above which alerts become one digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Alerts {
-    /// The least severity that is told.
+    /// The least severity that is alerted.
     pub minimum_severity: Severity,
-    /// More findings than this at once are told in one digest, 0 to 100.
+    /// The greatest number of findings at once that have an alert each, 0 to 100. More than that
+    /// are sent as one digest.
     pub digest_over: usize,
 }
 
-/// As it is written.
+/// The table `[alerts]` as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct AlertsTable {

@@ -1,4 +1,5 @@
-//! The settings as they are written.
+//! Reads the settings from the text of `cmkwatch.toml`, and names the line and the key of a
+//! mistake.
 
 use super::{
     Class, ClassName, Exemption, LogBuckets, OrganizationId, RootDelegation, Settings,
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use std::{collections::BTreeMap, ops::Range, str::FromStr};
 use toml::{Spanned, value::Datetime};
 
-/// A place in the text, and what is wrong there.
+/// A range of bytes in the text, and the error there.
 pub(super) type Mistake = (Range<usize>, String);
 
 impl FromStr for Settings {
@@ -65,7 +66,7 @@ struct Classification {
     log_buckets: LogBuckets,
 }
 
-/// A class; what it does not say itself holds from `[classification]` and `[key-policy]`.
+/// A class. Keys that it does not set are taken from `[classification]` and `[key-policy]`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct ClassTable {
@@ -119,7 +120,7 @@ struct Exempt {
 }
 
 impl Document {
-    /// What one value alone cannot tell.
+    /// Checks the values, alone and together, and returns the settings.
     fn settle(self) -> Result<Settings, Mistake> {
         let Self { organization, classification, class, key_policy, findings, alerts, exempt } =
             self;
@@ -196,7 +197,9 @@ fn accounts(texts: &[Spanned<String>]) -> Result<Vec<AccountId>, Mistake> {
     texts.iter().map(account).collect()
 }
 
-/// [What KMS takes](https://docs.aws.amazon.com/kms/latest/APIReference/API_EnableKeyRotation.html) as a period.
+/// Checks a rotation period against [the periods that KMS
+/// accepts](https://docs.aws.amazon.com/kms/latest/APIReference/API_EnableKeyRotation.html). The
+/// default is 365 days.
 fn rotation_days(days: Option<Spanned<u32>>) -> Result<u32, Mistake> {
     match days {
         None => Ok(365),
@@ -276,7 +279,7 @@ until = 2027-06-30
 "#;
 
     #[test]
-    fn the_own_organization_is_trusted_unless_the_settings_say_otherwise() {
+    fn the_own_organization_is_trusted_unless_the_settings_forbid_it() {
         let own: OrganizationId = "o-ownorg00000".parse().unwrap();
         let trusted = |text: &str| {
             let settings = text.parse::<Settings>().unwrap().within(&own);
@@ -299,7 +302,7 @@ until = 2027-06-30
     }
 
     #[test]
-    fn reads_what_it_is_told() {
+    fn the_settings_are_read_as_they_are_written() {
         let settings: Settings = GOOD.parse().unwrap();
         assert_eq!(settings.tag, "data-classification");
         assert_eq!(settings.default.level, Level::Cmk);
@@ -321,7 +324,7 @@ until = 2027-06-30
     }
 
     #[test]
-    fn a_class_overrides_what_holds_for_all() {
+    fn a_class_overrides_the_common_settings() {
         let settings: Settings = GOOD.parse().unwrap();
         let common = &settings.classes["confidential"];
         assert_eq!(
@@ -418,7 +421,7 @@ until = 2027-06-30
     }
 
     #[test]
-    fn nothing_at_all_is_an_error() {
+    fn an_empty_text_is_an_error() {
         let error = "".parse::<Settings>().unwrap_err();
         assert!(error.to_string().contains("classification"), "{error}");
     }

@@ -1,7 +1,8 @@
-//! What the organization requires: `cmkwatch.toml`.
+//! The requirements of the organization: `cmkwatch.toml`.
 //!
-//! One file, reviewed like code, read by everything that judges. What is not understood in it is an error, for a rule
-//! that silently does not apply is worse than a function that does not start.
+//! The file is reviewed like code, and everything that judges reads it. A key or value that is not
+//! understood is an error. A rule that silently does not apply is worse than a function that does
+//! not start.
 
 mod alerts;
 mod document;
@@ -15,37 +16,38 @@ use facts::AccountId;
 use serde::{Deserialize, Deserializer, de};
 use std::{borrow::Borrow, collections::BTreeMap, fmt, str::FromStr};
 
-/// The settings, checked.
+/// The settings, after all checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Accounts of the organization that are not watched.
     pub excluded_accounts: Vec<AccountId>,
     /// The key of the bucket tag that names the class.
     pub tag: String,
-    /// The class of a bucket that has no such tag, or one that names no class.
+    /// The class of a bucket without such a tag, or with one that names no class.
     pub default: Class,
-    /// All classes, by name; the default is one of them.
+    /// All classes, by name. The default class is one of them.
     pub classes: BTreeMap<ClassName, Class>,
-    /// Buckets that controls are not asked about, for a while.
+    /// Buckets that are exempt from controls until a day.
     pub exemptions: Vec<Exemption>,
-    /// Whether buckets that pass get findings too.
+    /// True if buckets that pass get findings too.
     pub import_passed: bool,
-    /// In how many days a finding that does not change is imported again once, 1 to 89.
+    /// The number of days in which an unchanged finding is imported again once, 1 to 89.
     pub refresh_after_days: u8,
-    /// In how many days an account is audited once, 1 to 89.
+    /// The number of days in which an account is audited once, 1 to 89.
     pub audit_every_days: u8,
-    /// What is worth a message.
+    /// The findings that are worth an alert.
     pub alerts: Alerts,
 }
 
 impl Settings {
-    /// True for an account that is not watched.
+    /// True if this account is not watched.
     #[must_use]
     pub fn excludes(&self, account: &AccountId) -> bool {
         self.excluded_accounts.contains(account)
     }
 
-    /// The settings as they are within an organization, which key policies may admit unless a class says otherwise.
+    /// Returns the settings as they apply within an organization. Key policies may admit its
+    /// accounts unless a class forbids it.
     #[must_use]
     pub fn within(mut self, organization: &OrganizationId) -> Self {
         for class in self.classes.values_mut().chain([&mut self.default]) {
@@ -57,16 +59,17 @@ impl Settings {
     }
 }
 
-/// A class of data and what it requires.
+/// A class of data and its requirements.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Class {
-    /// Its name, which is the value of the tag.
+    /// The name of the class, which is the value of the tag.
     pub name: ClassName,
-    /// What it requires.
+    /// The level that the class requires.
     pub level: Level,
-    /// What is made of buckets that receive logs which cannot be written with a customer-managed key.
+    /// The treatment of buckets that receive logs which cannot be written with a customer-managed
+    /// key.
     pub log_buckets: LogBuckets,
-    /// What it requires of the policy of a key.
+    /// The treatment of a key policy that leaves the key to IAM policies.
     pub root_delegation: RootDelegation,
     /// Accounts that a key policy may admit besides the key's own.
     pub trusted_accounts: Vec<AccountId>,
@@ -78,36 +81,38 @@ pub struct Class {
     pub max_rotation_days: u32,
 }
 
-/// What is made of a key policy that leaves the key to the IAM policies of its own account, as
-/// [the default one](https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html) does.
+/// The treatment of a key policy that leaves the key to the IAM policies of its own account, as
+/// [the default key
+/// policy](https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html) does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RootDelegation {
-    /// It is told and does not fail.
+    /// The delegation is reported and does not fail.
     #[default]
     Accept,
-    /// It counts like any other principal.
+    /// The account counts like any other principal.
     Reject,
 }
 
-/// What is made of buckets that receive logs.
+/// The treatment of buckets that receive logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogBuckets {
-    /// The controls that such a bucket cannot keep are not asked.
+    /// A bucket that receives logs is exempt from the controls that it cannot keep.
     #[default]
     Exempt,
-    /// They are judged like any other.
+    /// A bucket that receives logs is judged like any other.
     Check,
 }
 
-/// The id of an [AWS Organization](https://docs.aws.amazon.com/organizations/latest/APIReference/API_Organization.html): `o-` and
-/// 10 to 32 lower-case letters and digits.
+/// The id of an [AWS
+/// organization](https://docs.aws.amazon.com/organizations/latest/APIReference/API_Organization.html):
+/// `o-` and 10 to 32 lower-case letters and digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrganizationId(String);
 
 impl OrganizationId {
-    /// The id.
+    /// Returns the id.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -134,13 +139,13 @@ impl<'de> Deserialize<'de> for OrganizationId {
     }
 }
 
-/// The name of a class: up to 64 of the
-/// [characters that a tag may have](https://docs.aws.amazon.com/AmazonS3/latest/userguide/tagging.html) in every service.
+/// The name of a class: 1 to 64 of the [characters that a tag may
+/// have](https://docs.aws.amazon.com/AmazonS3/latest/userguide/tagging.html) in every service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClassName(String);
 
 impl ClassName {
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -177,12 +182,12 @@ fn is_tag_text(text: &str, longest: usize) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b" +-=._:/@".contains(&b))
 }
 
-/// What is wrong with the settings, with the line and the key.
+/// An error in the settings, with its line and key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {message}")]
 pub struct SettingsError {
-    /// The line, from 1.
+    /// The number of the line, from 1.
     pub line: usize,
-    /// What is wrong there; names the key.
+    /// The error in the line. Names the key.
     pub message: String,
 }
