@@ -2,10 +2,7 @@
 
 use clap::error::ErrorKind;
 use controls::Outcome;
-use std::{
-    io::{self, ErrorKind as IoErrorKind},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 /// The result of the command, with its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,15 +48,8 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
     }
 }
 
-/// Prints the reason why the command could not go on. If the reader closed the pipe before the end
-/// (`| head`), there is no error.
+/// Prints the reason why the command could not go on.
 pub(crate) fn broken(error: &anyhow::Error) -> Exit {
-    let gone = error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == IoErrorKind::BrokenPipe);
-    if gone {
-        return Exit::Clean;
-    }
     eprintln!("cmkwatch: {error:#}");
     Exit::Broken
 }

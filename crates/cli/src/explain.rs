@@ -1,13 +1,10 @@
 //! `cmkwatch explain`: prints the requirement of each control, and the reason for it.
 
-use crate::exit::Exit;
+use crate::{exit::Exit, stdout};
 use anyhow::bail;
 use clap::ValueEnum;
 use controls::{ALL, Control, Rule, Subject};
-use std::{
-    fmt::Write as _,
-    io::{self, Write as _},
-};
+use std::fmt::Write as _;
 
 /// Explain a control, or list them all
 #[derive(Debug, clap::Args)]
@@ -45,7 +42,7 @@ pub(crate) fn run(Arguments { control, output }: &Arguments) -> anyhow::Result<E
         (all, Output::Text) => all.iter().map(|control| listed(control)).collect(),
         (all, Output::Markdown) => page(all),
     };
-    io::stdout().lock().write_all(text.as_bytes())?;
+    stdout::print(&text)?;
     Ok(Exit::Clean)
 }
 

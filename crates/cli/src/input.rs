@@ -23,10 +23,13 @@ pub(crate) fn policy(path: &Path) -> anyhow::Result<Policy> {
     text.parse().with_context(|| format!("{name} is not a policy"))
 }
 
-/// Reads a text, up to one byte more than a policy may have.
+/// Reads a text of at most [`LONGEST`] bytes, so that input without an end is refused.
 fn read(from: impl Read) -> io::Result<String> {
     let mut text = String::new();
     from.take(LONGEST as u64 + 1).read_to_string(&mut text)?;
+    if text.len() > LONGEST {
+        return Err(io::Error::other(format!("longer than {LONGEST} bytes")));
+    }
     Ok(text)
 }
 

@@ -6,6 +6,7 @@ mod explain;
 mod input;
 mod key_policy;
 mod report;
+mod stdout;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

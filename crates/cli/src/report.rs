@@ -1,10 +1,10 @@
 //! Writes verdicts to the screen or as JSON.
 
+use crate::stdout;
 use clap::ValueEnum;
 use controls::{Control, Evidence, Outcome, Severity, Shortfall, Subject};
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::io::{self, Write};
 
 /// The format of the verdicts.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -24,21 +24,15 @@ pub(crate) struct Line {
 }
 
 /// Writes verdicts to standard output.
-pub(crate) fn print(lines: &[Line], subject: &Subject, output: Output) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match output {
+pub(crate) fn print(lines: &[Line], subject: &Subject, output: Output) -> anyhow::Result<()> {
+    let text = match output {
         Output::Json => {
             let verdicts: Vec<_> = lines.iter().map(|line| as_json(line, subject)).collect();
-            serde_json::to_writer_pretty(&mut out, &json!({ "verdicts": verdicts }))?;
-            writeln!(out)?;
+            serde_json::to_string_pretty(&json!({ "verdicts": verdicts }))? + "\n"
         }
-        Output::Text => {
-            for line in lines {
-                write!(out, "{}", as_text(line, subject))?;
-            }
-        }
-    }
-    out.flush()
+        Output::Text => lines.iter().map(|line| as_text(line, subject)).collect(),
+    };
+    Ok(stdout::print(&text)?)
 }
 
 #[derive(Serialize)]

@@ -116,7 +116,7 @@ fn an_invalid_policy_is_reported_with_place_and_reason() {
     let statement = r#"{"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}, {"Effect": "Alow"}]}"#;
     let error = wrong(statement);
     assert!(error.contains("Statement[1].Effect: unknown variant `Alow`"), "{error}");
-    assert!(wrong(&" ".repeat(1 << 20)).contains("more than AWS takes"));
+    assert!(wrong(&" ".repeat(1 << 20)).contains("longer than 131072 bytes"));
     let missing = run(&["key-policy", "/no/such/file", "--key-arn", KEY], "");
     assert!(
         text(&missing.stderr).contains("cannot read `/no/such/file`: No such file"),
@@ -247,6 +247,14 @@ fn control_characters_do_not_reach_the_terminal() {
     policy["Statement"][0]["Sid"] = json!("\u{1b}[2Jcleared");
     let output = text(&key_policy(&[], &policy).stdout);
     assert!(output.contains("[2Jcleared") && !output.contains('\u{1b}'), "{output}");
+}
+
+#[test]
+fn settings_that_are_too_long_are_refused_and_not_cut() {
+    let output = key_policy(&["--settings", "/dev/zero"], &allow(ROLE, &json!({})));
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(error.contains("cannot read `/dev/zero`: longer than 131072 bytes"), "{error}");
 }
 
 #[test]

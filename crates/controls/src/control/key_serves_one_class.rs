@@ -65,7 +65,7 @@ fn check_users(bucket: &Bucket, key: &Key, class: &Class) -> Result<Outcome, Out
 fn unasked(key: &Key) -> Outcome {
     let subject = format!("key {}", key.arn);
     Outcome::unreadable(&Unreadable {
-        permission: "securityhub:GetFindings",
+        permission: "dynamodb:Query",
         subject,
         code: "not asked".into(),
     })
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn key_users_that_were_not_read_or_not_looked_up_are_undetermined() {
-        let why = denied("securityhub:GetFindings");
+        let why = denied("dynamodb:Query");
         assert_eq!(
             check(&cmk(Some(Fact::Unreadable(why.clone()))), &class()),
             Outcome::unreadable(&why)

@@ -72,7 +72,11 @@ fn customer_key(bucket: &Bucket) -> Result<(&Key, &Governance), Outcome> {
         ResolvedKey::Found(key) => match &key.governance {
             Some(governance) => Ok((key, governance)),
             None => {
-                let key = KeyIdentity::ManagedBy { key: key.arn.clone(), manager: None };
+                let manager = match &key.manager {
+                    KeyManager::Other(name) => Some(name.clone()),
+                    KeyManager::Aws | KeyManager::Customer => None,
+                };
+                let key = KeyIdentity::ManagedBy { key: key.arn.clone(), manager };
                 let expected = ExpectedKey::CustomerManaged;
                 Err(Outcome::not_understood(Evidence::Key { key, expected }))
             }
