@@ -70,7 +70,7 @@ pub struct Superseded {
     pub by: u64,
     /// The time at which the newer deployment read AWS.
     pub at: Timestamp,
-    /// This deployment.
+    /// The deployment that runs.
     pub own: u64,
 }
 

@@ -17,14 +17,14 @@ pub(crate) const ACCOUNT_READABLE: Control = Control {
     title: "Accounts of the organization should be readable by cmkwatch, with Security Hub enabled",
     holds_when: "cmkwatch can list the account's buckets with its role there, and Security Hub is enabled in the region",
     why: "An account that cannot be read is not watched. A bucket there can drift, and nobody is \
-              alerted.",
+          alerted.",
     reference: "https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-settingup.html",
     requirements: &[],
     remediation: "Deploy infra/member.yaml in the account and region, and in the home region, \
-              which creates its role. Look for a service control policy that refuses the role \
-              cmkwatch-member. Enable Security Hub CSPM in the account and region. Until then, \
-              the findings of its buckets are stored in the Security Hub of the account in which \
-              cmkwatch runs.",
+          which creates its role. Look for a service control policy that refuses the role \
+          cmkwatch-member. Enable Security Hub CSPM in the account and region. Until then, \
+          the findings of its buckets are stored in the Security Hub of the account in which \
+          cmkwatch runs.",
     calls: &[],
     statement: None,
     lets_off_log_buckets: false,

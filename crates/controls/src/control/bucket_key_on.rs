@@ -18,13 +18,13 @@ pub(crate) const BUCKET_KEY_ON: Control = Control {
     title: "S3 buckets that are encrypted with a KMS key should use an S3 Bucket Key",
     holds_when: "the S3 Bucket Key is enabled",
     why: "Without a bucket key, every object costs a call of KMS. All keys of the account share \
-              the request quota and the bill, and the cost drives teams back to SSE-S3.",
+          the request quota and the bill, and the cost drives teams back to SSE-S3.",
     reference: "https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-key.html",
     requirements: &[],
     remediation: "Set BucketKeyEnabled in the bucket's default encryption \
-              (s3:PutBucketEncryption). Existing objects keep their own data keys. The \
-              encryption context becomes the ARN of the bucket: a key policy that names ARNs of \
-              objects in kms:EncryptionContext:aws:s3:arn must name the bucket instead.",
+          (s3:PutBucketEncryption). Existing objects keep their own data keys. The \
+          encryption context becomes the ARN of the bucket: a key policy that names ARNs of \
+          objects in kms:EncryptionContext:aws:s3:arn must name the bucket instead.",
     calls: &[call::ENCRYPTION],
     statement: None,
     lets_off_log_buckets: false,

@@ -22,14 +22,14 @@ pub(crate) const ENCRYPTED_WITH_CMK: Control = Control {
     title: "S3 bucket default encryption should use a customer-managed KMS key",
     holds_when: "the key of the default encryption is customer-managed",
     why: "The policy of the AWS-managed key aws/s3 cannot be changed. Nobody can limit it to the \
-              principals that need it, or revoke it when credentials leak. A customer-managed \
-              key is a second gate that its owner controls.",
+          principals that need it, or revoke it when credentials leak. A customer-managed \
+          key is a second gate that its owner controls.",
     reference: "https://docs.aws.amazon.com/wellarchitected/latest/security-pillar/sec_protect_data_rest_key_mgmt.html",
     requirements: &["AWS Well-Architected SEC08-BP01", "PCI DSS v4.0.1/3.5.1"],
     remediation: "Create a customer-managed symmetric KMS key in the bucket's region. Set it, by \
-              its ARN, as the key of the bucket's default encryption, with a bucket key \
-              (s3:PutBucketEncryption). Existing objects keep their encryption until they are \
-              written again or changed with UpdateObjectEncryption.",
+          its ARN, as the key of the bucket's default encryption, with a bucket key \
+          (s3:PutBucketEncryption). Existing objects keep their encryption until they are \
+          written again or changed with UpdateObjectEncryption.",
     calls: &[call::ENCRYPTION, call::ALIAS],
     statement: None,
     lets_off_log_buckets: true,

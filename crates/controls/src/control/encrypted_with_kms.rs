@@ -17,7 +17,7 @@ pub(crate) const ENCRYPTED_WITH_KMS: Control = Control {
     title: "S3 bucket default encryption should use AWS KMS",
     holds_when: "default encryption is `aws:kms` or `aws:kms:dsse`, with any key",
     why: "With SSE-S3, nobody can limit, revoke or audit the use of the key. Every principal \
-              that can read an object can decrypt it.",
+          that can read an object can decrypt it.",
     reference: "https://docs.aws.amazon.com/securityhub/latest/userguide/s3-controls.html#s3-17",
     requirements: &[
         "NIST.800-53.r5 SC-12(2)",
@@ -35,8 +35,8 @@ pub(crate) const ENCRYPTED_WITH_KMS: Control = Control {
         "PCI DSS v4.0.1/3.5.1",
     ],
     remediation: "Set the bucket's default encryption to aws:kms with a KMS key of your own and \
-              a bucket key (s3:PutBucketEncryption). Existing objects keep their encryption \
-              until they are written again or changed with UpdateObjectEncryption.",
+          a bucket key (s3:PutBucketEncryption). Existing objects keep their encryption \
+          until they are written again or changed with UpdateObjectEncryption.",
     calls: &[call::ENCRYPTION],
     statement: None,
     lets_off_log_buckets: true,

@@ -27,7 +27,7 @@ pub(crate) const KEY_POLICY_CLOSED: Control = Control {
     title: "The policy of an S3 bucket's KMS key should admit known accounts only",
     holds_when: "the key policy admits only the key's account and trusted accounts or organizations",
     why: "A principal of an account that you do not control can use the key, and can prevent you \
-              from revoking what was encrypted with it.",
+          from revoking what was encrypted with it.",
     reference: "https://docs.aws.amazon.com/securityhub/latest/userguide/kms-controls.html#kms-5",
     requirements: &[
         "AWS Well-Architected SEC08-BP01",
@@ -35,8 +35,8 @@ pub(crate) const KEY_POLICY_CLOSED: Control = Control {
         "NIST.800-53.r5 AC-6",
     ],
     remediation: "Remove the statement from the key policy, or add the account or organization \
-              to trusted-accounts or trusted-organizations of cmkwatch.toml, or close the policy \
-              with a Deny (kms:PutKeyPolicy).",
+          to trusted-accounts or trusted-organizations of cmkwatch.toml. Or close the policy \
+          with a Deny (kms:PutKeyPolicy).",
     calls: &[call::KEY_POLICY, call::ENCRYPTION, call::ALIAS],
     statement: Some(statement),
     lets_off_log_buckets: false,

@@ -19,7 +19,7 @@ pub(crate) const KEY_ROTATES: Control = Control {
     title: "The KMS key of an S3 bucket should be rotated automatically",
     holds_when: "automatic rotation is on, with a period of `max-rotation-days` at most",
     why: "Key material that is never replaced protects more and more data. All of it is exposed \
-              at once if the material leaks.",
+          at once if the material leaks.",
     reference: "https://docs.aws.amazon.com/securityhub/latest/userguide/kms-controls.html#kms-4",
     requirements: &[
         "CIS AWS Foundations Benchmark v5.0.0/3.6",
@@ -33,7 +33,7 @@ pub(crate) const KEY_ROTATES: Control = Control {
         "PCI DSS v4.0.1/3.7.4",
     ],
     remediation: "Switch rotation on, with a period that the bucket's class allows (kms:EnableKeyRotation with \
-                  RotationPeriodInDays). What was encrypted before stays readable, and nothing has to be changed elsewhere.",
+          RotationPeriodInDays). What was encrypted before stays readable, and nothing has to be changed elsewhere.",
     calls: &[call::ROTATION, call::ENCRYPTION, call::ALIAS],
     statement: None,
     lets_off_log_buckets: false,

@@ -23,12 +23,12 @@ pub(crate) const KEY_SERVES_ONE_CLASS: Control = Control {
     title: "A KMS key should serve S3 buckets of one class of data only",
     holds_when: "no bucket of another class uses the same key",
     why: "A principal that can use the key for data of one class can read the data of the other \
-              class. The key cannot be revoked for one class alone.",
+          class. The key cannot be revoked for one class alone.",
     reference: "https://docs.aws.amazon.com/wellarchitected/latest/security-pillar/sec_protect_data_rest_key_mgmt.html",
     requirements: &["AWS Well-Architected SEC08-BP01"],
     remediation: "Create a key for each class of data. Set it as the default encryption of that \
-              class's buckets (s3:PutBucketEncryption). If the class of a bucket is wrong, \
-              correct its classification tag.",
+          class's buckets (s3:PutBucketEncryption). If the class of a bucket is wrong, \
+          correct its classification tag.",
     calls: &[call::ENCRYPTION, call::ALIAS, call::TAGS],
     statement: None,
     lets_off_log_buckets: false,

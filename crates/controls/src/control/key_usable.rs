@@ -26,7 +26,7 @@ pub(crate) const KEY_USABLE: Control = Control {
     title: "The KMS key of an S3 bucket's default encryption should be usable",
     holds_when: "the key exists, is Enabled, a symmetric encryption key, and in the bucket's region",
     why: "While the key cannot be used, uploads fail and encrypted objects cannot be read. Once \
-              the key is deleted, nobody can ever read them again.",
+          the key is deleted, nobody can ever read them again.",
     reference: "https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html",
     requirements: &[
         "NIST.800-53.r5 SC-12",
@@ -34,10 +34,10 @@ pub(crate) const KEY_USABLE: Control = Control {
         "AWS Well-Architected SEC08-BP01",
     ],
     remediation: "Key pending deletion: cancel the deletion now (kms:CancelKeyDeletion), then \
-              enable the key. Key disabled: enable it (kms:EnableKey), or give the bucket \
-              another key. Key missing, in another region or not symmetric: set a \
-              customer-managed symmetric key of the bucket's region as its default \
-              (s3:PutBucketEncryption).",
+          enable the key. Key disabled: enable it (kms:EnableKey), or give the bucket \
+          another key. Key missing, in another region or not symmetric: set a \
+          customer-managed symmetric key of the bucket's region as its default \
+          (s3:PutBucketEncryption).",
     calls: &[call::KEY_STATE, call::ENCRYPTION, call::ALIAS],
     statement: None,
     lets_off_log_buckets: false,

@@ -35,9 +35,9 @@ pub(crate) const KEY_USED_ONLY_VIA_S3: Control = Control {
     severity: Severity::Medium,
     title: "The policy of an S3 bucket's KMS key should admit use only through S3",
     holds_when: "no principal that the key policy admits can use the key except through S3 \
-              (`kms:ViaService`)",
+          (`kms:ViaService`)",
     why: "A principal that can call KMS directly can decrypt copied data keys and data. Neither \
-              the policies nor the logs of S3 see it.",
+          the policies nor the logs of S3 see it.",
     reference: "https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service",
     requirements: &["AWS Well-Architected SEC08-BP01", "NIST.800-53.r5 AC-6"],
     remediation: "Add a Deny to the key policy (kms:PutKeyPolicy).",

@@ -24,11 +24,11 @@ pub(crate) const SSEC_BLOCKED: Control = Control {
     title: "S3 buckets should block uploads with customer-provided keys (SSE-C)",
     holds_when: "SSE-C uploads are blocked, by the bucket's encryption or by the bucket policy",
     why: "An object that is uploaded with a key of the caller's own can be read by nobody else. \
-              Stolen credentials are used this way to hold data to ransom.",
+          Stolen credentials are used this way to hold data to ransom.",
     reference: "https://docs.aws.amazon.com/AmazonS3/latest/userguide/blocking-unblocking-s3-c-encryption-gpb.html",
     requirements: &[],
     remediation: "Block SSE-C in the bucket's encryption (BlockedEncryptionTypes SSE-C with \
-              s3:PutBucketEncryption), or refuse it in the bucket policy.",
+          s3:PutBucketEncryption), or refuse it in the bucket policy.",
     calls: &[call::ENCRYPTION, call::BUCKET_POLICY],
     statement: Some(statement),
     lets_off_log_buckets: false,

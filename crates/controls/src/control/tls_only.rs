@@ -24,7 +24,7 @@ pub(crate) const TLS_ONLY: Control = Control {
     title: "S3 bucket policies should refuse requests without TLS",
     holds_when: "the bucket policy refuses every request without TLS",
     why: "Over plain HTTP, anybody on the network path can read and change objects and signed \
-              requests, however they are encrypted at rest.",
+          requests, however they are encrypted at rest.",
     reference: "https://docs.aws.amazon.com/securityhub/latest/userguide/s3-controls.html#s3-5",
     requirements: &[
         "CIS AWS Foundations Benchmark v5.0.0/2.1.1",

@@ -30,9 +30,9 @@ pub(crate) const UPLOADS_USE_CMK: Control = Control {
     severity: Severity::Medium,
     title: "S3 bucket policies should refuse uploads that ask for another key",
     holds_when: "the bucket policy refuses every upload that asks for another key than the \
-              bucket's own CMK",
+          bucket's own CMK",
     why: "A header of the upload overrides the bucket's default encryption. Without a Deny, \
-              every principal that can write chooses the key that protects the object.",
+          every principal that can write chooses the key that protects the object.",
     reference: "https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html",
     requirements: &["AWS Well-Architected SEC08-BP02", "NIST.800-53.r5 SC-28(1)"],
     remediation: "Add a Deny to the bucket policy (s3:PutBucketPolicy).",
