@@ -117,15 +117,15 @@ pub fn parts_of_remedy(remedy: &str) -> (&str, Option<&str>) {
 
 /// Every control, lowest level first: the control about accounts, then [those about
 /// buckets](OF_BUCKETS).
-pub const ALL: [&Control; 12] = {
-    let mut all = [&control::ACCOUNT_READABLE; 12];
+pub const ALL: [&Control; OF_BUCKETS.len() + 1] = {
+    let mut all = [&control::ACCOUNT_READABLE; OF_BUCKETS.len() + 1];
     let (_, buckets) = all.split_at_mut(1);
-    buckets.copy_from_slice(&OF_BUCKETS);
+    buckets.copy_from_slice(OF_BUCKETS);
     all
 };
 
 /// Every control that is about a bucket, lowest level first.
-pub const OF_BUCKETS: [&Control; 11] = [
+pub const OF_BUCKETS: &[&Control] = &[
     &control::ENCRYPTED_WITH_KMS,
     &control::ENCRYPTED_WITH_CMK,
     &control::KEY_USABLE,

@@ -177,6 +177,7 @@ fn level_reached(outcomes: &[(&Control, Outcome)]) -> Option<Level> {
 mod tests {
     use super::*;
     use crate::example::{KEY_ARN, bucket, denied, key, kms};
+    use expect_test::expect;
     use facts::{DefaultEncryption, ResolvedKey, Tags};
 
     const SETTINGS: &str = r#"
@@ -229,49 +230,67 @@ mod tests {
 
     #[test]
     fn the_class_decides_which_controls_apply() {
-        for (class, encryption, expected) in [
-            ("public", sse_s3(), "-----------"),
-            ("public", cmk(), "-----------"),
-            ("public", unreadable(), "-----------"),
-            ("internal", sse_s3(), "F----------"),
-            ("internal", aws_managed(), "P----------"),
-            ("internal", unreadable(), "?----------"),
-            ("confidential", sse_s3(), "FF-----P---"),
-            ("confidential", aws_managed(), "PF----PP---"),
-            ("confidential", cmk(), "PPPPPPPP---"),
-            ("confidential", unreadable(), "????????---"),
-            ("restricted", cmk(), "PPPPPPPPFFP"),
-            ("no such class", sse_s3(), "FF-----P---"),
-            ("Public", sse_s3(), "FF-----P---"),
+        let mut table = String::new();
+        for (class, encryption, name) in [
+            ("public", sse_s3(), "SSE-S3"),
+            ("public", cmk(), "CMK"),
+            ("public", unreadable(), "unreadable"),
+            ("internal", sse_s3(), "SSE-S3"),
+            ("internal", aws_managed(), "aws/s3"),
+            ("internal", unreadable(), "unreadable"),
+            ("confidential", sse_s3(), "SSE-S3"),
+            ("confidential", aws_managed(), "aws/s3"),
+            ("confidential", cmk(), "CMK"),
+            ("confidential", unreadable(), "unreadable"),
+            ("restricted", cmk(), "CMK"),
+            ("no such class", sse_s3(), "SSE-S3"),
+            ("Public", sse_s3(), "SSE-S3"),
         ] {
-            assert_eq!(
-                letters(&judged(encryption.clone(), tagged(class))),
-                expected,
-                "{class} {encryption:?}"
-            );
+            let letters = letters(&judged(encryption, tagged(class)));
+            table += &format!("{class:13} {name:10} {letters}\n");
         }
+        expect![[r#"
+            public        SSE-S3     -----------
+            public        CMK        -----------
+            public        unreadable -----------
+            internal      SSE-S3     F----------
+            internal      aws/s3     P----------
+            internal      unreadable ?----------
+            confidential  SSE-S3     FF-----P---
+            confidential  aws/s3     PF----PP---
+            confidential  CMK        PPPPPPPP---
+            confidential  unreadable ????????---
+            restricted    CMK        PPPPPPPPFFP
+            no such class SSE-S3     FF-----P---
+            Public        SSE-S3     FF-----P---
+        "#]]
+        .assert_eq(&table);
     }
 
     #[test]
     fn a_missing_tag_means_the_default_class() {
-        assert_eq!(letters(&judged(sse_s3(), Fact::Known(Tags::new()))), "FF-----P---");
+        let default = judged(sse_s3(), tagged("confidential"));
+        assert_eq!(letters(&judged(sse_s3(), Fact::Known(Tags::new()))), letters(&default));
     }
 
     #[test]
     fn nothing_passes_or_fails_if_the_tags_are_unreadable() {
         let tags = || Fact::Unreadable(denied("s3:GetBucketTagging"));
-        for (encryption, expected) in
-            [(sse_s3(), "??-----?-?-"), (cmk(), "???????????"), (unreadable(), "???????????")]
-        {
-            assert_eq!(letters(&judged(encryption, tags())), expected);
-        }
+        let all = [sse_s3(), cmk(), unreadable()];
+        let lines = all.map(|encryption| letters(&judged(encryption, tags())));
+        expect![[r#"
+            ??-----?-?-
+            ???????????
+            ???????????"#]]
+        .assert_eq(&lines.join("\n"));
     }
 
     #[test]
     fn common_requirements_are_judged_even_if_the_tags_are_unreadable() {
         let settings = SETTINGS.replace("\"sse-s3\"", "\"kms\"").parse().unwrap();
         let tags = Fact::Unreadable(denied("s3:GetBucketTagging"));
-        assert_eq!(letters(&judge(&Bucket { tags, ..bucket(sse_s3()) }, &settings)), "F?-----?-?-");
+        let found = letters(&judge(&Bucket { tags, ..bucket(sse_s3()) }, &settings));
+        expect!["F?-----?-?-"].assert_eq(&found);
     }
 
     #[test]
