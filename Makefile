@@ -29,7 +29,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo sandbox quick test test-lag check unit-test end-to-end-test organization-test scenario-test least-privilege-test functions \
-	scale bench fuzz deploy deploy-management undeploy undeploy-management clean
+	scale bench fuzz deploy deploy-management undeploy undeploy-management clean control expectations
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +108,16 @@ $(CHECKOV_INSTALLED): infra/checkov/requirements.txt infra/checkov/constraints.t
 	$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check --requirement $< \
 	  --constraint infra/checkov/constraints.txt
 	@touch $@
+
+expectations: ## Rewrite the expected verdicts of scenarios and snapshots; review the diff.
+	UPDATE_EXPECT=1 cargo test --locked --package controls
+	UPDATE_EXPECT=1 cargo test --locked --package cmkwatch-tests --test scenarios
+
+control: ## Write the parts of a new control: NAME=slug [LEVEL=cmk], see docs/adding-a-control.md.
+	@python3 crates/controls/scaffold/new_control.py '$(NAME)' '$(or $(LEVEL),cmk)'
+	@mkdir -p target
+	@cargo run --quiet --bin cmkwatch explain --output markdown > target/controls.md
+	@mv target/controls.md crates/controls/README.md
 
 scale: functions ## Count the calls and the memory of a sweep of many buckets: [BUCKETS=2000] [EVERY=1].
 	SANDBOX_ARGUMENTS="--sweep-timeout 900" BUCKETS=$(BUCKETS) EVERY=$(EVERY) \

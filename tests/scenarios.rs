@@ -1,7 +1,10 @@
 //! Does the pure evaluation judge every scenario as expected? The facts are those that AWS would
 //! give.
+//!
+//! `make expectations` rewrites the expected verdicts of all scenarios. Review the diff.
 #![allow(
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "a test may stop at the first thing that is not as expected"
 )]
@@ -9,14 +12,14 @@
 use cmkwatch_tests::{
     Encryption, KeySetup, Refused, Scenario, Spelling, State, made_out, root, scenarios,
 };
-use controls::{Outcome, Settings, Verdict, judge};
+use controls::{OF_BUCKETS, Outcome, Settings, Verdict, judge};
 use facts::{
     Algorithm, Bucket, BucketEncryption, BucketId, EncryptionRule, Fact, Governance, Key,
     KeyManager, KeyReference, KeyState, KeyUser, PolicyDocument, ResolvedKey, Rotation, Tags,
     Unreadable, UsedKey,
 };
 use jiff::Timestamp;
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, env, fs};
 
 const ACCOUNT: &str = "111111111111";
 const REGION: &str = "us-east-1";
@@ -30,7 +33,9 @@ fn scenarios_have_their_verdicts() {
     for scenario in scenarios() {
         let verdicts = judge(&bucket(&scenario), &settings).verdicts;
         let found: BTreeMap<_, _> = verdicts.iter().filter_map(told).collect();
-        if found != scenario.expect {
+        if found != scenario.expect && env::var_os("UPDATE_EXPECT").is_some() {
+            rewrite(&scenario.name, &found);
+        } else if found != scenario.expect {
             wrong.push(format!(
                 "{}: {}\nfound {}",
                 scenario.name,
@@ -39,7 +44,23 @@ fn scenarios_have_their_verdicts() {
             ));
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{}\nIf these verdicts are right: make expectations",
+        wrong.join("\n")
+    );
+}
+
+/// Rewrites the expected verdicts, which are at the end of a scenario's file, in the order of the
+/// controls.
+fn rewrite(name: &str, found: &BTreeMap<String, String>) {
+    let path = root().join("tests/scenarios").join(name).join("scenario.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, _) = text.split_once("[expect]\n").unwrap();
+    let slugs =
+        OF_BUCKETS.iter().map(|control| control.slug).filter(|slug| found.contains_key(*slug));
+    let lines = slugs.map(|slug| format!("{slug} = {:?}\n", found[slug]));
+    fs::write(path, format!("{before}[expect]\n{}", lines.collect::<String>())).unwrap();
 }
 
 fn told(verdict: &Verdict) -> Option<(String, String)> {

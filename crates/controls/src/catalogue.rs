@@ -155,6 +155,15 @@ mod tests {
     }
 
     #[test]
+    fn texts_are_written() {
+        for control in ALL {
+            let Control { title, holds_when, why, reference, remediation, .. } = control;
+            let texts = [title, holds_when, why, reference, remediation];
+            assert!(texts.iter().all(|text| !text.contains("TODO")), "{}", control.slug);
+        }
+    }
+
+    #[test]
     fn a_statement_fits_beside_its_remediation() {
         let bucket = format!("arn:aws:s3:::{}", "b".repeat(63));
         let key =

@@ -43,7 +43,7 @@ pub fn judge(bucket: &Bucket, settings: &Settings) -> Judgement {
     };
     let wants_key_users = wants_key_users(bucket, &class, reached, &outcomes);
     let verdicts = OF_BUCKETS
-        .into_iter()
+        .iter()
         .zip(outcomes)
         .map(|(control, outcome)| excepted(bucket, control, outcome, settings));
     Judgement { reached, verdicts: verdicts.collect(), class, wants_key_users }
