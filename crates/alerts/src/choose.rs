@@ -1,4 +1,7 @@
-//! Which events of a batch are worth a message.
+//! The events of a batch that need a message.
+//!
+//! This module looks at one batch only. [`decide`](crate::decide) compares its result with what
+//! people already know.
 
 use crate::{
     News, Told,
@@ -8,56 +11,62 @@ use controls::Alerts;
 use findings::{Compliance, Transition};
 use std::{cmp::Reverse, collections::BTreeMap};
 
-/// An event, as it was received.
+/// An event that was received from the queue.
 #[derive(Debug, Clone)]
 pub struct Received<R> {
-    /// By what it was received.
+    /// The receipt of the queue message.
     pub receipt: R,
-    /// True where it comes for the first time: nobody can have been told of it.
+    /// True if the event is received for the first time. Then nobody can have been alerted about
+    /// it.
     pub is_first: bool,
-    /// What it says.
+    /// The content of the event.
     pub news: News,
 }
 
-/// A finding that is worth a message.
+/// A finding that needs a message.
 #[derive(Debug, Clone)]
 pub struct Chosen<R> {
-    /// The last that was said of it.
+    /// The last state of the finding.
     pub news: News,
-    /// By what it was received: if the message fails, all of them must come again.
+    /// The receipts of all events about the finding. If the message fails, all of them must be
+    /// received again.
     pub receipts: Vec<R>,
 }
 
-/// A finding that is archived, as its bucket or its control does not concern anybody any more. If people were told of the finding,
-/// this has to be known: it may open again.
+/// A finding that was archived, because its bucket or its control does not concern anybody any
+/// more. If people were alerted about the finding, this must be recorded: it may open again.
 #[derive(Debug, Clone)]
 pub struct Gone<R> {
     /// The id of the finding.
     pub finding: String,
-    /// The version of the state that archived it.
+    /// The version of the state that archived the finding.
     pub version: u64,
-    /// By what it was received: if it cannot be recorded, all of them must come again.
+    /// The receipts of all events about the finding. If the archiving cannot be recorded, all of
+    /// them must be received again.
     pub receipts: Vec<R>,
 }
 
 /// The result of a batch.
 #[derive(Debug)]
 pub struct Choice<R> {
-    /// What is worth a message: the worst first, and what is resolved last.
+    /// The findings that need a message: the most severe first, and the resolved ones last.
     pub chosen: Vec<Chosen<R>>,
-    /// Findings that are as they were before the batch: worth a message only if people know another state.
+    /// The findings that are as they were before the batch. They need a message only if people know
+    /// another state.
     pub cancelled: Vec<Chosen<R>>,
-    /// Findings that are archived.
+    /// The findings that were archived.
     pub gone: Vec<Gone<R>>,
-    /// Findings whose change is minor, but whose state people must know: worth a message if they know another.
+    /// The findings whose change is minor, but whose state people must know. They need a message
+    /// only if people know another state.
     pub minor: Vec<Chosen<R>>,
-    /// The events that do not become a message, each with its reason. The last event about each of the findings above is not
-    /// among them, as it is not decided yet.
+    /// The events that do not become a message, each with its reason. The last event about a
+    /// finding of `chosen`, `cancelled` or `minor` is not among them, because it is not decided
+    /// yet.
     pub silent: Vec<Silent>,
 }
 
-/// Selects the findings that need a message. Only the last state of each finding counts, and only if it differs from the state
-/// before the batch. Edits and low severities need none.
+/// Selects the findings that need a message. Only the last state of each finding counts, and only
+/// if it differs from the state before the batch. Edits and low severities need no message.
 #[must_use]
 pub fn choose<R>(received: Vec<Received<R>>, alerts: &Alerts) -> Choice<R> {
     let mut stories = BTreeMap::<String, Vec<Received<R>>>::new();
@@ -76,7 +85,8 @@ pub fn choose<R>(received: Vec<Received<R>>, alerts: &Alerts) -> Choice<R> {
         }
     }
     for mut story in stories.into_values() {
-        // An import and what follows it at once may be sent in the same second; what people are to hear of is the last.
+        // An import and the edit that follows it may be sent in the same second. The edit must come
+        // last, because people are alerted about it.
         story.sort_by_key(|event| {
             (event.news.updated_at, event.news.concerns_people(), event.news.sent_at)
         });
@@ -92,7 +102,7 @@ fn silent(news: &News, reason: Silence) -> Silent {
 }
 
 impl<R> Choice<R> {
-    /// Adds the result of all events about one finding, which are in order.
+    /// Adds the result of all events about one finding. The events are in order.
     fn add(&mut self, story: Vec<Received<R>>, alerts: &Alerts) {
         let Some(((last, earlier), end)) = story.split_last().zip(end_of(&story)) else { return };
         self.silent.extend(earlier.iter().map(|event| silent(&event.news, Silence::LaterEvent)));
@@ -127,18 +137,20 @@ fn receipts<R>(story: Vec<Received<R>>) -> Vec<R> {
 
 /// The result of all events about one finding.
 enum End {
-    /// People are to be told.
+    /// People must be alerted.
     Told(Box<News>),
-    /// It is as it was before the first event.
+    /// The finding is as it was before the first event.
     Cancelled(Box<News>),
     /// The change is minor, and its finding shows a state that people must know.
     Minor(Box<News>),
-    /// Nobody needs to hear of it, or not yet.
+    /// Nobody needs an alert, or not yet.
     Silent(Silence),
 }
 
-/// Returns the result of all events about one finding, which are in order. A resolution counts once the finding is RESOLVED. A
-/// finding that only eased or changed after it opened is reported as opened.
+/// Returns the result of all events about one finding. The events are in order.
+///
+/// A resolution counts once the finding is RESOLVED. A finding that only eased or changed after it
+/// opened is reported as opened.
 fn end_of<R>(story: &[Received<R>]) -> Option<End> {
     let opened = story.iter().rfind(|event| event.news.concerns_people()).map(|event| &event.news);
     let first = story.first()?;
@@ -160,7 +172,7 @@ fn end_of<R>(story: &[Received<R>]) -> Option<End> {
     Some(news.silence().map_or_else(|| End::Told(Box::new(news.clone())), End::Silent))
 }
 
-/// What a finding is now, as what it was opened as a moment ago.
+/// Returns the present state of a finding as the change that opened it earlier in the batch.
 fn as_opened(now: News, opened: &News) -> News {
     let News { transition, before, severity_before, worst, .. } = opened.clone();
     News { transition, before, severity_before, worst: worst.max(now.worst), ..now }
@@ -188,7 +200,7 @@ mod tests {
 
     const ALERTS: Alerts = Alerts { minimum_severity: Severity::Medium, digest_over: 5 };
 
-    /// Said at a second, and sent one second later.
+    /// Returns an import at a second. Its event was sent one second later.
     fn said(second: i64, transition: Transition, before: Option<Compliance>) -> News {
         let updated_at = Timestamp::from_second(1_764_000_000 + second).unwrap();
         let is_over = transition == Transition::Resolved;
@@ -221,13 +233,13 @@ mod tests {
         choose(first_time(news), &ALERTS)
     }
 
-    /// What is told, with the number of receipts.
+    /// Returns the transition of each chosen finding, with the number of receipts.
     fn told_of(choice: &Choice<usize>) -> Vec<(Transition, usize)> {
         choice.chosen.iter().map(|chosen| (chosen.news.transition, chosen.receipts.len())).collect()
     }
 
     #[test]
-    fn a_batch_is_told_by_its_end() {
+    fn a_batch_is_reported_by_its_last_state() {
         use Compliance::{Failed, Passed, Warning};
         use Severity::{High, Medium};
         use Transition::{Changed, Eased, Gone, Opened, Resolved, Unreadable, Worsened};
@@ -314,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_of_a_finding_that_changed_since_it_opened_is_what_it_is_now() {
+    fn a_finding_that_eased_after_it_opened_is_alerted_with_its_present_severity() {
         let eased = News {
             severity: Severity::Medium,
             ..said(9, Transition::Eased, Some(Compliance::Failed))
@@ -327,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_resolved_and_changes_its_evidence_at_once_is_as_bad_as_it_was() {
+    fn a_resolved_finding_keeps_its_worst_severity_if_its_evidence_changes() {
         let resolved = said(0, Transition::Resolved, Some(Compliance::Failed));
         let resolved = News { worst: Some(Severity::Critical), ..resolved };
         let changed = said(9, Transition::Changed, Some(Compliance::Passed));
@@ -343,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_is_told_once_it_is_closed() {
+    fn a_finding_that_passes_is_alerted_once_it_is_closed() {
         let pending = News {
             workflow: Workflow::New,
             ..said(0, Transition::Resolved, Some(Compliance::Failed))
@@ -384,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_is_no_news() {
+    fn an_edit_is_not_alerted() {
         let opened = said(0, Transition::Opened, None);
         let later = |by: i64| opened.sent_at + SignedDuration::from_secs(by);
         let noted = News { noted_at: Some(later(300)), sent_at: later(300), ..opened.clone() };
@@ -413,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn each_event_that_becomes_no_message_has_a_reason() {
+    fn each_event_that_does_not_become_a_message_has_a_reason() {
         use Compliance::{Failed, Passed};
         use Silence::{
             BelowMinimum, Gone, LaterEvent, Minor, Moved, NotClosed, TakenUp, Unchanged,
@@ -429,7 +441,7 @@ mod tests {
             (vec![notified], vec![TakenUp]),
             (vec![pending], vec![NotClosed]),
             (vec![edit], vec![Silence::Edit]),
-            // It is decided once it is known whether people know another state.
+            // The event is decided once it is known if people know another state.
             (vec![said(0, Transition::Changed, Some(Failed))], vec![]),
             (
                 vec![News {
@@ -475,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_bad_is_not_chosen_and_what_was_bad_is_closed() {
+    fn the_minimum_severity_applies_to_the_worst_severity_of_a_resolved_finding() {
         let opened = said(0, Transition::Opened, None);
         let resolved = said(0, Transition::Resolved, Some(Compliance::Failed));
         for (least, expected) in [(Severity::High, (1, 0)), (Severity::Critical, (0, 1))] {
@@ -491,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_come_first() {
+    fn the_most_severe_findings_come_first() {
         let other = |id: &str, news: News| News { id: id.to_owned(), ..news };
         let critical = News { severity: Severity::Critical, ..said(0, Transition::Opened, None) };
         let chosen = choice(vec![
@@ -506,7 +518,7 @@ mod tests {
         );
     }
 
-    /// What was so before, and step by step what was said.
+    /// Generates a status before, and the events of the statuses that follow.
     fn any_story() -> impl Strategy<Value = Vec<News>> {
         use Compliance::{Failed, Passed, Warning};
         let states =
@@ -543,10 +555,10 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens within a batch, in whatever order it arrives: what people know afterwards is what is so, and where
-        /// they knew it already they are told nothing.
+        /// Events happen within one batch and arrive in any order. Afterwards people know the
+        /// present state, and nobody is alerted about a state that was known before.
         #[test]
-        fn what_people_know_is_what_is_so(story in any_story(), seed in any::<u64>()) {
+        fn people_know_the_present_state_after_a_batch(story in any_story(), seed in any::<u64>()) {
             prop_assume!(!story.is_empty());
             let (before, after) = (known(story[0].before), state(&story[story.len() - 1]));
             let mut received = first_time(story);
@@ -558,10 +570,10 @@ mod tests {
             prop_assert_eq!(chosen.len(), usize::from(before != after));
         }
 
-        /// However the events are cut into batches, and whatever comes a second time: what people know in the end is what is so,
-        /// and no message says what they know.
+        /// Events are cut into batches in any way, and some are received again. In the end people
+        /// know the present state, and no message repeats a state that people know.
         #[test]
-        fn batches_and_repeats_lose_nothing(
+        fn batches_and_repeated_events_lose_nothing(
             story in any_story(),
             cuts in prop::collection::vec(any::<bool>(), 6),
             again in prop::collection::vec(any::<bool>(), 6),
@@ -573,7 +585,7 @@ mod tests {
                 let repeated = batches.last().and_then(|batch| batch.last().cloned());
                 if cuts[number] && !batches.last().unwrap().is_empty() {
                     batches.push(Vec::new());
-                    // It was told, and comes again, as if its message had failed.
+                    // The event was alerted and is received again, as if its message had failed.
                     let repeated = repeated.filter(|_| again[number]);
                     let repeated = repeated.map(|event| Received { is_first: false, ..event });
                     batches.last_mut().unwrap().extend(repeated);

@@ -1,4 +1,5 @@
-//! A message about many findings: how many, how bad, where, by whom, and the worst of them.
+//! The message about many findings: how many, how severe, where, by whose call, and the most severe
+//! of them.
 
 use crate::{
     Message, News,
@@ -12,10 +13,10 @@ use facts::Region;
 use findings::Transition;
 use std::collections::BTreeMap;
 
-/// How many of each kind are named.
+/// The highest number of entries of each kind that are named.
 const NAMED: usize = 10;
 
-/// Says it of findings of which the worst come first, and what is resolved last.
+/// Writes a digest of findings. The most severe findings come first, and the resolved ones last.
 pub(crate) fn message(news: &[&News], home: &Region) -> Message {
     let bad: Vec<_> = news.iter().filter(|news| news.transition != Transition::Resolved).collect();
     let by_transition = counted(news.iter().map(|news| news.transition.to_string()));
@@ -114,7 +115,7 @@ fn entry(news: &News, home: &Region) -> Line {
     account(line, news).words(" ").link(link::finding(home, &news.id), news.control.slug)
 }
 
-/// That of the bucket, where all is about one.
+/// Returns the thread of the bucket or account, if all findings are about the same one.
 fn common_thread(news: &[&News]) -> Option<String> {
     let threads = counted(news.iter().map(|news| thread(&news.about)));
     match threads.as_slice() {
@@ -136,7 +137,7 @@ fn context(
     counts.chain(known).collect()
 }
 
-/// How often each occurs, the most frequent first.
+/// Counts each name. The most frequent name comes first.
 fn counted(names: impl Iterator<Item = String>) -> Vec<(String, usize)> {
     let mut counts = BTreeMap::new();
     for name in names {
@@ -154,7 +155,8 @@ mod tests {
     use findings::{About, ApiCall};
     use serde_json::Value;
 
-    /// Findings about buckets 0, 1, 2 ..., the first of them CRITICAL and the last resolved.
+    /// Returns findings about buckets 0, 1, 2 and so on. The first finding is CRITICAL, and the
+    /// last one is resolved.
     fn many(number: usize) -> Vec<News> {
         let news = |n: usize| {
             let id =
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn many_findings_are_counted_and_the_worst_are_named() {
+    fn many_findings_are_counted_and_the_most_severe_are_named() {
         let (_, notification) = digest(&many(231));
         let content = &notification["content"];
         assert_eq!(
@@ -212,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_resolved_does_not_hide_what_is_as_bad() {
+    fn a_resolved_finding_does_not_hide_open_findings_of_its_severity() {
         let (_, notification) = digest(&many(7)[1..]);
         let title = notification["content"]["title"].as_str().unwrap();
         assert_eq!(title, "\u{1f7e0} 6 findings about 6 buckets or accounts: 5 opened, 1 resolved");
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn who_mended_is_not_counted_among_those_who_broke() {
+    fn the_caller_of_a_fix_is_not_counted_among_the_callers_of_failures() {
         let mut all = many(3);
         let by = Some("arn:aws:iam::200000000002:user/mender".to_owned());
         all[2].api_call = Some(ApiCall {
@@ -240,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_is_said_to_be_so() {
+    fn an_undetermined_finding_is_named_as_undetermined() {
         let mut all = many(2);
         all[0].transition = Transition::Unreadable;
         let (_, notification) = digest(&all);

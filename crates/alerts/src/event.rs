@@ -1,10 +1,13 @@
-//! The event `Security Hub Findings - Imported`, as
-//! [Security Hub sends it](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-cwe-event-formats.html): "Each event
-//! sends a single finding".
+//! The event `Security Hub Findings - Imported`, as [Security Hub sends
+//! it](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-cwe-event-formats.html):
+//! "Each event sends a single finding".
 //!
-//! Only what a message needs is read, and what is not ours is an error. Whoever may import findings in a member account may
-//! give them any id and any words, so a finding counts only where its importer may speak of what it is about, and what a
-//! control says of itself is taken from the control.
+//! Only what a message needs is read. A finding that is not from cmkwatch is an error. A principal
+//! that may import findings in a member account may give them any id and any words. So a finding
+//! counts only if its importer may report on the subject. The texts of a control are taken from the
+//! control, not from the finding.
+//!
+//! This module does not decide if an event needs a message.
 
 use crate::{
     news::News,
@@ -17,21 +20,21 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// Why an event is not understood.
+/// The reason why an event is not understood.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
-    /// It has not the form of an event with one finding.
+    /// The text does not have the form of an event with one finding.
     #[error("not an event of Security Hub with a finding")]
     Form(#[source] serde_json::Error),
-    /// It holds no finding, or several.
+    /// The event holds no finding, or several.
     #[error("an event with {0} findings, and not one")]
     Number(usize),
-    /// The finding is none of ours.
+    /// The finding is not one of cmkwatch.
     #[error("finding `{id}` is none of ours: {what}")]
     NotOurs {
-        /// The id that it has.
+        /// The id of the finding.
         id: String,
-        /// What is missing or wrong.
+        /// The part that is missing or wrong.
         what: &'static str,
     },
 }
@@ -96,8 +99,10 @@ struct Recommendation {
     text: String,
 }
 
-/// What only [the customer writes](https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchupdatefindings.html),
-/// besides the note, the severity and the workflow; and what we say of severity and types ourselves.
+/// The fields that only [the customer
+/// writes](https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchupdatefindings.html),
+/// besides note, severity and workflow. Also the severity and the types that cmkwatch gave, for
+/// comparison.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Customers {
@@ -118,7 +123,7 @@ struct Provider {
 }
 
 impl Customers {
-    /// True where any of it is there, or differs from what we said.
+    /// Returns true if one of the customer's fields is set, or differs from what cmkwatch gave.
     fn are_there(&self, severity: &Label) -> bool {
         let ours = self.finding_provider_fields.as_ref();
         let our_label =
@@ -134,19 +139,20 @@ impl Customers {
     }
 }
 
-/// An event about a finding of ours.
+/// An event about a finding of cmkwatch.
 #[derive(Debug, Clone)]
 pub enum Parsed {
-    /// It may be worth a message.
+    /// An event that may need a message.
     News(Box<News>),
-    /// It is about a finding whose control this version does not have, so there is nothing to say.
+    /// An event about an archived finding whose control this version does not have. Such an event
+    /// needs no message.
     Silent(Silent),
 }
 
-/// Reads an event, in the account `hub`.
+/// Reads an event. `hub` is the hub account.
 ///
 /// # Errors
-/// Returns an error if it is no such event, or the finding is none of ours.
+/// Returns an error if the text is not such an event, or the finding is not one of cmkwatch.
 pub fn parse(body: &str, hub: &AccountId) -> Result<Parsed, EventError> {
     let event: Event = serde_json::from_str(body).map_err(EventError::Form)?;
     let [finding] = <[Asff; 1]>::try_from(event.detail.findings)
@@ -218,8 +224,10 @@ fn control_of(id: &str) -> Option<&'static Control> {
     controls::ALL.into_iter().find(|control| control.slug == slug)
 }
 
-/// The account that imported the finding, with [its own product](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-custom-providers.html):
-/// the owner of what it is about, or the hub, where those findings stand whose owner has no Security Hub.
+/// Returns the account that imported the finding, with [its own
+/// product](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-custom-providers.html).
+/// That is the owner of the subject, or the hub account. The hub stores the findings of owners
+/// without a Security Hub.
 fn importer(finding: &Asff, about: &About, hub: &AccountId) -> Result<AccountId, &'static str> {
     let importer: AccountId =
         finding.aws_account_id.parse().map_err(|_| "AwsAccountId is no account")?;
@@ -232,8 +240,8 @@ fn importer(finding: &Asff, about: &About, hub: &AccountId) -> Result<AccountId,
     Ok(importer)
 }
 
-/// The latest version that a finding can have when its event is sent: a version is the time of its commit, in milliseconds, or a
-/// little later.
+/// Returns the latest version that a finding can have when its event is sent. A version is the time
+/// of its commit in milliseconds, or a little later.
 fn latest_version(sent_at: Timestamp) -> u64 {
     let latest = sent_at.checked_add(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MAX);
     u64::try_from(latest.as_millisecond()).unwrap_or_default()
@@ -257,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_of_ours_is_read() {
+    fn a_finding_of_cmkwatch_is_read() {
         let news = parse(&example::event()).unwrap();
         assert_eq!(news.id, "cmkwatch/aws/200000000002/eu-west-1/acme-invoices/encrypted-with-cmk");
         assert_eq!(
@@ -273,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_of_an_import_by_an_earlier_program_is_its_time() {
+    fn an_import_without_a_state_version_gets_its_time_as_version() {
         let mut event = example::event();
         let fields = event["detail"]["findings"][0]["ProductFields"].as_object_mut().unwrap();
         fields.remove("cmkwatch/state-version").unwrap();
@@ -281,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_the_hub_is_not_that_of_the_owner() {
+    fn the_account_name_of_the_hub_is_not_taken_for_that_of_the_owner() {
         let mut event = example::event();
         let finding = &mut event["detail"]["findings"][0];
         finding["AwsAccountId"] = "100000000001".into();
@@ -291,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_customer_writes_is_noticed() {
+    fn fields_that_only_the_customer_writes_are_noticed() {
         for (name, value) in [
             ("Severity", json!({"Label": "CRITICAL"})),
             ("UserDefinedFields", json!({"ticket": "SEC-1"})),
@@ -317,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_is_an_error_in_words() {
+    fn a_finding_of_another_origin_is_an_error_that_names_the_fault() {
         for (name, value, words) in [
             (
                 "Id",
@@ -361,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_with_its_control_is_silent() {
+    fn an_archived_finding_of_a_removed_control_is_silent() {
         let mut event = example::event();
         let finding = &mut event["detail"]["findings"][0];
         finding["Id"] = "cmkwatch/aws/200000000002/eu-west-1/acme/of-old".into();
@@ -374,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_an_error_in_words() {
+    fn a_text_that_is_not_an_event_is_an_error_that_names_the_fault() {
         let mut none = example::event();
         none["detail"]["findings"] = json!([]);
         for (body, words) in [

@@ -1,10 +1,10 @@
-//! What the tests share.
+//! An example event, shared by the tests.
 
 use crate::{News, Parsed, parse};
 use facts::AccountId;
 use serde_json::{Value, json};
 
-/// The event of a finding that was just imported.
+/// Returns the event of a finding that was just imported.
 pub(crate) fn event() -> Value {
     json!({
         "version": "0",
@@ -53,17 +53,17 @@ pub(crate) fn event() -> Value {
     })
 }
 
-/// The hub's account.
+/// Returns the hub account.
 pub(crate) fn hub() -> AccountId {
     "100000000001".parse().unwrap()
 }
 
-/// The same, read.
+/// Returns the content of the example event.
 pub(crate) fn news() -> News {
     read(&event())
 }
 
-/// Reads an event.
+/// Returns the content of an event.
 pub(crate) fn read(event: &Value) -> News {
     match parse(&event.to_string(), &hub()).unwrap() {
         Parsed::News(news) => *news,

@@ -1,30 +1,34 @@
-//! What people were last told of a finding, and whether an event tells them more.
+//! The state of a finding that people know from the last message, and the decision if an event
+//! needs another message.
 //!
-//! The table that holds it is elsewhere (`claims`); here is only the decision. Whoever is about to send a message claims it
-//! first, so that no other process sends it, too. A claim ends with the run that made it, at a time that it names: if that run
-//! died, another one sends the message.
+//! The crate `claims` stores the table of that knowledge. This module only decides.
+//!
+//! A run claims a message before it sends it, so that no other run sends it, too. A claim names the
+//! time at which its run has ended at the latest. If the run died, another run sends the message
+//! after that time.
 
 use crate::{News, silence::Silence};
 use controls::Severity;
 use findings::{Compliance, Transition};
 use jiff::{SignedDuration, Timestamp};
 
-/// How long after a change an import that reports it can still be its first. After that the finding is only repaired.
+/// The longest time between a change and the first import that reports it. A later import only
+/// repairs the finding.
 const LATEST_REPORT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// The state of a finding as the last message reported it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
-    /// It passes, or there is none.
+    /// The finding passes, or does not exist.
     Closed,
-    /// It fails, with this severity.
+    /// The finding fails, with this severity.
     Open(Severity),
-    /// It cannot be determined.
+    /// The control cannot be determined.
     Undetermined,
 }
 
 impl Told {
-    /// The state that a message about an event reports.
+    /// Returns the state that a message about an event reports.
     #[must_use]
     pub fn of(news: &News) -> Self {
         match (news.transition, news.status) {
@@ -34,7 +38,7 @@ impl Told {
         }
     }
 
-    /// Returns true if whoever knows this learns nothing from the other.
+    /// Returns true if people who know this state learn nothing from the other.
     #[must_use]
     pub fn covers(self, other: Self) -> bool {
         match (self, other) {
@@ -49,22 +53,23 @@ impl Told {
 pub struct Known {
     /// The version of the state that last changed the finding.
     pub version: u64,
-    /// The state that people know by it; `None` if that cannot be read.
+    /// The state that people know by the decision; `None` if that cannot be read.
     pub told: Option<Told>,
-    /// The run that is sending the message; `None` if the message was sent, or none is needed.
+    /// The run that is sending the message; `None` if the message was sent or is not needed.
     pub claim: Option<Claim>,
 }
 
 /// A run that is sending a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// The run, by the id of its request.
+    /// The id of the request of the run.
     pub owner: String,
-    /// When the run has ended at the latest.
+    /// The time at which the run has ended at the latest.
     pub lapses_at: Timestamp,
 }
 
-/// Rewrites a minor change as a change from the state that was last alerted; `None` if that is not known.
+/// Rewrites a minor change as a change from the state that was last alerted. If `known` is `None`,
+/// that state counts as passed.
 #[must_use]
 pub fn correction(news: &News, known: Option<Told>) -> News {
     let (before, severity_before) = match known {
@@ -92,14 +97,14 @@ pub fn correction(news: &News, known: Option<Told>) -> News {
 pub enum Decision {
     /// The message must be claimed and sent.
     Alert,
-    /// Another run is sending a message about the finding: the event must come again.
+    /// Another run is sending a message about the finding. The event must be received again.
     Wait,
-    /// There is no message.
+    /// No message is sent.
     Silent(Silence),
 }
 
-/// Decides what becomes of an event that is worth a message, given the latest decision about its finding. `owner` is the run
-/// that asks, `now` the time.
+/// Decides about an event that is worth a message, given the latest decision about its finding.
+/// `owner` is the run that asks, `now` the time.
 #[must_use]
 pub fn decide(known: Option<&Known>, news: &News, owner: &str, now: Timestamp) -> Decision {
     if news.sent_at.duration_since(version_time(news.state_version)) > LATEST_REPORT {
@@ -111,7 +116,7 @@ pub fn decide(known: Option<&Known>, news: &News, owner: &str, now: Timestamp) -
     }
     match &known.claim {
         Some(claim) if claim.owner != owner && now < claim.lapses_at => Decision::Wait,
-        // It died, or its answer was lost: the message may have been sent or not.
+        // The run died, or the answer to its claim was lost. The message may have been sent or not.
         Some(_) => Decision::Alert,
         None if known.version == news.state_version => Decision::Silent(Silence::AlreadyAlerted),
         None if known.told.is_some_and(|told| told.covers(Told::of(news))) => {
@@ -121,7 +126,7 @@ pub fn decide(known: Option<&Known>, news: &News, owner: &str, now: Timestamp) -
     }
 }
 
-/// The time of a version: they are milliseconds since 1970, or a little more.
+/// Returns the time of a version. Versions are milliseconds since 1970, or a little more.
 fn version_time(version: u64) -> Timestamp {
     i64::try_from(version)
         .ok()
@@ -154,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_alerted_once_and_only_if_it_says_more() {
+    fn a_change_is_alerted_once_and_only_if_it_is_new_to_people() {
         use Decision::{Alert, Silent, Wait};
         use Severity::{Critical, High};
         use Silence::{AlreadyAlerted, AlreadyKnown, NewerAlerted};
@@ -243,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_is_older_than_thirty_days_is_only_repeated() {
+    fn a_change_older_than_thirty_days_is_not_alerted() {
         let days = |days: i64| NOW - days * 24 * 60 * 60 * 1000;
         for (age, expected) in [
             (0, Decision::Alert),

@@ -1,10 +1,16 @@
 //! Findings that changed in, messages to people out.
 //!
-//! Security Hub puts an event onto the hub account's bus whenever a finding is imported, and whenever somebody edits one.
-//! [`parse`] reads such an event, [`choose()`] decides which events of a batch are worth a message, [`decide`] compares them with
-//! what people already know, and [`Message`] is what a person reads: a notification for Slack and a text for e-mail, made from the
-//! same lines. Every event that does not become a message has a reason, a [`Silence`]. The texts of a finding may come from whoever
-//! can name a bucket, a role or a policy statement, so none of them is taken for markup.
+//! Security Hub puts an event onto the bus of the hub account if a finding is imported or edited.
+//!
+//! - [`parse`] reads such an event.
+//! - [`choose()`] decides which events of a batch are worth a message.
+//! - [`decide`] compares those events with what people already know.
+//! - [`Message`] is what people read: a notification for Slack and a text for e-mail, made from the
+//!   same lines.
+//!
+//! Every event that does not become a message has a reason, a [`Silence`]. The texts of a finding
+//! may come from anyone who can name a bucket, a role or a policy statement. So they are never
+//! taken for markup.
 
 mod choose;
 mod digest;

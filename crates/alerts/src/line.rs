@@ -1,4 +1,4 @@
-//! The lines of a message, before they are written for somebody.
+//! The lines of a message, before they are written for Slack or for e-mail.
 
 use crate::text;
 
@@ -8,7 +8,7 @@ pub(crate) struct Line(Vec<Part>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
-    /// What the line is about.
+    /// The label at the start of a line.
     Label(&'static str),
     /// Words.
     Words(String),
@@ -21,12 +21,12 @@ enum Part {
 }
 
 impl Line {
-    /// A line about something.
+    /// Starts a line with a label.
     pub(crate) fn about(label: &'static str) -> Self {
         Self(vec![Part::Label(label)])
     }
 
-    /// A line that begins with words.
+    /// Starts a line with words.
     pub(crate) fn of(words: impl Into<String>) -> Self {
         Self::default().words(words)
     }
@@ -51,7 +51,8 @@ impl Line {
         self
     }
 
-    /// As Slack [reads it](https://docs.slack.dev/messaging/formatting-message-text).
+    /// Writes the line in the format of
+    /// [Slack](https://docs.slack.dev/messaging/formatting-message-text).
     pub(crate) fn to_slack(&self) -> String {
         let write = |part: &Part| match part {
             Part::Label(label) => format!("*{label}* "),
@@ -65,7 +66,7 @@ impl Line {
         self.0.iter().map(write).collect()
     }
 
-    /// As plain text, for e-mail.
+    /// Writes the line as plain text, for e-mail.
     pub(crate) fn to_plain(&self) -> String {
         let write = |part: &Part| match part {
             Part::Label(label) => format!("{label:<11} "),

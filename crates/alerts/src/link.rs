@@ -3,15 +3,16 @@
 use facts::{BucketId, Region};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What a URL may hold [without being encoded](https://datatracker.ietf.org/doc/html/rfc3986#section-2.3).
+/// The characters that are encoded in a URL: all but those that need [no
+/// encoding](https://datatracker.ietf.org/doc/html/rfc3986#section-2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// One finding in the Security Hub of the home region.
+/// Returns the link to one finding in Security Hub of the home region.
 pub(crate) fn finding(home: &Region, id: &str) -> String {
     findings(home, &[("Id", id)])
 }
 
-/// All findings of ours that are somebody's work.
+/// Returns the link to all active findings of cmkwatch with the workflow status NEW.
 pub(crate) fn open_findings(home: &Region) -> String {
     findings(
         home,
@@ -19,7 +20,8 @@ pub(crate) fn open_findings(home: &Region) -> String {
     )
 }
 
-/// The console's own way of writing a filter, each value encoded twice; AWS does not document it.
+/// Returns a link with filters, in the format of the console. Each value is encoded twice. AWS does
+/// not document the format.
 fn findings(home: &Region, filters: &[(&str, &str)]) -> String {
     let filter = |(name, value): &(&str, &str)| {
         format!("{name}={}", encode(&format!("\\operator\\:EQUALS\\:{value}")))
@@ -32,7 +34,7 @@ fn findings(home: &Region, filters: &[(&str, &str)]) -> String {
     )
 }
 
-/// A bucket's properties.
+/// Returns the link to the properties of a bucket.
 pub(crate) fn bucket(bucket: &BucketId) -> String {
     let region = bucket.region();
     format!(
@@ -42,8 +44,9 @@ pub(crate) fn bucket(bucket: &BucketId) -> String {
     )
 }
 
-/// The console's host: [each partition](https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html)
-/// has its own.
+/// Returns the host of the console. [Each
+/// partition](https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html)
+/// has its own domain.
 fn console(region: &Region) -> String {
     let domain = match region.partition() {
         "aws-cn" => "amazonaws.cn",
@@ -63,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_finding_is_found_by_its_id() {
+    fn the_link_to_a_finding_filters_by_its_id() {
         let home = "eu-west-1".parse().unwrap();
         assert_eq!(
             finding(&home, "cmkwatch/aws/1/x"),
@@ -77,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_lies_in_the_console_of_its_partition() {
+    fn the_link_to_a_bucket_uses_the_console_of_its_partition() {
         for (region, host) in [
             ("us-east-1", "us-east-1.console.aws.amazon.com"),
             ("us-gov-west-1", "us-gov-west-1.console.amazonaws-us-gov.com"),

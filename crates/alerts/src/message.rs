@@ -1,36 +1,39 @@
-//! What is published to the topic.
+//! The message that is published to the SNS topic.
 
 use crate::{News, Notification, digest, line::Line, notification::Draft, single, text};
 use facts::Region;
 use serde::Serialize;
 
-/// A message, for every kind of subscriber at once.
+/// A message for all kinds of subscribers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The subject of an e-mail: [less than 100 ASCII characters](https://docs.aws.amazon.com/sns/latest/api/API_Publish.html) that
-    /// begin with a letter or a digit.
+    /// The subject of an e-mail: [less than 100 ASCII
+    /// characters](https://docs.aws.amazon.com/sns/latest/api/API_Publish.html) that begin with a
+    /// letter or a digit.
     pub subject: String,
     /// The text of an e-mail.
     pub text: String,
-    /// What every other subscriber gets; Slack shows it.
+    /// The notification for all other subscribers. Slack shows it.
     pub notification: Notification,
 }
 
 impl Message {
-    /// About one finding. `home` is the region in which all findings come together.
+    /// Writes the message about one finding. `home` is the region in which Security Hub aggregates
+    /// all findings.
     #[must_use]
     pub fn about(news: &News, home: &Region) -> Self {
         single::message(news, home)
     }
 
-    /// About many, of which there is at least one.
+    /// Writes the message about many findings. There must be at least one.
     #[must_use]
     pub fn digest(news: &[&News], home: &Region) -> Self {
         digest::message(news, home)
     }
 
-    /// As SNS takes it with the [message structure](https://docs.aws.amazon.com/sns/latest/dg/sns-send-custom-platform-specific-payloads-mobile-devices.html)
-    /// `json`: a text for e-mail, the notification for all else.
+    /// Returns the message in the SNS [message
+    /// structure](https://docs.aws.amazon.com/sns/latest/dg/sns-send-custom-platform-specific-payloads-mobile-devices.html)
+    /// `json`: a text for e-mail, and the notification for all other protocols.
     #[must_use]
     pub fn json(&self) -> String {
         #[derive(Serialize)]

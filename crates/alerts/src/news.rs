@@ -1,6 +1,6 @@
-//! What an event of Security Hub says of one finding.
+//! The content of an event of Security Hub about one finding.
 //!
-//! Agrees with the table in `docs/finding-lifecycle.md`.
+//! This module must agree with the table in `docs/finding-lifecycle.md`.
 
 use crate::silence::Silence;
 use controls::{Control, Severity};
@@ -8,76 +8,84 @@ use facts::Place;
 use findings::{About, ApiCall, Compliance, EvidenceText, Transition, Workflow};
 use jiff::{SignedDuration, Timestamp};
 
-/// How long after a bucket was read the event of its import may come and still carry what somebody else wrote into the
-/// finding: an [automation rule](https://docs.aws.amazon.com/securityhub/latest/userguide/automation-rules.html) edits it
-/// before the event is sent. An edit [leaves `UpdatedAt` alone](https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchupdatefindings.html).
+/// The longest time between `UpdatedAt` and the event of an import, if the event carries what
+/// somebody else wrote into the finding.
+///
+/// An [automation
+/// rule](https://docs.aws.amazon.com/securityhub/latest/userguide/automation-rules.html) edits a
+/// finding before the event of its import is sent. An edit [leaves `UpdatedAt`
+/// alone](https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchupdatefindings.html).
 const LATEST_IMPORT: SignedDuration = SignedDuration::from_mins(15);
 
-/// How long after that nothing is an import any more, whatever it carries: a workflow that was set to and fro leaves no trace,
-/// and no run of a function lasts so long.
+/// The longest time between `UpdatedAt` and the event of any import. A later event is an edit, even
+/// if it carries no trace of one: a workflow status that was changed and changed back leaves none.
+/// No run of a function lasts so long, so no import is that late.
 const NO_IMPORT: SignedDuration = SignedDuration::from_hours(24);
 
-/// The same of a note, which tells itself when it was written: no person has read the finding by then.
+/// The longest time between `UpdatedAt` and a note that an automation rule wrote. A note has a time
+/// of its own. No person has read the finding by then.
 const EARLIEST_NOTE: SignedDuration = SignedDuration::from_mins(2);
 
-/// What an event says of one finding. Its texts are as they came.
+/// The content of an event about one finding. Its texts are not cleaned.
 #[derive(Debug, Clone)]
 pub struct News {
-    /// The finding's id.
+    /// The id of the finding.
     pub id: String,
-    /// What it is about.
+    /// The subject of the finding.
     pub about: About,
-    /// What must hold.
+    /// The control of the finding.
     pub control: &'static Control,
-    /// What happened to it.
+    /// The transition of the finding.
     pub transition: Transition,
-    /// The version of the state that last changed the finding. An earlier version of cmkwatch does not name it: then it is the
-    /// time at which what it is about was read.
+    /// The version of the state that last changed the finding. An earlier version of cmkwatch does
+    /// not write it. Then the version is `UpdatedAt` in milliseconds.
     pub state_version: u64,
-    /// How bad it is, as Security Hub shows it: the customer may have changed it.
+    /// The severity that Security Hub shows. The customer may have changed it.
     pub severity: Severity,
     /// The compliance status of the finding.
     pub status: Compliance,
-    /// What it was before, where there was one.
+    /// The compliance status before the change; `None` if there was no active finding.
     pub before: Option<Compliance>,
-    /// How bad it was before.
+    /// The severity before the change; `None` if there was no active finding.
     pub severity_before: Option<Severity>,
-    /// The worst that it was since it last passed.
+    /// The worst severity since the control last passed.
     pub worst: Option<Severity>,
-    /// Its workflow status before the import.
+    /// The workflow status before the import.
     pub workflow_before: Option<Workflow>,
-    /// Its workflow status now.
+    /// The workflow status now.
     pub workflow: Workflow,
-    /// When what it is about was read.
+    /// `UpdatedAt`: the moment just before AWS was read, or a second after the import before if
+    /// that is later.
     pub updated_at: Timestamp,
-    /// When somebody wrote the note that it carries.
+    /// The time at which somebody wrote the note of the finding; `None` if it has no note.
     pub noted_at: Option<Timestamp>,
-    /// Whether it carries anything else that only the customer can write.
+    /// True if the finding carries anything else that only the customer can write.
     pub is_touched: bool,
-    /// When Security Hub sent the event.
+    /// The time at which Security Hub sent the event.
     pub sent_at: Timestamp,
-    /// The name of the account that owns what it is about.
+    /// The name of the account that owns the subject; `None` if the event does not name that
+    /// account.
     pub account_name: Option<String>,
-    /// The bucket's class, and the level that this requires.
+    /// The class of the bucket, and the level that the class requires.
     pub class: Option<(String, String)>,
-    /// What decided.
+    /// The facts that decided the verdict.
     pub evidence: Vec<EvidenceText>,
-    /// The last change that is known; none where the sweep found it.
+    /// The API call behind the last change; `None` if the sweep found the change.
     pub api_call: Option<ApiCall>,
-    /// The last day of an exemption that is over.
+    /// The last day of an exemption that ended.
     pub exemption_ended: Option<String>,
-    /// A policy statement that helps, as JSON.
+    /// A policy statement that fixes the failure, as JSON.
     pub statement: Option<String>,
 }
 
 impl News {
-    /// Where what it is about lies.
+    /// Returns the account and the region of the subject.
     #[must_use]
     pub fn place(&self) -> Place {
         self.about.place()
     }
 
-    /// How bad it is; for what is resolved, how bad it was.
+    /// Returns the severity for an alert. For a resolved finding, this is how severe it was.
     #[must_use]
     pub fn weight(&self) -> Severity {
         match self.transition {
@@ -86,8 +94,11 @@ impl News {
         }
     }
 
-    /// True where the event is surely of somebody's edit, and not of the import that the finding still tells of: it came too
-    /// late for an import, as far as it carries what only the customer writes. Where that is in doubt, it is none.
+    /// Returns true if the event surely reports an edit, and not the import that the finding still
+    /// describes.
+    ///
+    /// An event that carries what only the customer writes is an edit if it is too late for an
+    /// import. In case of doubt, the event is an import.
     #[must_use]
     pub fn is_edit(&self) -> bool {
         let noted = self.noted_at.map(|noted_at| noted_at.duration_since(self.updated_at));
@@ -97,7 +108,7 @@ impl News {
             || (self.sent_after() > LATEST_IMPORT && (is_noted || self.is_touched))
     }
 
-    /// True where this is surely the import itself, just made.
+    /// Returns true if the event surely reports an import that was just made.
     #[must_use]
     pub(crate) fn is_fresh(&self) -> bool {
         self.sent_after() < EARLIEST_NOTE && self.noted_at.is_none() && !self.is_touched
@@ -107,7 +118,8 @@ impl News {
         self.sent_at.duration_since(self.updated_at)
     }
 
-    /// The reason why nobody needs to hear of the event, however bad it is; `None` if people do.
+    /// Returns the reason why nobody needs an alert about the event, at any severity; `None` if
+    /// people do.
     pub(crate) fn silence(&self) -> Option<Silence> {
         match self.transition {
             _ if self.concerns_people() => None,
@@ -122,8 +134,10 @@ impl News {
         }
     }
 
-    /// True where people want to hear of it, however bad it is: of what needs somebody who has not yet looked at it, and of
-    /// what is over, once it is [closed](Self::is_closed).
+    /// Returns true if people want an alert about the event, at any severity.
+    ///
+    /// That is so for new work that nobody has taken up, and for a resolved finding once it is
+    /// [closed](Self::is_closed).
     pub(crate) fn concerns_people(&self) -> bool {
         match self.transition {
             Transition::Opened | Transition::Worsened | Transition::Unreadable => {
@@ -139,7 +153,8 @@ impl News {
         }
     }
 
-    /// Returns true if a minor change can still need a message: an earlier change may have been overtaken before it was alerted.
+    /// Returns true if a minor change can still need a message. An earlier change may have been
+    /// overtaken before it was alerted.
     pub(crate) fn may_correct(&self) -> bool {
         let is_minor = matches!(self.transition, Transition::Changed | Transition::Eased);
         let is_shown = match self.status {
@@ -149,8 +164,10 @@ impl News {
         is_minor && is_shown
     }
 
-    /// What passes is set RESOLVED right after its import, which is an event of its own, and the one that is told; unless it was
-    /// SUPPRESSED, and stays so.
+    /// Returns true if a finding that passes has the workflow status that is to stay.
+    ///
+    /// cmkwatch sets it RESOLVED right after the import. That edit has an event of its own, which
+    /// is the one that is alerted. A finding that was SUPPRESSED before stays SUPPRESSED.
     fn is_closed(&self) -> bool {
         match self.workflow {
             Workflow::Resolved => true,

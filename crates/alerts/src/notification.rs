@@ -1,7 +1,9 @@
-//! The [custom notification](https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html) of Amazon Q Developer in chat
-//! applications, which shows it in Slack.
+//! The [custom
+//! notification](https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html) that
+//! Amazon Q Developer in chat applications shows in Slack.
 //!
-//! What does not keep the schema or a limit is not shown, and nobody is told; so what is longer is cut here.
+//! A notification that breaks the schema or a limit is not shown, and no error is reported. So
+//! longer texts are cut here.
 
 use crate::{line::Line, text};
 use serde::Serialize;
@@ -11,7 +13,7 @@ use std::collections::BTreeMap;
 const LONGEST_TITLE: usize = 250;
 /// The longest description, in characters.
 const LONGEST_DESCRIPTION: usize = 8000;
-/// The longest of the next steps, in characters.
+/// The longest next step, in characters.
 const LONGEST_STEP: usize = 350;
 /// The longest keyword, in characters.
 const LONGEST_KEYWORD: usize = 75;
@@ -45,22 +47,22 @@ struct Metadata {
     additional_context: BTreeMap<String, String>,
 }
 
-/// What a notification is made of.
+/// The parts of a notification.
 #[derive(Debug)]
 pub(crate) struct Draft<'a> {
-    /// A sign for those who only skim.
+    /// A symbol for readers who only skim.
     pub(crate) sign: &'static str,
     /// The first line.
     pub(crate) headline: &'a str,
-    /// The others.
+    /// The other lines.
     pub(crate) lines: &'a [Line],
-    /// What to do, in sentences.
+    /// The advice, in sentences.
     pub(crate) advice: &'a str,
-    /// What it can be found by.
+    /// The keywords by which the notification can be found.
     pub(crate) keywords: Vec<String>,
-    /// What messages of one thread have in common.
+    /// The id that messages of one thread share.
     pub(crate) thread: Option<String>,
-    /// For programs.
+    /// The values for programs.
     pub(crate) context: BTreeMap<String, String>,
 }
 
@@ -91,7 +93,8 @@ impl Notification {
     }
 }
 
-/// As many whole lines as fit: half of a link or of code would be read as something else.
+/// Writes as many whole lines as fit. Half a link or half a code span would be read as something
+/// else.
 fn description(lines: &[Line]) -> String {
     let mut description = String::new();
     for line in lines.iter().map(Line::to_slack) {
@@ -111,7 +114,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_limits_hold(
+        fn a_notification_keeps_the_limits(
             headline in "[a<&*]{0,400}",
             values in prop::collection::vec("[a<&`]{0,500}", 0..40),
             advice in "[a<&. ]{0,2000}",

@@ -1,4 +1,6 @@
-//! Why an event of Security Hub does not become a message.
+//! The reasons why an event of Security Hub does not become a message.
+//!
+//! `docs/operations.md` explains each reason.
 
 use findings::Transition;
 use std::fmt;
@@ -17,31 +19,37 @@ pub struct Silent {
 /// The reason why an event of Security Hub does not become a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Silence {
-    /// Somebody edited the finding; nothing changed about the bucket.
+    /// Somebody edited the finding. The bucket did not change.
     Edit,
-    /// The finding was imported again without a change: a refresh, or the first import into another Security Hub.
+    /// The finding was imported again without a change: a refresh, or the first import into another
+    /// Security Hub.
     Unchanged,
-    /// The change needs nobody: a new finding that passes, a lower severity, or other evidence. The last message is still true.
+    /// The change needs nobody: a new finding that passes, a lower severity, or other evidence. The
+    /// last message is still true.
     Minor,
     /// The finding was archived because another Security Hub stores it now.
     Moved,
-    /// The finding was archived because its bucket was deleted or its control does not apply any more.
+    /// The finding was archived because its bucket was deleted or its control does not apply any
+    /// more.
     Gone,
     /// The finding was archived because this version of cmkwatch does not have its control.
     ControlRemoved,
-    /// The workflow status is not NEW: somebody has already taken up, resolved or suppressed the finding.
+    /// The workflow status is not NEW: somebody has already taken up, resolved or suppressed the
+    /// finding.
     TakenUp,
-    /// The finding passes and is not RESOLVED yet; the event of RESOLVED follows, and becomes the message.
+    /// The finding passes and is not RESOLVED yet. The event of RESOLVED follows, and becomes the
+    /// message.
     NotClosed,
     /// The severity is below `alerts.minimum-severity`.
     BelowMinimum,
     /// The finding opened and was resolved, or the other way round, before anybody was alerted.
     CancelledOut,
-    /// A later event about the same finding arrived at the same time, and that one decided.
+    /// A later event about the same finding arrived at the same time. The later event was decided
+    /// instead.
     LaterEvent,
-    /// This change was alerted before: the event was delivered twice, or the finding was repaired.
+    /// The change was alerted before: the event was delivered twice, or the finding was repaired.
     AlreadyAlerted,
-    /// An earlier change was alerted that says the same, or something worse.
+    /// An earlier alert says the same, or something worse.
     AlreadyKnown,
     /// A newer change of the finding has already been decided.
     NewerAlerted,
@@ -50,7 +58,7 @@ pub enum Silence {
 }
 
 impl Silence {
-    /// Every reason.
+    /// All reasons, in the order of the type.
     pub const ALL: [Self; 15] = [
         Self::Edit,
         Self::Unchanged,
@@ -69,7 +77,7 @@ impl Silence {
         Self::OldChange,
     ];
 
-    /// The word in logs, and the value of the dimension `Reason` of the metric `FindingsNotAlerted`.
+    /// Returns the word for logs and for the dimension `Reason` of the metric `FindingsNotAlerted`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -103,9 +111,10 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// A reason that is missing in the list, or written like another, would not be counted or documented.
+    /// A reason that is missing in the list, or that shares its word, would not be counted or
+    /// documented.
     #[test]
-    fn every_reason_is_listed_once_with_a_word_of_its_own() {
+    fn every_reason_is_listed_once_with_its_own_word() {
         assert_eq!(
             Silence::ALL.map(Silence::as_str).iter().collect::<BTreeSet<_>>().len(),
             Silence::ALL.len()

@@ -1,4 +1,4 @@
-//! A message about one finding.
+//! The message about one finding.
 
 use crate::{Message, News, line::Line, link, notification::Draft};
 use controls::Severity;
@@ -7,10 +7,10 @@ use findings::{About, EvidenceText, Transition, plain};
 use jiff::Unit;
 use std::collections::BTreeMap;
 
-/// How many facts are told; the finding has all.
+/// The highest number of facts in a message. The finding has all facts.
 const FACTS: usize = 5;
 
-/// Says what happened, where, by whom, and what to do.
+/// Writes what happened, where, by whose call, and what to do.
 pub(crate) fn message(news: &News, home: &Region) -> Message {
     let mut lines = vec![Line::of(news.control.title)];
     lines.extend(facts(news));
@@ -41,12 +41,12 @@ pub(crate) fn message(news: &News, home: &Region) -> Message {
     Message::new(draft)
 }
 
-/// What messages about one bucket have in common.
+/// Returns the thread of all messages about one bucket or account.
 pub(crate) fn thread(about: &About) -> String {
     about.id_prefix().trim_end_matches('/').to_owned()
 }
 
-/// A sign that can be seen from afar.
+/// Returns a symbol that can be seen at a glance.
 pub(crate) fn sign(news: &News) -> &'static str {
     match (news.transition, news.weight()) {
         (Transition::Resolved, _) => "\u{2705}",
@@ -72,7 +72,7 @@ fn headline(news: &News) -> String {
     }
 }
 
-/// What a finding is about, in a few words.
+/// Returns the subject of a finding in a few words.
 pub(crate) fn subject(news: &News) -> String {
     match &news.about {
         About::Bucket(bucket) => format!("bucket {}", bucket.name()),
@@ -114,7 +114,7 @@ fn bucket(news: &News) -> Option<Line> {
     })
 }
 
-/// The account by name and id, and the region.
+/// Adds the account by name and id, and the region.
 pub(crate) fn account(line: Line, news: &News) -> Line {
     let place = news.place();
     let line = match &news.account_name {
@@ -124,7 +124,8 @@ pub(crate) fn account(line: Line, news: &News) -> Line {
     line.words(format!(", region {}", place.region))
 }
 
-/// The last change that is known. It need not be the cause: what is judged is what there is, not what an event told of.
+/// Writes the last change that is known. It need not be the cause, because cmkwatch judges the
+/// present state and not the event.
 fn changed(news: &News) -> Line {
     let line = Line::about("Last change");
     let Some(call) = &news.api_call else {
@@ -160,7 +161,7 @@ fn is_failure(news: &News) -> bool {
     !matches!(news.transition, Transition::Resolved | Transition::Unreadable)
 }
 
-/// What to do in sentences; nothing where all is done.
+/// Returns the advice in sentences; empty if the finding is resolved.
 fn advice(news: &News) -> &'static str {
     match (news.transition, &news.about) {
         (Transition::Resolved, _) => "",
@@ -176,7 +177,7 @@ fn advice(news: &News) -> &'static str {
     }
 }
 
-/// For programs, and for subscriptions to filter by.
+/// Returns the values for programs and for the filters of subscriptions.
 fn context(news: &News) -> BTreeMap<String, String> {
     let place = news.place();
     let known = [
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_opened_is_told_whole() {
+    fn an_opened_finding_is_described_in_full() {
         let notification = notification(&example::news());
         let content = &notification["content"];
         assert_eq!(
@@ -265,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn each_transition_has_its_words() {
+    fn each_transition_has_its_own_headline() {
         let news = example::news();
         let before = (Some(Compliance::Failed), Some(Severity::Medium));
         for (transition, expected) in [
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exemption_that_is_over_is_told() {
+    fn an_exemption_that_ended_is_named() {
         let news =
             News { exemption_ended: Some("2026-11-24".into()), api_call: None, ..example::news() };
         let told = notification(&news)["content"]["description"].as_str().unwrap().to_owned();
@@ -349,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_statement_to_paste_stands_apart() {
+    fn a_statement_to_paste_is_a_block_of_its_own() {
         let mut event = example::event();
         let finding = &mut event["detail"]["findings"][0];
         finding["Id"] = "cmkwatch/aws/200000000002/eu-west-1/acme-invoices/tls-only".into();

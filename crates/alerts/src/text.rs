@@ -1,10 +1,10 @@
-//! Text that may come from outside, made fit for people's eyes.
+//! Text that may come from outside, made safe to show to people.
 
-/// The longest value of a single fact, in characters; longer ones come from outside and are cut.
+/// The longest value of a single fact, in characters. Longer values come from outside and are cut.
 pub(crate) const LONGEST_VALUE: usize = 300;
 
-/// Makes a text one line without control characters and without marks that change its direction. At most `longest`
-/// characters; what is cut ends in `...`.
+/// Makes a text one line without control characters and without marks that change its direction.
+/// The result has at most `longest` characters. A text that is cut ends in `...`.
 pub(crate) fn readable(text: &str, longest: usize) -> String {
     let clean = |c: char| match c {
         c if c.is_whitespace() => ' ',
@@ -14,9 +14,14 @@ pub(crate) fn readable(text: &str, longest: usize) -> String {
     fit(text, longest, |c| clean(c).to_string())
 }
 
-/// A text in Slack's [mrkdwn](https://docs.slack.dev/messaging/formatting-message-text), none of which is markup or a link: `&`,
-/// `<` and `>` are escaped, what would make letters bold, italic, struck or code is replaced by what looks like it, and URLs,
-/// of which Slack makes links, are broken. At most `longest` characters as written.
+/// Writes a text in Slack's [mrkdwn](https://docs.slack.dev/messaging/formatting-message-text) so
+/// that no part of it is markup or a link.
+///
+/// - `&`, `<` and `>` are escaped.
+/// - Characters that make text bold, italic, struck or code are replaced by similar ones.
+/// - URLs are broken, because Slack makes links of them.
+///
+/// The result has at most `longest` characters as written.
 pub(crate) fn slack(text: &str, longest: usize) -> String {
     let calm = |c: char| match c {
         '*' => "\u{2217}".to_owned(),
@@ -28,8 +33,8 @@ pub(crate) fn slack(text: &str, longest: usize) -> String {
     fit(&readable(text, usize::MAX).replace("://", "[:]//"), longest, calm)
 }
 
-/// A value from outside in Slack's mrkdwn, as code: nothing in it is markup, an emoji or a link. At most [`LONGEST_VALUE`]
-/// characters within.
+/// Writes a value from outside in Slack's mrkdwn, as code, so that no part of it is markup, an
+/// emoji or a link. At most [`LONGEST_VALUE`] characters of the value are kept.
 pub(crate) fn code(text: &str) -> String {
     let plain = readable(text, LONGEST_VALUE);
     let within = fit(if plain.is_empty() { "(empty)" } else { &plain }, usize::MAX, |c| match c {
@@ -39,7 +44,7 @@ pub(crate) fn code(text: &str) -> String {
     format!("`{within}`")
 }
 
-/// A text in Slack's mrkdwn as a block of code.
+/// Writes a text in Slack's mrkdwn as a block of code.
 pub(crate) fn block(text: &str) -> String {
     let within = fit(&readable(text, usize::MAX), usize::MAX, |c| match c {
         '`' => "'".to_owned(),
@@ -48,7 +53,9 @@ pub(crate) fn block(text: &str) -> String {
     format!("```{within}```")
 }
 
-/// "There are three characters that you must escape" there.
+/// Escapes a character for Slack's
+/// [mrkdwn](https://docs.slack.dev/messaging/formatting-message-text): "There are three characters
+/// that you must escape".
 fn escaped(c: char) -> String {
     match c {
         '&' => "&amp;".to_owned(),
@@ -58,7 +65,8 @@ fn escaped(c: char) -> String {
     }
 }
 
-/// A text character by character as `render` writes it, cut between two of them where it would exceed `longest`.
+/// Writes a text character by character with `render`. A text that would exceed `longest` is cut
+/// between two characters.
 fn fit(text: &str, longest: usize, render: impl Fn(char) -> String) -> String {
     const DOTS: &str = "...";
     let rendered: Vec<_> = text.chars().map(render).collect();
@@ -77,7 +85,8 @@ fn fit(text: &str, longest: usize, render: impl Fn(char) -> String) -> String {
     kept.chars().chain(DOTS.chars()).take(longest).collect()
 }
 
-/// The sentences of a text, joined while they fit into `longest` characters; one that does not is cut.
+/// Splits a text into sentences, and joins them as long as they fit into `longest` characters. A
+/// sentence that does not fit is cut.
 pub(crate) fn steps(text: &str, longest: usize) -> Vec<String> {
     let mut steps: Vec<String> = Vec::new();
     for sentence in
@@ -127,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_whole_sentences_where_they_fit() {
+    fn steps_are_whole_sentences_if_they_fit() {
         assert_eq!(steps("Do this. Then that. ", 100), ["Do this. Then that."]);
         assert_eq!(steps("Do this. Then that.", 12), ["Do this.", "Then that."]);
         assert_eq!(steps("Do something long.", 10), ["Do some..."]);
@@ -135,7 +144,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn limits_hold_and_entities_stay_whole(text in "[&<>*`a ü\\PC]{0,60}", longest in 3usize..40) {
+        fn the_limit_holds_and_entities_stay_whole(text in "[&<>*`a ü\\PC]{0,60}", longest in 3usize..40) {
             for told in steps(&text, longest).into_iter().chain([slack(&text, longest)]) {
                 prop_assert!(told.chars().count() <= longest, "{}", told);
                 prop_assert!(!told.contains(['<', '>', '`', '*']), "{}", told);

@@ -1,8 +1,8 @@
-//! What a finding is about, and the id that follows from it.
+//! The subject of a finding, a bucket or an account in a region, and the id of the finding.
 
 use facts::{BucketId, Place};
 
-/// What a finding is about.
+/// The subject of a finding: a bucket, or an account in a region.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum About {
     /// A bucket.
@@ -12,7 +12,8 @@ pub enum About {
 }
 
 impl About {
-    /// Where it lies. The finding stands in the Security Hub there, if that is enabled.
+    /// Returns the account and the region of the subject. The finding is stored in the Security Hub
+    /// of this place, if that is enabled.
     #[must_use]
     pub fn place(&self) -> Place {
         match self {
@@ -21,7 +22,7 @@ impl About {
         }
     }
 
-    /// The bucket, where it is one.
+    /// Returns the bucket; `None` if the subject is an account.
     #[must_use]
     pub fn bucket(&self) -> Option<&BucketId> {
         match self {
@@ -30,7 +31,8 @@ impl About {
         }
     }
 
-    /// What the ids of all its findings begin with; those of a bucket begin so for no other, as a name holds no slash.
+    /// Returns the prefix of the ids of all findings about the subject. The prefix of a bucket
+    /// matches no other bucket, because the name of a bucket holds no slash.
     #[must_use]
     pub fn id_prefix(&self) -> String {
         match self {
@@ -39,14 +41,16 @@ impl About {
         }
     }
 
-    /// The id of the finding that a control makes: `cmkwatch/aws/123456789012/us-east-1/acme-data/key-usable`, and
+    /// Returns the id of the finding of a control about the subject.
+    ///
+    /// Examples: `cmkwatch/aws/123456789012/us-east-1/acme-data/key-usable` and
     /// `cmkwatch/aws/123456789012/us-east-1/account-readable`.
     #[must_use]
     pub fn id(&self, slug: &str) -> String {
         format!("{}{slug}", self.id_prefix())
     }
 
-    /// What the id of a finding says it is about; none for an id that is not ours.
+    /// Reads the subject from the id of a finding; `None` if the id is not one of cmkwatch.
     #[must_use]
     pub fn of_id(id: &str) -> Option<Self> {
         let parts: Vec<_> = id.split('/').collect();
@@ -67,7 +71,8 @@ impl About {
     }
 }
 
-/// What the ids of all findings about an account and region begin with, those of its buckets too.
+/// Returns the prefix of the ids of all findings about an account in a region and about its
+/// buckets.
 #[must_use]
 pub fn place_prefix(Place { account, region }: &Place) -> String {
     format!("cmkwatch/{}/{account}/{region}/", region.partition())
@@ -78,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_says_what_it_is_about() {
+    fn an_id_names_its_subject() {
         let place = Place {
             account: "123456789012".parse().unwrap(),
             region: "us-gov-west-1".parse().unwrap(),
@@ -104,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn other_ids_are_not_ours() {
+    fn other_ids_have_no_subject() {
         for id in [
             "",
             "cmkwatch/aws/123456789012/us-east-1",

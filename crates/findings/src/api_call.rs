@@ -1,28 +1,34 @@
-//! Who changed the bucket.
+//! The API call behind a change, and the caller that a finding names for it.
+//!
+//! CloudTrail reports the calls. A call is reported in a finding, and decides no verdict.
 
 use crate::{fields, plain};
 use controls::ALL;
 use std::collections::BTreeMap;
 
-/// The API call that made cmkwatch look, as CloudTrail reported it.
+/// An API call that caused an evaluation, as CloudTrail reported it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiCall {
-    /// `PutBucketEncryption`
+    /// The name of the call: `PutBucketEncryption`.
     pub event_name: String,
-    /// The event's GUID.
+    /// The GUID of the event.
     pub event_id: Option<String>,
-    /// When the call was made, as CloudTrail writes it.
+    /// The time of the call, as CloudTrail writes it.
     pub event_time: Option<String>,
-    /// The ARN of the caller; if CloudTrail gives none, what else names the caller, or the service that acted for itself.
+    /// The ARN of the caller. If CloudTrail gives none: another name of the caller, or the service
+    /// that acted for itself.
     pub principal: Option<String>,
     /// The service that made the call for the caller, such as `cloudformation.amazonaws.com`.
     pub invoked_by: Option<String>,
 }
 
 impl ApiCall {
-    /// Keeps this record of the call or another one. Of two calls that is the later one. Of two records of a call, as there are of one
-    /// that [crosses accounts](https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html),
-    /// it is the one with the ARN of the caller, which only the caller's account receives.
+    /// Keeps the better one of two records: `self` or `other`.
+    ///
+    /// Of two calls, the later one is kept. A call that [crosses
+    /// accounts](https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html)
+    /// has two records. Of those, the record with the ARN of the caller is kept. Only the caller's
+    /// account receives that ARN.
     pub fn keep_better(&mut self, other: Self) {
         let has_arn = |call: &Self| {
             call.principal.as_ref().is_some_and(|principal| principal.starts_with("arn:"))
@@ -32,7 +38,8 @@ impl ApiCall {
         }
     }
 
-    /// The calls of `known`, with the callers that other records of the same calls name; `None` if these name no other.
+    /// Returns the calls of `known`, with the callers that `others` name better for the same calls.
+    /// Returns `None` if no caller changes.
     pub(crate) fn renamed(known: &[Self], others: &[Self]) -> Option<Vec<Self>> {
         let mut renamed = known.to_vec();
         for call in &mut renamed {
@@ -46,7 +53,8 @@ impl ApiCall {
         (renamed != known).then_some(renamed)
     }
 
-    /// Who changed what a control looks at: the latest whose call does that, or else the latest of all.
+    /// Returns the latest call that changes what the control looks at. If no call does, returns the
+    /// latest call of all.
     pub(crate) fn of<'a>(api_calls: &'a [Self], slug: &str) -> Option<&'a Self> {
         let control = ALL.into_iter().find(|control| control.slug == slug);
         let is_its = |api_call: &&Self| {
@@ -56,13 +64,13 @@ impl ApiCall {
         its.or_else(|| Self::latest(api_calls))
     }
 
-    /// Whose call was the latest.
+    /// Returns the latest call.
     #[must_use]
     pub fn latest(api_calls: &[Self]) -> Option<&Self> {
         api_calls.iter().max_by_key(|api_call| &api_call.event_time)
     }
 
-    /// The call that the fields of a finding name; `None` if they name none.
+    /// Reads the call that the fields of a finding name; `None` if they name none.
     #[must_use]
     pub fn of_fields(product_fields: &BTreeMap<String, String>) -> Option<Self> {
         let field = |key: &str| product_fields.get(key).cloned();
@@ -121,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_records_of_a_call_the_one_with_the_callers_arn_is_kept() {
+    fn the_record_with_the_callers_arn_is_kept() {
         let by = |second, principal: &str| ApiCall {
             principal: Some(principal.to_owned()),
             ..api_call("PutBucketEncryption", second)
@@ -138,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_changes_a_control_names_its_own() {
+    fn a_control_names_the_call_that_changes_what_it_looks_at() {
         let [encrypted, rotated, policy, tagged] = [
             api_call("PutBucketEncryption", 1),
             api_call("DisableKeyRotation", 2),
@@ -152,7 +160,7 @@ mod tests {
             ("tls-only", "DeleteBucketPolicy"),
             ("ssec-blocked", "DeleteBucketPolicy"),
             ("key-serves-one-class", "PutBucketTagging"),
-            // None of them is its own: it may be the class that they changed.
+            // No call here changes this control. The latest call may have changed the class.
             ("account-readable", "PutBucketTagging"),
         ] {
             assert_eq!(ApiCall::of(&all, slug).unwrap().event_name, expected, "{slug}");

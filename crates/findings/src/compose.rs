@@ -1,4 +1,6 @@
-//! The words of a finding: what was judged, said to a person.
+//! The text of a finding: a verdict, written for people.
+//!
+//! The state before plays no part here. [`plan`](crate::plan()) fills in the history of a finding.
 
 use crate::{
     About, Compliance, Finding, KeyUse, Observation, Reason, RecordState, Resource, Summary,
@@ -15,7 +17,10 @@ use facts::{Account, Bucket, Fact, KeyReference, Place, ResolvedKey, UsedKey};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
-/// The finding for a verdict about a bucket, as if there had been none before, or why the control does not apply.
+/// Writes the finding for a verdict about a bucket, as if there had been no finding before.
+///
+/// # Errors
+/// Returns the reason as an error if the control does not apply.
 pub(crate) fn compose(observation: &Observation<'_>, verdict: &Verdict) -> Result<Finding, String> {
     let bucket = observation.bucket;
     let about = About::Bucket(bucket.id.clone());
@@ -35,7 +40,10 @@ pub(crate) fn compose(observation: &Observation<'_>, verdict: &Verdict) -> Resul
     Ok(finding)
 }
 
-/// The finding for the verdict about an account, to be stored in `hub`.
+/// Writes the finding for a verdict about an account. The finding is to be stored in `hub`.
+///
+/// # Errors
+/// Returns the reason as an error if the control does not apply.
 pub(crate) fn compose_account(
     account: &Account,
     hub: &Place,
@@ -50,7 +58,8 @@ pub(crate) fn compose_account(
     Ok(finding)
 }
 
-/// The archived finding of a control of which there was an active one, as `known`.
+/// Writes the archived finding of a control. `known` is the verdict of its active finding,
+/// `because` the reason for the archiving.
 pub(crate) fn archived(
     about: &About,
     slug: &str,
@@ -113,7 +122,8 @@ fn status(finding: &Finding) -> (Compliance, Severity) {
     (finding.compliance, finding.severity)
 }
 
-/// What a finding says whatever it is about; `subject` begins its description.
+/// Writes the parts that findings about buckets and findings about accounts share. The description
+/// begins with `subject`.
 fn draft(
     about: About,
     hub: &Place,
@@ -161,7 +171,8 @@ fn draft(
     })
 }
 
-/// What a remedy is made out to.
+/// Returns what a remedy is filled in with: the bucket, its key, and the trusted accounts and
+/// organizations.
 fn statement_subject(observation: &Observation<'_>) -> Subject {
     let subject = Subject::of(observation.bucket);
     match &observation.judgement.class {
@@ -198,12 +209,12 @@ fn description(subject: &str, verdict: &Verdict) -> String {
     text::cut(&format!("{subject}: {}{said}", lapsed(verdict).map(ended).unwrap_or_default()), 1024)
 }
 
-/// The exemption that is over and would be wanted.
+/// Returns the exemption that ended, if the control does not pass now.
 fn lapsed(verdict: &Verdict) -> Option<&Exemption> {
     verdict.lapsed.as_ref().filter(|_| !matches!(verdict.outcome, Outcome::Passed(_)))
 }
 
-/// That an exemption is over, for the reader who relied on it.
+/// Writes that an exemption ended, for readers who relied on it.
 fn ended(Exemption { buckets, reason, until, .. }: &Exemption) -> String {
     let (buckets, reason) = (plain(buckets.as_str(), LONGEST_FACT), plain(reason, LONGEST_FACT));
     format!("the exemption of `{buckets}` ({reason}) ended on {until}. ")
@@ -259,7 +270,7 @@ fn resources(bucket: &Bucket) -> Vec<Resource> {
     std::iter::once(Resource::Bucket(bucket.id.arn())).chain(key).collect()
 }
 
-/// The key of a bucket and the alias that names it; its class is not looked at.
+/// Returns the key of a bucket and the alias that names the key. The class is left empty.
 pub(crate) fn key_use(bucket: &Bucket) -> KeyUse {
     let key = used_key(bucket).and_then(|key| key_arn(key, &bucket.id.place()));
     KeyUse { key, alias: key_alias(bucket), ..KeyUse::default() }
@@ -269,8 +280,8 @@ fn used_key(bucket: &Bucket) -> Option<&UsedKey> {
     bucket.encryption.known().ok()?.default.key()
 }
 
-/// The ARN of a key that was found, or of one that was named and could not be: an event of that key must lead to this
-/// bucket too.
+/// Returns the ARN of a key that was found, or that the bucket names by its ARN. An event of a key
+/// that was not found must lead to the bucket, too.
 fn key_arn(key: &UsedKey, place: &Place) -> Option<String> {
     match (&key.resolved, key.reference.within(place)) {
         (Fact::Known(ResolvedKey::Found(found)), _) => Some(found.arn.to_string()),

@@ -1,4 +1,4 @@
-//! Evidence as a finding stores it: in words, as JSON, in the field [`fields::EVIDENCE`].
+//! Evidence as a finding stores it: as text in JSON, in the field [`fields::EVIDENCE`].
 
 use crate::{fields, plain};
 use controls::{Evidence, Outcome, Shortfall};
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 /// cut.
 pub(crate) const LONGEST_FACT: usize = 300;
 
-/// A fact that decided, in words. If a fact could not be read, the permission that is missing, and
-/// the answer.
+/// A fact that decided a verdict, as text. If a fact could not be read: the missing permission and
+/// the answer of AWS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvidenceText {
     /// The name of the fact: `default encryption`.
@@ -22,7 +22,7 @@ pub struct EvidenceText {
 }
 
 impl EvidenceText {
-    /// The evidence of an outcome.
+    /// Returns the evidence of an outcome.
     pub(crate) fn all(outcome: &Outcome) -> Vec<Self> {
         match outcome {
             Outcome::Passed(evidence) | Outcome::Failed { evidence, .. } => {
@@ -35,7 +35,7 @@ impl EvidenceText {
         }
     }
 
-    /// The evidence in words that are safe to show.
+    /// Writes evidence as text that is safe to show.
     pub(crate) fn of(evidence: &Evidence) -> Self {
         Self {
             fact: evidence.fact().to_owned(),
@@ -67,8 +67,8 @@ impl EvidenceText {
         }
     }
 
-    /// Reads a list that [`write`](Self::write) wrote. Returns an empty list if the text is none:
-    /// another program may have written it.
+    /// Reads a list that [`write`](Self::write) wrote. Returns an empty list if the text is not
+    /// such a list: another program may have written it.
     #[must_use]
     pub fn read(json: &str) -> Vec<Self> {
         serde_json::from_str(json).unwrap_or_default()

@@ -1,4 +1,7 @@
-//! A finding, as far as cmkwatch has a say in it.
+//! A finding, as far as cmkwatch writes it.
+//!
+//! The crate `publish` translates findings to and from the [format of Security
+//! Hub](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings-format.html).
 
 use crate::{About, Transition, fields};
 use controls::Severity;
@@ -6,63 +9,68 @@ use facts::Place;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
-/// The type of every finding, of the [types taxonomy](https://docs.aws.amazon.com/securityhub/latest/userguide/asff-type-taxonomy.html).
+/// The type of every finding, from the [types
+/// taxonomy](https://docs.aws.amazon.com/securityhub/latest/userguide/asff-type-taxonomy.html).
 pub const TYPE: &str = "Software and Configuration Checks/AWS Security Best Practices";
 
-/// A finding in the terms of [ASFF](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings-format.html).
+/// A finding in the terms of
+/// [ASFF](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings-format.html).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// See [`About::id`].
+    /// The id. See [`About::id`].
     pub id: String,
-    /// What it is about.
+    /// The subject of the finding.
     pub about: About,
-    /// Whose Security Hub it stands in: that of the place that it is about, or, where that is not enabled, the hub's own.
+    /// The place whose Security Hub stores the finding. If Security Hub is not enabled in the place
+    /// of the subject, the Security Hub of the hub account stores it.
     pub place: Place,
-    /// `cmkwatch/` and the control's slug.
+    /// `cmkwatch/` and the slug of the control.
     pub generator_id: String,
-    /// At most 256 characters.
+    /// The title, at most 256 characters.
     pub title: String,
-    /// At most 1024 characters.
+    /// The description, at most 1024 characters.
     pub description: String,
-    /// What we say; what Security Hub shows may be an analyst's own.
+    /// The severity that cmkwatch gives. Security Hub may show another one, set by an analyst.
     pub severity: Severity,
-    /// What the control came to.
+    /// The result of the control.
     pub compliance: Compliance,
-    /// Why, where it did not pass.
+    /// The reasons, if the control did not pass.
     pub reasons: Vec<Reason>,
-    /// What the finding is evidence for; at most 32.
+    /// The requirements that the finding is evidence for, at most 32.
     pub requirements: Vec<String>,
-    /// What to do, at most 512 characters.
+    /// The remediation, at most 512 characters.
     pub remediation: String,
-    /// Where to read more.
+    /// The link to the documentation.
     pub reference: String,
-    /// The bucket, and the key where it is known; or the account.
+    /// The bucket, and its key if that is known; or the account.
     pub resources: Vec<Resource>,
-    /// A hash of what was judged; empty if the finding has none. A finding is imported again if it differs.
+    /// A hash of what was judged; empty if the finding has none. A finding whose hash differs is
+    /// imported again.
     pub fingerprint: String,
-    /// See [`crate::fields`].
+    /// The fields of cmkwatch. See [`crate::fields`].
     pub product_fields: BTreeMap<String, String>,
-    /// Whether it still stands.
+    /// Active, or archived.
     pub record_state: RecordState,
-    /// When it was made.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When the bucket was first judged.
+    /// The moment just before AWS was read for the first verdict of the control.
     pub first_observed_at: Timestamp,
-    /// When the bucket was read; of two imports Security Hub keeps the one whose moment is later.
+    /// The moment just before AWS was read, or a second after the import before if that is later.
+    /// Of two imports, Security Hub keeps the one with the later `UpdatedAt`.
     pub updated_at: Timestamp,
-    /// How far the customer is with it. Security Hub takes it from us for a new finding only; after that it is the
-    /// analysts'.
+    /// The workflow status. Security Hub takes it from an import only if the finding is new. After
+    /// that it belongs to the analysts.
     pub workflow: Workflow,
 }
 
 impl Finding {
-    /// The slug of the control.
+    /// Returns the slug of the control.
     #[must_use]
     pub fn slug(&self) -> &str {
         self.id.rsplit('/').next().unwrap_or_default()
     }
 
-    /// The ARN of the key among the resources; `None` if there is none.
+    /// Returns the ARN of the key among the resources; `None` if there is none.
     pub(crate) fn key(&self) -> Option<&str> {
         let key = self.resources.iter().find(|resource| matches!(resource, Resource::Key(_)));
         key.map(Resource::arn)
@@ -74,19 +82,19 @@ impl Finding {
     }
 }
 
-/// `Compliance.Status`
+/// The compliance status, `Compliance.Status` in ASFF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compliance {
     /// The control passed.
     Passed,
     /// The control failed.
     Failed,
-    /// It could not be told.
+    /// The control could not be determined.
     Warning,
 }
 
 impl Compliance {
-    /// The word of ASFF.
+    /// Returns the word of ASFF.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -96,7 +104,7 @@ impl Compliance {
         }
     }
 
-    /// The status that a word of ASFF names, if it is one that we use.
+    /// Returns the status that a word of ASFF names; `None` if cmkwatch does not use the word.
     #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {
         [Self::Passed, Self::Failed, Self::Warning]
@@ -108,25 +116,26 @@ impl Compliance {
 /// An entry of `Compliance.StatusReasons`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
-    /// The fact in question, in capitals: `KEY_STATE`.
+    /// The name of the fact, in capitals: `KEY_STATE`.
     pub code: String,
-    /// What it is and what was wanted.
+    /// The value of the fact and the expected value.
     pub description: String,
 }
 
-/// Something that the finding is about.
+/// A resource of the finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resource {
     /// The bucket, by its ARN.
     Bucket(String),
     /// The key, by its ARN.
     Key(String),
-    /// The account, as ASFF [writes it](https://docs.aws.amazon.com/securityhub/latest/userguide/asff-resources-attributes.html).
+    /// The account, as ASFF [writes
+    /// it](https://docs.aws.amazon.com/securityhub/latest/userguide/asff-resources-attributes.html).
     Account(String),
 }
 
 impl Resource {
-    /// `Resources[].Type`
+    /// Returns the type of the resource, `Resources[].Type` in ASFF.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -136,7 +145,7 @@ impl Resource {
         }
     }
 
-    /// `Resources[].Id`
+    /// Returns the id of the resource, `Resources[].Id` in ASFF.
     #[must_use]
     pub fn arn(&self) -> &str {
         match self {
@@ -145,30 +154,31 @@ impl Resource {
     }
 }
 
-/// `RecordState`
+/// The state of the record, `RecordState` in ASFF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordState {
-    /// The finding stands.
+    /// The finding applies.
     Active,
-    /// What it was about is no more, or the control no longer applies.
+    /// The subject does not exist any more, the control does not apply any more, or another
+    /// Security Hub stores the finding.
     Archived,
 }
 
-/// `Workflow.Status`: how far the customer is with it.
+/// The workflow status, `Workflow.Status` in ASFF: the customer's progress with the finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workflow {
-    /// Nobody looked at it yet.
+    /// Nobody has looked at the finding yet.
     New,
-    /// The owner was told.
+    /// The owner of the resource was notified.
     Notified,
     /// The customer decided to take no action.
     Suppressed,
-    /// There is nothing left to do.
+    /// Nothing is left to do.
     Resolved,
 }
 
 impl Workflow {
-    /// The word of ASFF.
+    /// Returns the word of ASFF.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -179,7 +189,7 @@ impl Workflow {
         }
     }
 
-    /// The status that a word of ASFF names, if it is one.
+    /// Returns the status that a word of ASFF names; `None` for another word.
     #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {
         let all = [Self::New, Self::Notified, Self::Suppressed, Self::Resolved];

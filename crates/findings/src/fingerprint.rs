@@ -1,7 +1,7 @@
 //! The fingerprint of a finding: a hash of what was judged.
 //!
 //! A finding whose fingerprint differs from the one before is imported again. The fingerprint is
-//! made from types and never from words, so a better wording imports nothing. The time, the API
+//! made from types and never from prose, so a better wording imports nothing. The time, the API
 //! call and the version of cmkwatch are not part of it either.
 
 use crate::{Compliance, Resource};
@@ -9,10 +9,10 @@ use controls::{Evidence, Level, Outcome, Severity, Shortfall};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// What was judged, as far as another value makes another finding.
+/// The parts of a verdict that make another finding if they differ.
 ///
-/// A changed name of a field or a variant changes all fingerprints: every finding is imported once
-/// more.
+/// A changed name of a field or a variant changes all fingerprints. Then every finding is imported
+/// once more.
 #[derive(Debug, Serialize)]
 pub(crate) struct Judged<'a> {
     status: &'static str,
@@ -23,10 +23,10 @@ pub(crate) struct Judged<'a> {
     grounds: Grounds<'a>,
 }
 
-/// The class of a bucket, and the levels.
+/// The class of a bucket, the required level and the reached level.
 #[derive(Debug, Serialize)]
 pub(crate) struct ClassJudged<'a> {
-    /// The class and the level that it requires; `None` if the class could not be read.
+    /// The class and the level that the class requires; `None` if the class could not be read.
     pub(crate) required: Option<(&'a str, &'static str)>,
     /// The level that the bucket reaches; `None` if that is undetermined.
     pub(crate) reached: Option<&'static str>,
@@ -50,7 +50,7 @@ enum Grounds<'a> {
 }
 
 impl<'a> Judged<'a> {
-    /// The verdict of a control about an account.
+    /// Creates the parts of a verdict about an account.
     pub(crate) fn new(
         (compliance, severity): (Compliance, Severity),
         resources: &'a [Resource],
@@ -72,14 +72,14 @@ impl<'a> Judged<'a> {
         }
     }
 
-    /// The same verdict about a bucket of a class.
+    /// Adds the class of the bucket and the alias of its key.
     pub(crate) fn of_bucket(self, class: ClassJudged<'a>, key_alias: Option<&'a str>) -> Self {
         Self { class: Some(class), key_alias, ..self }
     }
 
     /// Returns 32 hexadecimal digits: the first half of a SHA-256.
     pub(crate) fn fingerprint(&self) -> String {
-        // Serialization fails only for maps whose keys are no strings; there are none.
+        // Serialization fails only for maps whose keys are not strings. No such map is in the type.
         let json = serde_json::to_vec(self).unwrap_or_default();
         Sha256::digest(json).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }

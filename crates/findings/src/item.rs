@@ -1,8 +1,10 @@
 //! The last committed state of a bucket, or of an account in a region.
 //!
-//! Security Hub answers late, so a provider "must implement a mechanism to retain the state of findings"
-//! ([guidelines](https://docs.aws.amazon.com/securityhub/latest/partnerguide/guidelines-batchimportfindings.html)). An [`Item`] is
-//! that state. The crate `state` stores it; nothing here knows where.
+//! Security Hub answers late, so a provider "must implement a mechanism to retain the state of
+//! findings"
+//! ([guidelines](https://docs.aws.amazon.com/securityhub/latest/partnerguide/guidelines-batchimportfindings.html)).
+//! An [`Item`] is that state. The crate `state` stores it. This module does not decide where items
+//! are stored.
 
 use crate::{
     ApiCall, Compliance, Finding, Reading, RecordState, Transition, Workflow, fields,
@@ -16,41 +18,44 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The last committed state of a bucket, or of an account in a region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// Counts the commits; each is the later of the one before plus 1 and the milliseconds since 1970. 0 if the item was never
-    /// committed.
+    /// The number of the commit. The next one is the version before plus 1, or the milliseconds
+    /// since 1970 if that is more. 0 if the item was never committed.
     pub version: u64,
-    /// The last version that Security Hub has received whole.
+    /// The last version that Security Hub has received completely.
     pub published: u64,
-    /// The deployment that committed it: settings and program.
+    /// The deployment that committed the version: settings and program.
     pub generation: u64,
     /// The moment just before AWS was read for this version.
     pub read_at: Timestamp,
-    /// The Security Hub that holds the findings; `None` if nothing was ever published.
+    /// The Security Hub that holds the findings; `None` if no version was published.
     pub stored_in: Option<StoredIn>,
-    /// The Security Hub that they are being moved to, or that they are to be stored in at first; `None` once they are there.
+    /// The Security Hub that the findings are moved to, or are first stored in. `None` once they
+    /// are stored there.
     pub moving_to: Option<StoredIn>,
-    /// True if the bucket does not exist any more.
+    /// True if the bucket does not exist any more, or is not watched any more.
     pub gone: bool,
-    /// The class and the key, by which buckets that share a key are found.
+    /// The class and the key. Buckets that share a key are found by them.
     pub key_use: KeyUse,
     /// The API calls behind the latest change; empty if the sweep found it.
     pub api_calls: Vec<ApiCall>,
-    /// The keys whose other users must still be evaluated again.
+    /// The keys whose other buckets must still be evaluated again.
     pub neighbours: BTreeSet<Neighbours>,
     /// Digests of the facts that were read of the bucket.
     pub reading: Reading,
-    /// Transitions that sweeps found, and no event has announced so far; `None` if there are none.
+    /// The transitions that sweeps found and that no event has announced so far; `None` if there
+    /// are none.
     pub unannounced: Option<Unannounced>,
     /// The state of each control, by its slug.
     pub controls: BTreeMap<String, ControlState>,
 }
 
-/// Transitions that sweeps found, and no event has announced so far.
+/// Transitions that sweeps found and that no event has announced so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unannounced {
-    /// How many transitions.
+    /// The number of transitions.
     pub transitions: u32,
-    /// The moment just before the first of these sweeps read the bucket. An event of a later call does not announce what it found.
+    /// The moment just before the first of these sweeps read the bucket. An event of a later call
+    /// does not announce what that sweep found.
     pub since: Timestamp,
 }
 
@@ -63,11 +68,11 @@ pub struct KeyUse {
     pub level: Option<Level>,
     /// The ARN of the key.
     pub key: Option<String>,
-    /// The ARN of the alias that the bucket names the key by.
+    /// The ARN of the alias by which the bucket names the key.
     pub alias: Option<String>,
 }
 
-/// A bucket that uses a key, or names one by an alias.
+/// A bucket that uses a key, or names the key by an alias.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BucketOfKey {
     /// The bucket and its class.
@@ -77,8 +82,9 @@ pub struct BucketOfKey {
 }
 
 impl BucketOfKey {
-    /// True if the verdict of this bucket may change because another bucket started or stopped using the key. `class` is the data
-    /// class of that other bucket; `None` if it could not be read.
+    /// Returns true if the verdict of the bucket may change because another bucket started or
+    /// stopped using the key. `class` is the class of that other bucket; `None` if it could not be
+    /// read.
     #[must_use]
     pub fn is_concerned(&self, class: Option<&str>) -> bool {
         let depends = self.level.is_none_or(|level| level >= Level::Enforced);
@@ -86,67 +92,77 @@ impl BucketOfKey {
     }
 }
 
-/// Buckets whose verdict may change because another bucket started or stopped to use their key.
+/// Buckets whose verdict may change because another bucket started or stopped using their key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Neighbours {
     /// The ARN of the key.
     pub key: String,
-    /// The class of the other bucket, whose own class is not concerned; `None` if it could not be read.
+    /// The class of the other bucket; `None` if it could not be read. Buckets of the same class are
+    /// not affected.
     pub class: Option<String>,
 }
 
-/// A Security Hub, from the moment at which it was last enabled.
+/// A Security Hub, identified by its place and the time at which it was last enabled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredIn {
-    /// Whose, and where.
+    /// The account and the region.
     pub place: Place,
-    /// `SubscribedAt` of [DescribeHub](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_DescribeHub.html).
+    /// The time at which it was enabled: `SubscribedAt` of
+    /// [DescribeHub](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_DescribeHub.html).
     pub since: String,
 }
 
-/// The state of one control of a bucket.
+/// The state of one control of a bucket or an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControlState {
-    /// The latest verdict; `None` if the control does not apply.
+    /// The latest verdict. `None` if the control has no finding: it does not apply, the bucket is
+    /// gone, or the settings leave out findings that pass.
     pub observed: Option<Summary>,
-    /// The verdict that Security Hub has received last; `None` if it has no active finding.
+    /// The last verdict that Security Hub has received; `None` if it has no active finding.
     pub published: Option<Summary>,
-    /// Verdicts that were committed after that and before the latest: Security Hub may have received them or not, as their
-    /// version was never marked as published. At most one that passes or has no finding, and one that does not pass.
+    /// Verdicts that were committed after the published one and before the latest. Security Hub may
+    /// have received them or not, because their version was never marked as published. At most one
+    /// passes or has no finding, and at most one does not pass.
     pub doubts: Vec<Option<Summary>>,
-    /// When the finding was created; `None` before its first import is planned.
+    /// The time at which the finding was created; `None` before its first import is planned.
     pub created_at: Option<Timestamp>,
-    /// When the control was first judged.
+    /// The moment just before AWS was read for the first verdict of the control.
     pub first_observed_at: Timestamp,
-    /// `UpdatedAt` of the last import that was planned.
+    /// `UpdatedAt` of the last planned import.
     pub updated_at: Timestamp,
-    /// The version that planned it.
+    /// The version that planned the last import.
     pub planned: u64,
     /// The worst severity since the control last passed.
     pub worst: Option<Severity>,
-    /// When an import that turns the finding PASSED was last planned: RESOLVED is set after it.
+    /// The time of the last planned import that turned the finding PASSED. RESOLVED is set after
+    /// such an import.
     pub resolved_at: Option<Timestamp>,
-    /// The last change; `None` if it is not known, as an earlier version of cmkwatch committed it.
+    /// The last change; `None` if it is not known, for example because an earlier version of
+    /// cmkwatch committed it.
     pub change: Option<Change>,
-    /// True if the planned import is a repair: it reports the last change once more, and none of its own.
+    /// True if the planned import is a repair. A repair reports the last change again, and is no
+    /// change itself.
     pub is_repair: bool,
 }
 
 /// The last change of a control, as its finding reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The version of the item that changed the control. An alert is sent once for each finding and version.
+    /// The version of the item that changed the control. An alert is sent once for each finding and
+    /// version.
     pub version: u64,
-    /// The kind of change.
+    /// The transition.
     pub transition: Transition,
-    /// The moment just before AWS was read for it.
+    /// The `UpdatedAt` of the change: the moment just before AWS was read, or a second after the
+    /// import before if that is later.
     pub at: Timestamp,
-    /// Status and severity before; `None` if there was no active finding.
+    /// The status and the severity before; `None` if there was no active finding.
     pub before: Option<(Compliance, Severity)>,
 }
 
 impl Change {
-    /// The change that a finding reports; `None` if it reports none, or an earlier version of cmkwatch imported it.
+    /// Reads the change that a finding reports. `None` if it reports none, or if an earlier version
+    /// of cmkwatch imported it.
     fn of(finding: &Finding) -> Option<Self> {
         let field = |name: &str| finding.product_fields.get(name).map(String::as_str);
         let transition =
@@ -161,19 +177,19 @@ impl Change {
     }
 }
 
-/// A verdict, as far as it decides whether anything changed.
+/// The parts of a verdict that decide if anything changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// The status.
     pub status: Compliance,
     /// The severity.
     pub severity: Severity,
-    /// A SHA-256 of all that was judged, without prose.
+    /// The fingerprint: the first half of a SHA-256 of what was judged, without prose.
     pub fingerprint: String,
 }
 
 impl Summary {
-    /// The summary of a finding.
+    /// Returns the summary of a finding.
     pub(crate) fn of(finding: &Finding) -> Self {
         let fingerprint = finding.fingerprint.clone();
         Self { status: finding.compliance, severity: finding.severity, fingerprint }
@@ -185,8 +201,11 @@ impl Summary {
 }
 
 impl ControlState {
-    /// Returns the verdict that the transition is measured from: one that Security Hub may have received and that differs in
-    /// passing, or else the published one. So whoever has heard of any of them learns whether the control passes now.
+    /// Returns the verdict that the transition is measured from.
+    ///
+    /// That is a verdict that Security Hub may have received and that differs from the latest one
+    /// in passing. If there is no such verdict, it is the published one. So people who know any of
+    /// these verdicts learn if the control passes now.
     pub(crate) fn known(&self) -> Option<&Summary> {
         let is_bad = |verdict: Option<&Summary>| verdict.is_some_and(|verdict| !verdict.passed());
         let now = is_bad(self.observed.as_ref());
@@ -195,7 +214,8 @@ impl ControlState {
         received.find(|verdict| is_bad(*verdict) != now).unwrap_or(self.published.as_ref())
     }
 
-    /// Notes that a verdict which was never marked as published is followed by another.
+    /// Records that the latest verdict, which was never marked as published, is followed by
+    /// another.
     pub(crate) fn doubt(&mut self) {
         let is_bad =
             |verdict: &Option<Summary>| verdict.as_ref().is_some_and(|verdict| !verdict.passed());
@@ -222,7 +242,7 @@ impl ControlState {
 }
 
 impl Item {
-    /// The state of something that nothing is known of.
+    /// Returns the state of a subject of which nothing is known.
     #[must_use]
     pub fn unknown() -> Self {
         Self {
@@ -242,12 +262,14 @@ impl Item {
         }
     }
 
-    /// The state that Security Hub holds, for an item that is new or lost: ages survive, and nothing seems to have changed.
-    /// `hub` is the Security Hub that the findings are to be stored in, `now` the time.
+    /// Builds an item from what Security Hub holds, for an item that is new or lost. Ages stay, and
+    /// nothing seems to have changed.
+    ///
+    /// `hub` is the Security Hub in which the findings are to be stored, `now` the time.
     #[must_use]
     pub fn adopt(held: &[Finding], hub: &StoredIn, now: Timestamp) -> Self {
         let active = |finding: &&Finding| finding.record_state == RecordState::Active;
-        // Findings in another Security Hub have to move, so they decide if there are any.
+        // Findings in another Security Hub must move. So they decide if there are any.
         let other = held.iter().filter(active).find(|finding| finding.place != hub.place);
         let from = other.map_or(&hub.place, |finding| &finding.place);
         let stored_in = match other {
@@ -269,7 +291,7 @@ impl Item {
         item
     }
 
-    /// Returns the item as it is once its version has been published.
+    /// Returns the item as it is after its version has been published.
     #[must_use]
     pub fn published(&self) -> Self {
         let mut item =
@@ -284,7 +306,8 @@ impl Item {
         item
     }
 
-    /// Returns whether the last verdict of a control was that it passes; `None` if it does not apply.
+    /// Returns true if the last verdict of a control was that it passes; `None` if the control has
+    /// no finding.
     #[must_use]
     pub fn passes(&self, slug: &str) -> Option<bool> {
         self.controls.get(slug)?.observed.as_ref().map(Summary::passed)
@@ -294,7 +317,7 @@ impl Item {
 fn adopted(finding: &Finding, now: Timestamp) -> ControlState {
     let summary = (finding.record_state == RecordState::Active).then(|| Summary::of(finding));
     let passed = summary.as_ref().is_some_and(Summary::passed);
-    // RESOLVED is still to be set, as by a run that was interrupted.
+    // A run may have been interrupted before it set RESOLVED. So RESOLVED is still to be set.
     let is_open = passed && matches!(finding.workflow, Workflow::New | Workflow::Notified);
     ControlState {
         observed: summary.clone(),
@@ -308,7 +331,7 @@ fn adopted(finding: &Finding, now: Timestamp) -> ControlState {
             .product_fields
             .get(fields::WORST_SEVERITY)
             .and_then(|word| Severity::of_label(word)),
-        // RESOLVED may have been set shortly before: the item that noted it is lost.
+        // RESOLVED may have been set shortly before. The item that recorded it is lost.
         resolved_at: (now.duration_since(finding.updated_at) <= LATEST_EDIT)
             .then_some(finding.updated_at),
         change: Change::of(finding),
@@ -334,7 +357,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_is_concerned_by_other_classes_if_its_own_depends_on_them() {
+    fn a_bucket_is_concerned_by_other_classes_if_its_level_depends_on_them() {
         let bucket = |class: Option<&str>, level| BucketOfKey {
             user: KeyUser {
                 bucket: facts::BucketId::new(

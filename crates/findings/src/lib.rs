@@ -1,8 +1,11 @@
-//! A verdict and the state before it in, the new state and the findings to import out.
+//! Verdicts and the state before in, the new state and the findings to import out.
 //!
-//! What was true before is an [`Item`], which cmkwatch keeps itself, as Security Hub answers late. [`plan()`] compares it with
-//! what was [`Seen`]: that is the new item, to be committed, and whatever Security Hub must receive of it. [`repairs()`] compares
-//! it with what Security Hub holds, once that is sure to be up to date. None talks to AWS: that is for `publish` and `state`.
+//! The state before is an [`Item`]. cmkwatch stores it itself, because Security Hub answers late.
+//! [`plan()`] compares the item with what was [`Seen`]. It returns the new item, which is to be
+//! committed, and the findings that Security Hub must receive. [`repairs()`] compares the item with
+//! what Security Hub holds, at a time when that is surely up to date.
+//!
+//! Nothing in this crate talks to AWS. The crates `publish` and `state` do that.
 
 mod about;
 mod api_call;

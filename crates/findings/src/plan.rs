@@ -1,6 +1,6 @@
-//! The new state, and what Security Hub must receive, given the state before and what was seen.
+//! The new state and the imports, from the state before and what was seen.
 //!
-//! Agrees with the table in `docs/finding-lifecycle.md`.
+//! This module must agree with the table in `docs/finding-lifecycle.md`.
 
 use crate::{
     ApiCall, Change, Compliance, ControlState, Finding, Item, Neighbours, RecordState, Seen,
@@ -12,13 +12,13 @@ use facts::Place;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// After that an import that was planned is planned again.
+/// The age at which an import that was planned and never confirmed is planned again.
 const LATEST_IMPORT: SignedDuration = SignedDuration::from_mins(10);
 
 /// The settings and circumstances of an evaluation.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a> {
-    /// What the organization requires.
+    /// The requirements of the organization.
     pub settings: &'a Settings,
     /// The number of the deployment.
     pub generation: u64,
@@ -28,52 +28,56 @@ pub struct Terms<'a> {
     pub looking: Looking,
     /// The API calls that caused the evaluation; empty for the sweep.
     pub api_calls: &'a [ApiCall],
-    /// The controls whose findings Security Hub does not hold as it should, each with the `UpdatedAt` that it holds: what is
-    /// imported must be newer. 1970 if it holds no finding.
+    /// The controls whose findings in Security Hub are missing or wrong. The value is the
+    /// `UpdatedAt` that Security Hub holds: the import must be newer. 1970 if it holds no finding.
     pub repair: &'a BTreeMap<String, Timestamp>,
 }
 
-/// The reason for an evaluation. It decides whether an event has announced the changes that are found.
+/// The reason for an evaluation. It decides if an event has announced the changes that are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Looking {
     /// A message about the bucket, or about its key.
     Message,
-    /// A sweep. In an account that no sweep has looked at before, all is new and nothing was missed; nor is anything missed in a region
-    /// without rules.
+    /// A sweep. Nothing counts as missed in an account that no sweep has looked at before, because
+    /// everything is new there. Nothing counts as missed in a region without rules either.
     Sweep {
-        /// True if no sweep has looked at the account before, or no event comes from the region.
+        /// True if no sweep has looked at the account before, or if the region sends no events.
         is_new: bool,
     },
-    /// A second look. What a sweep found, and no event has announced within the delay, was missed.
+    /// A second look. A change that a sweep found counts as missed if no event has announced it
+    /// within the delay.
     SecondLook {
-        /// The delay.
+        /// The delay between the sweep and the second look.
         delay: SignedDuration,
     },
 }
 
 /// The new state, and what Security Hub must receive of it.
 ///
-/// An import [does not change the workflow](https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchimportfindings.html)
-/// of a finding that exists, which is why there is more than imports.
+/// An import [does not change the
+/// workflow](https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchimportfindings.html)
+/// of a finding that exists. So a plan has workflow edits besides imports.
 #[derive(Debug)]
 pub struct Plan {
     /// The new state.
     pub item: Item,
-    /// True if it differs from the state before, and must be committed.
+    /// True if the new state differs from the state before, and must be committed.
     pub changed: bool,
-    /// How many transitions a sweep has found that no event announced in time.
+    /// The number of transitions that a sweep found and that no event announced in time.
     pub missed: u32,
-    /// The findings to import: those of the Security Hub that they are to be stored in come first.
+    /// The findings to import. Those of the Security Hub in which they are to be stored come first.
     pub import: Vec<Finding>,
-    /// The ids of findings to set NEW before they are imported, if they are RESOLVED.
+    /// The ids of findings to set NEW before the import, if they are RESOLVED.
     pub reopen: Vec<String>,
-    /// The ids of findings to set RESOLVED once they are imported, unless they are SUPPRESSED.
+    /// The ids of findings to set RESOLVED after the import, unless they are SUPPRESSED.
     pub resolve: Vec<String>,
-    /// The other Security Hub that held the findings until now.
+    /// The place of the other Security Hub that held the findings until now; `None` if they do not
+    /// move.
     pub moved_from: Option<Place>,
 }
 
-/// Compares what was seen with the state before, control by control. `now` tells the time for the version.
+/// Compares what was seen with the state before, control by control. The version is made from
+/// `now`.
 #[must_use]
 pub fn plan(before: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> Plan {
     let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or_default();
@@ -105,7 +109,7 @@ pub fn plan(before: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> Pl
     for (slug, next) in judged {
         look.publish(slug, next, &mut plan);
     }
-    // The old Security Hub is written last.
+    // Findings of the old Security Hub are imported last.
     plan.import.sort_by_key(|finding| finding.place != terms.hub.place);
     if plan.changed && plan.import.is_empty() && plan.item.neighbours.is_empty() {
         plan.item = plan.item.published();
@@ -114,13 +118,14 @@ pub fn plan(before: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> Pl
 }
 
 impl Plan {
-    /// True if there is nothing to commit and nothing to publish.
+    /// Returns true if there is nothing to commit and nothing to publish.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         !self.changed && self.item.published == self.item.version
     }
 
-    /// The Security Hub whose workflow statuses must be known before the plan is carried out; `None` if none decides.
+    /// Returns the Security Hub whose workflow statuses must be read before the plan is carried
+    /// out; `None` if the plan does not depend on them.
     #[must_use]
     pub fn asks_workflows_of(&self) -> Option<&Place> {
         let moved = self.moved_from.as_ref().filter(|_| !self.import.is_empty());
@@ -128,8 +133,10 @@ impl Plan {
         moved.or_else(|| here().filter(|_| !self.reopen.is_empty() || !self.resolve.is_empty()))
     }
 
-    /// Takes account of the workflow statuses that Security Hub holds, by the id of the finding. A suppressed finding stays
-    /// suppressed. A finding that is shown as RESOLVED is set RESOLVED all the same, as the answer may be old.
+    /// Adapts the plan to the workflow statuses that Security Hub holds, by the id of the finding.
+    ///
+    /// A suppressed finding stays suppressed. A finding that is shown as RESOLVED is set RESOLVED
+    /// all the same, because the answer may be old.
     pub fn heed(&mut self, workflows: &BTreeMap<String, Workflow>) {
         let is = |id: &String, workflow| workflows.get(id) == Some(&workflow);
         self.reopen.retain(|id| is(id, Workflow::Resolved));
@@ -147,7 +154,7 @@ impl Plan {
         }
     }
 
-    /// `encrypted-with-cmk:opened`, and so on.
+    /// Returns the transition of each import, as `encrypted-with-cmk:opened`.
     #[must_use]
     pub fn transitions(&self) -> Vec<String> {
         let word = |finding: &Finding| {
@@ -159,7 +166,8 @@ impl Plan {
     }
 }
 
-/// The workflow of a finding that is created in another Security Hub, which takes it from us once.
+/// Returns the workflow status of a finding that is created in another Security Hub. Security Hub
+/// takes the status from an import only at creation.
 fn settled_in(finding: &Finding, before: Workflow) -> Workflow {
     match before {
         Workflow::Suppressed => Workflow::Suppressed,
@@ -169,7 +177,7 @@ fn settled_in(finding: &Finding, before: Workflow) -> Workflow {
     }
 }
 
-/// One comparison.
+/// The comparison of what was seen with the state before.
 struct Look<'a> {
     before: &'a Item,
     seen: &'a Seen,
@@ -177,9 +185,9 @@ struct Look<'a> {
     version: u64,
     /// True if the findings are still stored in another Security Hub.
     moves: bool,
-    /// True if no version has planned that yet.
+    /// True if no version has planned the move yet.
     starts_to_move: bool,
-    /// The calls behind the last change, if the caller of one has become known.
+    /// The calls behind the last change with better callers; `None` if no caller became known.
     renamed: Option<Vec<ApiCall>>,
 }
 
@@ -190,7 +198,8 @@ struct Next {
 }
 
 impl<'a> Look<'a> {
-    /// Every control, those that were judged now first, in their order.
+    /// Returns the slug of every control. The controls that were judged now come first, in their
+    /// order.
     fn slugs(&self) -> impl Iterator<Item = &'a str> {
         let (seen, before) = (self.seen, self.before);
         let is_judged = |slug: &&str| seen.drafts.iter().any(|draft| draft.slug == *slug);
@@ -200,7 +209,7 @@ impl<'a> Look<'a> {
         seen.drafts.iter().map(|draft| draft.slug).chain(others)
     }
 
-    /// The state of a control that follows from what was seen.
+    /// Returns the next state of a control, given what was seen.
     fn judge(&self, slug: &str) -> Next {
         let before = self.before.controls.get(slug);
         let draft = self.seen.drafts.iter().find(|draft| draft.slug == slug);
@@ -227,7 +236,7 @@ impl<'a> Look<'a> {
             state.updated_at = self.seen.read_at.max(next);
             state.planned = self.version;
             state.is_repair = !differs && (repair.is_some() || state.is_repair || is_renamed);
-            // A finding that is repaired may be missing: then it is created again.
+            // A finding that is repaired may be missing. Then it is created again.
             let is_new = state.published.is_none() || self.moves || repair.is_some();
             state.created_at = state.created_at.filter(|_| !is_new).or(Some(state.updated_at));
             if differs && observed.as_ref().is_some_and(Summary::passed) {
@@ -241,15 +250,15 @@ impl<'a> Look<'a> {
         Next { state: Some(state), finding }
     }
 
-    /// Returns true if the finding must name another caller: it reports the last change of the bucket, and a second record of its call has
-    /// come.
+    /// Returns true if the finding must name another caller. That is so if it reports the last
+    /// change of the bucket and a second record of the call arrived.
     fn is_renamed(&self, state: &ControlState) -> bool {
         let version = |state: &ControlState| state.change.as_ref().map(|change| change.version);
         let last = self.before.controls.values().filter_map(version).max();
         self.renamed.is_some() && last.is_some() && version(state) == last
     }
 
-    /// The change from what people may know of a control to what was observed now.
+    /// Returns the change from the verdict that people may know to the verdict of now.
     fn change(&self, state: &ControlState) -> Change {
         let known = state.known();
         let transition = match &state.observed {
@@ -260,8 +269,11 @@ impl<'a> Look<'a> {
         Change { version: self.version, transition, at: state.updated_at, before }
     }
 
-    /// The change that the finding of a control reports: the last one if Security Hub may not have received it yet, or must
-    /// receive it again; otherwise none, as the finding is only refreshed or moved.
+    /// Returns the change that the finding of a control reports.
+    ///
+    /// That is the last change, if Security Hub may not have received it yet or must receive it
+    /// again. Otherwise nothing is reported as changed, because the finding is only refreshed or
+    /// moved.
     fn reported(&self, state: &ControlState) -> Change {
         let is_due = |change: &&Change| change.version > self.before.published || state.is_repair;
         match state.change.as_ref().filter(is_due) {
@@ -273,15 +285,17 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Returns true unless the finding passes, the settings leave such findings out, and none exists.
+    /// Returns false if the finding passes, the settings leave such findings out, and no finding
+    /// exists.
     fn is_wanted(&self, now: &Finding, before: Option<&ControlState>) -> bool {
         let exists =
             before.is_some_and(|before| before.observed.is_some() || before.published.is_some());
         self.terms.settings.import_passed || now.compliance != Compliance::Passed || exists
     }
 
-    /// An import is due again if the finding must be refreshed, or if its last import was planned and never confirmed: its event
-    /// would be too late to be taken for that of an import.
+    /// Returns true if an import is due again: the finding must be refreshed, or its last import
+    /// was planned and never confirmed. Such an import gets a new `UpdatedAt`. With the old one,
+    /// its event would be too late to be taken for that of an import.
     fn is_due(&self, state: &ControlState) -> bool {
         let (days, read_at) = (self.terms.settings.refresh_after_days, self.seen.read_at);
         let age = read_at.duration_since(state.updated_at);
@@ -290,7 +304,8 @@ impl<'a> Look<'a> {
             || (state.planned > self.before.published && age >= LATEST_IMPORT)
     }
 
-    /// Returns the transitions that no event has announced so far, and the number of those that none announced in time.
+    /// Returns the transitions that no event has announced so far, and the number of transitions
+    /// that were not announced in time.
     fn unannounced(&self, controls: &BTreeMap<String, ControlState>) -> (Option<Unannounced>, u32) {
         let Self { before, seen, terms, .. } = self;
         if terms.looking == (Looking::Sweep { is_new: false }) {
@@ -306,7 +321,8 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Returns the transitions that sweeps have found so far, this one included. Only a change of what was read from AWS has an event.
+    /// Returns the transitions that sweeps have found so far, this sweep included. Only a change of
+    /// what was read from AWS has an event.
     fn found_by_sweep(&self, controls: &BTreeMap<String, ControlState>) -> Option<Unannounced> {
         let Self { before, seen, .. } = self;
         let is_created = before.version == 0 && before.controls.is_empty() && !seen.gone;
@@ -326,8 +342,10 @@ impl<'a> Look<'a> {
         self.before.controls.get(slug).map(|before| &before.observed) != Some(&state.observed)
     }
 
-    /// The whole item; the one before if nothing differs. A fact that changed without changing a verdict is a difference, too: else
-    /// a later verdict would seem to have changed with it.
+    /// Returns the new item, or the item before if nothing differs.
+    ///
+    /// A fact that changed without changing a verdict is a difference, too. Otherwise a later
+    /// verdict would seem to have changed because of that fact.
     fn item(
         &self,
         controls: BTreeMap<String, ControlState>,
@@ -366,7 +384,8 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// The keys that the bucket started or stopped to use, and those that are left from before.
+    /// Returns the keys that the bucket started or stopped using, and those that are left from
+    /// before.
     fn neighbours(&self) -> BTreeSet<Neighbours> {
         let (was, is) = (&self.before.key_use, &self.seen.key_use);
         let of = |key_use: &crate::KeyUse| {
@@ -380,14 +399,16 @@ impl<'a> Look<'a> {
         neighbours
     }
 
-    /// Adds the import of a control, if one was planned after the published version.
+    /// Adds the import of a control to the plan, if an import was planned after the published
+    /// version.
     fn publish(&self, slug: &str, next: Next, plan: &mut Plan) {
         let Next { state: Some(state), finding } = next else { return };
         if state.planned <= self.before.published {
             return;
         }
         let before = self.before.controls.get(slug);
-        // A version was committed and not marked as published: Security Hub may have it or not.
+        // A version that was committed and not marked as published: Security Hub may have it or
+        // not.
         let in_doubt = before.is_some_and(|before| before.planned > self.before.published);
         let (known, reported) = (state.known(), self.reported(&state));
         let Some(mut finding) = finding else {
@@ -409,7 +430,7 @@ impl<'a> Look<'a> {
         plan.import.push(finding);
     }
 
-    /// Fills in what a finding keeps from earlier ones, and what happened to it.
+    /// Fills in the history of a finding: its times, its last change and the API call behind that.
     fn complete(&self, finding: &mut Finding, state: &ControlState, reported: &Change) {
         finding.created_at = state.created_at.unwrap_or(state.updated_at);
         finding.first_observed_at = state.first_observed_at;
@@ -434,7 +455,8 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// The calls behind this evaluation if it changed the control, or else those behind the last change.
+    /// Returns the calls behind this evaluation if it changed the control. Otherwise returns the
+    /// calls behind the last change.
     fn api_calls(&self, reported: &Change) -> &[ApiCall] {
         let is_changed =
             reported.version == self.version && reported.transition != Transition::Unchanged;
@@ -445,7 +467,8 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// The archived finding of a control that has none any more; `None` if Security Hub has none either.
+    /// Writes the archived finding of a control that has no finding any more; `None` if Security
+    /// Hub has none either.
     fn archived(&self, slug: &str, state: &ControlState, reported: &Change) -> Option<Finding> {
         let any = Summary {
             status: Compliance::Passed,
@@ -469,7 +492,7 @@ impl<'a> Look<'a> {
         Some(finding)
     }
 
-    /// The archived finding in the Security Hub that held it until now.
+    /// Writes the archived copy of a finding for the Security Hub that held it until now.
     fn moved(&self, mut finding: Finding, old: &Place) -> Finding {
         let why = format!("it is stored in the Security Hub of {} now", self.terms.hub.place);
         finding.place = old.clone();
@@ -481,13 +504,15 @@ impl<'a> Look<'a> {
     }
 }
 
-/// Returns true if a call may be what a sweep found: it was made before. That it is about this bucket, or its key, its message says.
+/// Returns true if a call may have caused what a sweep found: it was made before the sweep. Its
+/// message has already said that it is about the bucket or its key.
 fn announces(call: &ApiCall, found: &Unannounced) -> bool {
     let made_at = call.event_time.as_ref().and_then(|time| time.parse::<Timestamp>().ok());
     made_at.is_none_or(|made_at| made_at <= found.since)
 }
 
-/// The worst severity since the control last passed; `None` if it passes and did before.
+/// Returns the worst severity since the control last passed; `None` if it passes now and passed
+/// before.
 fn worst(
     before: Option<&Summary>,
     now: Option<&Summary>,

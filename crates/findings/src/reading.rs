@@ -1,34 +1,38 @@
-//! Digests of the facts of a bucket, so that a later look can tell whether AWS has changed since.
+//! Digests of the facts of a bucket, so that a later evaluation can decide if AWS has changed
+//! since.
 //!
-//! A verdict can change for other reasons: new settings, another version of cmkwatch, an exemption that ended, a bucket of another
-//! class that uses the key. Those are no changes of the bucket, and no event announces them.
+//! A verdict can change for other reasons: new settings, another version of cmkwatch, an exemption
+//! that ended. A bucket of another class may use the key, too. Those are not changes of the bucket,
+//! and no event announces them.
 
 use facts::{Bucket, Fact, Governance, Key, KeyState, PolicyDocument, ResolvedKey, UsedKey};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, fmt::Debug};
 
-/// The form of the digests. Raise it if the same fact gets another digest: digests of another form are not compared, so that a new
-/// version of cmkwatch finds no change where there is none.
+/// The format of the digests. Increase it if the same fact gets another digest. Digests of
+/// different formats are not compared, so a new version of cmkwatch finds no change if there is
+/// none.
 const FORM: char = '1';
 
-/// A digest of each fact that could be read, by a name of the fact.
+/// A digest of each fact that could be read, by the name of the fact.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reading(BTreeMap<String, String>);
 
 impl Reading {
-    /// Reads a stored reading, whose digests may be of another form.
+    /// Builds a reading from stored digests, which may be of another format.
     #[must_use]
     pub fn stored(digests: BTreeMap<String, String>) -> Self {
         Self(digests)
     }
 
-    /// The digests, by a name of the fact.
+    /// Returns the digests, by the names of the facts.
     #[must_use]
     pub fn digests(&self) -> &BTreeMap<String, String> {
         &self.0
     }
 
-    /// The reading of a bucket. `tag` is the key of the tag that names the class; other tags decide nothing.
+    /// Builds the reading of a bucket. `tag` is the key of the tag that names the class. Other tags
+    /// decide nothing.
     pub(crate) fn of(bucket: &Bucket, tag: &str) -> Self {
         let mut reading = Self::default();
         if let Fact::Known(tags) = &bucket.tags {
@@ -51,8 +55,12 @@ impl Reading {
         reading
     }
 
-    /// Adds what KMS tells of a key of the bucket's own account. The key of another account may change without an event that comes here,
-    /// and a key in a custom key store changes its state with the store. That a key is deleted is announced when that is scheduled.
+    /// Adds what KMS reports about a key of the bucket's own account.
+    ///
+    /// - A key of another account is left out: it may change without an event that arrives here.
+    /// - The state of a key in a custom key store is left out: it changes with the store.
+    /// - The deletion of a key is announced when it is scheduled. So all states of a pending
+    ///   deletion have one digest.
     fn add_key(&mut self, resolved: &ResolvedKey, bucket: &Bucket) {
         let ResolvedKey::Found(key) = resolved else { return self.add("key", resolved) };
         let Key { arn, manager, state, spec, usage, origin, governance } = &**key;
@@ -90,14 +98,16 @@ impl Reading {
         later.0.iter().any(is_other)
     }
 
-    /// Returns this reading with the facts of a later one. A fact that could not be read later stays what it was.
+    /// Returns this reading, updated with the facts of a later one. A fact that could not be read
+    /// later keeps its digest.
     pub(crate) fn updated(&self, later: &Self) -> Self {
         Self(self.0.clone().into_iter().chain(later.0.clone()).collect())
     }
 }
 
-/// A policy in one order. KMS returns principals in another order
-/// [each time](https://github.com/aws/aws-cli/issues/9456), and the order of a policy has no meaning.
+/// Returns the statements of a policy in a fixed order. KMS returns principals in another order
+/// [each time](https://github.com/aws/aws-cli/issues/9456), and the order of a policy has no
+/// meaning.
 fn in_order(policy: &PolicyDocument) -> Vec<String> {
     let Ok(policy) = policy else { return vec![format!("{policy:?}")] };
     let lines = |text: String| {
@@ -175,7 +185,8 @@ mod tests {
         }
     }
 
-    /// If this fails, the same fact gets another digest than before: raise `FORM`, and write down the new digests.
+    /// If this test fails, the same fact gets another digest than before. Increase `FORM`, and
+    /// write down the new digests.
     #[test]
     fn the_same_bucket_has_the_same_digests() {
         let found: Vec<_> = Reading::of(&bucket(), "class").0.into_iter().collect();
@@ -193,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_a_policy_is_no_change() {
+    fn another_order_of_a_policy_is_not_a_change() {
         let with = |principals: &str, sids: [&str; 2]| {
             let statement = |sid: &str| {
                 format!(
@@ -212,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_event_announces_is_not_read() {
+    fn facts_that_no_event_announces_are_left_out() {
         let of = |change: fn(&mut Key)| {
             let mut bucket = bucket();
             let Fact::Known(BucketEncryption { default: DefaultEncryption::Kms(used), .. }) =
@@ -241,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_of_another_form_is_no_change() {
+    fn a_digest_of_another_format_is_not_a_change() {
         let other = Reading::stored([("policy".to_owned(), "0abc".to_owned())].into());
         assert!(!other.differs(&reading(&[("policy", "a")])));
     }

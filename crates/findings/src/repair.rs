@@ -1,6 +1,6 @@
-//! What Security Hub holds otherwise than it should.
+//! The findings that Security Hub holds differently than the state says.
 //!
-//! Agrees with the table in `docs/finding-lifecycle.md`.
+//! This module must agree with the table in `docs/finding-lifecycle.md`.
 
 use crate::{About, Compliance, ControlState, Finding, Item, Summary, Transition, Workflow};
 use controls::Severity;
@@ -10,38 +10,41 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-/// How long after RESOLVED was set it may still take effect: BatchUpdateFindings
-/// ["might take several minutes"](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchUpdateFindings.html). What is
-/// RESOLVED later than that over a failure, a person has set.
+/// The time within which an edit to RESOLVED may still take effect: BatchUpdateFindings ["might
+/// take several
+/// minutes"](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchUpdateFindings.html).
+/// If a failure is RESOLVED by a later edit, a person made that edit.
 pub(crate) const LATEST_EDIT: SignedDuration = SignedDuration::from_mins(15);
 
-/// The latest time after RESOLVED was set at which a second look may still run, however often its message comes again. A later
-/// RESOLVED over a failure was set by a person.
+/// The latest time after RESOLVED was set at which a second look may still run, even if its message
+/// is delivered several times. A later RESOLVED over a failure was set by a person.
 const LATEST_LOOK: SignedDuration = SignedDuration::from_hours(2);
 
-/// By how much `UpdatedAt` must be later than our last import for a finding to be somebody else's, who may have copied ours.
+/// The tolerance for `UpdatedAt`. If it is later than our last import by more than this, somebody
+/// else imported the finding, perhaps as a copy of ours.
 const OF_ANOTHER: SignedDuration = SignedDuration::from_secs(1);
 
-/// How many findings one call of [GetFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html)
-/// returns at most.
+/// The highest number of findings that one call of
+/// [GetFindings](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_GetFindings.html)
+/// returns.
 const PAGE: usize = 100;
 
-/// An active finding that Security Hub holds under one of our ids, as far as it is compared with the state. Anybody in its account
-/// may have imported it.
+/// An active finding that Security Hub holds under one of our ids, as far as it is compared with
+/// the state. Anybody in its account may have imported it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
-    /// The id.
+    /// The id of the finding.
     pub id: String,
-    /// The verdict; `None` if it is none that cmkwatch gives.
+    /// The verdict; `None` if cmkwatch gives no such verdict.
     pub summary: Option<Summary>,
-    /// The workflow status; `None` if AWS has added another.
+    /// The workflow status; `None` if cmkwatch does not know it, because AWS has added it.
     pub workflow: Option<Workflow>,
-    /// `UpdatedAt`; 1970 if it is no time.
+    /// `UpdatedAt`; 1970 if the text is not a time.
     pub updated_at: Timestamp,
 }
 
 impl Held {
-    /// A finding as cmkwatch imported it.
+    /// Returns a finding as cmkwatch imported it.
     #[must_use]
     pub fn of(finding: &Finding) -> Self {
         Self {
@@ -60,25 +63,27 @@ impl Held {
 /// The findings that must be repaired.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Repairs {
-    /// The controls whose finding is missing, says something else, or is active without being known, each with the `UpdatedAt`
-    /// of that finding; 1970 if it is missing.
+    /// The controls whose finding is missing, differs from the state, or is active and unknown. The
+    /// value is the `UpdatedAt` of the finding; 1970 if it is missing.
     pub import: BTreeMap<String, Timestamp>,
-    /// The ids of findings that are RESOLVED over a failure, by an edit of ours that came late.
+    /// The ids of findings that fail and are RESOLVED, because an edit of ours took effect late.
     pub reopen: Vec<String>,
     /// The ids of findings that pass and are not RESOLVED.
     pub resolve: Vec<String>,
 }
 
 impl Repairs {
-    /// The number of findings that must be repaired.
+    /// Returns the number of findings that must be repaired.
     #[must_use]
     pub fn count(&self) -> usize {
         self.import.len() + self.reopen.len() + self.resolve.len()
     }
 }
 
-/// Compares the active findings that Security Hub holds with the state that was published. `only` are the controls that are
-/// compared; `None` for all. `now` is the time at which Security Hub was asked.
+/// Compares the active findings that Security Hub holds with the state that was published.
+///
+/// `only` are the controls that are compared; `None` for all. `now` is the time at which Security
+/// Hub was asked.
 #[must_use]
 pub fn repairs(
     item: &Item,
@@ -119,7 +124,8 @@ pub fn repairs(
     repairs
 }
 
-/// Returns true if RESOLVED over a failure is an edit of ours that took effect after the failure was imported.
+/// Returns true if a failure is RESOLVED by an edit of ours that took effect after the failure was
+/// imported.
 fn is_ours(state: &ControlState, now: Timestamp) -> bool {
     state.resolved_at.is_some_and(|resolved_at| {
         state.updated_at.duration_since(resolved_at) <= LATEST_EDIT
@@ -127,10 +133,13 @@ fn is_ours(state: &ControlState, now: Timestamp) -> bool {
     })
 }
 
-/// Chooses the controls that a second look at some buckets compares, so that one call returns all their findings: `None` if that
-/// is so for all controls. Each item comes with the version that was published before the evaluation which the second look
-/// follows. What does not pass, or did not before that evaluation, is compared in any case; then come other changes and the most
-/// severe controls. What is left out is compared by the audit.
+/// Selects the controls that a second look at some buckets compares, so that one call returns all
+/// their findings. Returns `None` if one call returns the findings of all controls.
+///
+/// Each item comes with the version that was published before the evaluation that the second look
+/// follows. A control is compared in any case if it does not pass, or did not pass before that
+/// evaluation. Then other changes and the most severe controls follow. The audit compares the
+/// controls that are left out.
 #[must_use]
 pub fn worth_comparing(items: &[(&Item, u64)]) -> Option<BTreeSet<String>> {
     let mut counts = BTreeMap::<&str, ((bool, bool), usize)>::new();
@@ -162,7 +171,8 @@ pub fn worth_comparing(items: &[(&Item, u64)]) -> Option<BTreeSet<String>> {
     Some(chosen)
 }
 
-/// Returns true if a control changed after a version in a way that people may be alerted about, or that archived its finding.
+/// Returns true if a control changed after a version and people may be alerted about it, or its
+/// finding was archived.
 fn concerns_people(state: &ControlState, since: u64) -> bool {
     let is_news = |transition: Transition| {
         transition.is_news() || matches!(transition, Transition::Resolved | Transition::Gone)
@@ -174,7 +184,8 @@ fn concerns_people(state: &ControlState, since: u64) -> bool {
 mod tests {
     use super::*;
 
-    /// A bucket whose controls were all published as passed or failed, the failing ones first, by one version.
+    /// Builds a bucket whose controls were all published by one version. The first `failing`
+    /// controls fail, and the others pass.
     fn item(failing: usize, version: u64) -> Item {
         let state = |number: usize| {
             let status = if number < failing { Compliance::Failed } else { Compliance::Passed };
@@ -201,14 +212,14 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_one_call_is_compared_whole() {
+    fn all_controls_are_compared_if_their_findings_fit_one_call() {
         let item = item(1, 5);
         assert_eq!(worth_comparing(&vec![(&item, 5); 16]), None);
         assert!(worth_comparing(&vec![(&item, 5); 17]).is_some());
     }
 
     #[test]
-    fn of_many_buckets_what_changed_or_fails_is_compared_and_the_most_severe() {
+    fn failing_changed_and_most_severe_controls_of_many_buckets_are_compared() {
         let failing = item(1, 5);
         let chosen = worth_comparing(&vec![(&failing, 5); 20]).unwrap();
         assert_eq!(chosen.len(), 5, "{chosen:?}");

@@ -1,11 +1,11 @@
-//! What was seen of a bucket or an account: a draft of a finding for each control.
+//! The result of an evaluation of a bucket or an account: a draft of a finding for each control.
 
 use crate::{About, Finding, Item, KeyUse, Reading, compose};
 use controls::{Judgement, Settings, Verdict};
 use facts::{Account, Bucket, BucketId, Fact, Place};
 use jiff::Timestamp;
 
-/// A bucket, read and judged.
+/// A bucket that was read and judged.
 #[derive(Debug, Clone, Copy)]
 pub struct Observation<'a> {
     /// The facts.
@@ -21,23 +21,25 @@ pub struct Observation<'a> {
 /// The verdicts about a bucket or an account, as drafts of findings.
 #[derive(Debug, Clone)]
 pub struct Seen {
-    /// Which.
+    /// The bucket or the account.
     pub about: About,
     /// The moment just before AWS was read.
     pub read_at: Timestamp,
     /// The class and the key of a bucket.
     pub key_use: KeyUse,
-    /// True if the bucket does not exist.
+    /// True if the bucket does not exist, or if the bucket or the account is not watched any more.
     pub gone: bool,
-    /// Why there are no findings any more, if it is not that the bucket does not exist.
+    /// The reason why the subject has no findings any more. `None` if it has findings, or if the
+    /// bucket does not exist.
     pub(crate) because: Option<String>,
-    /// Digests of the facts that were read of the bucket.
+    /// The digests of the facts that were read of the bucket.
     pub(crate) reading: Reading,
-    /// One draft for each control.
+    /// The drafts, one for each control.
     pub(crate) drafts: Vec<Draft>,
 }
 
-/// A finding as it would be if there had been none before, or why a control has none.
+/// The finding of a control as if there had been none before, or the reason why the control has no
+/// finding.
 #[derive(Debug, Clone)]
 pub(crate) struct Draft {
     pub(crate) slug: &'static str,
@@ -70,13 +72,13 @@ impl Seen {
         }
     }
 
-    /// Says that S3 knows no such bucket.
+    /// Describes a bucket that S3 does not know.
     #[must_use]
     pub fn gone(bucket: &BucketId, read_at: Timestamp) -> Self {
         Self::nothing(About::Bucket(bucket.clone()), read_at)
     }
 
-    /// Says that a bucket or an account is not watched any more.
+    /// Describes a bucket or an account that is not watched any more.
     #[must_use]
     pub fn retired(about: &About, read_at: Timestamp, because: &str) -> Self {
         Self { because: Some(because.to_owned()), ..Self::nothing(about.clone(), read_at) }
@@ -87,7 +89,7 @@ impl Seen {
         Self { about, read_at, key_use, gone: true, because: None, reading, drafts: Vec::new() }
     }
 
-    /// Drafts the finding of an account in a region, which is stored in `hub`.
+    /// Drafts the finding of an account in a region. The finding is to be stored in `hub`.
     #[must_use]
     pub fn account(account: &Account, verdict: &Verdict, hub: &Place) -> Self {
         let draft = Draft {
@@ -98,19 +100,19 @@ impl Seen {
         Self { gone: false, drafts: vec![draft], ..Self::nothing(about, account.read_at) }
     }
 
-    /// Replaces the digests by those of an item, so that only verdicts are compared.
+    /// Replaces the digests with those of an item, so that only verdicts are compared.
     #[must_use]
     pub fn with_reading_of(self, item: &Item) -> Self {
         Self { reading: item.reading.clone(), ..self }
     }
 
-    /// The ids of the findings of all controls that were judged.
+    /// Returns the ids of the findings of all controls that were judged.
     #[must_use]
     pub fn ids(&self) -> Vec<String> {
         self.drafts.iter().map(|draft| self.about.id(draft.slug)).collect()
     }
 
-    /// Why a control of an earlier evaluation has no finding any more.
+    /// Returns the reason why a control of an earlier evaluation has no finding any more.
     pub(crate) fn why_none(&self, slug: &str) -> String {
         if let Some(because) = &self.because {
             return because.clone();
@@ -129,7 +131,7 @@ impl Seen {
     }
 }
 
-/// Returns true if any class requires that a key serves one class only.
+/// Returns true if any class has a level that requires each key to serve one class only.
 pub(crate) fn keys_matter(settings: &Settings) -> bool {
     settings.classes.values().any(|class| class.level >= controls::Level::Enforced)
 }

@@ -1,14 +1,18 @@
-//! Work that is due every few days, spread evenly over the days.
+//! The days on which periodic work is due, spread evenly over the subjects.
 
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
-/// Work that was done within the same half day is not due again, even if a turn begins in between.
+/// The shortest interval. Work that was done within it is not due again, even if a turn begins in
+/// between.
 const LEAST: SignedDuration = SignedDuration::from_hours(12);
 
-/// Returns true if the work for a subject, which must be done once in each turn of so many days, was last done in an earlier
-/// turn. Turns begin at midnight UTC, on a day that depends on the subject: of many subjects the same number is due each day,
-/// even if all were first done on the same day. Work that a day has missed stays due.
+/// Returns true if the work for a subject is due. A turn has `every_days` days, and the work must
+/// be done once in each turn.
+///
+/// Turns begin at midnight UTC, on a day that depends on the subject. So about the same number of
+/// many subjects is due each day, even if all were first done on the same day. Work stays due if
+/// its day was missed.
 #[must_use]
 pub fn is_due(subject: &str, every_days: u8, last: Timestamp, now: Timestamp) -> bool {
     let every = u64::from(every_days.max(1));
@@ -33,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_subjects_the_same_number_is_due_each_day() {
+    fn about_the_same_number_of_subjects_is_due_each_day() {
         for every in [1, 7, 30] {
             let mut last = vec![day(0); 3000];
             let mut due_on = Vec::new();

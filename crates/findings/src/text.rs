@@ -1,8 +1,10 @@
-//! Text from outside, made fit for people's eyes.
+//! Text from outside, made safe to show to people.
 
-/// Makes a text from outside plain: what is not a letter, a digit, a space or one of `-_./:@=+,#()` becomes `?`, so that
-/// it can hold no control character, no reversed direction and no markup of a chat or a page. At most `longest`
-/// characters; what is cut ends in `...`.
+/// Makes a text from outside plain. Letters and digits of ASCII, spaces and `-_./:@=+,#()` stay,
+/// and every other character becomes `?`.
+///
+/// So the text holds no control character, no reversed direction and no markup of a chat or a page.
+/// The result has at most `longest` characters. A text that is cut ends in `...`.
 #[must_use]
 pub fn plain(text: &str, longest: usize) -> String {
     cut(&text.chars().map(|c| if is_plain(c) { c } else { '?' }).collect::<String>(), longest)
@@ -12,7 +14,7 @@ fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || " -_./:@=+,#()".contains(c)
 }
 
-/// At most `longest` characters, cut between two of them.
+/// Cuts a text to at most `longest` characters, between two characters.
 pub(crate) fn cut(text: &str, longest: usize) -> String {
     const DOTS: &str = "...";
     match text.char_indices().nth(longest) {
@@ -41,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn markup_and_control_characters_do_not() {
+    fn markup_and_control_characters_are_replaced() {
         assert_eq!(plain("<!channel> *now*\u{202e}\n", 100), "??channel? ?now???");
     }
 

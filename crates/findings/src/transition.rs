@@ -1,33 +1,33 @@
-//! What happened to a finding since the import before.
+//! The transition of a finding: what happened since the import before.
 //!
-//! Agrees with the table in `docs/finding-lifecycle.md`.
+//! This module must agree with the table in `docs/finding-lifecycle.md`.
 
 use crate::{Compliance, Summary};
 use std::fmt;
 
-/// What happened to a finding since the import before. Alerts are made from transitions, so that what is merely still
-/// so makes none.
+/// The change of a finding since the import before. Alerts are made from transitions, so a finding
+/// that has not changed makes no alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transition {
-    /// It fails, and did not before.
+    /// The control fails, and did not fail before.
     Opened,
-    /// It still fails, and worse.
+    /// The control still fails, with a higher severity.
     Worsened,
-    /// It still fails, less badly.
+    /// The control still fails, with a lower severity.
     Eased,
-    /// The same verdict, on other evidence.
+    /// The verdict is the same, with other evidence.
     Changed,
-    /// It failed or could not be told, and passes.
+    /// The control passes. Before, it failed or was undetermined.
     Resolved,
-    /// It could be told before, or is new, and cannot be told.
+    /// The control is undetermined. Before, it was determined or had no active finding.
     Unreadable,
-    /// It is new, and passes.
+    /// The control passes, and had no active finding before.
     FirstSeen,
-    /// The bucket is no more, or the control no longer applies to it.
+    /// The bucket does not exist any more, or the control does not apply any more.
     Gone,
-    /// It stands in another Security Hub now.
+    /// The finding is stored in another Security Hub now.
     Moved,
-    /// Nothing; it was only time to import it again.
+    /// Nothing changed. The finding is imported again, to refresh it or to move it.
     Unchanged,
 }
 
@@ -45,13 +45,13 @@ impl Transition {
         Self::Unchanged,
     ];
 
-    /// The transition that a word in a finding names, if it is one.
+    /// Returns the transition that a word in a finding names; `None` for another word.
     #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|transition| transition.as_str() == word)
     }
 
-    /// The word in the finding.
+    /// Returns the word that the finding holds.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -93,7 +93,7 @@ impl Transition {
         }
     }
 
-    /// True if it is new work to do.
+    /// Returns true if the transition is new work for somebody.
     pub(crate) fn is_news(self) -> bool {
         matches!(self, Self::Opened | Self::Worsened | Self::Unreadable)
     }

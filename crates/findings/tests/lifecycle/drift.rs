@@ -1,4 +1,4 @@
-//! What a sweep finds, and whether an event announces it.
+//! The changes that a sweep finds, and the events that announce them.
 
 use crate::example::{Story, api_call, at, cmk, sse_s3};
 use facts::{KeyState, Tags};
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 const SWEEP: Looking = Looking::Sweep { is_new: false };
 const SECOND_LOOK: Looking = Looking::SecondLook { delay: SignedDuration::from_mins(5) };
 
-/// A bucket that a sweep found good, in an account that was new.
+/// Returns a bucket that passed when a sweep looked at its account for the first time.
 fn known_to_be_good() -> Story {
     let mut story = Story::default();
     let seen = story.see(Tags::new(), cmk(KeyState::Enabled), 0);
@@ -35,20 +35,20 @@ impl Story {
         self.carry_out(seen, api_calls, &BTreeMap::new(), minute)
     }
 
-    /// Looks at the bucket with SSE-S3.
+    /// Evaluates the bucket with SSE-S3.
     fn drifted(&mut self, looking: Looking, api_calls: &[ApiCall], minute: i64) -> Plan {
         let seen = self.see(Tags::new(), sse_s3(), minute);
         self.look(looking, &seen, api_calls, minute)
     }
 }
 
-/// The API call, made at a minute.
+/// Returns an API call that was made at a minute.
 fn call(minute: i64) -> ApiCall {
     ApiCall { event_time: Some(at(minute).to_string()), ..api_call() }
 }
 
 #[test]
-fn what_no_event_announces_is_missed_once_the_delay_is_over() {
+fn a_change_without_an_event_is_missed_once_the_delay_is_over() {
     let mut story = known_to_be_good();
     let found = story.drifted(SWEEP, &[], 60);
     assert!(found.missed == 0 && !found.import.is_empty());
@@ -62,7 +62,7 @@ fn what_no_event_announces_is_missed_once_the_delay_is_over() {
 }
 
 #[test]
-fn a_late_event_announces_what_happened_before_the_sweep_and_nothing_else() {
+fn a_late_event_announces_only_a_change_before_the_sweep() {
     let mut story = known_to_be_good();
     story.drifted(SWEEP, &[], 60);
     story.drifted(Looking::Message, &[call(61)], 62);
@@ -72,9 +72,9 @@ fn a_late_event_announces_what_happened_before_the_sweep_and_nothing_else() {
     assert_eq!(story.drifted(SECOND_LOOK, &[], 70).missed, 0);
 }
 
-/// The later event commits, and has a second look of its own.
+/// The later event commits, and has its own second look.
 #[test]
-fn a_later_change_with_an_event_does_not_announce_the_one_before() {
+fn the_event_of_a_later_change_does_not_announce_the_change_before() {
     let mut story = known_to_be_good();
     let found = story.drifted(SWEEP, &[], 60).transitions().len() as u32;
     let tagged = Tags::from([("data-classification".to_owned(), "public".to_owned())]);
@@ -84,9 +84,9 @@ fn a_later_change_with_an_event_does_not_announce_the_one_before() {
     assert_eq!(story.look(SECOND_LOOK, &seen, &[call(61)], 67).missed, found);
 }
 
-/// The owner's copy of a call from another account comes first, and alone.
+/// The owner's record of a call from another account arrives first, and alone.
 #[test]
-fn the_callers_arn_is_published_when_its_record_comes() {
+fn the_callers_arn_is_published_when_its_record_arrives() {
     let mut story = known_to_be_good();
     let by = |principal: &str| ApiCall { principal: Some(principal.to_owned()), ..call(1) };
     let opened = story.drifted(Looking::Message, &[by("AROA:bob of account 222222222222")], 2);
@@ -102,7 +102,7 @@ fn the_callers_arn_is_published_when_its_record_comes() {
         (&after[state_version], &after["cmkwatch/transition"]),
         (&before[state_version], &before["cmkwatch/transition"])
     );
-    // The other copy comes once more, and so does this one.
+    // Both records arrive once more.
     assert!(!story.drifted(Looking::Message, &[by("AROA:bob of account 222222222222")], 4).changed);
     assert!(
         !story
@@ -123,7 +123,7 @@ fn a_deleted_bucket_and_one_that_a_sweep_sees_first_are_found_too() {
 }
 
 #[test]
-fn new_settings_and_exemptions_that_ended_are_no_drift() {
+fn new_settings_and_exemptions_that_ended_are_not_drift() {
     for (setting, other) in [
         ("class.confidential.level = \"cmk\"", "class.confidential.level = \"enforced\""),
         ("buckets = \"*\"", "buckets = \"none\""),
@@ -138,7 +138,8 @@ fn new_settings_and_exemptions_that_ended_are_no_drift() {
     }
 }
 
-/// Else a later verdict, which new settings change, would seem to have changed with it.
+/// Otherwise a later verdict, changed by new settings, would seem to have changed because of the
+/// fact.
 #[test]
 fn a_fact_that_changes_no_verdict_is_committed() {
     let mut story = known_to_be_good();
@@ -153,7 +154,7 @@ fn a_fact_that_changes_no_verdict_is_committed() {
 }
 
 #[test]
-fn a_tag_that_names_no_class_is_no_change() {
+fn a_tag_that_names_no_class_is_not_a_change() {
     let mut story = known_to_be_good();
     let seen =
         story.see(Tags::from([("team".to_owned(), "blue".to_owned())]), cmk(KeyState::Enabled), 60);

@@ -1,4 +1,4 @@
-//! A bucket, states that it can be in, and a Security Hub that remembers.
+//! An example bucket, its possible states, and a Security Hub that keeps findings.
 
 use controls::{Settings, judge};
 use facts::{
@@ -83,7 +83,7 @@ pub(crate) fn api_call() -> ApiCall {
     }
 }
 
-/// A bucket without a policy that blocks SSE-C and has a bucket key.
+/// Returns a bucket that has no policy, blocks SSE-C and has a bucket key.
 pub(crate) fn bucket(encryption: Fact<DefaultEncryption>, tags: Tags, minute: i64) -> Bucket {
     let encryption = encryption.map(|default| BucketEncryption {
         default,
@@ -100,13 +100,14 @@ pub(crate) fn bucket(encryption: Fact<DefaultEncryption>, tags: Tags, minute: i6
     }
 }
 
-/// The Security Hub of the bucket's own account and region.
+/// Returns the Security Hub of the bucket's own account and region.
 pub(crate) fn own() -> StoredIn {
     StoredIn { place: bucket_id().place(), since: "2026-10-01T00:00:00Z".into() }
 }
 
-/// The state of the bucket, and what Security Hub holds, by the rules of
-/// [workflow status](https://docs.aws.amazon.com/securityhub/latest/userguide/findings-workflow-status.html).
+/// The state of a bucket, and the findings that Security Hub holds. Imports follow the rules of
+/// [workflow
+/// status](https://docs.aws.amazon.com/securityhub/latest/userguide/findings-workflow-status.html).
 #[derive(Clone)]
 pub(crate) struct Story {
     pub(crate) item: Item,
@@ -124,13 +125,13 @@ impl Default for Story {
 }
 
 impl Story {
-    /// The active findings, as they are compared with the state.
+    /// Returns the active findings, in the form that is compared with the state.
     pub(crate) fn held(&self) -> Vec<Held> {
         let here = self.findings.iter().filter(|finding| finding.place == self.hub.place);
         here.filter(|finding| finding.record_state == RecordState::Active).map(Held::of).collect()
     }
 
-    /// Evaluates the bucket as it is, and carries out what follows.
+    /// Evaluates the bucket with an encryption, and carries out the plan.
     pub(crate) fn observe(&mut self, encryption: Fact<DefaultEncryption>, minute: i64) -> Plan {
         self.observe_tagged(Tags::new(), encryption, minute)
     }
@@ -232,7 +233,7 @@ impl Story {
             .unwrap()
     }
 
-    /// The active findings: control, status, workflow, fingerprint.
+    /// Returns the active findings: control, status, workflow status, fingerprint.
     pub(crate) fn standing(&self) -> Vec<String> {
         let active =
             self.findings.iter().filter(|finding| finding.record_state == RecordState::Active);

@@ -1,4 +1,4 @@
-//! The life of a finding: what is imported, given what was judged now and what stands.
+//! The life of a finding: the imports that follow from the verdicts of now and the state before.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -1,4 +1,5 @@
-//! Which Security Hub stores the findings: that of the bucket's account and region, or, while that is off, the hub's own.
+//! The Security Hub that stores the findings: that of the bucket's account and region or, while
+//! that is off, that of the hub account.
 
 use crate::example::{SETTINGS, Story, at, bucket_id, cmk, own, sse_s3};
 use controls::{Settings, judge_account};
@@ -15,7 +16,7 @@ fn hub() -> StoredIn {
     StoredIn { place, since: "2026-09-01T00:00:00Z".into() }
 }
 
-/// A bucket whose findings are stored in the hub.
+/// Returns a bucket whose findings are stored in the Security Hub of the hub account.
 fn in_hub() -> Story {
     let mut story = Story { hub: hub(), ..Story::default() };
     story.observe(sse_s3(), 0);
@@ -86,7 +87,7 @@ fn a_move_that_was_interrupted_is_completed() {
             resolve: vec![],
             changed: true,
         });
-        // The run died before it committed, or after.
+        // The run died before or after its commit.
         if done % 2 == 1 {
             story.item = moved.item.clone();
         }
@@ -103,9 +104,10 @@ fn a_move_that_was_interrupted_is_completed() {
     }
 }
 
-/// The run that moves them dies after its commit, and the bucket changes before the next.
+/// The run that moves the findings dies after its commit, and the bucket changes before the next
+/// run.
 #[test]
-fn a_move_that_was_committed_goes_on_with_what_changed_meanwhile() {
+fn a_committed_move_continues_with_the_changes_made_meanwhile() {
     let mut story = in_hub();
     story.findings[0].workflow = Workflow::Suppressed;
     story.hub = own();
@@ -124,7 +126,7 @@ fn a_move_that_was_committed_goes_on_with_what_changed_meanwhile() {
 }
 
 #[test]
-fn what_was_fixed_meanwhile_moves_as_resolved() {
+fn a_failure_that_was_fixed_meanwhile_moves_as_resolved() {
     let mut story = in_hub();
     story.hub = own();
     let moved = story.observe(cmk(KeyState::Enabled), 1);
@@ -138,7 +140,7 @@ fn what_was_fixed_meanwhile_moves_as_resolved() {
     assert_eq!(own[0].1, "resolved");
 }
 
-/// Security Hub forgets its findings when it is switched off.
+/// Security Hub deletes its findings when it is switched off.
 #[test]
 fn a_security_hub_that_was_switched_off_and_on_is_filled_again() {
     let mut story = Story::default();
@@ -154,7 +156,7 @@ fn a_security_hub_that_was_switched_off_and_on_is_filled_again() {
 }
 
 #[test]
-fn what_the_hub_holds_for_a_place_that_is_on_again_is_adopted_and_moves() {
+fn findings_that_the_hub_holds_for_a_place_that_is_on_again_are_adopted_and_move() {
     let mut story = in_hub();
     story.item = Item::adopt(&story.findings, &own(), at(60));
     assert_eq!(story.item.stored_in.as_ref().unwrap().place, hub().place);

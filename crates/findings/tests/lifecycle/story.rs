@@ -1,4 +1,4 @@
-//! One finding after another, each evaluation done before the next begins.
+//! Sequences of evaluations, each one done before the next begins.
 
 use crate::example::{
     KEY, SETTINGS, Story, api_call, at, bucket_id, cmk, sse_s3, unreadable, used,
@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-/// The transitions of a plan, by control.
+/// Returns the transitions of a plan, by control.
 fn transitions(plan: &Plan) -> Vec<(String, String)> {
     let slug = |finding: &Finding| finding.generator_id.trim_start_matches("cmkwatch/").to_owned();
     plan.import
@@ -69,7 +69,7 @@ fn a_drift_opens_and_a_fix_resolves() {
 }
 
 #[test]
-fn what_did_not_change_is_not_imported_until_the_refresh_is_due() {
+fn an_unchanged_finding_is_not_imported_until_the_refresh_is_due() {
     let mut story = Story::default();
     story.observe(sse_s3(), 0);
     assert!(story.observe(sse_s3(), 1).is_settled());
@@ -115,7 +115,7 @@ fn severity_and_evidence_make_their_own_transitions() {
 }
 
 #[test]
-fn what_is_resolved_says_how_bad_it_was_whatever_it_eased_to() {
+fn a_resolved_finding_names_its_worst_severity_even_if_it_eased() {
     let mut story = Story::default();
     let worst =
         |story: &Story| story.get("key-usable").product_fields.get(fields::WORST_SEVERITY).cloned();
@@ -133,7 +133,7 @@ fn what_is_resolved_says_how_bad_it_was_whatever_it_eased_to() {
         story.observe(cmk(state), i64::try_from(minute).unwrap());
         assert_eq!(worst(&story).as_deref(), expected, "minute {minute}");
     }
-    // Imported again as it is: it passes, and did before.
+    // The finding is imported again without a change: it passes now, and passed before.
     story.observe(cmk(KeyState::Enabled), 31 * 24 * 60);
     assert_eq!(worst(&story), None);
 }
@@ -153,7 +153,7 @@ fn unreadable_is_a_warning_with_the_permission_that_is_missing() {
 }
 
 #[test]
-fn a_deleted_bucket_is_archived_once_and_can_come_back() {
+fn findings_of_a_deleted_bucket_are_archived_once_and_become_active_if_it_exists_again() {
     let mut story = Story::default();
     story.observe(cmk(KeyState::Enabled), 0);
     let gone = |minute| Seen::gone(&bucket_id(), at(minute));
@@ -187,7 +187,7 @@ fn a_deleted_bucket_is_archived_once_and_can_come_back() {
 }
 
 #[test]
-fn a_bucket_that_was_never_there_is_nothing_to_store() {
+fn a_bucket_that_never_existed_is_not_stored() {
     let mut story = Story::default();
     assert!(
         story.carry_out(&Seen::gone(&bucket_id(), at(0)), &[], &BTreeMap::new(), 0).is_settled()
@@ -220,7 +220,7 @@ fn a_finding_of_a_control_that_was_withdrawn_is_archived() {
 }
 
 #[test]
-fn analysts_are_left_alone() {
+fn a_suppressed_finding_stays_suppressed() {
     let mut story = Story::default();
     story.observe(sse_s3(), 0);
     story.findings.iter_mut().for_each(|finding| finding.workflow = Workflow::Suppressed);
@@ -248,9 +248,9 @@ fn a_version_that_was_not_published_is_published_by_the_next_run() {
     }
 }
 
-/// A run died after it committed a failure, and perhaps after it imported it. The bucket was mended meanwhile.
+/// A run died after it committed a failure and imported it. The bucket was fixed meanwhile.
 #[test]
-fn what_may_have_been_published_is_taken_back_and_reported() {
+fn a_failure_that_may_have_been_published_is_resolved_and_reported() {
     let mut story = Story::default();
     story.observe(cmk(KeyState::Enabled), 0);
     let failed =
@@ -270,7 +270,7 @@ fn what_may_have_been_published_is_taken_back_and_reported() {
     assert_eq!(story.get("key-usable").workflow, Workflow::Resolved);
 }
 
-/// A run died after it committed a failure: nobody knows whether it was imported and reported.
+/// A run died after it committed a failure. It is unknown if the failure was imported and reported.
 #[test]
 fn a_failure_that_may_have_been_reported_is_reported_as_resolved() {
     let mut story = Story::default();
@@ -311,7 +311,7 @@ fn versions_follow_the_clock_and_never_go_back() {
 }
 
 #[test]
-fn what_security_hub_holds_is_adopted_and_nothing_seems_to_have_changed() {
+fn findings_of_security_hub_are_adopted_and_nothing_seems_to_have_changed() {
     let mut story = Story::default();
     story.observe(cmk(KeyState::Enabled), 0);
     story.observe(cmk(KeyState::Disabled), 1);
@@ -358,13 +358,13 @@ fn an_adopted_finding_that_passes_and_was_not_resolved_is_resolved() {
         .for_each(|f| f.workflow = Workflow::New);
     story.item = Item::adopt(&story.findings, &story.hub, at(60));
     let plan = story.observe(cmk(KeyState::Enabled), 2);
-    // People are alerted once it is RESOLVED, so nobody was.
+    // People are alerted once a finding is RESOLVED. So nobody was alerted before.
     expect(&plan, &[("encrypted-with-kms", "resolved")]);
     assert_eq!(story.get("encrypted-with-kms").workflow, Workflow::Resolved);
 }
 
 #[test]
-fn keys_that_a_bucket_starts_or_stops_to_use_concern_their_other_users() {
+fn a_bucket_that_starts_or_stops_using_a_key_concerns_the_other_buckets_of_the_key() {
     let mut story = Story::default();
     let enforced = format!("{SETTINGS}\n[class.restricted]\nlevel = \"enforced\"");
     let tagged = |class: &str| Tags::from([("data-classification".to_owned(), class.to_owned())]);
@@ -386,7 +386,7 @@ fn keys_that_a_bucket_starts_or_stops_to_use_concern_their_other_users() {
     );
     let left = story.observe_tagged(tagged("public"), sse_s3(), 3);
     assert_eq!(left.item.neighbours, [neighbour("public")].into());
-    // Nobody was asked: whoever goes on asks.
+    // The other buckets of the key were not queued. The next evaluation queues them.
     story.item = left.item;
     assert_eq!(
         story.observe_tagged(tagged("public"), sse_s3(), 4).item.neighbours,
@@ -395,7 +395,7 @@ fn keys_that_a_bucket_starts_or_stops_to_use_concern_their_other_users() {
 }
 
 #[test]
-fn what_security_hub_holds_otherwise_is_repaired_and_reported_to_nobody() {
+fn findings_that_differ_in_security_hub_are_repaired_without_a_new_report() {
     let mut story = Story::default();
     story.observe(sse_s3(), 0);
     story.observe(cmk(KeyState::Disabled), 1);
@@ -423,7 +423,7 @@ fn what_security_hub_holds_otherwise_is_repaired_and_reported_to_nobody() {
     assert_eq!((&found.resolve, &found.reopen), (&vec![id("encrypted-with-kms")], &Vec::new()));
     let seen = story.see(Tags::new(), cmk(KeyState::Disabled), 2);
     let plan = story.carry_out(&seen, &[], &found.import, 2);
-    // They report what they reported before.
+    // Repaired findings report the same transition as before.
     expect(
         &plan,
         &[("encrypted-with-cmk", "resolved"), ("key-usable", "opened"), ("tls-only", "gone")],
@@ -434,9 +434,10 @@ fn what_security_hub_holds_otherwise_is_repaired_and_reported_to_nobody() {
     assert_eq!(story.get("key-usable").first_observed_at, at(1));
 }
 
-/// RESOLVED that we set and that took effect late is reopened; RESOLVED that a person set is not.
+/// RESOLVED that cmkwatch set and that took effect late is undone. RESOLVED that a person set
+/// stays.
 #[test]
-fn a_failure_that_our_own_edit_hides_is_reopened_and_one_that_a_person_closed_is_not() {
+fn a_failure_that_cmkwatch_resolved_late_is_reopened_and_one_that_a_person_resolved_is_not() {
     for (minutes, look, reopened) in [(1, 7, 1), (60, 67, 0), (1, 3 * 60, 0)] {
         let mut story = Story::default();
         story.observe(cmk(KeyState::Disabled), 0);
@@ -450,7 +451,7 @@ fn a_failure_that_our_own_edit_hides_is_reopened_and_one_that_a_person_closed_is
 }
 
 #[test]
-fn a_failure_that_follows_a_resolved_warning_is_work_to_do() {
+fn a_failure_after_a_resolved_warning_is_reopened() {
     let mut story = Story::default();
     story.observe(unreadable(), 0);
     story.findings.iter_mut().for_each(|finding| finding.workflow = Workflow::Resolved);
@@ -460,7 +461,7 @@ fn a_failure_that_follows_a_resolved_warning_is_work_to_do() {
 }
 
 #[test]
-fn what_gets_worse_is_work_to_do_again() {
+fn a_resolved_failure_that_worsens_is_reopened() {
     let mut story = Story::default();
     story.observe(cmk(KeyState::Disabled), 0);
     story.findings.iter_mut().for_each(|finding| finding.workflow = Workflow::Resolved);
@@ -469,7 +470,7 @@ fn what_gets_worse_is_work_to_do_again() {
     assert_eq!(story.observe(cmk(KeyState::Disabled), 2).reopen.len(), 0);
 }
 #[test]
-fn without_passed_findings_only_what_stands_is_told_of_them() {
+fn passed_findings_that_are_switched_off_are_imported_only_to_resolve_a_failure() {
     let settings = SETTINGS.replace("refresh-after-days", "passed = false, refresh-after-days");
     let mut story = Story { settings, ..Story::default() };
     assert!(story.observe(cmk(KeyState::Enabled), 0).import.is_empty());
@@ -491,10 +492,10 @@ fn state() -> impl Strategy<Value = Fact<DefaultEncryption>> {
 }
 
 proptest! {
-    /// Whatever happened before, the active findings are those of the last state alone, and judging it once more asks for
-    /// nothing.
+    /// After any history, the active findings follow from the last state alone. Judging the last
+    /// state again changes nothing.
     #[test]
-    fn the_last_state_alone_decides(history in proptest::collection::vec(state(), 1..8)) {
+    fn the_last_state_alone_decides_the_findings(history in proptest::collection::vec(state(), 1..8)) {
         let mut story = Story::default();
         for (minute, encryption) in (0..).zip(&history) {
             story.observe(encryption.clone(), minute);

@@ -1,11 +1,11 @@
-//! What a finding says.
+//! The text of a finding.
 
 use crate::example::{SETTINGS, Story, cmk, sse_s3, unreadable, used};
 use facts::{DefaultEncryption, Fact, KeyState, ResolvedKey, Tags};
 use findings::fields;
 
 #[test]
-fn descriptions_read_well() {
+fn descriptions_name_the_facts_and_the_expected_values() {
     let described = |encryption: Fact<DefaultEncryption>, slug: &str| {
         let mut story = Story::default();
         story.observe(encryption, 0);
@@ -69,7 +69,7 @@ fn descriptions_read_well() {
 }
 
 #[test]
-fn an_exemption_that_is_over_is_told_where_something_is_wrong() {
+fn an_exemption_that_ended_is_named_if_the_control_fails() {
     let settings = SETTINGS
         .replace("9999-12-31", "2026-10-31")
         .replace("\"ssec-blocked\"", "\"encrypted-with-cmk\"");
@@ -91,7 +91,7 @@ fn an_exemption_that_is_over_is_told_where_something_is_wrong() {
 }
 
 #[test]
-fn what_a_policy_lets_through_is_told_with_its_remedy() {
+fn access_that_a_policy_grants_is_described_with_its_remedy() {
     let mut story = Story::default();
     let tags = Tags::from([("data-classification".to_owned(), "restricted".to_owned())]);
     let settings = format!(
