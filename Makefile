@@ -29,15 +29,15 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo sandbox quick test test-lag check unit-test end-to-end-test organization-test scenario-test least-privilege-test functions \
-	scale bench fuzz deploy deploy-management undeploy undeploy-management clean control expectations
+	scale bench fuzz deploy deploy-management undeploy undeploy-management clean control control-page expectations
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: functions ## Play the story of a bucket that drifts, in a local AWS.
+demo: functions ## Play the changes of one bucket in a local AWS, and show its findings.
 	@exec $(PYTHON) -m sandbox.demo
 
-sandbox: functions ## Run the local AWS with cmkwatch in it until Ctrl-C: [SANDBOX_ARGUMENTS="--security-hub-lag 15"]
+sandbox: functions ## Run the local AWS, with cmkwatch in it, until Ctrl-C: [SANDBOX_ARGUMENTS="--security-hub-lag 15"]
 	@exec $(PYTHON) -m sandbox $(SANDBOX_ARGUMENTS)
 
 test: check unit-test end-to-end-test demo ## Run every check and every test, and play the demo.
@@ -50,23 +50,24 @@ quick: ## Check formatting and lints, and run the unit tests, the structure test
 
 check: $(INSTALLED) $(CHECKOV_INSTALLED) ## Check formatting, lints, docs, templates and workflows.
 	cargo fmt --all --check
-	$(VENV)/bin/ruff format --quiet --check --config tests/sandbox/ruff.toml tests/sandbox infra
-	$(VENV)/bin/ruff check --quiet --config tests/sandbox/ruff.toml tests/sandbox infra
+	$(VENV)/bin/ruff format --quiet --check tests infra crates
+	$(VENV)/bin/ruff check --quiet tests infra crates
 	$(VENV)/bin/cfn-lint infra/*.yaml
 	$(VENV)/bin/zizmor --quiet --offline --pedantic .github
 	$(CHECKOV)/bin/checkov --quiet --compact --framework cloudformation --skip-download --file infra/*.yaml
-	$(PYTHON) -m unittest --quiet infra.deploy.test_asked infra.deploy.test_preconditions infra.test_templates
+	$(PYTHON) tests/prose.py
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
 
-unit-test: $(INSTALLED) ## Run the tests of crates, functions, structure and the local AWS itself.
-	$(PYTHON) -m unittest --quiet sandbox.test_securityhub sandbox.test_access sandbox.test_sweep_services sandbox.test_queues \
-	  sandbox.test_formation sandbox.test_alerts sandbox.test_roles sandbox.test_slack sandbox.test_lag infra.deploy.test_stacks
+unit-test: $(INSTALLED) ## Run the tests of crates, functions, structure, deployment and the local AWS itself.
+	$(PYTHON) -m unittest discover --quiet --start-directory tests --top-level-directory tests
+	$(PYTHON) -m unittest discover --quiet --start-directory infra --top-level-directory .
+	$(PYTHON) -m unittest discover --quiet --start-directory crates/controls/scaffold
 	cargo test --locked --workspace --exclude cmkwatch-tests
 	cargo test --locked --package cmkwatch-tests --test structure --test scenarios
 
 # The local AWS is one Python process: two suites at once take both processors. Kills and lags need the machine to themselves.
-end-to-end-test: functions ## Run the functions in the local AWS, with all they may do and with each permission taken away.
+end-to-end-test: functions ## Run the functions in the local AWS, with all permissions and with each one removed.
 	cargo test --locked --package cmkwatch-tests --no-run
 	@$(MAKE) --jobs 2 --output-sync=target organization-test least-privilege-test scenario-test
 	$(kill)
@@ -85,7 +86,7 @@ test-lag: functions ## Play changes of 50 buckets while Security Hub answers 15 
 	LAG_SECONDS=120 LAG_BUCKETS=50 $(call lag,60)
 	$(kill) --ignored
 
-least-privilege-test: functions ## Take each permission away, one by one: something must not work any more.
+least-privilege-test: functions ## Remove each permission in turn, and check that something then fails.
 	SANDBOX_ARGUMENTS="--settle-delay 0 --second-look 1" \
 	  cargo test --locked --package cmkwatch-tests --test least_privilege -- --test-threads=1
 
@@ -115,22 +116,25 @@ expectations: ## Rewrite the expected verdicts of scenarios and snapshots; revie
 
 control: ## Write the parts of a new control: NAME=slug [LEVEL=cmk], see docs/adding-a-control.md.
 	@python3 crates/controls/scaffold/new_control.py '$(NAME)' '$(or $(LEVEL),cmk)'
+	@$(MAKE) --no-print-directory control-page
+
+control-page: ## Write crates/controls/README.md from the texts of the controls.
 	@mkdir -p target
 	@cargo run --quiet --bin cmkwatch explain --output markdown > target/controls.md
 	@mv target/controls.md crates/controls/README.md
 
-scale: functions ## Count the calls and the memory of a sweep of many buckets: [BUCKETS=2000] [EVERY=1].
+scale: functions ## Count the calls and the memory of a sweep of many buckets: [BUCKETS=2000] [EVERY=1]
 	SANDBOX_ARGUMENTS="--sweep-timeout 900" BUCKETS=$(BUCKETS) EVERY=$(EVERY) \
 	  cargo test --locked --package cmkwatch-tests --test scale -- --ignored --nocapture
 
-bench: ## Measure how long policies take to be judged.
+bench: ## Measure how long the analysis of policies takes.
 	cargo bench --locked --package controls
 
-fuzz: ## Fuzz the analysis of policies (cargo-fuzz and a nightly compiler): [SECONDS_EACH=300].
+fuzz: ## Fuzz the analysis of policies (cargo-fuzz and a nightly compiler): [SECONDS_EACH=300]
 	cd crates/iam-policy && for target in document allowed gap; do \
 	  cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS_EACH) -max_len=8192 || exit 1; done
 
-deploy: $(INSTALLED) ## Deploy: ARTIFACTS=bucket ORGANIZATION_ID=o-... TARGETS=r-... REGIONS=... [DRY_RUN=yes]; more in docs/operations.md.
+deploy: $(INSTALLED) ## Deploy cmkwatch (docs/operations.md): ARTIFACTS=bucket ORGANIZATION_ID=o-... TARGETS=r-... REGIONS=... [DRY_RUN=yes]
 	@$(PYTHON) -m infra.deploy check
 	@$(PYTHON) -m infra.deploy preview
 ifneq ($(DRY_RUN),yes)
@@ -139,14 +143,14 @@ ifneq ($(DRY_RUN),yes)
 	@$(PYTHON) -m infra.deploy deploy
 endif
 
-deploy-management: $(INSTALLED) ## ... in the management account: BUS_ARN= ORGANIZATION_ID= HOME_REGION= REGIONS=
+deploy-management: $(INSTALLED) ## Deploy cmkwatch in the management account: BUS_ARN=... ORGANIZATION_ID=o-... HOME_REGION=... REGIONS=...
 	@$(PYTHON) -m infra.deploy check-management
 	@$(PYTHON) -m infra.deploy deploy-management
 
-undeploy: $(INSTALLED) ## Remove the hub, and what it has in every account: [REGION=us-east-1].
+undeploy: $(INSTALLED) ## Remove cmkwatch from the hub and from all member accounts: [REGION=us-east-1]
 	@$(PYTHON) -m infra.deploy undeploy
 
-undeploy-management: $(INSTALLED) ## ... in the management account: REGIONS=...
+undeploy-management: $(INSTALLED) ## Remove cmkwatch from the management account: REGIONS=...
 	@$(PYTHON) -m infra.deploy undeploy-management
 
 clean: ## Remove everything that was built or installed.

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import unittest
 
 from awscli.customizations.cloudformation.yamlhelper import yaml_parse
@@ -102,6 +103,18 @@ class Statements(unittest.TestCase):
         alerts = self.hub["Resources"]["Alert"]["Properties"]["Events"]["Alerts"]["Properties"]["ScalingConfig"]
         self.assertEqual(alerts["MaximumConcurrency"] + 1, preconditions.ALERTS_AND_PLANNER)
         self.assertLessEqual(asked + preconditions.ALERTS_AND_PLANNER, 10)
+
+
+class Contents(unittest.TestCase):
+    def test_the_table_of_contents_lists_every_section_with_its_resources(self):
+        for name in ("template.yaml", "member.yaml"):
+            head, _, rest = (ROOT / "infra" / name).read_text().partition("\nResources:\n")
+            listed = re.findall(r"^# - (.+) \((.+)\)$", head.replace("\n#   ", " "), re.MULTILINE)
+            before, *parts = re.split(r"^  # ---- (.+) ----$", rest.partition("\nOutputs:\n")[0], flags=re.MULTILINE)
+            made = [", ".join(re.findall(r"^  (\w+):$", part, re.MULTILINE)) for part in parts[1::2]]
+            with self.subTest(name):
+                self.assertEqual(before, "")
+                self.assertEqual(listed, list(zip(parts[::2], made, strict=True)))
 
 
 if __name__ == "__main__":

@@ -27,4 +27,4 @@ if __name__ == "__main__":
     except (Refused, BotoCoreError, ClientError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
-        sys.exit("stopped; what CloudFormation has begun goes on")
+        sys.exit("stopped: CloudFormation continues the operations that it has begun")

@@ -36,26 +36,35 @@ def hub_parameters(asked, standing=None):
     Refused, which names every wrong parameter.
     """
     given = {name: asked.get(variable, "") for name, variable in OWN.items()}
-    faults = [f"{variable} is missing" for variable in ("ARTIFACTS", "REGION") if not asked.get(variable)]
-    region = asked.get("REGION")
+    faults, region = [], asked.get("REGION")
+    if not asked.get("ARTIFACTS"):
+        faults.append("ARTIFACTS is missing: set it to the name of an S3 bucket in REGION")
+    if not region:
+        faults.append("REGION is missing: set it to the home region, such as us-east-1")
     if not given["Targets"]:
-        faults.append("TARGETS is missing: the organizational units (ou-...), or the root (r-...), that are watched")
+        faults.append(
+            "TARGETS is missing: set it to the organizational units (ou-...) or the root (r-...) that are watched"
+        )
     if not given["Regions"]:
-        faults.append("REGIONS is missing: all regions that are watched, with commas between them, REGION among them")
+        faults.append("REGIONS is missing: set it to all watched regions, REGION included, with commas between them")
     try:
         words = shlex.split(asked.get("PARAMETERS", ""))
     except ValueError as error:
-        words, faults = [], [*faults, f"PARAMETERS is not understood: {error}"]
+        words, faults = [], [*faults, f"PARAMETERS cannot be parsed: {error}; quote values as in a shell"]
     for word in words:
         name, is_set, value = word.partition("=")
         if not is_set:
-            faults.append(f"PARAMETERS holds `{word}`, but wanted is Name=value")
+            faults.append(f"PARAMETERS contains `{word}`, expected Name=value")
         elif name in OWN:
-            faults.append(f"{name} is given by {OWN[name]}=, not in PARAMETERS")
+            faults.append(f"PARAMETERS contains {name}: set {OWN[name]} instead")
         elif name == "MemberTemplateUrl":
-            faults.append("MemberTemplateUrl is not to be given: infra/member.yaml is uploaded")
+            faults.append(
+                "PARAMETERS contains MemberTemplateUrl, which make deploy sets to the URL of its upload: leave it out"
+            )
         elif name == "Generation":
-            faults.append("Generation is not to be given: it is the time of the deployment")
+            faults.append(
+                "PARAMETERS contains Generation, which make deploy sets to the time of the deployment: leave it out"
+            )
         else:
             given[name] = value
     faults += _faults("template.yaml", given, OWN)
@@ -64,10 +73,12 @@ def hub_parameters(asked, standing=None):
         faults.append(f"REGIONS is `{given['Regions']}`, but must contain REGION, `{region}`")
     topic = given.get("AlarmTopicArn", "").split(":")
     if len(topic) == 6 and topic[3] != region:
-        faults.append(f"AlarmTopicArn is a topic in `{topic[3]}`, but alarms can tell one in REGION, `{region}`, only")
+        faults.append(
+            f"AlarmTopicArn is a topic in `{topic[3]}`, expected one in REGION, `{region}`, where the alarms are"
+        )
     slack = [given.get(name, (standing or {}).get(name)) for name in ("SlackWorkspaceId", "SlackChannelId")]
     if bool(slack[0]) != bool(slack[1]):
-        faults.append("SlackWorkspaceId and SlackChannelId are given both, or neither")
+        faults.append("SlackWorkspaceId and SlackChannelId must both be set, or both be empty")
     faults += _taken_away(asked, given, standing or {})
     return _unless(faults, given)
 
@@ -109,7 +120,7 @@ def regions(asked):
     """Returns the regions of REGIONS. Raises Refused if one is no region code."""
     found = [region for region in asked.get("REGIONS", "").split(",") if region]
     wrong = [region for region in found if not re.fullmatch(r"[a-z]{2,4}(-[a-z]+){1,2}-[0-9]{1,2}", region)]
-    return _unless([f"REGIONS holds `{region}`, wanted: region codes, such as us-east-1" for region in wrong], found)
+    return _unless([f"REGIONS contains `{region}`, expected region codes, such as us-east-1" for region in wrong], found)
 
 
 def _faults(template, given, variables):
@@ -121,9 +132,9 @@ def _faults(template, given, variables):
         elif not value and "Default" not in declared[name]:
             yield f"{called} is missing: {declared[name]['Description']}"
         elif (value or name not in variables) and not _fits(value, declared[name]):
-            yield f"{called} is `{value}`, wanted: {declared[name]['ConstraintDescription']}"
+            yield f"{called} is `{value}`, expected {declared[name]['ConstraintDescription']}"
         elif declared[name]["Type"] == "CommaDelimitedList" and len(set(value.split(","))) < len(value.split(",")):
-            yield f"{called} is `{value}`, but wanted is each of them once"
+            yield f"{called} is `{value}`, expected each of them once"
 
 
 def _too_early(template, known):
@@ -131,8 +142,8 @@ def _too_early(template, known):
     for name, others in NOT_BEFORE.items():
         values = [known.get(each) or str(declared[each]["Default"]) for each in (name, *others)]
         if all(map(str.isdecimal, values)) and int(values[0]) < sum(map(int, values[1:])):
-            told = " and ".join(f"{other}, {value}" for other, value in zip(others, values[1:], strict=True))
-            yield f"{name} is {values[0]}, but must not be less than {told}" + (" together" if len(others) > 1 else "")
+            minimum = " and ".join(f"{other} ({value})" for other, value in zip(others, values[1:], strict=True))
+            yield f"{name} is `{values[0]}`, expected at least {'the sum of ' if len(others) > 1 else ''}{minimum}"
 
 
 def _taken_away(asked, given, standing):
@@ -143,8 +154,8 @@ def _taken_away(asked, given, standing):
     for name in ("Targets", "Regions"):
         lost = sorted(set(filter(None, standing.get(name, "").split(","))) - set(given[name].split(",")))
         if lost and given[name] and asked.get("REMOVE") != "yes":
-            what = f"{OWN[name]} leaves out {', '.join(lost)}, which is named now"
-            yield f"{what}; with REMOVE=yes cmkwatch is taken away where nothing else that is named reaches"
+            what = f"{OWN[name]} leaves out {', '.join(lost)}, which the stack watches now: add it, or set REMOVE=yes"
+            yield f"{what}. REMOVE=yes removes cmkwatch from accounts and regions that no other entry covers"
 
 
 @functools.cache

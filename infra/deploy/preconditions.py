@@ -22,7 +22,7 @@ def check_hub(asked):
     enabled there, and the bucket.
     """
     if not (region := asked.get("REGION")):
-        raise Refused("REGION is missing")
+        raise Refused("REGION is missing: set it to the home region, such as us-east-1")
     standing = _ask("cloudformation:DescribeStacks", lambda: standing_parameters(HUB, region))
     given = words.hub_parameters(asked, standing)
     unchecked = _unchecked(asked)
@@ -53,7 +53,7 @@ def _unchecked(asked):
     """Returns the checks that UNCHECKED skips."""
     left_out = set(filter(None, asked.get("UNCHECKED", "").split(",")))
     if unknown := sorted(left_out - OPTIONAL):
-        raise Refused(f"UNCHECKED holds {', '.join(unknown)}; what can be left out is {', '.join(sorted(OPTIONAL))}")
+        raise Refused(f"UNCHECKED contains {', '.join(unknown)}, expected only {', '.join(sorted(OPTIONAL))}")
     return left_out
 
 
@@ -68,12 +68,13 @@ def _check_role(role_arn, region):
         return
     account, name = _account(region), role_arn.rpartition("/")[2]
     if role_arn.split(":")[4:5] != [account]:
-        raise Refused(f"ROLE_ARN is `{role_arn}`, but must be a role of this account, {account}")
+        raise Refused(f"ROLE_ARN is `{role_arn}`, expected a role of this account, {account}")
     role = _ask("iam:GetRole", lambda: boto3.client("iam", region_name=region).get_role(RoleName=name))["Role"]
     if role["Arn"] != role_arn:
-        raise Refused(f"ROLE_ARN is `{role_arn}`, but the role of that name is {role['Arn']}")
+        raise Refused(f"ROLE_ARN is `{role_arn}`, expected the ARN of the role with that name, {role['Arn']}")
     if not _trusts(role["AssumeRolePolicyDocument"], "cloudformation.amazonaws.com"):
-        raise Refused(f"the role {role_arn} of ROLE_ARN does not trust cloudformation.amazonaws.com")
+        raise Refused(f"the role {role_arn} of ROLE_ARN does not trust cloudformation.amazonaws.com: "
+                      "add that service to the trust policy of the role")  # fmt: skip
 
 
 def _trusts(document, service):
@@ -98,7 +99,7 @@ def _check_trail(region):
     if len(faults) == len(of_all):
         why = "; ".join(faults) if faults else "there is no trail of the organization for all regions"
         raise Refused(f"EventBridge does not report the changes of buckets and keys in all accounts and regions: {why}. "
-                      "If each account has a trail of its own that does so, UNCHECKED=trail")  # fmt: skip
+                      "Correct the trail. If each account has a trail of its own, set UNCHECKED=trail")  # fmt: skip
 
 
 def _fault_of(trail):
@@ -137,7 +138,7 @@ def _check_concurrency(region, given, standing):
     needed = sum(int(words.value_of(name, given, standing)) for name in names) + ALERTS_AND_PLANNER
     if needed > limit:
         raise Refused(f"Lambda runs at most {limit} functions at once in this account and region, and cmkwatch may need "
-                      f"{needed}: raise the quota, or lower {' and '.join(names)} in PARAMETERS")  # fmt: skip
+                      f"{needed}. Raise the quota, or lower {' and '.join(names)} in PARAMETERS")  # fmt: skip
 
 
 def _check_slack(workspace, region):
@@ -165,16 +166,16 @@ def _check_organization(organization_id, region, wants_management):
     ]
     if found["Id"] != organization_id:
         raise Refused(
-            f"ORGANIZATION_ID is `{organization_id}`, but the organization of these credentials is {found['Id']}"
+            f"ORGANIZATION_ID is `{organization_id}`, expected {found['Id']}, the organization of these credentials"
         )
     account = _account(region)
     is_management = account == found["MasterAccountId"]
     if is_management and not wants_management:
-        raise Refused(f"these credentials are of the management account, {account}, which StackSets cannot be deployed "
-                      "from as delegated administrator: wanted are those of the hub account")  # fmt: skip
+        raise Refused(f"these credentials belong to the management account, {account}, expected the hub account, "
+                      "which deploys StackSets as delegated administrator")  # fmt: skip
     if wants_management and not is_management:
-        raise Refused(f"these credentials are of account {account}, but the management account is "
-                      f"{found['MasterAccountId']}; make deploy reaches all others")  # fmt: skip
+        raise Refused(f"these credentials belong to account {account}, expected the management account, "
+                      f"{found['MasterAccountId']}. make deploy reaches all other accounts")  # fmt: skip
 
 
 def _check_targets(targets, region):
@@ -189,7 +190,9 @@ def _check_targets(targets, region):
         (parent,) = _ask("organizations:ListParents", list_parents)["Parents"]
         above.append(parent["Id"])
     if not set(above) & set(targets.split(",")):
-        raise Refused(f"TARGETS is `{targets}`, but must reach the hub account {account} itself, which is in {above[0]}")
+        raise Refused(
+            f"TARGETS is `{targets}`, which does not contain the hub account {account}: add its parent, {above[0]}"
+        )
 
 
 def _check_regions(regions, home):
@@ -198,7 +201,7 @@ def _check_regions(regions, home):
     enabled = pages.paginate(RegionOptStatusContains=["ENABLED", "ENABLED_BY_DEFAULT"])
     known = _ask("account:ListRegions", lambda: [one["RegionName"] for page in enabled for one in page["Regions"]])
     if wrong := [region for region in regions if region not in known]:
-        raise Refused(f"REGIONS holds {', '.join(wrong)}, which is no region that is enabled in this account")
+        raise Refused(f"REGIONS contains {', '.join(wrong)}, expected regions that are enabled in this account")
 
 
 def _check_services(region):
@@ -209,12 +212,14 @@ def _check_services(region):
     access = boto3.client("cloudformation", region_name=region).describe_organizations_access
     status = _ask("cloudformation:DescribeOrganizationsAccess", lambda: access(CallAs="DELEGATED_ADMIN"))["Status"]
     if status != "ENABLED":
-        raise Refused(f"trusted access of StackSets to the organization is {status}: aws cloudformation "
-                      "activate-organizations-access, in the management account")  # fmt: skip
+        raise Refused(f"trusted access of StackSets to the organization is {status}, expected ENABLED: run "
+                      "aws cloudformation activate-organizations-access in the management account")  # fmt: skip
     try:
         boto3.client("securityhub", region_name=region).describe_hub()
     except (BotoCoreError, ClientError) as error:
-        raise Refused(f"Security Hub CSPM is not enabled here in {region}, or cannot be asked: {error}") from error
+        raise Refused(
+            f"securityhub:DescribeHub failed in {region}, so Security Hub CSPM may not be enabled there: {error}"
+        ) from error
 
 
 def _check_aggregation(regions, home):
@@ -228,13 +233,13 @@ def _check_aggregation(regions, home):
     found = _ask("securityhub:ListFindingAggregators", hub.list_finding_aggregators)["FindingAggregators"]
     for one in found:
         ask = functools.partial(hub.get_finding_aggregator, FindingAggregatorArn=one["FindingAggregatorArn"])
-        told = _ask("securityhub:GetFindingAggregator", ask)
-        named, mode = set(told.get("Regions", [])), told["RegionLinkingMode"]
-        if told["FindingAggregationRegion"] == home and mode != "NO_REGIONS":
+        aggregator = _ask("securityhub:GetFindingAggregator", ask)
+        named, mode = set(aggregator.get("Regions", [])), aggregator["RegionLinkingMode"]
+        if aggregator["FindingAggregationRegion"] == home and mode != "NO_REGIONS":
             linked |= {region for region in regions if (region in named) == (mode == "SPECIFIED_REGIONS")}
     if apart := sorted(set(regions) - linked):
         raise Refused(f"Security Hub does not aggregate the findings of {', '.join(apart)} in REGION, {home}: "
-                      "see create-finding-aggregator in docs/operations.md")  # fmt: skip
+                      "run create-finding-aggregator, as in docs/operations.md")  # fmt: skip
 
 
 def _check_bucket(bucket, region):
@@ -245,7 +250,7 @@ def _check_bucket(bucket, region):
     # Lambda reads code only from a bucket of its own region.
     there = found["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", region)
     if there != region:
-        raise Refused(f"the bucket `{bucket}` of ARTIFACTS is in {there}, but wanted is one in REGION, {region}")
+        raise Refused(f"the bucket `{bucket}` of ARTIFACTS is in {there}, expected one in REGION, {region}")
 
 
 def _account(region):
@@ -256,4 +261,4 @@ def _ask(permission, call):
     try:
         return call()
     except (BotoCoreError, ClientError) as error:
-        raise Refused(f"it cannot be told whether cmkwatch can be deployed, as {permission} failed: {error}") from error
+        raise Refused(f"{permission} failed, so the deployment could not be checked: {error}") from error

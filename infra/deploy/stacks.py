@@ -25,11 +25,11 @@ IN_PROGRESS = {
 # The states in which a stack exists but cannot be updated. In every other state it can be.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
 STUCK = {
-    "ROLLBACK_COMPLETE": "was never made: remove it first",
-    "ROLLBACK_FAILED": "was never made: remove it first",
-    "CREATE_FAILED": "was never made: remove it first",
-    "DELETE_FAILED": "is half removed: remove the rest first",
-    "UPDATE_ROLLBACK_FAILED": "is between two versions: aws cloudformation continue-update-rollback first",
+    "ROLLBACK_COMPLETE": "its creation failed, so delete the stack first",
+    "ROLLBACK_FAILED": "its creation failed, so delete the stack first",
+    "CREATE_FAILED": "its creation failed, so delete the stack first",
+    "DELETE_FAILED": "its removal failed, so delete the rest of it first",
+    "UPDATE_ROLLBACK_FAILED": "its rollback failed, so run aws cloudformation continue-update-rollback first",
 }
 
 
@@ -48,7 +48,7 @@ def deploy_hub(asked):
     for name, value in outputs(HUB, region).items():
         print(f"{name}: {value}")
     if missing := not_current(region):
-        print("cmkwatch is not, or not as it should be, in these accounts and regions:", *missing, sep="\n  ")
+        print("The StackSet cmkwatch-member is not current in these accounts and regions:", *missing, sep="\n  ")
 
 
 def _role_of(asked):
@@ -110,7 +110,7 @@ def deploy_stack(region, template, stack, parameters, more):
         waiter = IN_PROGRESS.get(status_of(stack, formation))
         if waiter is None:
             raise
-        print(f"The stack {stack} in {region} is still being made; Ctrl-C stops the waiting, not the making.")
+        print(f"CloudFormation still makes the stack {stack} in {region}. Ctrl-C ends the wait, not the operation.")
         _wait(formation, waiter, stack, region)
 
 
@@ -118,28 +118,28 @@ def refuse_unless_free(stack, region):
     """Raises Refused if an operation on the stack is running or must come first."""
     status = status_of(stack, client("cloudformation", region)) or "REVIEW_IN_PROGRESS"
     if status in STUCK:
-        raise Refused(f"the stack {stack} in {region} is {status}: it {STUCK[status]}")
+        raise Refused(f"the stack {stack} in {region} is {status}: {STUCK[status]}")
     if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
-        raise Refused(f"the stack {stack} in {region} is {status}: wait until that is done")
+        raise Refused(f"the stack {stack} in {region} is {status}: wait until this operation ends")
 
 
 def undeploy_hub(asked):
     """Removes the hub's stack, and with it the StackSet and its stacks in all accounts."""
     if not asked.get("REGION"):
-        raise Refused("REGION is missing")
+        raise Refused("REGION is missing: set it to the region of the hub's stack")
     try:
         _remove(HUB, asked["REGION"], asked.get("ROLE_ARN"))
     except Refused as error:
         left = not_current(asked["REGION"], every=True)
-        words = [str(error), *(["the StackSet cmkwatch-member still has:"] if left else []), *left]
+        words = [str(error), *(["the StackSet cmkwatch-member still has stacks in:"] if left else []), *left]
         raise Refused("\n  ".join(words)) from error
-    print("What stays: uploads in the bucket of ARTIFACTS, findings, which expire by themselves, and for 7 days the key.")
+    print("These remain: uploads in the bucket of ARTIFACTS, findings until they expire, and the KMS key for 7 days.")
 
 
 def undeploy_management(asked):
     """Removes the stacks of infra/member.yaml from the account of the credentials."""
     if not regions(asked):
-        raise Refused("REGIONS is missing")
+        raise Refused("REGIONS is missing: set it to the regions of the stacks, with commas between them")
     for region in regions(asked):
         _remove(MEMBER, region, asked.get("ROLE_ARN"))
 
@@ -147,9 +147,9 @@ def undeploy_management(asked):
 def _remove(stack, region, role_arn):
     formation = client("cloudformation", region)
     if status_of(stack, formation) is None:
-        print(f"There is no stack {stack} in {region}: nothing to remove.")
+        print(f"There is no stack {stack} in {region}, so nothing is removed.")
         return
-    print(f"Removing the stack {stack} in {region}; with many accounts this takes hours.")
+    print(f"Removing the stack {stack} in {region}. This takes hours if there are many accounts.")
     formation.delete_stack(StackName=stack, **({"RoleARN": role_arn} if role_arn else {}))
     _wait(formation, "stack_delete_complete", stack, region)
 
@@ -158,8 +158,8 @@ def _wait(formation, waiter, stack, region):
     try:
         formation.get_waiter(waiter).wait(StackName=stack, WaiterConfig=PATIENCE)
     except WaiterError as error:
-        what = f"the stack {stack} in {region} is {status_of(stack, formation)}; its events say why"
-        raise Refused(f"{what}: {error}") from error
+        what = f"the stack {stack} in {region} is {status_of(stack, formation)}: {error}"
+        raise Refused(f"{what}. The events of the stack contain the reason") from error
 
 
 def outputs(stack, region):
@@ -192,9 +192,9 @@ def not_current(region, every=False):
         if error.response["Error"]["Code"] == "StackSetNotFoundException":
             return []
         # The result of the deployment or removal must be reported in spite of this error.
-        return [f"not known: {error}"]
-    told = [one for one in found if every or one.get("Status") != "CURRENT"]
-    return sorted(f"{one['Account']} {one['Region']} {one.get('Status')} {one.get('StatusReason', '')}" for one in told)
+        return [f"unknown, because cloudformation:ListStackInstances failed: {error}"]
+    listed = [one for one in found if every or one.get("Status") != "CURRENT"]
+    return sorted(f"{one['Account']} {one['Region']} {one.get('Status')} {one.get('StatusReason', '')}" for one in listed)
 
 
 def described(stack, formation):
@@ -219,4 +219,4 @@ def aws(region, *arguments):
     """Runs the AWS CLI, which prints its own output. Raises Refused if it fails."""
     command = [sys.executable, "-m", "awscli", "cloudformation", *map(str, arguments), "--region", region]
     if subprocess.run(command).returncode:
-        raise Refused(f"aws cloudformation {arguments[0]} in {region} failed, see above")
+        raise Refused(f"aws cloudformation {arguments[0]} in {region} failed: the reason is in the output above")

@@ -38,38 +38,41 @@ class Deploy(unittest.TestCase):
         cases = [
             ({"ARTIFACTS": ""}, "ARTIFACTS is missing"),
             ({"ORGANIZATION_ID": ""}, "ORGANIZATION_ID is missing: The id of the AWS Organization"),
-            ({"ORGANIZATION_ID": "acme"}, "ORGANIZATION_ID is `acme`, wanted: an organization id"),
-            ({"TARGETS": ""}, "TARGETS is missing: the organizational units"),
-            ({"TARGETS": "r-abcd,111122223333"}, "TARGETS is `r-abcd,111122223333`, wanted: ids of"),
+            ({"ORGANIZATION_ID": "acme"}, "ORGANIZATION_ID is `acme`, expected an organization id"),
+            ({"TARGETS": ""}, "TARGETS is missing: set it to the organizational units"),
+            ({"TARGETS": "r-abcd,111122223333"}, "TARGETS is `r-abcd,111122223333`, expected ids of"),
             ({"TARGETS": "r-abcd,"}, "TARGETS is `r-abcd,`"),
-            ({"ARCH": "arm"}, "ARCH is `arm`, wanted: arm64 or x86_64"),
+            ({"ARCH": "arm"}, "ARCH is `arm`, expected arm64 or x86_64"),
             ({"REGIONS": "us-east-1"}, "must contain REGION, `eu-west-1`"),
-            ({"REGIONS": "eu-west-1, us-east-1"}, "wanted: region codes"),
-            ({"REGIONS": ""}, "REGIONS is missing: all regions that are watched"),
-            ({"REGIONS": "eu-west-1,eu-west-1"}, "wanted is each of them once"),
-            ({"TARGETS": "r-abcd,r-abcd"}, "wanted is each of them once"),
-            ({"PARAMETERS": "SweepSchedule='rate(1 day)"}, "PARAMETERS is not understood: No closing quotation"),
+            ({"REGIONS": "eu-west-1, us-east-1"}, "expected region codes"),
+            ({"REGIONS": ""}, "REGIONS is missing: set it to all watched regions"),
+            ({"REGIONS": "eu-west-1,eu-west-1"}, "expected each of them once"),
+            ({"TARGETS": "r-abcd,r-abcd"}, "expected each of them once"),
+            ({"PARAMETERS": "SweepSchedule='rate(1 day)"}, "PARAMETERS cannot be parsed: No closing quotation"),
             ({"PARAMETERS": "Timeout=10"}, "infra/template.yaml has no parameter Timeout"),
-            ({"PARAMETERS": "TimeoutSeconds"}, "PARAMETERS holds `TimeoutSeconds`, but wanted is Name=value"),
-            ({"PARAMETERS": "TimeoutSeconds=901"}, "TimeoutSeconds is `901`, wanted: 5 to 900 seconds"),
-            ({"PARAMETERS": "SecondLookSeconds=901"}, "SecondLookSeconds is `901`, wanted: 1 to 900 seconds"),
-            ({"PARAMETERS": "Generation=7"}, "Generation is not to be given: it is the time of the deployment"),
+            ({"PARAMETERS": "TimeoutSeconds"}, "PARAMETERS contains `TimeoutSeconds`, expected Name=value"),
+            ({"PARAMETERS": "TimeoutSeconds=901"}, "TimeoutSeconds is `901`, expected 5 to 900 seconds"),
+            ({"PARAMETERS": "SecondLookSeconds=901"}, "SecondLookSeconds is `901`, expected 1 to 900 seconds"),
+            ({"PARAMETERS": "Generation=7"}, "PARAMETERS contains Generation, which make deploy sets to the time of"),
             ({"PARAMETERS": "TimeoutSeconds=ten"}, "TimeoutSeconds is `ten`"),
-            ({"PARAMETERS": "LogRetentionDays=2"}, "LogRetentionDays is `2`, wanted: 1, 7"),
-            ({"PARAMETERS": "TimeoutSeconds="}, "TimeoutSeconds is ``, wanted: 5 to 900 seconds"),
-            ({"PARAMETERS": "SweepSchedule="}, "SweepSchedule is ``, wanted: a schedule"),
+            ({"PARAMETERS": "LogRetentionDays=2"}, "LogRetentionDays is `2`, expected 1, 7"),
+            ({"PARAMETERS": "TimeoutSeconds="}, "TimeoutSeconds is ``, expected 5 to 900 seconds"),
+            ({"PARAMETERS": "SweepSchedule="}, "SweepSchedule is ``, expected a schedule"),
             ({"PARAMETERS": "AlarmTopicArn=arn:aws:sns:us-east-1:111122223333:x"}, "is a topic in `us-east-1`"),
-            ({"PARAMETERS": "SweepSchedule=daily"}, "SweepSchedule is `daily`, wanted: a schedule"),
-            ({"PARAMETERS": "Architecture=arm64"}, "Architecture is given by ARCH=, not in PARAMETERS"),
-            ({"PARAMETERS": "MemberTemplateUrl=https://x"}, "MemberTemplateUrl is not to be given"),
-            ({"PARAMETERS": "SlackWorkspaceId=T0"}, "SlackWorkspaceId and SlackChannelId are given both, or neither"),
-            ({"PARAMETERS": "TimeoutSeconds=400"}, "RetryAfterSeconds is 360, but must not be less than Timeout"),
-            ({"PARAMETERS": "SweepRetryAfterSeconds=60"}, "must not be less than SweepTimeoutSeconds, 900"),
+            ({"PARAMETERS": "SweepSchedule=daily"}, "SweepSchedule is `daily`, expected a schedule"),
+            ({"PARAMETERS": "Architecture=arm64"}, "PARAMETERS contains Architecture: set ARCH instead"),
+            ({"PARAMETERS": "MemberTemplateUrl=https://x"}, "PARAMETERS contains MemberTemplateUrl, which make deploy"),
+            ({"PARAMETERS": "SlackWorkspaceId=T0"}, "SlackWorkspaceId and SlackChannelId must both be set, or"),
+            ({"PARAMETERS": "TimeoutSeconds=400"}, "RetryAfterSeconds is `360`, expected at least TimeoutSeconds (400)"),
+            (
+                {"PARAMETERS": "SweepRetryAfterSeconds=60"},
+                "SweepRetryAfterSeconds is `60`, expected at least SweepTimeoutSeconds (900)",
+            ),
             (
                 {"PARAMETERS": "AlertWindowSeconds=300 TimeoutSeconds=300"},
-                "AlertRetryAfterSeconds is 420, but must not be less than AlertWindowSeconds, 300 and TimeoutSeconds",
+                "is `420`, expected at least the sum of AlertWindowSeconds (300) and TimeoutSeconds (300)",
             ),
-            ({"PARAMETERS": "AlarmTopicArn=security"}, "AlarmTopicArn is `security`, wanted: the ARN of a standard SNS"),
+            ({"PARAMETERS": "AlarmTopicArn=security"}, "AlarmTopicArn is `security`, expected the ARN of a standard SNS"),
         ]
         for asked, words in cases:
             with self.subTest(asked), self.assertRaises(deploy.Refused) as refused:
@@ -81,7 +84,7 @@ class Deploy(unittest.TestCase):
         hub(longer, PARAMETERS="TimeoutSeconds=400")
         with self.assertRaises(deploy.Refused) as refused:
             hub({"TimeoutSeconds": "400"}, PARAMETERS="RetryAfterSeconds=60")
-        self.assertIn("RetryAfterSeconds is 60, but must not be less than TimeoutSeconds, 400", str(refused.exception))
+        self.assertIn("RetryAfterSeconds is `60`, expected at least TimeoutSeconds (400)", str(refused.exception))
         slack = {"SlackWorkspaceId": "T0", "SlackChannelId": "C0"}
         hub(slack, PARAMETERS="SlackChannelId=C1")
         hub(slack, PARAMETERS="SlackWorkspaceId= SlackChannelId=")
@@ -90,18 +93,21 @@ class Deploy(unittest.TestCase):
         watched = {"Regions": "eu-west-1,eu-north-1,us-east-1", "Targets": "r-abcd"}
         with self.assertRaises(deploy.Refused) as refused:
             hub(watched)
-        self.assertIn("REGIONS leaves out eu-north-1, which is named now; with REMOVE=yes", str(refused.exception))
+        self.assertIn(
+            "REGIONS leaves out eu-north-1, which the stack watches now: add it, or set REMOVE=yes",
+            str(refused.exception),
+        )
         hub(watched, REMOVE="yes")
         hub(watched, REGIONS="eu-west-1,eu-north-1,us-east-1,eu-west-3")
 
     def test_wrong_or_missing_parameters_of_the_management_account_are_refused(self):
         cases = [
-            ({"BUS_ARN": ""}, "BUS_ARN is missing: The event bus of the hub account"),
-            ({"BUS_ARN": "cmkwatch"}, "BUS_ARN is `cmkwatch`, wanted: the ARN of the event bus"),
+            ({"BUS_ARN": ""}, "BUS_ARN is missing: The ARN of the event bus"),
+            ({"BUS_ARN": "cmkwatch"}, "BUS_ARN is `cmkwatch`, expected the ARN of the event bus"),
             ({"HOME_REGION": "us-east-1"}, "HOME_REGION is `us-east-1`, but the bus of BUS_ARN is in `eu-west-1`"),
             ({"REGIONS": "us-east-1"}, "must contain HOME_REGION, `eu-west-1`"),
             ({"REGIONS": "eu-west-1"}, "must contain us-east-1, where AWS reports accounts that join and leave"),
-            ({"REGIONS": "eu-west-1 us-east-1"}, "REGIONS holds `eu-west-1 us-east-1`, wanted: region codes"),
+            ({"REGIONS": "eu-west-1 us-east-1"}, "REGIONS contains `eu-west-1 us-east-1`, expected region codes"),
         ]
         for asked, words in cases:
             with self.subTest(asked), self.assertRaises(deploy.Refused) as refused:

@@ -95,13 +95,13 @@ def answers(account=HUB, **other):
 
 
 @contextlib.contextmanager
-def aws(told):
+def aws(responses):
     """Replaces boto3's clients by stubs that give these answers, one for each call.
 
     Every client of a service takes its answers from one list.
     """
     clients = {}
-    for service, calls in told.items():
+    for service, calls in responses.items():
         credentials = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
         clients[service] = boto3.client(service, region_name=HOME, **credentials)
         stub = Stubber(clients[service])
@@ -116,8 +116,8 @@ def aws(told):
 
 
 class Preconditions(unittest.TestCase):
-    def refused(self, words, check, asked, told):
-        with aws(told), self.assertRaises(Refused) as refused:
+    def refused(self, words, check, asked, responses):
+        with aws(responses), self.assertRaises(Refused) as refused:
             check(asked)
         self.assertIn(words, str(refused.exception))
 
@@ -139,19 +139,19 @@ class Preconditions(unittest.TestCase):
     def test_deployments_that_would_fail_or_watch_nothing_are_refused(self):
         cases = [
             (answers(organization={"Id": "o-other00000", "MasterAccountId": MANAGEMENT}),
-             "the organization of these credentials is o-other00000"),
-            (answers(MANAGEMENT), "these credentials are of the management account, 999988887777"),
+             "expected o-other00000, the organization of these credentials"),
+            (answers(MANAGEMENT), "these credentials belong to the management account, 999988887777"),
             (answers(parents=[("ou-abcd-elsewhere", "ORGANIZATIONAL_UNIT"), ("r-abcd", "ROOT")]),
-             "must reach the hub account 111122223333 itself, which is in ou-abcd-elsewhere"),
-            (answers(regions=["eu-west-1"]), "REGIONS holds us-east-1, which is no region that is enabled"),
+             "does not contain the hub account 111122223333: add its parent, ou-abcd-elsewhere"),
+            (answers(regions=["eu-west-1"]), "REGIONS contains us-east-1, expected regions that are enabled"),
             (answers(access="DISABLED"), "trusted access of StackSets to the organization is DISABLED"),
-            (answers(hub="InvalidAccessException"), "Security Hub CSPM is not enabled here in eu-west-1"),
-            (answers(bucket_region="us-east-1"), "is in us-east-1, but wanted is one in REGION, eu-west-1"),
+            (answers(hub="InvalidAccessException"), "securityhub:DescribeHub failed in eu-west-1, so Security"),
+            (answers(bucket_region="us-east-1"), "is in us-east-1, expected one in REGION, eu-west-1"),
             (answers(parameters={"Regions": "eu-west-1,us-west-2"}), "REGIONS leaves out us-west-2"),
             ({**answers(), "organizations": [("describe_organization", "AccessDeniedException")]},
              "organizations:DescribeOrganization failed"),
-            (answers(status="ROLLBACK_COMPLETE"), "is ROLLBACK_COMPLETE: it was never made: remove it first"),
-            (answers(status="UPDATE_IN_PROGRESS"), "is UPDATE_IN_PROGRESS: wait until that is done"),
+            (answers(status="ROLLBACK_COMPLETE"), "is ROLLBACK_COMPLETE: its creation failed, so delete the stack first"),
+            (answers(status="UPDATE_IN_PROGRESS"), "is UPDATE_IN_PROGRESS: wait until this operation ends"),
             (answers(linked=("SPECIFIED_REGIONS", ["eu-west-3"])), "does not aggregate the findings of us-east-1"),
             (answers(linked=("ALL_REGIONS_EXCEPT_SPECIFIED", ["us-east-1"])), "does not aggregate the findings of us"),
             (answers(linked=("NO_REGIONS", [])), "does not aggregate the findings of us-east-1"),
@@ -170,31 +170,35 @@ class Preconditions(unittest.TestCase):
             (answers(selectors=advanced(("eventCategory", "Equals", ["Data"]))), "does not log management events"),
             (answers(concurrency=9), "at most 9 functions at once in this account and region, and cmkwatch may need 10"),
         ]  # fmt: skip
-        for told, words in cases:
+        for responses, words in cases:
             with self.subTest(words):
-                self.refused(words, preconditions.check_hub, ASKED, told)
+                self.refused(words, preconditions.check_hub, ASKED, responses)
 
     def test_a_role_that_cloudformation_cannot_use_is_refused(self):
         for given, found, words in [
-            (ROLE.replace(HUB, MANAGEMENT), ROLE, "must be a role of this account"),
-            (ROLE, ROLE.replace("role/", "role/path/"), "the role of that name is"),
+            (ROLE.replace(HUB, MANAGEMENT), ROLE, "expected a role of this account"),
+            (ROLE, ROLE.replace("role/", "role/path/"), "expected the ARN of the role with that name"),
         ]:
-            told = answers(role=(found, "cloudformation.amazonaws.com"))
-            self.refused(words, preconditions.check_hub, {**ASKED, "ROLE_ARN": given}, told)
-        told = answers(role=(ROLE, "lambda.amazonaws.com"))
-        self.refused("does not trust", preconditions.check_hub, {**ASKED, "ROLE_ARN": ROLE}, told)
+            responses = answers(role=(found, "cloudformation.amazonaws.com"))
+            self.refused(words, preconditions.check_hub, {**ASKED, "ROLE_ARN": given}, responses)
+        responses = answers(role=(ROLE, "lambda.amazonaws.com"))
+        self.refused("does not trust", preconditions.check_hub, {**ASKED, "ROLE_ARN": ROLE}, responses)
 
     def test_a_workspace_that_is_not_authorised_is_refused(self):
-        told = answers(workspaces=["T1"])
-        self.refused("SlackWorkspaceId is `T0`, which is not auth", preconditions.check_hub, {**ASKED, **SLACK}, told)
+        responses = answers(workspaces=["T1"])
+        self.refused(
+            "SlackWorkspaceId is `T0`, which is not auth", preconditions.check_hub, {**ASKED, **SLACK}, responses
+        )
 
     def test_skipped_checks_are_not_made(self):
         with aws(answers(trails=[], concurrency=2, workspaces=[])):
             preconditions.check_hub({**ASKED, **SLACK, "UNCHECKED": "trail,concurrency,slack"})
-        self.refused("UNCHECKED holds hub", preconditions.check_hub, {**ASKED, "UNCHECKED": "hub"}, answers())
+        self.refused("UNCHECKED contains hub", preconditions.check_hub, {**ASKED, "UNCHECKED": "hub"}, answers())
 
     def test_credentials_of_another_account_are_refused_for_the_management_account(self):
-        self.refused("these credentials are of account 111122223333", preconditions.check_management, MEMBERS, answers())
+        self.refused(
+            "these credentials belong to account 111122223333", preconditions.check_management, MEMBERS, answers()
+        )
 
     def test_omitted_parameters_are_checked_with_the_values_of_the_stack(self):
         for parameters, standing in [
@@ -220,8 +224,8 @@ class NotCurrent(unittest.TestCase):
         with aws({"cloudformation": [("list_stack_instances", "StackSetNotFoundException")]}):
             self.assertEqual(stacks.not_current(HOME), [])
         with aws({"cloudformation": [("list_stack_instances", "AccessDenied")]}):
-            (told,) = stacks.not_current(HOME)
-            self.assertIn("not known: An error occurred (AccessDenied)", told)
+            (line,) = stacks.not_current(HOME)
+            self.assertIn("ListStackInstances failed: An error occurred (AccessDenied)", line)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ REFUSED = """
 Parameters: {Size: {Type: String}}
 Rules:
   Size:
-    Assertions: [{Assert: {"Fn::Equals": [{Ref: Size}, small]}, AssertDescription: small is what it must be}]
+    Assertions: [{Assert: {"Fn::Equals": [{Ref: Size}, small]}, AssertDescription: Size must be small}]
 Resources: {Topic: {Type: AWS::SNS::Topic}}
 """
 
@@ -78,7 +78,7 @@ class Stacks(unittest.TestCase):
         deploy.client("s3", HUB).create_bucket(Bucket="refusals")
         with mock.patch.dict(os.environ, credentials(HUB)), self.assertRaises(Refused) as refused:
             preview.preview_stack(HOME, template, "refused", {"Size": "big"}, "refusals")
-        self.assertIn("small is what it must be", str(refused.exception))
+        self.assertIn("Size must be small", str(refused.exception))
 
     def test_impossible_requests_print_a_reason_and_no_traceback(self):
         for action, asked, words in [
