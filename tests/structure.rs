@@ -219,6 +219,8 @@ fn the_top_level_holds_only_the_expected_entries() {
         "docs",
         "functions",
         "infra",
+        "ruff.toml",
+        "rust-toolchain.toml",
         "tests",
     ];
     assert_eq!(found, expected.map(str::to_owned).into());

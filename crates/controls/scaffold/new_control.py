@@ -100,7 +100,12 @@ def write(root, slug, level):
         raise Refused(f"the control `{slug}` exists: {file}")
     text = RULE.format(slug=slug, constant=constant, level=LEVELS[level])
     (root / file).write_text(text, encoding="utf-8")
-    changed = [file, _module(root, name, constant), _catalogue(root, constant, level), _readme(root, slug, level)]
+    changed = [
+        file,
+        _module(root, name, constant),
+        _catalogue(root, constant, level),
+        _readme(root, slug, level),
+    ]
     for verdict in ("PASSED INFORMATIONAL", "FAILED MEDIUM"):
         changed.append(_scenario(root, slug, level, verdict))
     return changed
@@ -144,7 +149,11 @@ def _catalogue(root, constant, level):
 
 def _readme(root, slug, level):
     row = f"| `{slug}` | `{level}` | TODO when the control fails |\n"
-    return _edit(root, Path("README.md"), lambda text: text.replace("| `account-readable` |", f"{row}| `account-readable` |"))
+    return _edit(
+        root,
+        Path("README.md"),
+        lambda text: text.replace("| `account-readable` |", f"{row}| `account-readable` |"),
+    )
 
 
 def _scenario(root, slug, level, verdict):

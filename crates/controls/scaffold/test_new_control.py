@@ -5,7 +5,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from crates.controls.scaffold import new_control
+import new_control
 
 
 class Scaffold(unittest.TestCase):
