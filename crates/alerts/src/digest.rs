@@ -2,7 +2,7 @@
 //! of them.
 
 use crate::{
-    Message, News,
+    AlertMessage, FindingEvent,
     line::Line,
     link,
     notification::Draft,
@@ -17,16 +17,17 @@ use std::collections::BTreeMap;
 const NAMED: usize = 10;
 
 /// Writes a digest of findings. The most severe findings come first, and the resolved ones last.
-pub(crate) fn message(news: &[&News], home: &Region) -> Message {
-    let bad: Vec<_> = news.iter().filter(|news| news.transition != Transition::Resolved).collect();
-    let by_transition = counted(news.iter().map(|news| news.transition.to_string()));
+pub(crate) fn message(event: &[&FindingEvent], home: &Region) -> AlertMessage {
+    let bad: Vec<_> =
+        event.iter().filter(|event| event.transition != Transition::Resolved).collect();
+    let by_transition = counted(event.iter().map(|event| event.transition.to_string()));
     let by_severity = Severity::ALL.iter().rev().filter_map(|severity| {
-        let count = bad.iter().filter(|news| news.weight() == *severity).count();
+        let count = bad.iter().filter(|event| event.alert_severity() == *severity).count();
         (count > 0).then(|| (severity.to_string(), count))
     });
     let by_severity: Vec<_> = by_severity.collect();
-    let by_control = counted(news.iter().map(|news| news.control.slug.to_owned()));
-    let by_principal = counted(bad.iter().map(|news| principal(news)));
+    let by_control = counted(event.iter().map(|event| event.control.slug.to_owned()));
+    let by_principal = counted(bad.iter().map(|event| principal(event)));
     let mut lines: Vec<Line> = [
         ("Severity", &by_severity, false),
         ("Controls", &by_control, false),
@@ -36,36 +37,36 @@ pub(crate) fn message(news: &[&News], home: &Region) -> Message {
     .filter_map(|(label, counts, from_outside)| counts_line(label, counts, from_outside))
     .collect();
     lines.push(Line::about("See").link(link::open_findings(home), "all open findings"));
-    lines.push(accounts_line(news));
-    if news.len() > NAMED {
-        lines.push(Line::of(format!("The first {NAMED} of {}, the worst first:", news.len())));
+    lines.push(accounts_line(event));
+    if event.len() > NAMED {
+        lines.push(Line::of(format!("The first {NAMED} of {}, the worst first:", event.len())));
     }
-    lines.extend(news.iter().take(NAMED).map(|news| entry(news, home)));
-    let worst = bad.iter().map(|news| news.weight()).max();
+    lines.extend(event.iter().take(NAMED).map(|event| entry(event, home)));
+    let worst = bad.iter().map(|event| event.alert_severity()).max();
     let draft = Draft {
-        sign: news.first().map_or("", |news| sign(news)),
-        headline: &headline(news, &by_transition),
+        sign: event.first().map_or("", |event| sign(event)),
+        headline: &headline(event, &by_transition),
         lines: &lines,
         advice: "",
         keywords: worst.iter().map(ToString::to_string).chain(["digest".to_owned()]).collect(),
-        thread: common_thread(news),
-        context: context(news, worst, &by_transition),
+        thread: common_thread(event),
+        context: context(event, worst, &by_transition),
     };
-    Message::new(draft)
+    AlertMessage::new(draft)
 }
 
-fn headline(news: &[&News], by_transition: &[(String, usize)]) -> String {
+fn headline(event: &[&FindingEvent], by_transition: &[(String, usize)]) -> String {
     let counts = by_transition.iter().map(|(transition, count)| format!("{count} {transition}"));
-    let subjects = counted(news.iter().map(|news| thread(&news.about))).len();
-    let about = match (subjects, news.first()) {
-        (1, Some(news)) => subject(news),
+    let subjects = counted(event.iter().map(|event| thread(&event.about))).len();
+    let about = match (subjects, event.first()) {
+        (1, Some(event)) => subject(event),
         (subjects, _) => format!("{subjects} buckets or accounts"),
     };
-    format!("{} findings about {about}: {}", news.len(), counts.collect::<Vec<_>>().join(", "))
+    format!("{} findings about {about}: {}", event.len(), counts.collect::<Vec<_>>().join(", "))
 }
 
-fn principal(news: &News) -> String {
-    let by = news
+fn principal(event: &FindingEvent) -> String {
+    let by = event
         .api_call
         .as_ref()
         .map(|call| call.principal.as_deref().unwrap_or("a caller that CloudTrail does not name"));
@@ -88,10 +89,10 @@ fn counts_line(
     (!counts.is_empty()).then_some(line)
 }
 
-fn accounts_line(news: &[&News]) -> Line {
+fn accounts_line(event: &[&FindingEvent]) -> Line {
     let names: BTreeMap<_, _> =
-        news.iter().map(|news| (news.place().account, news.account_name.clone())).collect();
-    let counts = counted(news.iter().map(|news| news.place().account.to_string()));
+        event.iter().map(|event| (event.place().account, event.account_name.clone())).collect();
+    let counts = counted(event.iter().map(|event| event.place().account.to_string()));
     let named = counts.into_iter().map(|(account, count)| {
         let name =
             names.iter().find(|(id, _)| id.as_str() == account).and_then(|(_, name)| name.clone());
@@ -101,23 +102,23 @@ fn accounts_line(news: &[&News]) -> Line {
     counts_line("Accounts", &named, true).unwrap_or_default()
 }
 
-fn entry(news: &News, home: &Region) -> Line {
-    let what = match news.transition {
+fn entry(event: &FindingEvent, home: &Region) -> Line {
+    let what = match event.transition {
         Transition::Resolved => "RESOLVED".to_owned(),
-        Transition::Unreadable => format!("{}, undetermined", news.weight()),
-        _ => news.weight().to_string(),
+        Transition::Unreadable => format!("{}, undetermined", event.alert_severity()),
+        _ => event.alert_severity().to_string(),
     };
     let line = Line::of(format!("- {what}: "));
-    let line = match news.about.bucket() {
+    let line = match event.about.bucket() {
         Some(bucket) => line.words("bucket ").value(bucket.name().as_str()).words(" in "),
         None => line,
     };
-    account(line, news).words(" ").link(link::finding(home, &news.id), news.control.slug)
+    account(line, event).words(" ").link(link::finding(home, &event.id), event.control.slug)
 }
 
 /// Returns the thread of the bucket or account, if all findings are about the same one.
-fn common_thread(news: &[&News]) -> Option<String> {
-    let threads = counted(news.iter().map(|news| thread(&news.about)));
+fn common_thread(event: &[&FindingEvent]) -> Option<String> {
+    let threads = counted(event.iter().map(|event| thread(&event.about)));
     match threads.as_slice() {
         [(thread, _)] => Some(thread.clone()),
         _ => None,
@@ -125,13 +126,13 @@ fn common_thread(news: &[&News]) -> Option<String> {
 }
 
 fn context(
-    news: &[&News],
+    event: &[&FindingEvent],
     worst: Option<Severity>,
     by_transition: &[(String, usize)],
 ) -> BTreeMap<String, String> {
     let severity = worst.unwrap_or(Severity::Informational).to_string();
     let known =
-        [("findings".to_owned(), news.len().to_string()), ("severity".to_owned(), severity)];
+        [("findings".to_owned(), event.len().to_string()), ("severity".to_owned(), severity)];
     let counts =
         by_transition.iter().map(|(transition, count)| (transition.clone(), count.to_string()));
     counts.chain(known).collect()
@@ -157,8 +158,8 @@ mod tests {
 
     /// Returns findings about buckets 0, 1, 2 and so on. The first finding is CRITICAL, and the
     /// last one is resolved.
-    fn many(number: usize) -> Vec<News> {
-        let news = |n: usize| {
+    fn many(number: usize) -> Vec<FindingEvent> {
+        let event = |n: usize| {
             let id =
                 format!("cmkwatch/aws/{}00000000002/eu-west-1/bucket-{n}/key-usable", 2 + n % 2);
             let (transition, severity) = match n {
@@ -169,22 +170,22 @@ mod tests {
             let control =
                 controls::ALL.into_iter().find(|control| control.slug == "key-usable").unwrap();
             let about = About::of_id(&id).unwrap();
-            News {
+            FindingEvent {
                 about,
                 id,
                 control,
                 transition,
                 severity,
                 severity_before: Some(Severity::High),
-                ..example::news()
+                ..example::event()
             }
         };
-        (0..number).map(news).collect()
+        (0..number).map(event).collect()
     }
 
-    fn digest(news: &[News]) -> (Message, Value) {
-        let news: Vec<_> = news.iter().collect();
-        let message = message(&news, &"us-east-1".parse().unwrap());
+    fn digest(event: &[FindingEvent]) -> (AlertMessage, Value) {
+        let event: Vec<_> = event.iter().collect();
+        let message = message(&event, &"us-east-1".parse().unwrap());
         let notification = serde_json::to_value(&message.notification).unwrap();
         (message, notification)
     }
@@ -255,8 +256,10 @@ mod tests {
 
     #[test]
     fn a_digest_about_one_bucket_stays_in_its_thread() {
-        let one: Vec<_> =
-            many(6).into_iter().map(|news| News { about: example::news().about, ..news }).collect();
+        let one: Vec<_> = many(6)
+            .into_iter()
+            .map(|event| FindingEvent { about: example::event().about, ..event })
+            .collect();
         let (_, notification) = digest(&one);
         assert_eq!(
             notification["metadata"]["threadId"],
@@ -272,11 +275,11 @@ mod tests {
     #[test]
     fn many_accounts_and_principals_stay_within_the_limits() {
         let mut all = many(500);
-        for (n, news) in all.iter_mut().enumerate() {
-            news.account_name = Some("<".repeat(128));
+        for (n, event) in all.iter_mut().enumerate() {
+            event.account_name = Some("<".repeat(128));
             let by =
                 Some(format!("arn:aws:sts::200000000002:assumed-role/{}/{n}", "<".repeat(400)));
-            news.api_call = Some(ApiCall {
+            event.api_call = Some(ApiCall {
                 principal: by,
                 event_name: "PutBucketPolicy".into(),
                 event_time: None,

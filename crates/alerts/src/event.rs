@@ -10,7 +10,7 @@
 //! This module does not decide if an event needs a message.
 
 use crate::{
-    news::News,
+    finding_event::FindingEvent,
     silence::{Silence, Silent},
 };
 use controls::{Control, Severity};
@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 
 /// The reason why an event is not understood.
 #[derive(Debug, thiserror::Error)]
-pub enum EventError {
+pub enum FindingEventError {
     /// The text does not have the form of an event with one finding.
     #[error("not an event of Security Hub with a finding")]
     Form(#[source] serde_json::Error),
@@ -143,7 +143,7 @@ impl Customers {
 #[derive(Debug, Clone)]
 pub enum Parsed {
     /// An event that may need a message.
-    News(Box<News>),
+    FindingEvent(Box<FindingEvent>),
     /// An event about an archived finding whose control this version does not have. Such an event
     /// needs no message.
     Silent(Silent),
@@ -153,13 +153,13 @@ pub enum Parsed {
 ///
 /// # Errors
 /// Returns an error if the text is not such an event, or the finding is not one of cmkwatch.
-pub fn parse(body: &str, hub: &AccountId) -> Result<Parsed, EventError> {
-    let event: Event = serde_json::from_str(body).map_err(EventError::Form)?;
-    let [finding] = <[Asff; 1]>::try_from(event.detail.findings)
-        .map_err(|all| EventError::Number(all.len()))?;
+pub fn parse(body: &str, hub: &AccountId) -> Result<Parsed, FindingEventError> {
+    let imported: Event = serde_json::from_str(body).map_err(FindingEventError::Form)?;
+    let [finding] = <[Asff; 1]>::try_from(imported.detail.findings)
+        .map_err(|all| FindingEventError::Number(all.len()))?;
     let id = finding.id.clone();
-    read(finding, &event.time, hub)
-        .map_err(|what| EventError::NotOurs { id: findings::plain(&id, 512), what })
+    read(finding, &imported.time, hub)
+        .map_err(|what| FindingEventError::NotOurs { id: findings::plain(&id, 512), what })
 }
 
 fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<Parsed, &'static str> {
@@ -191,7 +191,7 @@ fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<Parsed, &'stati
     if state_version > latest_version(sent_at) {
         return Err("the state version is later than the event");
     }
-    Ok(Parsed::News(Box::new(News {
+    Ok(Parsed::FindingEvent(Box::new(FindingEvent {
         state_version,
         control,
         transition,
@@ -206,7 +206,7 @@ fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<Parsed, &'stati
             .ok_or("an unknown workflow status")?,
         updated_at,
         noted_at: finding.note.and_then(|note| moment(&note.updated_at?)),
-        is_touched: finding.customers.are_there(&finding.severity),
+        has_customer_edits: finding.customers.are_there(&finding.severity),
         sent_at,
         account_name: finding.aws_account_name.filter(|_| is_owners),
         class: field(fields::CLASS).cloned().zip(field(fields::LEVEL_REQUIRED).cloned()),
@@ -257,45 +257,48 @@ mod tests {
     use crate::example;
     use serde_json::{Value, json};
 
-    fn parse(event: &Value) -> Result<News, EventError> {
-        super::parse(&event.to_string(), &example::hub()).map(|parsed| match parsed {
-            Parsed::News(news) => *news,
+    fn parse(imported: &Value) -> Result<FindingEvent, FindingEventError> {
+        super::parse(&imported.to_string(), &example::hub()).map(|parsed| match parsed {
+            Parsed::FindingEvent(event) => *event,
             Parsed::Silent(silent) => panic!("{silent:?}"),
         })
     }
 
     #[test]
     fn a_finding_of_cmkwatch_is_read() {
-        let news = parse(&example::event()).unwrap();
-        assert_eq!(news.id, "cmkwatch/aws/200000000002/eu-west-1/acme-invoices/encrypted-with-cmk");
+        let event = parse(&example::imported()).unwrap();
         assert_eq!(
-            (news.control.slug, news.transition),
+            event.id,
+            "cmkwatch/aws/200000000002/eu-west-1/acme-invoices/encrypted-with-cmk"
+        );
+        assert_eq!(
+            (event.control.slug, event.transition),
             ("encrypted-with-cmk", Transition::Opened)
         );
-        assert_eq!(news.account_name.as_deref(), Some("payments"));
-        assert_eq!(news.class, Some(("confidential".into(), "cmk".into())));
-        assert_eq!(news.evidence[0].value, "aws/s3 (AWS-managed)");
-        assert_eq!(news.api_call.unwrap().event_name, "PutBucketEncryption");
-        assert_eq!((news.before, news.noted_at, news.is_touched), (None, None, false));
-        assert_eq!(news.state_version, 1_795_579_217_123);
+        assert_eq!(event.account_name.as_deref(), Some("payments"));
+        assert_eq!(event.class, Some(("confidential".into(), "cmk".into())));
+        assert_eq!(event.evidence[0].value, "aws/s3 (AWS-managed)");
+        assert_eq!(event.api_call.unwrap().event_name, "PutBucketEncryption");
+        assert_eq!((event.before, event.noted_at, event.has_customer_edits), (None, None, false));
+        assert_eq!(event.state_version, 1_795_579_217_123);
     }
 
     #[test]
     fn an_import_without_a_state_version_gets_its_time_as_version() {
-        let mut event = example::event();
-        let fields = event["detail"]["findings"][0]["ProductFields"].as_object_mut().unwrap();
+        let mut imported = example::imported();
+        let fields = imported["detail"]["findings"][0]["ProductFields"].as_object_mut().unwrap();
         fields.remove("cmkwatch/state-version").unwrap();
-        assert_eq!(parse(&event).unwrap().state_version, 1_795_579_217_123);
+        assert_eq!(parse(&imported).unwrap().state_version, 1_795_579_217_123);
     }
 
     #[test]
     fn the_account_name_of_the_hub_is_not_taken_for_that_of_the_owner() {
-        let mut event = example::event();
-        let finding = &mut event["detail"]["findings"][0];
+        let mut imported = example::imported();
+        let finding = &mut imported["detail"]["findings"][0];
         finding["AwsAccountId"] = "100000000001".into();
         finding["ProductArn"] =
             "arn:aws:securityhub:us-east-1:100000000001:product/100000000001/default".into();
-        assert_eq!(parse(&event).unwrap().account_name, None);
+        assert_eq!(parse(&imported).unwrap().account_name, None);
     }
 
     #[test]
@@ -309,18 +312,18 @@ mod tests {
             ("RelatedFindings", json!([{"Id": "x", "ProductArn": "y"}])),
             ("Types", json!(["Effects/Data Exposure"])),
         ] {
-            let mut event = example::event();
-            event["detail"]["findings"][0][name] = value;
-            assert!(parse(&event).unwrap().is_touched, "{name}");
+            let mut imported = example::imported();
+            imported["detail"]["findings"][0][name] = value;
+            assert!(parse(&imported).unwrap().has_customer_edits, "{name}");
         }
         for (name, value) in [
             ("UserDefinedFields", json!({})),
             ("VerificationState", json!("UNKNOWN")),
             ("RelatedFindings", json!(null)),
         ] {
-            let mut event = example::event();
-            event["detail"]["findings"][0][name] = value;
-            assert!(!parse(&event).unwrap().is_touched, "{name}");
+            let mut imported = example::imported();
+            imported["detail"]["findings"][0][name] = value;
+            assert!(!parse(&imported).unwrap().has_customer_edits, "{name}");
         }
     }
 
@@ -361,20 +364,20 @@ mod tests {
                 "the state version is later than the event",
             ),
         ] {
-            let mut event = example::event();
-            event["detail"]["findings"][0][name] = value;
-            let error = parse(&event).unwrap_err().to_string();
+            let mut imported = example::imported();
+            imported["detail"]["findings"][0][name] = value;
+            let error = parse(&imported).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
     }
 
     #[test]
     fn an_archived_finding_of_a_removed_control_is_silent() {
-        let mut event = example::event();
-        let finding = &mut event["detail"]["findings"][0];
+        let mut imported = example::imported();
+        let finding = &mut imported["detail"]["findings"][0];
         finding["Id"] = "cmkwatch/aws/200000000002/eu-west-1/acme/of-old".into();
         finding["ProductFields"]["cmkwatch/transition"] = "gone".into();
-        let Parsed::Silent(silent) = super::parse(&event.to_string(), &example::hub()).unwrap()
+        let Parsed::Silent(silent) = super::parse(&imported.to_string(), &example::hub()).unwrap()
         else {
             panic!()
         };
@@ -383,7 +386,7 @@ mod tests {
 
     #[test]
     fn a_text_that_is_not_an_event_is_an_error_that_names_the_fault() {
-        let mut none = example::event();
+        let mut none = example::imported();
         none["detail"]["findings"] = json!([]);
         for (body, words) in [
             ("{}", "not an event"),

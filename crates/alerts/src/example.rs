@@ -1,11 +1,11 @@
 //! An example event, shared by the tests.
 
-use crate::{News, Parsed, parse};
+use crate::{FindingEvent, Parsed, parse};
 use facts::AccountId;
 use serde_json::{Value, json};
 
 /// Returns the event of a finding that was just imported.
-pub(crate) fn event() -> Value {
+pub(crate) fn imported() -> Value {
     json!({
         "version": "0",
         "id": "d4a1f7e0-0000-4000-8000-000000000001",
@@ -59,14 +59,14 @@ pub(crate) fn hub() -> AccountId {
 }
 
 /// Returns the content of the example event.
-pub(crate) fn news() -> News {
-    read(&event())
+pub(crate) fn event() -> FindingEvent {
+    read(&imported())
 }
 
 /// Returns the content of an event.
-pub(crate) fn read(event: &Value) -> News {
-    match parse(&event.to_string(), &hub()).unwrap() {
-        Parsed::News(news) => *news,
+pub(crate) fn read(imported: &Value) -> FindingEvent {
+    match parse(&imported.to_string(), &hub()).unwrap() {
+        Parsed::FindingEvent(event) => *event,
         Parsed::Silent(silent) => panic!("{silent:?}"),
     }
 }

@@ -1,12 +1,12 @@
 //! The message that is published to the SNS topic.
 
-use crate::{News, Notification, digest, line::Line, notification::Draft, single, text};
+use crate::{FindingEvent, Notification, digest, line::Line, notification::Draft, single, text};
 use facts::Region;
 use serde::Serialize;
 
 /// A message for all kinds of subscribers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub struct AlertMessage {
     /// The subject of an e-mail: [less than 100 ASCII
     /// characters](https://docs.aws.amazon.com/sns/latest/api/API_Publish.html) that begin with a
     /// letter or a digit.
@@ -17,18 +17,18 @@ pub struct Message {
     pub notification: Notification,
 }
 
-impl Message {
+impl AlertMessage {
     /// Writes the message about one finding. `home` is the region in which Security Hub aggregates
     /// all findings.
     #[must_use]
-    pub fn about(news: &News, home: &Region) -> Self {
-        single::message(news, home)
+    pub fn about(event: &FindingEvent, home: &Region) -> Self {
+        single::message(event, home)
     }
 
     /// Writes the message about many findings. There must be at least one.
     #[must_use]
-    pub fn digest(news: &[&News], home: &Region) -> Self {
-        digest::message(news, home)
+    pub fn digest(event: &[&FindingEvent], home: &Region) -> Self {
+        digest::message(event, home)
     }
 
     /// Returns the message in the SNS [message

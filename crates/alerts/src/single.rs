@@ -1,6 +1,6 @@
 //! The message about one finding.
 
-use crate::{Message, News, line::Line, link, notification::Draft};
+use crate::{AlertMessage, FindingEvent, line::Line, link, notification::Draft};
 use controls::Severity;
 use facts::Region;
 use findings::{About, EvidenceText, Transition, plain};
@@ -11,34 +11,35 @@ use std::collections::BTreeMap;
 const FACTS: usize = 5;
 
 /// Writes what happened, where, by whose call, and what to do.
-pub(crate) fn message(news: &News, home: &Region) -> Message {
-    let mut lines = vec![Line::of(news.control.title)];
-    lines.extend(facts(news));
-    lines.extend(bucket(news));
-    lines.push(account(Line::about("Account"), news));
-    lines.push(changed(news));
+pub(crate) fn message(event: &FindingEvent, home: &Region) -> AlertMessage {
+    let mut lines = vec![Line::of(event.control.title)];
+    lines.extend(facts(event));
+    lines.extend(bucket(event));
+    lines.push(account(Line::about("Account"), event));
+    lines.push(changed(event));
     lines.extend(
-        news.exemption_ended
+        event
+            .exemption_ended
             .as_ref()
             .map(|until| Line::about("Exemption").words("ended on ").value(until)),
     );
     lines.push(
         Line::about("Seen")
-            .words(news.updated_at.round(Unit::Second).unwrap_or(news.updated_at).to_string()),
+            .words(event.updated_at.round(Unit::Second).unwrap_or(event.updated_at).to_string()),
     );
-    lines.push(links(news, home));
-    let statement = news.statement.as_ref().filter(|_| is_failure(news));
+    lines.push(links(event, home));
+    let statement = event.statement.as_ref().filter(|_| is_failure(event));
     lines.extend(statement.map(|statement| Line::about("Statement").json(statement)));
     let draft = Draft {
-        sign: sign(news),
-        headline: &headline(news),
+        sign: sign(event),
+        headline: &headline(event),
         lines: &lines,
-        advice: advice(news),
-        keywords: vec![news.weight().to_string(), news.control.slug.to_owned()],
-        thread: Some(thread(&news.about)),
-        context: context(news),
+        advice: advice(event),
+        keywords: vec![event.alert_severity().to_string(), event.control.slug.to_owned()],
+        thread: Some(thread(&event.about)),
+        context: context(event),
     };
-    Message::new(draft)
+    AlertMessage::new(draft)
 }
 
 /// Returns the thread of all messages about one bucket or account.
@@ -47,8 +48,8 @@ pub(crate) fn thread(about: &About) -> String {
 }
 
 /// Returns a symbol that can be seen at a glance.
-pub(crate) fn sign(news: &News) -> &'static str {
-    match (news.transition, news.weight()) {
+pub(crate) fn sign(event: &FindingEvent) -> &'static str {
+    match (event.transition, event.alert_severity()) {
         (Transition::Resolved, _) => "\u{2705}",
         (Transition::Unreadable, _) => "\u{2754}",
         (_, Severity::Critical) => "\u{1f534}",
@@ -58,9 +59,9 @@ pub(crate) fn sign(news: &News) -> &'static str {
     }
 }
 
-fn headline(news: &News) -> String {
-    let (severity, control, what) = (news.severity, news.control.slug, subject(news));
-    match (news.transition, news.severity_before) {
+fn headline(event: &FindingEvent) -> String {
+    let (severity, control, what) = (event.severity, event.control.slug, subject(event));
+    match (event.transition, event.severity_before) {
         (Transition::Resolved, _) => format!("RESOLVED: {what} passes {control} again"),
         (Transition::Unreadable, _) => {
             format!("{severity}: undetermined whether {what} passes {control}")
@@ -73,17 +74,17 @@ fn headline(news: &News) -> String {
 }
 
 /// Returns the subject of a finding in a few words.
-pub(crate) fn subject(news: &News) -> String {
-    match &news.about {
+pub(crate) fn subject(event: &FindingEvent) -> String {
+    match &event.about {
         About::Bucket(bucket) => format!("bucket {}", bucket.name()),
         About::Account(place) => format!("account {} in {}", place.account, place.region),
     }
 }
 
-fn facts(news: &News) -> Vec<Line> {
+fn facts(event: &FindingEvent) -> Vec<Line> {
     let said = |fact: &EvidenceText| {
         let line = Line::of("- ").value(fact.fact.as_str());
-        match news.transition {
+        match event.transition {
             Transition::Unreadable => line.words(" was answered with ").value(fact.value.as_str()),
             Transition::Resolved => line.words(" is ").value(fact.value.as_str()),
             _ => line
@@ -93,17 +94,17 @@ fn facts(news: &News) -> Vec<Line> {
                 .value(fact.expected.as_str()),
         }
     };
-    let mut lines: Vec<_> = news.evidence.iter().take(FACTS).map(said).collect();
-    if let Some(more) = news.evidence.len().checked_sub(FACTS).filter(|more| *more > 0) {
+    let mut lines: Vec<_> = event.evidence.iter().take(FACTS).map(said).collect();
+    if let Some(more) = event.evidence.len().checked_sub(FACTS).filter(|more| *more > 0) {
         lines.push(Line::of(format!("- and {more} more, in the finding")));
     }
     lines
 }
 
-fn bucket(news: &News) -> Option<Line> {
-    let bucket = news.about.bucket()?;
+fn bucket(event: &FindingEvent) -> Option<Line> {
+    let bucket = event.about.bucket()?;
     let line = Line::about("Bucket").value(bucket.name().as_str());
-    Some(match &news.class {
+    Some(match &event.class {
         Some((class, _)) if class == findings::fields::UNREADABLE => {
             line.words(", its class could not be read")
         }
@@ -115,9 +116,9 @@ fn bucket(news: &News) -> Option<Line> {
 }
 
 /// Adds the account by name and id, and the region.
-pub(crate) fn account(line: Line, news: &News) -> Line {
-    let place = news.place();
-    let line = match &news.account_name {
+pub(crate) fn account(line: Line, event: &FindingEvent) -> Line {
+    let place = event.place();
+    let line = match &event.account_name {
         Some(name) => line.value(name.as_str()).words(format!(" ({})", place.account)),
         None => line.words(place.account.to_string()),
     };
@@ -126,9 +127,9 @@ pub(crate) fn account(line: Line, news: &News) -> Line {
 
 /// Writes the last change that is known. It need not be the cause, because cmkwatch judges the
 /// present state and not the event.
-fn changed(news: &News) -> Line {
+fn changed(event: &FindingEvent) -> Line {
     let line = Line::about("Last change");
-    let Some(call) = &news.api_call else {
+    let Some(call) = &event.api_call else {
         return line.words(
             "not known: found by the sweep. Either no event reported it, or the settings changed",
         );
@@ -148,22 +149,22 @@ fn changed(news: &News) -> Line {
     }
 }
 
-fn links(news: &News, home: &Region) -> Line {
-    let line = Line::about("See").link(link::finding(home, &news.id), "finding");
-    let line = match news.about.bucket() {
+fn links(event: &FindingEvent, home: &Region) -> Line {
+    let line = Line::about("See").link(link::finding(home, &event.id), "finding");
+    let line = match event.about.bucket() {
         Some(bucket) => line.words(" ").link(link::bucket(bucket), "bucket"),
         None => line,
     };
-    line.words(" ").link(news.control.reference.to_owned(), "documentation")
+    line.words(" ").link(event.control.reference.to_owned(), "documentation")
 }
 
-fn is_failure(news: &News) -> bool {
-    !matches!(news.transition, Transition::Resolved | Transition::Unreadable)
+fn is_failure(event: &FindingEvent) -> bool {
+    !matches!(event.transition, Transition::Resolved | Transition::Unreadable)
 }
 
 /// Returns the advice in sentences; empty if the finding is resolved.
-fn advice(news: &News) -> &'static str {
-    match (news.transition, &news.about) {
+fn advice(event: &FindingEvent) -> &'static str {
+    match (event.transition, &event.about) {
         (Transition::Resolved, _) => "",
         (Transition::Unreadable, About::Bucket(_)) => {
             "Give cmkwatch the permission that is named above. If it has the permission, look for a Deny in the policy of \
@@ -173,23 +174,23 @@ fn advice(news: &News) -> &'static str {
             "Give cmkwatch the permission that is named above. If it has the permission, look for a Deny in a service \
              control policy, or for a change of the role cmkwatch-member."
         }
-        _ => news.control.remediation,
+        _ => event.control.remediation,
     }
 }
 
 /// Returns the values for programs and for the filters of subscriptions.
-fn context(news: &News) -> BTreeMap<String, String> {
-    let place = news.place();
+fn context(event: &FindingEvent) -> BTreeMap<String, String> {
+    let place = event.place();
     let known = [
-        ("finding", Some(plain(&news.id, 512))),
-        ("severity", Some(news.weight().to_string())),
-        ("transition", Some(news.transition.to_string())),
-        ("state-version", Some(news.state_version.to_string())),
-        ("control", Some(news.control.slug.to_owned())),
+        ("finding", Some(plain(&event.id, 512))),
+        ("severity", Some(event.alert_severity().to_string())),
+        ("transition", Some(event.transition.to_string())),
+        ("state-version", Some(event.state_version.to_string())),
+        ("control", Some(event.control.slug.to_owned())),
         ("account", Some(place.account.to_string())),
         ("region", Some(place.region.to_string())),
-        ("bucket", news.about.bucket().map(|bucket| bucket.name().to_string())),
-        ("class", news.class.as_ref().map(|(class, _)| plain(class, 64))),
+        ("bucket", event.about.bucket().map(|bucket| bucket.name().to_string())),
+        ("class", event.class.as_ref().map(|(class, _)| plain(class, 64))),
     ];
     known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
@@ -209,13 +210,13 @@ mod tests {
         controls::ALL.into_iter().find(|control| control.slug == slug).unwrap()
     }
 
-    fn notification(news: &News) -> Value {
-        serde_json::to_value(message(news, &home()).notification).unwrap()
+    fn notification(event: &FindingEvent) -> Value {
+        serde_json::to_value(message(event, &home()).notification).unwrap()
     }
 
     #[test]
     fn an_opened_finding_is_described_in_full() {
-        let notification = notification(&example::news());
+        let notification = notification(&example::event());
         let content = &notification["content"];
         assert_eq!(
             content["title"],
@@ -248,7 +249,7 @@ mod tests {
 
     #[test]
     fn an_email_says_the_same_without_markup() {
-        let message = message(&example::news(), &home());
+        let message = message(&example::event(), &home());
         assert_eq!(message.subject, "cmkwatch HIGH: bucket acme-invoices fails encrypted-with-cmk");
         for line in [
             "HIGH: bucket acme-invoices fails encrypted-with-cmk",
@@ -256,7 +257,11 @@ mod tests {
             "Account     payments (200000000002), region eu-west-1",
             &format!("To do       {}", control("encrypted-with-cmk").remediation),
         ] {
-            assert!(message.text.lines().any(|told| told == line), "{line}: {}", message.text);
+            assert!(
+                message.text.lines().any(|alerted| alerted == line),
+                "{line}: {}",
+                message.text
+            );
         }
         let json: Value = serde_json::from_str(&message.json()).unwrap();
         assert_eq!(json["email"], message.text);
@@ -267,7 +272,7 @@ mod tests {
 
     #[test]
     fn each_transition_has_its_own_headline() {
-        let news = example::news();
+        let event = example::event();
         let before = (Some(Compliance::Failed), Some(Severity::Medium));
         for (transition, expected) in [
             (
@@ -283,27 +288,34 @@ mod tests {
                 "RESOLVED: bucket acme-invoices passes encrypted-with-cmk again",
             ),
         ] {
-            let news =
-                News { transition, before: before.0, severity_before: before.1, ..news.clone() };
-            assert_eq!(headline(&news), expected);
-            let steps = notification(&news)["content"]["nextSteps"].is_array();
+            let event = FindingEvent {
+                transition,
+                before: before.0,
+                severity_before: before.1,
+                ..event.clone()
+            };
+            assert_eq!(headline(&event), expected);
+            let steps = notification(&event)["content"]["nextSteps"].is_array();
             assert_eq!(steps, transition != Transition::Resolved, "{transition}");
         }
-        let about = About::Account(news.place());
-        let account = News {
+        let about = About::Account(event.place());
+        let account = FindingEvent {
             about,
             control: control("account-readable"),
             api_call: None,
             class: None,
-            ..news
+            ..event
         };
         assert_eq!(
             headline(&account),
             "HIGH: account 200000000002 in eu-west-1 fails account-readable"
         );
-        let told = notification(&account)["content"]["description"].as_str().unwrap().to_owned();
-        assert!(told.contains("*Last change* not known") && !told.contains("*Bucket*"), "{told}");
-        let unread = News { transition: Transition::Unreadable, ..account };
+        let alerted = notification(&account)["content"]["description"].as_str().unwrap().to_owned();
+        assert!(
+            alerted.contains("*Last change* not known") && !alerted.contains("*Bucket*"),
+            "{alerted}"
+        );
+        let unread = FindingEvent { transition: Transition::Unreadable, ..account };
         let steps = notification(&unread)["content"]["nextSteps"][0].as_str().unwrap().to_owned();
         assert!(!steps.contains("policy of the bucket"), "{steps}");
     }
@@ -311,54 +323,58 @@ mod tests {
     #[test]
     fn nothing_from_outside_is_markup_or_a_link() {
         let bad = "`<!channel> *x* <https://evil.example|y>";
-        let mut news = example::news();
-        news.statement = Some(bad.into());
-        news.exemption_ended = Some(bad.into());
-        news.account_name = Some(bad.into());
-        news.class = Some((bad.into(), bad.into()));
-        news.evidence =
+        let mut event = example::event();
+        event.statement = Some(bad.into());
+        event.exemption_ended = Some(bad.into());
+        event.account_name = Some(bad.into());
+        event.class = Some((bad.into(), bad.into()));
+        event.evidence =
             vec![EvidenceText { fact: bad.into(), value: bad.into(), expected: bad.into() }];
-        news.api_call = Some(ApiCall {
+        event.api_call = Some(ApiCall {
             principal: Some(bad.into()),
             event_name: bad.into(),
             event_time: Some(bad.into()),
             invoked_by: Some(bad.into()),
             event_id: None,
         });
-        news.id = bad.into();
-        let message = message(&news, &home());
+        event.id = bad.into();
+        let message = message(&event, &home());
         let content = serde_json::to_string(&message.notification).unwrap();
         assert!(!content.contains("<!") && !content.contains("<https://evil"), "{content}");
         // Slack makes links of plain URLs, too, but not within code.
-        let told = serde_json::to_value(&message.notification).unwrap()["content"].clone();
-        let told = format!("{}\n{}\n{}", told["title"], told["description"], told["nextSteps"])
-            .replace("```", "`");
-        let not_code: String = told.split('`').step_by(2).collect();
+        let alerted = serde_json::to_value(&message.notification).unwrap()["content"].clone();
+        let alerted =
+            format!("{}\n{}\n{}", alerted["title"], alerted["description"], alerted["nextSteps"])
+                .replace("```", "`");
+        let not_code: String = alerted.split('`').step_by(2).collect();
         assert!(
             !not_code.contains("https://evil") && not_code.contains("https[:]//evil"),
-            "{told}"
+            "{alerted}"
         );
         assert!(message.subject.is_ascii() && message.subject.len() < 100);
     }
 
     #[test]
     fn an_exemption_that_ended_is_named() {
-        let news =
-            News { exemption_ended: Some("2026-11-24".into()), api_call: None, ..example::news() };
-        let told = notification(&news)["content"]["description"].as_str().unwrap().to_owned();
-        assert!(told.contains("*Exemption* ended on `2026-11-24`"), "{told}");
+        let event = FindingEvent {
+            exemption_ended: Some("2026-11-24".into()),
+            api_call: None,
+            ..example::event()
+        };
+        let alerted = notification(&event)["content"]["description"].as_str().unwrap().to_owned();
+        assert!(alerted.contains("*Exemption* ended on `2026-11-24`"), "{alerted}");
     }
 
     #[test]
     fn a_statement_to_paste_is_a_block_of_its_own() {
-        let mut event = example::event();
-        let finding = &mut event["detail"]["findings"][0];
+        let mut imported = example::imported();
+        let finding = &mut imported["detail"]["findings"][0];
         finding["Id"] = "cmkwatch/aws/200000000002/eu-west-1/acme-invoices/tls-only".into();
         let bucket = Some("arn:aws:s3:::acme-invoices".into());
         let remedy = control("tls-only")
             .remedy(&controls::Subject { bucket, ..controls::Subject::default() });
         finding["Remediation"]["Recommendation"]["Text"] = remedy.into();
-        let notification = notification(&example::read(&event));
+        let notification = notification(&example::read(&imported));
         let description = notification["content"]["description"].as_str().unwrap();
         let (_, statement) = description.split_once("*Statement* \n```").unwrap();
         let statement: Value = serde_json::from_str(statement.trim_end_matches("```")).unwrap();

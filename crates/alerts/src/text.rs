@@ -145,11 +145,11 @@ mod tests {
     proptest! {
         #[test]
         fn the_limit_holds_and_entities_stay_whole(text in "[&<>*`a ü\\PC]{0,60}", longest in 3usize..40) {
-            for told in steps(&text, longest).into_iter().chain([slack(&text, longest)]) {
-                prop_assert!(told.chars().count() <= longest, "{}", told);
-                prop_assert!(!told.contains(['<', '>', '`', '*']), "{}", told);
-                let whole = ["&amp;", "&lt;", "&gt;"].iter().map(|entity| told.matches(entity).count()).sum::<usize>();
-                prop_assert_eq!(told.matches('&').count(), whole, "{}", told);
+            for alerted in steps(&text, longest).into_iter().chain([slack(&text, longest)]) {
+                prop_assert!(alerted.chars().count() <= longest, "{}", alerted);
+                prop_assert!(!alerted.contains(['<', '>', '`', '*']), "{}", alerted);
+                let whole = ["&amp;", "&lt;", "&gt;"].iter().map(|entity| alerted.matches(entity).count()).sum::<usize>();
+                prop_assert_eq!(alerted.matches('&').count(), whole, "{}", alerted);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Writes a decision as the attributes of a DynamoDB row, and reads it back.
 
-use alerts::{Claim, Known, Told};
+use alerts::{AlertedState, Claim, LastDecision};
 use aws_sdk_dynamodb::types::AttributeValue;
 use controls::Severity;
 use jiff::{SignedDuration, Timestamp};
@@ -14,15 +14,16 @@ const KEPT: SignedDuration = SignedDuration::from_hours(35 * 24);
 pub(crate) type Attributes = HashMap<String, AttributeValue>;
 
 /// Writes the row of a finding. The row expires `KEPT` after `now`.
-pub(crate) fn write(finding: &str, known: &Known, now: Timestamp) -> Attributes {
+pub(crate) fn write(finding: &str, known: &LastDecision, now: Timestamp) -> Attributes {
     let expires_at = now.checked_add(KEPT).unwrap_or(Timestamp::MAX).as_second();
     let mut row = Attributes::from([
         ("finding".to_owned(), AttributeValue::S(finding.to_owned())),
         ("version".to_owned(), AttributeValue::N(known.version.to_string())),
         ("expires_at".to_owned(), AttributeValue::N(expires_at.to_string())),
     ]);
-    let told = known.told.map(|told| ("told".to_owned(), AttributeValue::S(word(told))));
-    row.extend(told);
+    let alerted =
+        known.alerted.map(|alerted| ("alerted".to_owned(), AttributeValue::S(word(alerted))));
+    row.extend(alerted);
     if let Some(Claim { owner, lapses_at }) = &known.claim {
         row.insert("owner".to_owned(), AttributeValue::S(owner.clone()));
         row.insert("lapses_at".to_owned(), AttributeValue::S(lapses_at.to_string()));
@@ -32,41 +33,41 @@ pub(crate) fn write(finding: &str, known: &Known, now: Timestamp) -> Attributes 
 
 /// Reads a row. A damaged attribute counts as unknown: a message that is sent twice is better than
 /// a lost one.
-pub(crate) fn read(row: &Attributes) -> Known {
+pub(crate) fn read(row: &Attributes) -> LastDecision {
     let text = |name: &str| row.get(name).and_then(|value| value.as_s().ok());
     let version = row.get("version").and_then(|value| value.as_n().ok()?.parse().ok());
     let claim = text("owner").map(|owner| {
         let lapses_at = text("lapses_at").and_then(|moment| moment.parse().ok());
         Claim { owner: owner.clone(), lapses_at: lapses_at.unwrap_or(Timestamp::UNIX_EPOCH) }
     });
-    Known {
+    LastDecision {
         version: version.unwrap_or_default(),
-        told: text("told").and_then(|word| told(word)),
+        alerted: text("alerted").and_then(|word| alerted(word)),
         claim,
     }
 }
 
 /// Returns the stored words of all states that cover `now`. People who know such a state need no
 /// message about `now`.
-pub(crate) fn words_that_cover(now: Option<Told>) -> Vec<String> {
-    let open = Severity::ALL.into_iter().map(Told::Open);
-    let all = open.chain([Told::Closed, Told::Undetermined]);
-    all.filter(|told| now.is_some_and(|now| told.covers(now))).map(word).collect()
+pub(crate) fn words_that_cover(now: Option<AlertedState>) -> Vec<String> {
+    let open = Severity::ALL.into_iter().map(AlertedState::Open);
+    let all = open.chain([AlertedState::Closed, AlertedState::Undetermined]);
+    all.filter(|alerted| now.is_some_and(|now| alerted.covers(now))).map(word).collect()
 }
 
-fn word(told: Told) -> String {
-    match told {
-        Told::Closed => "closed".to_owned(),
-        Told::Open(severity) => format!("open {severity}"),
-        Told::Undetermined => "undetermined".to_owned(),
+fn word(alerted: AlertedState) -> String {
+    match alerted {
+        AlertedState::Closed => "closed".to_owned(),
+        AlertedState::Open(severity) => format!("open {severity}"),
+        AlertedState::Undetermined => "undetermined".to_owned(),
     }
 }
 
-fn told(word: &str) -> Option<Told> {
+fn alerted(word: &str) -> Option<AlertedState> {
     match word {
-        "closed" => Some(Told::Closed),
-        "undetermined" => Some(Told::Undetermined),
-        word => Severity::of_label(word.strip_prefix("open ")?).map(Told::Open),
+        "closed" => Some(AlertedState::Closed),
+        "undetermined" => Some(AlertedState::Undetermined),
+        word => Severity::of_label(word.strip_prefix("open ")?).map(AlertedState::Open),
     }
 }
 
@@ -77,14 +78,14 @@ mod tests {
     #[test]
     fn a_row_is_read_as_it_was_written() {
         let now: Timestamp = "2026-11-01T00:00:00Z".parse().unwrap();
-        for told in [
-            Some(Told::Closed),
-            Some(Told::Open(Severity::Critical)),
-            Some(Told::Undetermined),
+        for alerted in [
+            Some(AlertedState::Closed),
+            Some(AlertedState::Open(Severity::Critical)),
+            Some(AlertedState::Undetermined),
             None,
         ] {
             for claim in [None, Some(Claim { owner: "run".into(), lapses_at: now })] {
-                let known = Known { version: 7, told, claim };
+                let known = LastDecision { version: 7, alerted, claim };
                 let row = write("cmkwatch/x", &known, now);
                 assert_eq!(read(&row), known);
                 assert_eq!(
@@ -101,10 +102,10 @@ mod tests {
         let text = |name: &str, value: &str| (name.to_owned(), AttributeValue::S(value.to_owned()));
         let row = Attributes::from([
             text("version", "x"),
-            text("told", "open WIDE"),
+            text("alerted", "open WIDE"),
             text("owner", "run"),
         ]);
         let claim = Some(Claim { owner: "run".into(), lapses_at: Timestamp::UNIX_EPOCH });
-        assert_eq!(read(&row), Known { version: 0, told: None, claim });
+        assert_eq!(read(&row), LastDecision { version: 0, alerted: None, claim });
     }
 }

@@ -1,7 +1,7 @@
 //! Claims messages in the table, and records those that were sent.
 
 use crate::row::{self, Attributes};
-use alerts::{Claim, Decision, Gone, Known, News, Silence, Told, decide};
+use alerts::{AlertedState, Claim, Decision, FindingEvent, Gone, LastDecision, Silence, decide};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client, config,
@@ -27,7 +27,7 @@ pub struct ClaimsError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claimed {
     /// The claim was made: this run must send the message, and record that it did.
-    Won(Known),
+    Won(LastDecision),
     /// Another run is sending a message about the finding: the event must be delivered again.
     Wait,
     /// No message is needed, for the given reason.
@@ -46,7 +46,7 @@ enum Over<'a> {
     /// No row, or a damaged one.
     Nothing,
     /// The given row: the version and the owner of the claim must be equal.
-    Row(&'a Known),
+    Row(&'a LastDecision),
     /// A row of an older version.
     Older,
     /// A row of an older version without a claim, whose alerted state does not cover the new one.
@@ -56,10 +56,10 @@ enum Over<'a> {
 /// The result of a write.
 enum Written {
     /// The row was written. Holds the row that was replaced, if the write asks for it.
-    Done(Option<Known>),
+    BatchDone(Option<LastDecision>),
     /// The row was not written, because the table holds this other row. Version 0 if there is no
     /// row.
-    Found(Known),
+    Found(LastDecision),
 }
 
 impl Claims {
@@ -86,20 +86,20 @@ impl Claims {
     /// try of the same run succeeds.
     pub async fn claim(
         &self,
-        news: &News,
+        event: &FindingEvent,
         run: &Claim,
         now: Timestamp,
     ) -> Result<Claimed, ClaimsError> {
-        if let Decision::Silent(reason) = decide(None, news, &run.owner, now) {
+        if let Decision::Silent(reason) = decide(None, event, &run.owner, now) {
             return Ok(Claimed::Silent(reason));
         }
-        let told = Some(Told::of(news));
-        let mine = Known { version: news.state_version, told, claim: Some(run.clone()) };
-        let mut found = None::<Known>;
+        let alerted = Some(AlertedState::of(event));
+        let mine = LastDecision { version: event.state_version, alerted, claim: Some(run.clone()) };
+        let mut found = None::<LastDecision>;
         for _ in 0..MOST_TRIES {
             let decision = match &found {
                 None => Decision::Alert,
-                Some(known) => decide(Some(known), news, &run.owner, now),
+                Some(known) => decide(Some(known), event, &run.owner, now),
             };
             let over = found.as_ref().map_or(Over::Nothing, Over::Row);
             let (row, claimed) = match decision {
@@ -107,15 +107,15 @@ impl Claims {
                 // The event of an earlier change may still arrive, and must find that this change
                 // is known.
                 Decision::Silent(Silence::AlreadyKnown) => {
-                    let told = found.as_ref().and_then(|known| known.told);
-                    let row = Known { version: news.state_version, told, claim: None };
+                    let alerted = found.as_ref().and_then(|known| known.alerted);
+                    let row = LastDecision { version: event.state_version, alerted, claim: None };
                     (row, Claimed::Silent(Silence::AlreadyKnown))
                 }
                 Decision::Silent(reason) => return Ok(Claimed::Silent(reason)),
                 Decision::Wait => return Ok(Claimed::Wait),
             };
-            match self.write(&news.id, &row, over, now).await? {
-                Written::Done(_) => return Ok(claimed),
+            match self.write(&event.id, &row, over, now).await? {
+                Written::BatchDone(_) => return Ok(claimed),
                 Written::Found(other) => found = Some(other),
             }
         }
@@ -130,10 +130,10 @@ impl Claims {
     pub async fn record(
         &self,
         finding: &str,
-        claimed: &Known,
+        claimed: &LastDecision,
         now: Timestamp,
     ) -> Result<(), ClaimsError> {
-        let sent = Known { claim: None, ..claimed.clone() };
+        let sent = LastDecision { claim: None, ..claimed.clone() };
         // If the claim lapsed and another run has it now, that run records the message.
         self.write(finding, &sent, Over::Row(claimed), now).await.map(drop)
     }
@@ -146,11 +146,11 @@ impl Claims {
     pub async fn release(
         &self,
         finding: &str,
-        claimed: &Known,
+        claimed: &LastDecision,
         now: Timestamp,
     ) -> Result<(), ClaimsError> {
         let claim = claimed.claim.clone().map(|claim| Claim { lapses_at: now, ..claim });
-        self.write(finding, &Known { claim, ..claimed.clone() }, Over::Row(claimed), now)
+        self.write(finding, &LastDecision { claim, ..claimed.clone() }, Over::Row(claimed), now)
             .await
             .map(drop)
     }
@@ -163,18 +163,19 @@ impl Claims {
     /// Returns an error if a call fails.
     pub async fn cancel(
         &self,
-        news: &News,
+        event: &FindingEvent,
         run: &Claim,
         now: Timestamp,
     ) -> Result<Claimed, ClaimsError> {
-        let told = Told::of(news);
-        if told == Told::Closed {
-            let row = Known { version: news.state_version, told: Some(told), claim: None };
-            if let Written::Done(_) = self.write(&news.id, &row, Over::Nothing, now).await? {
+        let alerted = AlertedState::of(event);
+        if alerted == AlertedState::Closed {
+            let row =
+                LastDecision { version: event.state_version, alerted: Some(alerted), claim: None };
+            if let Written::BatchDone(_) = self.write(&event.id, &row, Over::Nothing, now).await? {
                 return Ok(Claimed::Silent(Silence::CancelledOut));
             }
         }
-        match self.claim(news, run, now).await? {
+        match self.claim(event, run, now).await? {
             Claimed::Silent(Silence::AlreadyKnown) => Ok(Claimed::Silent(Silence::CancelledOut)),
             claimed => Ok(claimed),
         }
@@ -188,22 +189,22 @@ impl Claims {
     /// Returns an error if a call fails.
     pub async fn correct(
         &self,
-        news: &News,
+        event: &FindingEvent,
         run: &Claim,
         now: Timestamp,
-    ) -> Result<(Claimed, Option<Told>), ClaimsError> {
-        let mine = Known {
-            version: news.state_version,
-            told: Some(Told::of(news)),
+    ) -> Result<(Claimed, Option<AlertedState>), ClaimsError> {
+        let mine = LastDecision {
+            version: event.state_version,
+            alerted: Some(AlertedState::of(event)),
             claim: Some(run.clone()),
         };
-        match self.write(&news.id, &mine, Over::Other, now).await? {
-            Written::Done(before) => {
-                Ok((Claimed::Won(mine), before.and_then(|before| before.told)))
+        match self.write(&event.id, &mine, Over::Other, now).await? {
+            Written::BatchDone(before) => {
+                Ok((Claimed::Won(mine), before.and_then(|before| before.alerted)))
             }
             Written::Found(found) if found.claim.is_some() => {
                 // It is not known whether the message of the other run was sent.
-                Ok((self.claim(news, run, now).await?, None))
+                Ok((self.claim(event, run, now).await?, None))
             }
             Written::Found(_) => Ok((Claimed::Silent(Silence::Minor), None)),
         }
@@ -215,7 +216,11 @@ impl Claims {
     /// # Errors
     /// Returns an error if a call fails.
     pub async fn close<R>(&self, gone: &Gone<R>, now: Timestamp) -> Result<(), ClaimsError> {
-        let row = Known { version: gone.version, told: Some(Told::Closed), claim: None };
+        let row = LastDecision {
+            version: gone.version,
+            alerted: Some(AlertedState::Closed),
+            claim: None,
+        };
         if let Written::Found(_) = self.write(&gone.finding, &row, Over::Nothing, now).await? {
             self.write(&gone.finding, &row, Over::Older, now).await?;
         }
@@ -227,7 +232,7 @@ impl Claims {
     async fn write(
         &self,
         finding: &str,
-        known: &Known,
+        known: &LastDecision,
         over: Over<'_>,
         now: Timestamp,
     ) -> Result<Written, ClaimsError> {
@@ -251,17 +256,17 @@ impl Claims {
                 .condition_expression("#version < :version")
                 .expression_attribute_values(":version", number(known.version)),
             Over::Other => {
-                let covering = row::words_that_cover(known.told);
+                let covering = row::words_that_cover(known.alerted);
                 let names: Vec<_> =
                     (0..covering.len()).map(|number| format!(":covering{number}")).collect();
                 let condition = format!(
-                    "#version < :version AND attribute_exists(#told) AND NOT #told IN ({}) AND attribute_not_exists(#owner)",
+                    "#version < :version AND attribute_exists(#alerted) AND NOT #alerted IN ({}) AND attribute_not_exists(#owner)",
                     names.join(", ")
                 );
                 let values = names.into_iter().zip(covering.into_iter().map(AttributeValue::S));
                 let request = request
                     .condition_expression(condition)
-                    .expression_attribute_names("#told", "told")
+                    .expression_attribute_names("#alerted", "alerted")
                     .expression_attribute_names("#owner", "owner")
                     .expression_attribute_values(":version", number(known.version))
                     .return_values(ReturnValue::AllOld);
@@ -269,22 +274,28 @@ impl Claims {
                     request.expression_attribute_values(name, value)
                 })
             }
-            Over::Row(Known { version, claim: None, .. }) => request
+            Over::Row(LastDecision { version, claim: None, .. }) => request
                 .condition_expression("#version = :over AND attribute_not_exists(#owner)")
                 .expression_attribute_names("#owner", "owner")
                 .expression_attribute_values(":over", number(*version)),
-            Over::Row(Known { version, claim: Some(claim), .. }) => request
+            Over::Row(LastDecision { version, claim: Some(claim), .. }) => request
                 .condition_expression("#version = :over AND #owner = :owner")
                 .expression_attribute_names("#owner", "owner")
                 .expression_attribute_values(":over", number(*version))
                 .expression_attribute_values(":owner", AttributeValue::S(claim.owner.clone())),
         };
         match request.send().await {
-            Ok(written) => Ok(Written::Done(written.attributes.map(|before| row::read(&before)))),
+            Ok(written) => {
+                Ok(Written::BatchDone(written.attributes.map(|before| row::read(&before))))
+            }
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(failed)) => {
                     let found = row::read(failed.item().unwrap_or(&Attributes::new()));
-                    Ok(if found == *known { Written::Done(None) } else { Written::Found(found) })
+                    Ok(if found == *known {
+                        Written::BatchDone(None)
+                    } else {
+                        Written::Found(found)
+                    })
                 }
                 _ => Err(ClaimsError { table: self.table.clone(), source: error.into() }),
             },
@@ -312,22 +323,24 @@ mod tests {
         Claim { owner: owner.to_owned(), lapses_at: now() + SignedDuration::from_secs(60) }
     }
 
-    fn news(version: u64) -> News {
+    fn event(version: u64) -> FindingEvent {
         let body = r#"{"time": "2026-11-25T04:00:20Z", "detail": {"findings": [{
             "Id": "cmkwatch/aws/200000000002/eu-west-1/acme-invoices/encrypted-with-cmk",
             "ProductArn": "arn:aws:securityhub:eu-west-1:200000000002:product/200000000002/default",
             "AwsAccountId": "200000000002", "UpdatedAt": "2026-11-25T04:00:17Z", "Severity": {"Label": "HIGH"},
             "Compliance": {"Status": "FAILED"}, "Workflow": {"Status": "NEW"}, "ProductFields": {"cmkwatch/transition": "opened"}}]}}"#;
         match alerts::parse(body, &"100000000001".parse().unwrap()).unwrap() {
-            alerts::Parsed::News(news) => News { state_version: VERSION + version, ..*news },
+            alerts::Parsed::FindingEvent(event) => {
+                FindingEvent { state_version: VERSION + version, ..*event }
+            }
             alerts::Parsed::Silent(silent) => panic!("{silent:?}"),
         }
     }
 
     const VERSION: u64 = 1_795_579_217_000;
 
-    fn known(version: u64, told: Told, claim: Option<Claim>) -> Known {
-        Known { version: VERSION + version, told: Some(told), claim }
+    fn known(version: u64, alerted: AlertedState, claim: Option<Claim>) -> LastDecision {
+        LastDecision { version: VERSION + version, alerted: Some(alerted), claim }
     }
 
     fn claims(rules: &[&Rule]) -> Claims {
@@ -335,7 +348,7 @@ mod tests {
     }
 
     /// Mocks a write whose condition begins with `condition` and fails because of another row.
-    fn prevented(condition: &'static str, by: &Known) -> Rule {
+    fn prevented(condition: &'static str, by: &LastDecision) -> Rule {
         let found = row::write(FINDING, by, now());
         mock!(Client::put_item).match_requests(move |request| is_on(request, condition)).then_error(
             move || {
@@ -362,16 +375,16 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_message_about_a_finding_is_claimed_by_one_call() {
-        let won = claims(&[&taken(NEW)]).claim(&news(5), &run("me"), now()).await.unwrap();
+        let won = claims(&[&taken(NEW)]).claim(&event(5), &run("me"), now()).await.unwrap();
         assert_eq!(
             won,
-            Claimed::Won(known(5, Told::Open(controls::Severity::High), Some(run("me"))))
+            Claimed::Won(known(5, AlertedState::Open(controls::Severity::High), Some(run("me"))))
         );
     }
 
     #[tokio::test]
     async fn the_existing_row_decides_a_claim() {
-        let open = Told::Open(controls::Severity::High);
+        let open = AlertedState::Open(controls::Severity::High);
         let silent = |reason| Claimed::Silent(reason);
         for (row, expected) in [
             (known(5, open, None), silent(Silence::AlreadyAlerted)),
@@ -380,22 +393,23 @@ mod tests {
             (known(5, open, Some(run("me"))), Claimed::Won(known(5, open, Some(run("me"))))),
         ] {
             let claimed =
-                claims(&[&prevented(NEW, &row)]).claim(&news(5), &run("me"), now()).await.unwrap();
+                claims(&[&prevented(NEW, &row)]).claim(&event(5), &run("me"), now()).await.unwrap();
             assert_eq!(claimed, expected, "{row:?}");
         }
     }
 
     #[tokio::test]
     async fn a_newer_change_replaces_the_row_even_without_a_message() {
-        for (told, expected) in
-            [(Told::Closed, "won"), (Told::Open(controls::Severity::High), "silent")]
-        {
+        for (alerted, expected) in [
+            (AlertedState::Closed, "won"),
+            (AlertedState::Open(controls::Severity::High), "silent"),
+        ] {
             let rules = [
-                prevented(NEW, &known(4, told, None)),
+                prevented(NEW, &known(4, alerted, None)),
                 taken("#version = :over AND attribute_not_exists(#owner)"),
             ];
             let claimed =
-                claims(&[&rules[0], &rules[1]]).claim(&news(5), &run("me"), now()).await.unwrap();
+                claims(&[&rules[0], &rules[1]]).claim(&event(5), &run("me"), now()).await.unwrap();
             let is_won = matches!(claimed, Claimed::Won(_));
             assert_eq!(is_won, expected == "won", "{claimed:?}");
             assert_eq!(rules[1].num_calls(), 1);
@@ -404,34 +418,34 @@ mod tests {
 
     #[tokio::test]
     async fn the_claim_of_a_dead_run_is_taken_over_once_it_has_lapsed() {
-        let open = Told::Open(controls::Severity::High);
+        let open = AlertedState::Open(controls::Severity::High);
         let dead = Claim { lapses_at: now(), ..run("other") };
         let rules = [
             prevented(NEW, &known(5, open, Some(dead))),
             taken("#version = :over AND #owner = :owner"),
         ];
         let claimed =
-            claims(&[&rules[0], &rules[1]]).claim(&news(5), &run("me"), now()).await.unwrap();
+            claims(&[&rules[0], &rules[1]]).claim(&event(5), &run("me"), now()).await.unwrap();
         assert!(matches!(claimed, Claimed::Won(_)), "{claimed:?}");
     }
 
     #[tokio::test]
     async fn one_of_two_runs_that_take_over_a_claim_wins() {
-        let open = Told::Open(controls::Severity::High);
+        let open = AlertedState::Open(controls::Severity::High);
         let dead = known(5, open, Some(Claim { lapses_at: now(), ..run("dead") }));
         let rules = [prevented(NEW, &dead), prevented(OVER, &known(5, open, Some(run("other"))))];
         let claimed =
-            claims(&[&rules[0], &rules[1]]).claim(&news(5), &run("me"), now()).await.unwrap();
+            claims(&[&rules[0], &rules[1]]).claim(&event(5), &run("me"), now()).await.unwrap();
         assert_eq!(claimed, Claimed::Wait);
     }
 
     #[tokio::test]
     async fn a_sent_message_is_recorded_unless_another_run_has_the_claim() {
-        let mine = known(5, Told::Closed, Some(run("me")));
+        let mine = known(5, AlertedState::Closed, Some(run("me")));
         let rule = taken("#version = :over AND #owner = :owner");
         claims(&[&rule]).record(FINDING, &mine, now()).await.unwrap();
         assert_eq!(rule.num_calls(), 1);
-        let other = prevented(OVER, &known(5, Told::Closed, Some(run("other"))));
+        let other = prevented(OVER, &known(5, AlertedState::Closed, Some(run("other"))));
         claims(&[&other]).record(FINDING, &mine, now()).await.unwrap();
         let released = mock!(Client::put_item)
             .match_requests(|request| {
@@ -444,10 +458,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_cancelled_change_is_no_message_unless_people_know_another_state() {
-        let open = Told::Open(controls::Severity::High);
-        let closed = || News { status: findings::Compliance::Passed, ..news(5) };
-        let cancel = async |news: &News, rules: &[&Rule]| {
-            claims(rules).cancel(news, &run("me"), now()).await.unwrap()
+        let open = AlertedState::Open(controls::Severity::High);
+        let closed = || FindingEvent { status: findings::Compliance::Passed, ..event(5) };
+        let cancel = async |event: &FindingEvent, rules: &[&Rule]| {
+            claims(rules).cancel(event, &run("me"), now()).await.unwrap()
         };
         let silent = Claimed::Silent(Silence::CancelledOut);
         assert_eq!(
@@ -457,49 +471,51 @@ mod tests {
         );
         let before = || prevented(NEW, &known(3, open, None));
         assert_eq!(
-            cancel(&news(5), &[&before(), &taken(OVER)]).await,
+            cancel(&event(5), &[&before(), &taken(OVER)]).await,
             silent,
             "people know that it is open"
         );
-        let told = cancel(&closed(), &[&before(), &before(), &taken(OVER)]).await;
+        let alerted = cancel(&closed(), &[&before(), &before(), &taken(OVER)]).await;
         assert!(
-            matches!(told, Claimed::Won(_)),
-            "people know that it is open, and it passes: {told:?}"
+            matches!(alerted, Claimed::Won(_)),
+            "people know that it is open, and it passes: {alerted:?}"
         );
-        let told = cancel(&news(5), &[&taken(NEW)]).await;
+        let alerted = cancel(&event(5), &[&taken(NEW)]).await;
         assert!(
-            matches!(told, Claimed::Won(_)),
-            "it is not known whether people know that it is open: {told:?}"
+            matches!(alerted, Claimed::Won(_)),
+            "it is not known whether people know that it is open: {alerted:?}"
         );
     }
 
     #[tokio::test]
     async fn a_minor_change_is_claimed_if_people_know_another_state() {
         let correct = async |rules: &[&Rule]| {
-            claims(rules).correct(&news(5), &run("me"), now()).await.unwrap()
+            claims(rules).correct(&event(5), &run("me"), now()).await.unwrap()
         };
-        let before = row::write(FINDING, &known(4, Told::Closed, None), now());
+        let before = row::write(FINDING, &known(4, AlertedState::Closed, None), now());
         let other = mock!(Client::put_item)
             .match_requests(|request| {
                 let values = request.expression_attribute_values().unwrap();
                 let covering: Vec<_> = (0..2)
                     .map(|n| values[&format!(":covering{n}")].as_s().unwrap().as_str())
                     .collect();
-                is_on(request, "#version < :version AND attribute_exists(#told)")
+                is_on(request, "#version < :version AND attribute_exists(#alerted)")
                     && covering == ["open HIGH", "open CRITICAL"]
             })
             .then_output(move || {
                 PutItemOutput::builder().set_attributes(Some(before.clone())).build()
             });
-        let (claimed, told) = correct(&[&other]).await;
+        let (claimed, alerted) = correct(&[&other]).await;
         assert!(
-            matches!(claimed, Claimed::Won(_)) && told == Some(Told::Closed),
-            "{claimed:?} {told:?}"
+            matches!(claimed, Claimed::Won(_)) && alerted == Some(AlertedState::Closed),
+            "{claimed:?} {alerted:?}"
         );
-        let same =
-            prevented("#version < :version", &known(4, Told::Open(controls::Severity::High), None));
+        let same = prevented(
+            "#version < :version",
+            &known(4, AlertedState::Open(controls::Severity::High), None),
+        );
         assert_eq!(correct(&[&same]).await, (Claimed::Silent(Silence::Minor), None));
-        let busy = || known(4, Told::Closed, Some(run("other")));
+        let busy = || known(4, AlertedState::Closed, Some(run("other")));
         let (claimed, _) =
             correct(&[&prevented("#version < :version", &busy()), &prevented(NEW, &busy())]).await;
         assert_eq!(claimed, Claimed::Wait);
@@ -511,7 +527,7 @@ mod tests {
         let new = taken(NEW);
         claims(&[&new]).close(&gone, now()).await.unwrap();
         let older = taken("#version < :version");
-        claims(&[&prevented(NEW, &known(4, Told::Closed, None)), &older])
+        claims(&[&prevented(NEW, &known(4, AlertedState::Closed, None)), &older])
             .close(&gone, now())
             .await
             .unwrap();

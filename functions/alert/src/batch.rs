@@ -3,8 +3,8 @@
 
 use crate::{Names, Topic};
 use alerts::{
-    Choice, Chosen, Claim, Gone, Known, Message, Parsed, Received, Silent, choose, correction,
-    parse,
+    AlertMessage, Claim, Gone, LastDecision, Parsed, Received, Selected, SelectedAlerts, Silent,
+    correction, parse, select_alerts,
 };
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use claims::{Claimed, Claims};
@@ -40,29 +40,29 @@ pub struct Alert {
 
 /// A finding whose message this run must send.
 struct Won {
-    chosen: Chosen<String>,
-    claimed: Known,
+    selected: Selected<String>,
+    claimed: LastDecision,
 }
 
 /// The events of a batch that are decided so far.
 #[derive(Default)]
-struct Done {
+struct BatchDone {
     /// The messages of the queue that must be delivered again.
     failed: Vec<String>,
     /// The events that become no message.
     silent: Vec<Silent>,
 }
 
-impl Done {
+impl BatchDone {
     /// Adds the results of claims, and returns the messages that this run must send.
-    fn take(&mut self, claimed: Vec<(Chosen<String>, Result<Claimed, String>)>) -> Vec<Won> {
+    fn take(&mut self, claimed: Vec<(Selected<String>, Result<Claimed, String>)>) -> Vec<Won> {
         let mut won = Vec::new();
-        for (chosen, claimed) in claimed {
-            let finding = &chosen.news.id;
+        for (selected, claimed) in claimed {
+            let finding = &selected.event.id;
             match claimed {
-                Ok(Claimed::Won(claimed)) => won.push(Won { chosen, claimed }),
+                Ok(Claimed::Won(claimed)) => won.push(Won { selected, claimed }),
                 Ok(Claimed::Silent(reason)) => {
-                    let (finding, transition) = (finding.clone(), chosen.news.transition);
+                    let (finding, transition) = (finding.clone(), selected.event.transition);
                     self.silent.push(Silent { finding, transition, reason });
                 }
                 Ok(Claimed::Wait) => {
@@ -70,7 +70,7 @@ impl Done {
                         finding,
                         "another run is sending a message about the finding: the event comes again"
                     );
-                    self.failed.extend(chosen.receipts);
+                    self.failed.extend(selected.receipts);
                 }
                 Err(error) => {
                     tracing::error!(
@@ -78,7 +78,7 @@ impl Done {
                         error,
                         "the message was not claimed: its events come again"
                     );
-                    self.failed.extend(chosen.receipts);
+                    self.failed.extend(selected.receipts);
                 }
             }
         }
@@ -112,12 +112,13 @@ impl Alert {
         deadline: Instant,
     ) -> SqsBatchResponse {
         let received = batch.records.len();
-        let mut done = Done::default();
+        let mut done = BatchDone::default();
         let understood = self.sort(batch.records, &mut done);
-        let Choice { chosen, cancelled, gone, minor, silent } = choose(understood, &self.alerts);
+        let SelectedAlerts { selected, cancelled, gone, minor, silent } =
+            select_alerts(understood, &self.alerts);
         done.silent.extend(silent);
         self.close(gone, &mut done, now, deadline).await;
-        let mut claimed = self.claim(chosen, cancelled, run, now, deadline).await;
+        let mut claimed = self.claim(selected, cancelled, run, now, deadline).await;
         claimed.extend(self.correct(minor, run, now, deadline).await);
         let mut won = done.take(claimed);
         self.name(&mut won, deadline).await;
@@ -133,7 +134,7 @@ impl Alert {
             pace.tick().await;
             done.failed.extend(self.publish(message, won, now, until).await);
         }
-        let Done { failed, silent } = done;
+        let BatchDone { failed, silent } = done;
         report(&silent);
         metrics::counter!("FindingsAlerted").increment(findings as u64);
         metrics::counter!("Failures").increment(failed.len() as u64);
@@ -155,7 +156,7 @@ impl Alert {
     async fn close(
         &self,
         gone: Vec<Gone<String>>,
-        done: &mut Done,
+        done: &mut BatchDone,
         now: Timestamp,
         deadline: Instant,
     ) {
@@ -179,19 +180,19 @@ impl Alert {
     /// cancelled changes that turn out to be needed.
     async fn claim(
         &self,
-        chosen: Vec<Chosen<String>>,
-        cancelled: Vec<Chosen<String>>,
+        selected: Vec<Selected<String>>,
+        cancelled: Vec<Selected<String>>,
         run: &Claim,
         now: Timestamp,
         deadline: Instant,
-    ) -> Vec<(Chosen<String>, Result<Claimed, String>)> {
-        let claiming = stream::iter(chosen).map(async |chosen| {
-            let claimed = timeout_at(deadline, self.claims.claim(&chosen.news, run, now)).await;
-            (chosen, in_words(claimed))
+    ) -> Vec<(Selected<String>, Result<Claimed, String>)> {
+        let claiming = stream::iter(selected).map(async |selected| {
+            let claimed = timeout_at(deadline, self.claims.claim(&selected.event, run, now)).await;
+            (selected, in_words(claimed))
         });
-        let cancelling = stream::iter(cancelled).map(async |chosen| {
-            let claimed = timeout_at(deadline, self.claims.cancel(&chosen.news, run, now)).await;
-            (chosen, in_words(claimed))
+        let cancelling = stream::iter(cancelled).map(async |selected| {
+            let claimed = timeout_at(deadline, self.claims.cancel(&selected.event, run, now)).await;
+            (selected, in_words(claimed))
         });
         let mut claimed: Vec<_> = claiming.buffered(AT_ONCE).collect().await;
         claimed.extend(cancelling.buffered(AT_ONCE).collect::<Vec<_>>().await);
@@ -202,19 +203,19 @@ impl Alert {
     /// them.
     async fn correct(
         &self,
-        minor: Vec<Chosen<String>>,
+        minor: Vec<Selected<String>>,
         run: &Claim,
         now: Timestamp,
         deadline: Instant,
-    ) -> Vec<(Chosen<String>, Result<Claimed, String>)> {
+    ) -> Vec<(Selected<String>, Result<Claimed, String>)> {
         let correcting =
-            stream::iter(minor).map(async |Chosen { news, receipts }| {
-                match in_words(timeout_at(deadline, self.claims.correct(&news, run, now)).await) {
-                    Ok((claimed @ Claimed::Won(_), told)) => {
-                        (Chosen { news: correction(&news, told), receipts }, Ok(claimed))
+            stream::iter(minor).map(async |Selected { event, receipts }| {
+                match in_words(timeout_at(deadline, self.claims.correct(&event, run, now)).await) {
+                    Ok((claimed @ Claimed::Won(_), alerted)) => {
+                        (Selected { event: correction(&event, alerted), receipts }, Ok(claimed))
                     }
-                    Ok((claimed, _)) => (Chosen { news, receipts }, Ok(claimed)),
-                    Err(error) => (Chosen { news, receipts }, Err(error)),
+                    Ok((claimed, _)) => (Selected { event, receipts }, Ok(claimed)),
+                    Err(error) => (Selected { event, receipts }, Err(error)),
                 }
             });
         correcting.buffered(AT_ONCE).collect().await
@@ -224,25 +225,25 @@ impl Alert {
     async fn name(&self, won: &mut [Won], deadline: Instant) {
         let unnamed = won
             .iter_mut()
-            .map(|won| &mut won.chosen.news)
-            .filter(|news| news.account_name.is_none());
+            .map(|won| &mut won.selected.event)
+            .filter(|event| event.account_name.is_none());
         let unnamed: Vec<_> = unnamed.collect();
-        let accounts: BTreeSet<_> = unnamed.iter().map(|news| news.place().account).collect();
+        let accounts: BTreeSet<_> = unnamed.iter().map(|event| event.place().account).collect();
         let until = deadline.min(Instant::now() + PATIENCE);
         let names = timeout_at(until, self.names.of(accounts)).await.unwrap_or_default();
         unnamed
             .into_iter()
-            .for_each(|news| news.account_name = names.get(&news.place().account).cloned());
+            .for_each(|event| event.account_name = names.get(&event.place().account).cloned());
     }
 
     /// Creates one message for each finding, or one digest if they are more than `digest_over`.
-    fn messages(&self, won: Vec<Won>) -> Vec<(Message, Vec<Won>)> {
+    fn messages(&self, won: Vec<Won>) -> Vec<(AlertMessage, Vec<Won>)> {
         if won.len() > self.alerts.digest_over {
-            let news: Vec<_> = won.iter().map(|won| &won.chosen.news).collect();
-            return vec![(Message::digest(&news, &self.home), won)];
+            let event: Vec<_> = won.iter().map(|won| &won.selected.event).collect();
+            return vec![(AlertMessage::digest(&event, &self.home), won)];
         }
         won.into_iter()
-            .map(|won| (Message::about(&won.chosen.news, &self.home), vec![won]))
+            .map(|won| (AlertMessage::about(&won.selected.event, &self.home), vec![won]))
             .collect()
     }
 
@@ -250,15 +251,15 @@ impl Alert {
     /// the message if publishing fails.
     async fn publish(
         &self,
-        message: Message,
+        message: AlertMessage,
         won: Vec<Won>,
         now: Timestamp,
         until: Instant,
     ) -> Vec<String> {
         let published = in_words(timeout_at(until, self.topic.publish(&message)).await);
         let is_published = published.is_ok();
-        let recording = stream::iter(&won).map(async |Won { chosen, claimed }| {
-            let finding = &chosen.news.id;
+        let recording = stream::iter(&won).map(async |Won { selected, claimed }| {
+            let finding = &selected.event.id;
             let recorded = if is_published {
                 self.claims.record(finding, claimed, now).await
             } else {
@@ -287,14 +288,14 @@ impl Alert {
             }
             Err(error) => {
                 tracing::error!(subject, error, "message not sent: its events come again");
-                won.into_iter().flat_map(|won| won.chosen.receipts).collect()
+                won.into_iter().flat_map(|won| won.selected.receipts).collect()
             }
         }
     }
 
     /// Parses the events. An event that is not understood must be delivered again, and ends as a
     /// dead letter.
-    fn sort(&self, records: Vec<SqsMessage>, done: &mut Done) -> Vec<Received<String>> {
+    fn sort(&self, records: Vec<SqsMessage>, done: &mut BatchDone) -> Vec<Received<String>> {
         let mut understood = Vec::new();
         for record in records {
             let is_first = is_first(&record);
@@ -302,8 +303,8 @@ impl Alert {
             // and nothing is lost.
             let receipt = record.message_id.unwrap_or_default();
             match parse(record.body.as_deref().unwrap_or_default(), &self.hub) {
-                Ok(Parsed::News(news)) => {
-                    understood.push(Received { receipt, is_first, news: *news })
+                Ok(Parsed::FindingEvent(event)) => {
+                    understood.push(Received { receipt, is_first, event: *event })
                 }
                 Ok(Parsed::Silent(silent)) => done.silent.push(silent),
                 Err(error) => {
@@ -378,7 +379,7 @@ mod tests {
 
     const ALERTS: Alerts = Alerts { minimum_severity: Severity::Medium, digest_over: 2 };
 
-    fn event(bucket: usize, sent_at: &str) -> String {
+    fn imported(bucket: usize, sent_at: &str) -> String {
         let finding = json!({
             "Id": format!("cmkwatch/aws/200000000002/us-east-1/acme-{bucket}/tls-only"),
             "ProductArn": "arn:aws:securityhub:us-east-1:200000000002:product/200000000002/default",
@@ -395,9 +396,9 @@ mod tests {
             (record.message_id, record.body) = (Some(number.to_string()), Some(body));
             record
         };
-        let mut event = SqsEvent::default();
-        event.records = bodies.into_iter().enumerate().map(record).collect();
-        event
+        let mut batch = SqsEvent::default();
+        batch.records = bodies.into_iter().enumerate().map(record).collect();
+        batch
     }
 
     async fn failures(function: &Alert, bodies: Vec<String>) -> Vec<String> {
@@ -451,7 +452,7 @@ mod tests {
     }
 
     fn opened(buckets: std::ops::Range<usize>) -> Vec<String> {
-        buckets.map(|bucket| event(bucket, "2026-11-25T04:00:02Z")).collect()
+        buckets.map(|bucket| imported(bucket, "2026-11-25T04:00:02Z")).collect()
     }
 
     #[tokio::test]
@@ -466,7 +467,7 @@ mod tests {
             (opened(0..2), 2),
             (opened(2..9), 3),
             (opened(0..9), 3),
-            (vec![event(0, "2026-11-25T04:00:30Z")], 3),
+            (vec![imported(0, "2026-11-25T04:00:30Z")], 3),
             (Vec::new(), 3),
         ] {
             assert!(failures(&function, bodies).await.is_empty());
@@ -485,10 +486,12 @@ mod tests {
         let now: Timestamp = "2026-11-25T04:01:00Z".parse().unwrap();
         let other =
             Claim { owner: "other".into(), lapses_at: now + jiff::SignedDuration::from_secs(60) };
-        let Ok(Parsed::News(news)) = parse(&event(0, "2026-11-25T04:00:02Z"), &function.hub) else {
+        let Ok(Parsed::FindingEvent(event)) =
+            parse(&imported(0, "2026-11-25T04:00:02Z"), &function.hub)
+        else {
             panic!()
         };
-        assert!(matches!(function.claims.claim(&news, &other, now).await, Ok(Claimed::Won(_))));
+        assert!(matches!(function.claims.claim(&event, &other, now).await, Ok(Claimed::Won(_))));
         assert_eq!(failures(&function, opened(0..1)).await, ["0"]);
         assert_eq!(rule.num_calls(), 0);
     }
@@ -502,18 +505,18 @@ mod tests {
             .build();
         let function = function(mock_client!(aws_sdk_sns, RuleMode::Sequential, [&rule]));
         let at = |second: &str, transition: &str| {
-            let event =
-                event(0, &format!("2026-11-25T04:00:{second}Z")).replace("opened", transition);
-            event.replace("04:00:00Z", &format!("04:00:{second}Z"))
+            let imported =
+                imported(0, &format!("2026-11-25T04:00:{second}Z")).replace("opened", transition);
+            imported.replace("04:00:00Z", &format!("04:00:{second}Z"))
         };
-        for (event, calls) in [
+        for (imported, calls) in [
             (at("01", "opened"), 1),
             (at("02", "gone"), 1),
             (at("03", "opened"), 2),
             (at("04", "opened"), 2),
         ] {
-            assert!(failures(&function, vec![event.clone()]).await.is_empty());
-            assert_eq!(rule.num_calls(), calls, "{event}");
+            assert!(failures(&function, vec![imported.clone()]).await.is_empty());
+            assert_eq!(rule.num_calls(), calls, "{imported}");
         }
     }
 
@@ -563,7 +566,8 @@ mod tests {
             .repeatedly()
             .build();
         let function = function(mock_client!(aws_sdk_sns, RuleMode::Sequential, [&rule]));
-        let bodies = vec!["{}".to_owned(), event(0, "2026-11-25T04:00:02Z"), "<html>".to_owned()];
+        let bodies =
+            vec!["{}".to_owned(), imported(0, "2026-11-25T04:00:02Z"), "<html>".to_owned()];
         assert_eq!(failures(&function, bodies).await, ["0", "2"]);
         assert_eq!(rule.num_calls(), 1);
     }

@@ -55,8 +55,8 @@ impl Names {
 
     async fn ask(&self, account: &AccountId) -> Option<String> {
         match self.client.describe_account().account_id(account.as_str()).send().await {
-            Ok(told) => {
-                let name = told.account?.name?;
+            Ok(alerted) => {
+                let name = alerted.account?.name?;
                 self.known.borrow_mut().insert(account.clone(), name.clone());
                 Some(name)
             }

@@ -1,6 +1,6 @@
 //! The SNS topic that people subscribe to.
 
-use alerts::Message;
+use alerts::AlertMessage;
 use aws_config::SdkConfig;
 use aws_sdk_sns::{Client, config, error::BoxError};
 
@@ -32,7 +32,7 @@ impl Topic {
     ///
     /// # Errors
     /// Returns an error if SNS does not accept the message.
-    pub async fn publish(&self, message: &Message) -> Result<(), TopicError> {
+    pub async fn publish(&self, message: &AlertMessage) -> Result<(), TopicError> {
         let request = self
             .client
             .publish()

@@ -28,7 +28,7 @@ const EARLIEST_NOTE: SignedDuration = SignedDuration::from_mins(2);
 
 /// The content of an event about one finding. Its texts are not cleaned.
 #[derive(Debug, Clone)]
-pub struct News {
+pub struct FindingEvent {
     /// The id of the finding.
     pub id: String,
     /// The subject of the finding.
@@ -60,7 +60,7 @@ pub struct News {
     /// The time at which somebody wrote the note of the finding; `None` if it has no note.
     pub noted_at: Option<Timestamp>,
     /// True if the finding carries anything else that only the customer can write.
-    pub is_touched: bool,
+    pub has_customer_edits: bool,
     /// The time at which Security Hub sent the event.
     pub sent_at: Timestamp,
     /// The name of the account that owns the subject; `None` if the event does not name that
@@ -78,7 +78,7 @@ pub struct News {
     pub statement: Option<String>,
 }
 
-impl News {
+impl FindingEvent {
     /// Returns the account and the region of the subject.
     #[must_use]
     pub fn place(&self) -> Place {
@@ -87,7 +87,7 @@ impl News {
 
     /// Returns the severity for an alert. For a resolved finding, this is how severe it was.
     #[must_use]
-    pub fn weight(&self) -> Severity {
+    pub fn alert_severity(&self) -> Severity {
         match self.transition {
             Transition::Resolved => self.worst.or(self.severity_before).unwrap_or(self.severity),
             _ => self.severity,
@@ -105,13 +105,13 @@ impl News {
         let is_noted = noted.is_some_and(|after| after.is_positive());
         noted.is_some_and(|after| after > EARLIEST_NOTE)
             || self.sent_after() > NO_IMPORT
-            || (self.sent_after() > LATEST_IMPORT && (is_noted || self.is_touched))
+            || (self.sent_after() > LATEST_IMPORT && (is_noted || self.has_customer_edits))
     }
 
     /// Returns true if the event surely reports an import that was just made.
     #[must_use]
     pub(crate) fn is_fresh(&self) -> bool {
-        self.sent_after() < EARLIEST_NOTE && self.noted_at.is_none() && !self.is_touched
+        self.sent_after() < EARLIEST_NOTE && self.noted_at.is_none() && !self.has_customer_edits
     }
 
     fn sent_after(&self) -> SignedDuration {
@@ -122,7 +122,7 @@ impl News {
     /// people do.
     pub(crate) fn silence(&self) -> Option<Silence> {
         match self.transition {
-            _ if self.concerns_people() => None,
+            _ if self.is_alertable() => None,
             Transition::Opened | Transition::Worsened | Transition::Unreadable => {
                 Some(Silence::TakenUp)
             }
@@ -138,7 +138,7 @@ impl News {
     ///
     /// That is so for new work that nobody has taken up, and for a resolved finding once it is
     /// [closed](Self::is_closed).
-    pub(crate) fn concerns_people(&self) -> bool {
+    pub(crate) fn is_alertable(&self) -> bool {
         match self.transition {
             Transition::Opened | Transition::Worsened | Transition::Unreadable => {
                 self.workflow == Workflow::New

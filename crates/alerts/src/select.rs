@@ -4,7 +4,7 @@
 //! people already know.
 
 use crate::{
-    News, Told,
+    AlertedState, FindingEvent,
     silence::{Silence, Silent},
 };
 use controls::Alerts;
@@ -20,14 +20,14 @@ pub struct Received<R> {
     /// it.
     pub is_first: bool,
     /// The content of the event.
-    pub news: News,
+    pub event: FindingEvent,
 }
 
 /// A finding that needs a message.
 #[derive(Debug, Clone)]
-pub struct Chosen<R> {
+pub struct Selected<R> {
     /// The last state of the finding.
-    pub news: News,
+    pub event: FindingEvent,
     /// The receipts of all events about the finding. If the message fails, all of them must be
     /// received again.
     pub receipts: Vec<R>,
@@ -48,19 +48,19 @@ pub struct Gone<R> {
 
 /// The result of a batch.
 #[derive(Debug)]
-pub struct Choice<R> {
+pub struct SelectedAlerts<R> {
     /// The findings that need a message: the most severe first, and the resolved ones last.
-    pub chosen: Vec<Chosen<R>>,
+    pub selected: Vec<Selected<R>>,
     /// The findings that are as they were before the batch. They need a message only if people know
     /// another state.
-    pub cancelled: Vec<Chosen<R>>,
+    pub cancelled: Vec<Selected<R>>,
     /// The findings that were archived.
     pub gone: Vec<Gone<R>>,
     /// The findings whose change is minor, but whose state people must know. They need a message
     /// only if people know another state.
-    pub minor: Vec<Chosen<R>>,
+    pub minor: Vec<Selected<R>>,
     /// The events that do not become a message, each with its reason. The last event about a
-    /// finding of `chosen`, `cancelled` or `minor` is not among them, because it is not decided
+    /// finding of `selected`, `cancelled` or `minor` is not among them, because it is not decided
     /// yet.
     pub silent: Vec<Silent>,
 }
@@ -68,81 +68,88 @@ pub struct Choice<R> {
 /// Selects the findings that need a message. Only the last state of each finding counts, and only
 /// if it differs from the state before the batch. Edits and low severities need no message.
 #[must_use]
-pub fn choose<R>(received: Vec<Received<R>>, alerts: &Alerts) -> Choice<R> {
-    let mut stories = BTreeMap::<String, Vec<Received<R>>>::new();
-    let mut choice = Choice {
-        chosen: Vec::new(),
+pub fn select_alerts<R>(received: Vec<Received<R>>, alerts: &Alerts) -> SelectedAlerts<R> {
+    let mut by_finding = BTreeMap::<String, Vec<Received<R>>>::new();
+    let mut selection = SelectedAlerts {
+        selected: Vec::new(),
         cancelled: Vec::new(),
         gone: Vec::new(),
         minor: Vec::new(),
         silent: Vec::new(),
     };
-    for event in received {
-        if event.news.is_edit() {
-            choice.silent.push(silent(&event.news, Silence::Edit));
+    for received in received {
+        if received.event.is_edit() {
+            selection.silent.push(silent(&received.event, Silence::Edit));
         } else {
-            stories.entry(event.news.id.clone()).or_default().push(event);
+            by_finding.entry(received.event.id.clone()).or_default().push(received);
         }
     }
-    for mut story in stories.into_values() {
+    for mut events in by_finding.into_values() {
         // An import and the edit that follows it may be sent in the same second. The edit must come
         // last, because people are alerted about it.
-        story.sort_by_key(|event| {
-            (event.news.updated_at, event.news.concerns_people(), event.news.sent_at)
+        events.sort_by_key(|received| {
+            (received.event.updated_at, received.event.is_alertable(), received.event.sent_at)
         });
-        choice.add(story, alerts);
+        selection.add(events, alerts);
     }
-    let order = |news: &News| (news.transition == Transition::Resolved, Reverse(news.weight()));
-    choice.chosen.sort_by_key(|chosen| order(&chosen.news));
-    choice
+    let order = |event: &FindingEvent| {
+        (event.transition == Transition::Resolved, Reverse(event.alert_severity()))
+    };
+    selection.selected.sort_by_key(|selected| order(&selected.event));
+    selection
 }
 
-fn silent(news: &News, reason: Silence) -> Silent {
-    Silent { finding: news.id.clone(), transition: news.transition, reason }
+fn silent(event: &FindingEvent, reason: Silence) -> Silent {
+    Silent { finding: event.id.clone(), transition: event.transition, reason }
 }
 
-impl<R> Choice<R> {
+impl<R> SelectedAlerts<R> {
     /// Adds the result of all events about one finding. The events are in order.
-    fn add(&mut self, story: Vec<Received<R>>, alerts: &Alerts) {
-        let Some(((last, earlier), end)) = story.split_last().zip(end_of(&story)) else { return };
-        self.silent.extend(earlier.iter().map(|event| silent(&event.news, Silence::LaterEvent)));
-        let is_severe = |news: &News| news.weight() >= alerts.minimum_severity;
+    fn add(&mut self, events: Vec<Received<R>>, alerts: &Alerts) {
+        let Some(((last, earlier), end)) = events.split_last().zip(end_of(&events)) else { return };
+        self.silent
+            .extend(earlier.iter().map(|received| silent(&received.event, Silence::LaterEvent)));
+        let is_severe = |event: &FindingEvent| event.alert_severity() >= alerts.minimum_severity;
         let reason = match end {
-            End::Told(news) if is_severe(&news) => return self.chosen.push(chosen(*news, story)),
-            End::Cancelled(news) if is_severe(&news) => {
-                return self.cancelled.push(chosen(*news, story));
+            BatchOutcome::AlertedState(event) if is_severe(&event) => {
+                return self.selected.push(selected(*event, events));
             }
-            End::Minor(news) if Told::of(&news) == Told::Closed || is_severe(&news) => {
-                return self.minor.push(chosen(*news, story));
+            BatchOutcome::Cancelled(event) if is_severe(&event) => {
+                return self.cancelled.push(selected(*event, events));
             }
-            End::Told(_) | End::Cancelled(_) => Silence::BelowMinimum,
-            End::Minor(_) => Silence::Minor,
-            End::Silent(reason) => reason,
+            BatchOutcome::Minor(event)
+                if AlertedState::of(&event) == AlertedState::Closed || is_severe(&event) =>
+            {
+                return self.minor.push(selected(*event, events));
+            }
+            BatchOutcome::AlertedState(_) | BatchOutcome::Cancelled(_) => Silence::BelowMinimum,
+            BatchOutcome::Minor(_) => Silence::Minor,
+            BatchOutcome::Silent(reason) => reason,
         };
-        self.silent.push(silent(&last.news, reason));
+        self.silent.push(silent(&last.event, reason));
         if reason == Silence::Gone {
-            let (finding, version) = (last.news.id.clone(), last.news.state_version);
-            self.gone.push(Gone { finding, version, receipts: receipts(story) });
+            let (finding, version) = (last.event.id.clone(), last.event.state_version);
+            self.gone.push(Gone { finding, version, receipts: receipts(events) });
         }
     }
 }
 
-fn chosen<R>(news: News, story: Vec<Received<R>>) -> Chosen<R> {
-    Chosen { news, receipts: receipts(story) }
+fn selected<R>(event: FindingEvent, events: Vec<Received<R>>) -> Selected<R> {
+    Selected { event, receipts: receipts(events) }
 }
 
-fn receipts<R>(story: Vec<Received<R>>) -> Vec<R> {
-    story.into_iter().map(|event| event.receipt).collect()
+fn receipts<R>(events: Vec<Received<R>>) -> Vec<R> {
+    events.into_iter().map(|received| received.receipt).collect()
 }
 
 /// The result of all events about one finding.
-enum End {
+enum BatchOutcome {
     /// People must be alerted.
-    Told(Box<News>),
+    AlertedState(Box<FindingEvent>),
     /// The finding is as it was before the first event.
-    Cancelled(Box<News>),
+    Cancelled(Box<FindingEvent>),
     /// The change is minor, and its finding shows a state that people must know.
-    Minor(Box<News>),
+    Minor(Box<FindingEvent>),
     /// Nobody needs an alert, or not yet.
     Silent(Silence),
 }
@@ -151,35 +158,46 @@ enum End {
 ///
 /// A resolution counts once the finding is RESOLVED. A finding that only eased or changed after it
 /// opened is reported as opened.
-fn end_of<R>(story: &[Received<R>]) -> Option<End> {
-    let opened = story.iter().rfind(|event| event.news.concerns_people()).map(|event| &event.news);
-    let first = story.first()?;
-    let last = story.last()?.news.clone();
-    let news = match (last.transition, opened) {
-        (Transition::Gone, _) => return Some(End::Silent(Silence::Gone)),
-        (_, None) if last.may_correct() => return Some(End::Minor(Box::new(last))),
-        (_, None) => return Some(End::Silent(last.silence().unwrap_or(Silence::Unchanged))),
+fn end_of<R>(events: &[Received<R>]) -> Option<BatchOutcome> {
+    let opened = events
+        .iter()
+        .rfind(|received| received.event.is_alertable())
+        .map(|received| &received.event);
+    let first = events.first()?;
+    let last = events.last()?.event.clone();
+    let event = match (last.transition, opened) {
+        (Transition::Gone, _) => return Some(BatchOutcome::Silent(Silence::Gone)),
+        (_, None) if last.may_correct() => return Some(BatchOutcome::Minor(Box::new(last))),
+        (_, None) => {
+            return Some(BatchOutcome::Silent(last.silence().unwrap_or(Silence::Unchanged)));
+        }
         (Transition::Resolved, _) => last,
-        (_, Some(_)) if last.concerns_people() => last,
+        (_, Some(_)) if last.is_alertable() => last,
         (_, Some(opened)) => as_opened(last, opened),
     };
     // The first event was never received before and reports an import, so it has not been alerted.
-    let is_new =
-        first.is_first && first.news.is_fresh() && first.news.state_version != news.state_version;
-    if is_new && is_as_before(&first.news, &news) {
-        return Some(End::Cancelled(Box::new(news)));
+    let is_new = first.is_first
+        && first.event.is_fresh()
+        && first.event.state_version != event.state_version;
+    if is_new && is_as_before(&first.event, &event) {
+        return Some(BatchOutcome::Cancelled(Box::new(event)));
     }
-    Some(news.silence().map_or_else(|| End::Told(Box::new(news.clone())), End::Silent))
+    Some(
+        event.silence().map_or_else(
+            || BatchOutcome::AlertedState(Box::new(event.clone())),
+            BatchOutcome::Silent,
+        ),
+    )
 }
 
 /// Returns the present state of a finding as the change that opened it earlier in the batch.
-fn as_opened(now: News, opened: &News) -> News {
-    let News { transition, before, severity_before, worst, .. } = opened.clone();
-    News { transition, before, severity_before, worst: worst.max(now.worst), ..now }
+fn as_opened(now: FindingEvent, opened: &FindingEvent) -> FindingEvent {
+    let FindingEvent { transition, before, severity_before, worst, .. } = opened.clone();
+    FindingEvent { transition, before, severity_before, worst: worst.max(now.worst), ..now }
 }
 
 /// Returns true if the last state equals the state before the first event.
-fn is_as_before(first: &News, last: &News) -> bool {
+fn is_as_before(first: &FindingEvent, last: &FindingEvent) -> bool {
     match last.transition {
         Transition::Resolved => matches!(first.before, None | Some(Compliance::Passed)),
         Transition::Unreadable => first.before == Some(Compliance::Warning),
@@ -192,7 +210,7 @@ fn is_as_before(first: &News, last: &News) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Decision, Known, decide, example};
+    use crate::{Decision, LastDecision, decide, example};
     use controls::Severity;
     use findings::Workflow;
     use jiff::{SignedDuration, Timestamp};
@@ -201,10 +219,10 @@ mod tests {
     const ALERTS: Alerts = Alerts { minimum_severity: Severity::Medium, digest_over: 5 };
 
     /// Returns an import at a second. Its event was sent one second later.
-    fn said(second: i64, transition: Transition, before: Option<Compliance>) -> News {
+    fn said(second: i64, transition: Transition, before: Option<Compliance>) -> FindingEvent {
         let updated_at = Timestamp::from_second(1_764_000_000 + second).unwrap();
         let is_over = transition == Transition::Resolved;
-        News {
+        FindingEvent {
             transition,
             status: match transition {
                 Transition::Resolved | Transition::FirstSeen => Compliance::Passed,
@@ -220,22 +238,26 @@ mod tests {
             updated_at,
             state_version: u64::try_from(updated_at.as_millisecond()).unwrap(),
             sent_at: updated_at + SignedDuration::from_secs(1),
-            ..example::news()
+            ..example::event()
         }
     }
 
-    fn first_time(news: Vec<News>) -> Vec<Received<usize>> {
-        let received = |(receipt, news)| Received { receipt, is_first: true, news };
-        news.into_iter().enumerate().map(received).collect()
+    fn first_time(event: Vec<FindingEvent>) -> Vec<Received<usize>> {
+        let received = |(receipt, event)| Received { receipt, is_first: true, event };
+        event.into_iter().enumerate().map(received).collect()
     }
 
-    fn choice(news: Vec<News>) -> Choice<usize> {
-        choose(first_time(news), &ALERTS)
+    fn selection(event: Vec<FindingEvent>) -> SelectedAlerts<usize> {
+        select_alerts(first_time(event), &ALERTS)
     }
 
     /// Returns the transition of each chosen finding, with the number of receipts.
-    fn told_of(choice: &Choice<usize>) -> Vec<(Transition, usize)> {
-        choice.chosen.iter().map(|chosen| (chosen.news.transition, chosen.receipts.len())).collect()
+    fn selected_of(selection: &SelectedAlerts<usize>) -> Vec<(Transition, usize)> {
+        selection
+            .selected
+            .iter()
+            .map(|selected| (selected.event.transition, selected.receipts.len()))
+            .collect()
     }
 
     #[test]
@@ -243,14 +265,15 @@ mod tests {
         use Compliance::{Failed, Passed, Warning};
         use Severity::{High, Medium};
         use Transition::{Changed, Eased, Gone, Opened, Resolved, Unreadable, Worsened};
-        let worse = |second, before| News {
+        let worse = |second, before| FindingEvent {
             severity: Severity::Critical,
             severity_before: Some(before),
             ..said(second, Worsened, Some(Failed))
         };
-        type Told<'a> = &'a [(Transition, usize)];
-        let taken_up = News { workflow: Workflow::Notified, ..said(9, Changed, Some(Failed)) };
-        let cases: [(&str, Vec<News>, Told<'_>); 20] = [
+        type AlertedState<'a> = &'a [(Transition, usize)];
+        let taken_up =
+            FindingEvent { workflow: Workflow::Notified, ..said(9, Changed, Some(Failed)) };
+        let cases: [(&str, Vec<FindingEvent>, AlertedState<'_>); 20] = [
             ("opened", vec![said(0, Opened, None)], &[(Opened, 1)]),
             (
                 "the same event twice",
@@ -320,20 +343,20 @@ mod tests {
             ("new, and deleted", vec![said(0, Opened, None), said(9, Gone, Some(Failed))], &[]),
             ("deleted", vec![said(0, Gone, Some(Failed))], &[]),
         ];
-        for (name, news, expected) in cases {
-            assert_eq!(told_of(&choice(news)), expected, "{name}");
+        for (name, event, expected) in cases {
+            assert_eq!(selected_of(&selection(event)), expected, "{name}");
         }
     }
 
     #[test]
     fn a_finding_that_eased_after_it_opened_is_alerted_with_its_present_severity() {
-        let eased = News {
+        let eased = FindingEvent {
             severity: Severity::Medium,
             ..said(9, Transition::Eased, Some(Compliance::Failed))
         };
-        let choice = choice(vec![said(0, Transition::Opened, None), eased]);
+        let selection = selection(vec![said(0, Transition::Opened, None), eased]);
         assert_eq!(
-            (choice.chosen[0].news.severity, choice.chosen[0].news.before),
+            (selection.selected[0].event.severity, selection.selected[0].event.before),
             (Severity::Medium, None)
         );
     }
@@ -341,33 +364,36 @@ mod tests {
     #[test]
     fn a_resolved_finding_keeps_its_worst_severity_if_its_evidence_changes() {
         let resolved = said(0, Transition::Resolved, Some(Compliance::Failed));
-        let resolved = News { worst: Some(Severity::Critical), ..resolved };
+        let resolved = FindingEvent { worst: Some(Severity::Critical), ..resolved };
         let changed = said(9, Transition::Changed, Some(Compliance::Passed));
-        let changed = News {
+        let changed = FindingEvent {
             severity: Severity::Informational,
             worst: None,
             workflow: Workflow::Resolved,
             ..changed
         };
-        let choice = choice(vec![resolved, changed]);
-        assert_eq!(told_of(&choice), [(Transition::Resolved, 2)]);
-        assert_eq!(choice.chosen[0].news.weight(), Severity::Critical);
+        let selection = selection(vec![resolved, changed]);
+        assert_eq!(selected_of(&selection), [(Transition::Resolved, 2)]);
+        assert_eq!(selection.selected[0].event.alert_severity(), Severity::Critical);
     }
 
     #[test]
     fn a_finding_that_passes_is_alerted_once_it_is_closed() {
-        let pending = News {
+        let pending = FindingEvent {
             workflow: Workflow::New,
             ..said(0, Transition::Resolved, Some(Compliance::Failed))
         };
-        let closed =
-            News { workflow: Workflow::Resolved, sent_at: pending.sent_at, ..pending.clone() };
-        let suppressed = |before| News {
+        let closed = FindingEvent {
+            workflow: Workflow::Resolved,
+            sent_at: pending.sent_at,
+            ..pending.clone()
+        };
+        let suppressed = |before| FindingEvent {
             workflow: Workflow::Suppressed,
             workflow_before: before,
             ..pending.clone()
         };
-        for (name, news, expected) in [
+        for (name, event, expected) in [
             ("not yet RESOLVED", vec![pending.clone()], 0),
             ("imported, then set RESOLVED", vec![pending.clone(), closed.clone()], 1),
             ("the same within a second, in no order", vec![closed.clone(), pending.clone()], 1),
@@ -379,17 +405,17 @@ mod tests {
             ("SUPPRESSED before", vec![suppressed(Some(Workflow::Suppressed))], 1),
             ("SUPPRESSED later", vec![suppressed(Some(Workflow::New))], 0),
         ] {
-            let choice = choice(news);
-            assert_eq!(choice.chosen.len(), expected, "{name}");
+            let selection = selection(event);
+            assert_eq!(selection.selected.len(), expected, "{name}");
             assert!(
-                choice.cancelled.is_empty(),
+                selection.cancelled.is_empty(),
                 "{name}: what closes it must not be taken for known"
             );
         }
         let opened = said(-9, Transition::Opened, None);
-        let both = choice(vec![opened, pending]);
+        let both = selection(vec![opened, pending]);
         assert_eq!(
-            (both.chosen.len(), both.cancelled.len()),
+            (both.selected.len(), both.cancelled.len()),
             (0, 1),
             "nobody was told that it opened"
         );
@@ -399,15 +425,18 @@ mod tests {
     fn an_edit_is_not_alerted() {
         let opened = said(0, Transition::Opened, None);
         let later = |by: i64| opened.sent_at + SignedDuration::from_secs(by);
-        let noted = News { noted_at: Some(later(300)), sent_at: later(300), ..opened.clone() };
-        let noted_at_once = News { noted_at: Some(later(0)), is_touched: true, ..opened.clone() };
-        let seen_late = News { sent_at: later(3600), ..noted_at_once.clone() };
-        let old_note = News { noted_at: Some(later(-60)), ..opened.clone() };
-        let touched = News { is_touched: true, sent_at: later(3600), ..opened.clone() };
-        let late = News { sent_at: later(3600), ..opened.clone() };
-        let days_later = News { sent_at: later(3 * 86_400), ..opened.clone() };
-        let notified = News { workflow: Workflow::Notified, ..opened.clone() };
-        for (name, news, expected) in [
+        let noted =
+            FindingEvent { noted_at: Some(later(300)), sent_at: later(300), ..opened.clone() };
+        let noted_at_once =
+            FindingEvent { noted_at: Some(later(0)), has_customer_edits: true, ..opened.clone() };
+        let seen_late = FindingEvent { sent_at: later(3600), ..noted_at_once.clone() };
+        let old_note = FindingEvent { noted_at: Some(later(-60)), ..opened.clone() };
+        let touched =
+            FindingEvent { has_customer_edits: true, sent_at: later(3600), ..opened.clone() };
+        let late = FindingEvent { sent_at: later(3600), ..opened.clone() };
+        let days_later = FindingEvent { sent_at: later(3 * 86_400), ..opened.clone() };
+        let notified = FindingEvent { workflow: Workflow::Notified, ..opened.clone() };
+        for (name, event, expected) in [
             ("a note", noted, (0, 1)),
             ("a note by an automation rule, which elevates it, too", noted_at_once, (1, 0)),
             ("such a finding, edited an hour later", seen_late, (0, 1)),
@@ -417,10 +446,10 @@ mod tests {
             ("set to NEW again, days later", days_later, (0, 1)),
             ("NOTIFIED by hand", notified, (0, 0)),
         ] {
-            let choice = choice(vec![news]);
+            let selection = selection(vec![event]);
             let edits =
-                choice.silent.iter().filter(|silent| silent.reason == Silence::Edit).count();
-            assert_eq!((choice.chosen.len(), edits), expected, "{name}");
+                selection.silent.iter().filter(|silent| silent.reason == Silence::Edit).count();
+            assert_eq!((selection.selected.len(), edits), expected, "{name}");
         }
     }
 
@@ -430,13 +459,14 @@ mod tests {
         use Silence::{
             BelowMinimum, Gone, LaterEvent, Minor, Moved, NotClosed, TakenUp, Unchanged,
         };
-        let low = News { severity: Severity::Low, ..said(0, Transition::Opened, None) };
-        let notified = News { workflow: Workflow::Notified, ..said(0, Transition::Opened, None) };
+        let low = FindingEvent { severity: Severity::Low, ..said(0, Transition::Opened, None) };
+        let notified =
+            FindingEvent { workflow: Workflow::Notified, ..said(0, Transition::Opened, None) };
         let pending =
-            News { workflow: Workflow::New, ..said(0, Transition::Resolved, Some(Failed)) };
+            FindingEvent { workflow: Workflow::New, ..said(0, Transition::Resolved, Some(Failed)) };
         let late = said(0, Transition::Opened, None);
-        let edit = News { sent_at: late.sent_at + SignedDuration::from_hours(72), ..late };
-        for (news, expected) in [
+        let edit = FindingEvent { sent_at: late.sent_at + SignedDuration::from_hours(72), ..late };
+        for (event, expected) in [
             (vec![low], vec![BelowMinimum]),
             (vec![notified], vec![TakenUp]),
             (vec![pending], vec![NotClosed]),
@@ -444,14 +474,14 @@ mod tests {
             // The event is decided once it is known if people know another state.
             (vec![said(0, Transition::Changed, Some(Failed))], vec![]),
             (
-                vec![News {
+                vec![FindingEvent {
                     severity: Severity::Low,
                     ..said(0, Transition::Changed, Some(Failed))
                 }],
                 vec![Minor],
             ),
             (
-                vec![News {
+                vec![FindingEvent {
                     workflow: Workflow::Notified,
                     ..said(0, Transition::Changed, Some(Failed))
                 }],
@@ -477,11 +507,11 @@ mod tests {
                 vec![LaterEvent],
             ),
         ] {
-            let silent = choice(news.clone()).silent;
+            let silent = selection(event.clone()).silent;
             assert_eq!(
                 silent.iter().map(|silent| silent.reason).collect::<Vec<_>>(),
                 expected,
-                "{news:?}"
+                "{event:?}"
             );
         }
     }
@@ -492,34 +522,39 @@ mod tests {
         let resolved = said(0, Transition::Resolved, Some(Compliance::Failed));
         for (least, expected) in [(Severity::High, (1, 0)), (Severity::Critical, (0, 1))] {
             let alerts = Alerts { minimum_severity: least, ..ALERTS };
-            for news in [&opened, &resolved] {
-                let choice = choose(first_time(vec![news.clone()]), &alerts);
-                assert_eq!((choice.chosen.len(), choice.silent.len()), expected, "{news:?}");
+            for event in [&opened, &resolved] {
+                let selection = select_alerts(first_time(vec![event.clone()]), &alerts);
+                assert_eq!(
+                    (selection.selected.len(), selection.silent.len()),
+                    expected,
+                    "{event:?}"
+                );
             }
         }
-        let was_critical = News { worst: Some(Severity::Critical), ..resolved };
+        let was_critical = FindingEvent { worst: Some(Severity::Critical), ..resolved };
         let alerts = Alerts { minimum_severity: Severity::Critical, ..ALERTS };
-        assert_eq!(choose(first_time(vec![was_critical]), &alerts).chosen.len(), 1);
+        assert_eq!(select_alerts(first_time(vec![was_critical]), &alerts).selected.len(), 1);
     }
 
     #[test]
     fn the_most_severe_findings_come_first() {
-        let other = |id: &str, news: News| News { id: id.to_owned(), ..news };
-        let critical = News { severity: Severity::Critical, ..said(0, Transition::Opened, None) };
-        let chosen = choice(vec![
+        let other = |id: &str, event: FindingEvent| FindingEvent { id: id.to_owned(), ..event };
+        let critical =
+            FindingEvent { severity: Severity::Critical, ..said(0, Transition::Opened, None) };
+        let selected = selection(vec![
             other("a", said(0, Transition::Resolved, Some(Compliance::Failed))),
             other("b", said(0, Transition::Opened, None)),
             other("c", critical),
         ])
-        .chosen;
+        .selected;
         assert_eq!(
-            chosen.iter().map(|chosen| chosen.news.id.as_str()).collect::<Vec<_>>(),
+            selected.iter().map(|selected| selected.event.id.as_str()).collect::<Vec<_>>(),
             ["c", "b", "a"]
         );
     }
 
     /// Generates a status before, and the events of the statuses that follow.
-    fn any_story() -> impl Strategy<Value = Vec<News>> {
+    fn any_story() -> impl Strategy<Value = Vec<FindingEvent>> {
         use Compliance::{Failed, Passed, Warning};
         let states =
             prop::collection::vec(prop::sample::select(vec![Passed, Failed, Warning]), 1..6);
@@ -542,8 +577,8 @@ mod tests {
         )
     }
 
-    fn state(news: &News) -> Option<Compliance> {
-        match news.transition {
+    fn state(event: &FindingEvent) -> Option<Compliance> {
+        match event.transition {
             Transition::Opened => Some(Compliance::Failed),
             Transition::Unreadable => Some(Compliance::Warning),
             _ => None,
@@ -558,62 +593,62 @@ mod tests {
         /// Events happen within one batch and arrive in any order. Afterwards people know the
         /// present state, and nobody is alerted about a state that was known before.
         #[test]
-        fn people_know_the_present_state_after_a_batch(story in any_story(), seed in any::<u64>()) {
-            prop_assume!(!story.is_empty());
-            let (before, after) = (known(story[0].before), state(&story[story.len() - 1]));
-            let mut received = first_time(story);
+        fn people_know_the_present_state_after_a_batch(events in any_story(), seed in any::<u64>()) {
+            prop_assume!(!events.is_empty());
+            let (before, after) = (known(events[0].before), state(&events[events.len() - 1]));
+            let mut received = first_time(events);
             let length = received.len();
             received.rotate_left(usize::try_from(seed % length as u64).unwrap());
-            let chosen = choose(received, &ALERTS).chosen;
-            let learned = chosen.first().map_or(before, |chosen| state(&chosen.news));
+            let selected = select_alerts(received, &ALERTS).selected;
+            let learned = selected.first().map_or(before, |selected| state(&selected.event));
             prop_assert_eq!(learned, after);
-            prop_assert_eq!(chosen.len(), usize::from(before != after));
+            prop_assert_eq!(selected.len(), usize::from(before != after));
         }
 
         /// Events are cut into batches in any way, and some are received again. In the end people
         /// know the present state, and no message repeats a state that people know.
         #[test]
         fn batches_and_repeated_events_lose_nothing(
-            story in any_story(),
+            events in any_story(),
             cuts in prop::collection::vec(any::<bool>(), 6),
             again in prop::collection::vec(any::<bool>(), 6),
         ) {
-            prop_assume!(!story.is_empty());
-            let (mut knows, after) = (known(story[0].before), state(&story[story.len() - 1]));
+            prop_assume!(!events.is_empty());
+            let (mut knows, after) = (known(events[0].before), state(&events[events.len() - 1]));
             let mut batches: Vec<Vec<Received<usize>>> = vec![Vec::new()];
-            for (number, event) in first_time(story).into_iter().enumerate() {
+            for (number, received) in first_time(events).into_iter().enumerate() {
                 let repeated = batches.last().and_then(|batch| batch.last().cloned());
                 if cuts[number] && !batches.last().unwrap().is_empty() {
                     batches.push(Vec::new());
                     // The event was alerted and is received again, as if its message had failed.
                     let repeated = repeated.filter(|_| again[number]);
-                    let repeated = repeated.map(|event| Received { is_first: false, ..event });
+                    let repeated = repeated.map(|received| Received { is_first: false, ..received });
                     batches.last_mut().unwrap().extend(repeated);
                 }
-                batches.last_mut().unwrap().push(event);
+                batches.last_mut().unwrap().push(received);
             }
             let mut row = None;
             for batch in batches {
-                let choice = choose(batch, &ALERTS);
-                for chosen in choice.chosen {
-                    let news = chosen.news;
-                    let decision = decide(row.as_ref(), &news, "", news.sent_at);
-                    let is_repeated = row.is_some() && knows == state(&news);
-                    prop_assert!(decision != Decision::Alert || !is_repeated, "{:?} again", news.transition);
+                let selection = select_alerts(batch, &ALERTS);
+                for selected in selection.selected {
+                    let event = selected.event;
+                    let decision = decide(row.as_ref(), &event, "", event.sent_at);
+                    let is_repeated = row.is_some() && knows == state(&event);
+                    prop_assert!(decision != Decision::Alert || !is_repeated, "{:?} again", event.transition);
                     if decision == Decision::Alert {
-                        knows = state(&news);
-                        row = Some(Known { version: news.state_version, told: Some(Told::of(&news)), claim: None });
+                        knows = state(&event);
+                        row = Some(LastDecision { version: event.state_version, alerted: Some(AlertedState::of(&event)), claim: None });
                     }
                 }
-                for chosen in choice.cancelled {
-                    let told = Told::of(&chosen.news);
-                    let is_true = row.as_ref().map_or(told == Told::Closed, |row: &Known| {
-                        row.told.is_some_and(|known| known.covers(told))
+                for selected in selection.cancelled {
+                    let alerted = AlertedState::of(&selected.event);
+                    let is_true = row.as_ref().map_or(alerted == AlertedState::Closed, |row: &LastDecision| {
+                        row.alerted.is_some_and(|known| known.covers(alerted))
                     });
                     if !is_true {
-                        knows = state(&chosen.news);
+                        knows = state(&selected.event);
                     }
-                    row = Some(Known { version: chosen.news.state_version, told: Some(told), claim: None });
+                    row = Some(LastDecision { version: selected.event.state_version, alerted: Some(alerted), claim: None });
                 }
             }
             prop_assert_eq!(knows, after);

@@ -7,7 +7,7 @@
 //! time at which its run has ended at the latest. If the run died, another run sends the message
 //! after that time.
 
-use crate::{News, silence::Silence};
+use crate::{FindingEvent, silence::Silence};
 use controls::Severity;
 use findings::{Compliance, Transition};
 use jiff::{SignedDuration, Timestamp};
@@ -18,7 +18,7 @@ const LATEST_REPORT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// The state of a finding as the last message reported it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum AlertedState {
     /// The finding passes, or does not exist.
     Closed,
     /// The finding fails, with this severity.
@@ -27,14 +27,14 @@ pub enum Told {
     Undetermined,
 }
 
-impl Told {
+impl AlertedState {
     /// Returns the state that a message about an event reports.
     #[must_use]
-    pub fn of(news: &News) -> Self {
-        match (news.transition, news.status) {
+    pub fn of(event: &FindingEvent) -> Self {
+        match (event.transition, event.status) {
             (Transition::Gone, _) | (_, Compliance::Passed) => Self::Closed,
             (_, Compliance::Warning) => Self::Undetermined,
-            (_, Compliance::Failed) => Self::Open(news.severity),
+            (_, Compliance::Failed) => Self::Open(event.severity),
         }
     }
 
@@ -50,11 +50,11 @@ impl Told {
 
 /// The latest decision about a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
+pub struct LastDecision {
     /// The version of the state that last changed the finding.
     pub version: u64,
     /// The state that people know by the decision; `None` if that cannot be read.
-    pub told: Option<Told>,
+    pub alerted: Option<AlertedState>,
     /// The run that is sending the message; `None` if the message was sent or is not needed.
     pub claim: Option<Claim>,
 }
@@ -71,24 +71,24 @@ pub struct Claim {
 /// Rewrites a minor change as a change from the state that was last alerted. If `known` is `None`,
 /// that state counts as passed.
 #[must_use]
-pub fn correction(news: &News, known: Option<Told>) -> News {
+pub fn correction(event: &FindingEvent, known: Option<AlertedState>) -> FindingEvent {
     let (before, severity_before) = match known {
-        Some(Told::Open(severity)) => (Compliance::Failed, Some(severity)),
-        Some(Told::Undetermined) => (Compliance::Warning, None),
-        Some(Told::Closed) | None => (Compliance::Passed, None),
+        Some(AlertedState::Open(severity)) => (Compliance::Failed, Some(severity)),
+        Some(AlertedState::Undetermined) => (Compliance::Warning, None),
+        Some(AlertedState::Closed) | None => (Compliance::Passed, None),
     };
-    let transition = match (Told::of(news), before) {
-        (Told::Closed, _) => Transition::Resolved,
-        (Told::Undetermined, _) => Transition::Unreadable,
-        (Told::Open(_), Compliance::Failed) => Transition::Worsened,
-        (Told::Open(_), _) => Transition::Opened,
+    let transition = match (AlertedState::of(event), before) {
+        (AlertedState::Closed, _) => Transition::Resolved,
+        (AlertedState::Undetermined, _) => Transition::Unreadable,
+        (AlertedState::Open(_), Compliance::Failed) => Transition::Worsened,
+        (AlertedState::Open(_), _) => Transition::Opened,
     };
-    News {
+    FindingEvent {
         transition,
         before: Some(before),
         severity_before,
-        worst: news.worst.max(severity_before),
-        ..news.clone()
+        worst: event.worst.max(severity_before),
+        ..event.clone()
     }
 }
 
@@ -106,20 +106,25 @@ pub enum Decision {
 /// Decides about an event that is worth a message, given the latest decision about its finding.
 /// `owner` is the run that asks, `now` the time.
 #[must_use]
-pub fn decide(known: Option<&Known>, news: &News, owner: &str, now: Timestamp) -> Decision {
-    if news.sent_at.duration_since(version_time(news.state_version)) > LATEST_REPORT {
+pub fn decide(
+    known: Option<&LastDecision>,
+    event: &FindingEvent,
+    owner: &str,
+    now: Timestamp,
+) -> Decision {
+    if event.sent_at.duration_since(version_time(event.state_version)) > LATEST_REPORT {
         return Decision::Silent(Silence::OldChange);
     }
     let Some(known) = known else { return Decision::Alert };
-    if known.version > news.state_version {
+    if known.version > event.state_version {
         return Decision::Silent(Silence::NewerAlerted);
     }
     match &known.claim {
         Some(claim) if claim.owner != owner && now < claim.lapses_at => Decision::Wait,
         // The run died, or the answer to its claim was lost. The message may have been sent or not.
         Some(_) => Decision::Alert,
-        None if known.version == news.state_version => Decision::Silent(Silence::AlreadyAlerted),
-        None if known.told.is_some_and(|told| told.covers(Told::of(news))) => {
+        None if known.version == event.state_version => Decision::Silent(Silence::AlreadyAlerted),
+        None if known.alerted.is_some_and(|alerted| alerted.covers(AlertedState::of(event))) => {
             Decision::Silent(Silence::AlreadyKnown)
         }
         None => Decision::Alert,
@@ -141,20 +146,20 @@ mod tests {
 
     const NOW: i64 = 1_764_000_000_000;
 
-    fn news(version: i64, transition: Transition, severity: Severity) -> News {
+    fn event(version: i64, transition: Transition, severity: Severity) -> FindingEvent {
         let sent_at = Timestamp::from_millisecond(NOW).unwrap();
         let status = match transition {
             Transition::Resolved => Compliance::Passed,
             Transition::Unreadable => Compliance::Warning,
             _ => Compliance::Failed,
         };
-        News {
+        FindingEvent {
             state_version: u64::try_from(version).unwrap(),
             transition,
             status,
             severity,
             sent_at,
-            ..example::news()
+            ..example::event()
         }
     }
 
@@ -167,12 +172,12 @@ mod tests {
         let claim = |owner: &str, seconds: i64| {
             Some(Claim { owner: owner.into(), lapses_at: now + SignedDuration::from_secs(seconds) })
         };
-        let known = |version: i64, told, claim| {
-            Some(Known { version: version.try_into().unwrap(), told, claim })
+        let known = |version: i64, alerted, claim| {
+            Some(LastDecision { version: version.try_into().unwrap(), alerted, claim })
         };
-        let (open, closed) = (Some(Told::Open(High)), Some(Told::Closed));
-        let opened = |severity| news(NOW, Transition::Opened, severity);
-        for (name, known, news, expected) in [
+        let (open, closed) = (Some(AlertedState::Open(High)), Some(AlertedState::Closed));
+        let opened = |severity| event(NOW, Transition::Opened, severity);
+        for (name, known, event, expected) in [
             ("nothing is known", None, opened(High), Alert),
             ("the same event again", known(NOW, open, None), opened(High), Silent(AlreadyAlerted)),
             ("an older event", known(NOW + 1, closed, None), opened(High), Silent(NewerAlerted)),
@@ -188,14 +193,14 @@ mod tests {
             (
                 "undetermined",
                 known(NOW - 1, open, None),
-                news(NOW, Transition::Unreadable, High),
+                event(NOW, Transition::Unreadable, High),
                 Alert,
             ),
-            ("resolved", known(NOW - 1, open, None), news(NOW, Transition::Resolved, High), Alert),
+            ("resolved", known(NOW - 1, open, None), event(NOW, Transition::Resolved, High), Alert),
             (
                 "resolved twice",
                 known(NOW - 1, closed, None),
-                news(NOW, Transition::Resolved, High),
+                event(NOW, Transition::Resolved, High),
                 Silent(AlreadyKnown),
             ),
             ("another run sends it", known(NOW, open, claim("other", 9)), opened(High), Wait),
@@ -220,28 +225,28 @@ mod tests {
             ),
             ("the row is damaged", known(NOW - 1, None, None), opened(High), Alert),
         ] {
-            assert_eq!(decide(known.as_ref(), &news, "me", now), expected, "{name}");
+            assert_eq!(decide(known.as_ref(), &event, "me", now), expected, "{name}");
         }
     }
 
     #[test]
     fn a_minor_change_corrects_what_people_know() {
         use Severity::{High, Low};
-        let passes = News {
+        let passes = FindingEvent {
             status: Compliance::Passed,
-            ..news(NOW, Transition::Changed, Severity::Informational)
+            ..event(NOW, Transition::Changed, Severity::Informational)
         };
-        let fails = news(NOW, Transition::Changed, High);
-        for (news, known, transition, weight) in [
-            (&passes, Told::Open(High), Transition::Resolved, High),
-            (&passes, Told::Undetermined, Transition::Resolved, Severity::Informational),
-            (&fails, Told::Closed, Transition::Opened, High),
-            (&fails, Told::Open(Low), Transition::Worsened, High),
+        let fails = event(NOW, Transition::Changed, High);
+        for (event, known, transition, alert_severity) in [
+            (&passes, AlertedState::Open(High), Transition::Resolved, High),
+            (&passes, AlertedState::Undetermined, Transition::Resolved, Severity::Informational),
+            (&fails, AlertedState::Closed, Transition::Opened, High),
+            (&fails, AlertedState::Open(Low), Transition::Worsened, High),
         ] {
-            let corrected = correction(news, Some(known));
+            let corrected = correction(event, Some(known));
             assert_eq!(
-                (corrected.transition, corrected.weight()),
-                (transition, weight),
+                (corrected.transition, corrected.alert_severity()),
+                (transition, alert_severity),
                 "{known:?}"
             );
         }
@@ -255,8 +260,8 @@ mod tests {
             (30, Decision::Alert),
             (31, Decision::Silent(Silence::OldChange)),
         ] {
-            let news = news(days(age), Transition::Opened, Severity::High);
-            assert_eq!(decide(None, &news, "me", Timestamp::UNIX_EPOCH), expected, "{age}");
+            let event = event(days(age), Transition::Opened, Severity::High);
+            assert_eq!(decide(None, &event, "me", Timestamp::UNIX_EPOCH), expected, "{age}");
         }
     }
 }
