@@ -286,7 +286,7 @@ async fn until(mut holds: impl AsyncFnMut() -> bool) {
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
-    panic!("it did not come to hold within 30 s");
+    panic!("it did not hold within 30 s");
 }
 
 /// CloudTrail may name the region that was called. S3 names the region in which the bucket exists.

@@ -14,8 +14,8 @@ use cmkwatch_tests::{
 };
 use controls::{OF_BUCKETS, Outcome, Settings, Verdict, judge};
 use facts::{
-    Algorithm, Bucket, BucketEncryption, BucketId, EncryptionRule, Fact, Governance, Key,
-    KeyManager, KeyReference, KeyState, KeyUser, PolicyDocument, ResolvedKey, Rotation, Tags,
+    Algorithm, Bucket, BucketEncryption, BucketId, EncryptionRule, Fact, Key, KeyAdministration,
+    KeyLookup, KeyManager, KeyReference, KeyState, KeyUser, PolicyDocument, Rotation, Tags,
     Unreadable, UsedKey,
 };
 use jiff::Timestamp;
@@ -32,7 +32,7 @@ fn scenarios_have_their_verdicts() {
     let mut wrong = Vec::new();
     for scenario in scenarios() {
         let verdicts = judge(&bucket(&scenario), &settings).verdicts;
-        let found: BTreeMap<_, _> = verdicts.iter().filter_map(told).collect();
+        let found: BTreeMap<_, _> = verdicts.iter().filter_map(described).collect();
         if found != scenario.expect && env::var_os("UPDATE_EXPECT").is_some() {
             rewrite(&scenario.name, &found);
         } else if found != scenario.expect {
@@ -63,14 +63,14 @@ fn rewrite(name: &str, found: &BTreeMap<String, String>) {
     fs::write(path, format!("{before}[expect]\n{}", lines.collect::<String>())).unwrap();
 }
 
-fn told(verdict: &Verdict) -> Option<(String, String)> {
-    let told = match &verdict.outcome {
+fn described(verdict: &Verdict) -> Option<(String, String)> {
+    let described = match &verdict.outcome {
         Outcome::Passed(_) => "PASSED INFORMATIONAL".to_owned(),
         Outcome::Failed { severity, .. } => format!("FAILED {severity}"),
         Outcome::Undetermined(_) => format!("WARNING {}", verdict.control.severity),
         Outcome::NotApplicable(_) => return None,
     };
-    Some((verdict.control.slug.to_owned(), told))
+    Some((verdict.control.slug.to_owned(), described))
 }
 
 fn bucket(scenario: &Scenario) -> Bucket {
@@ -150,12 +150,12 @@ fn arn(key: &KeySetup) -> String {
     format!("arn:aws:kms:{region}:{account}:key/1234")
 }
 
-fn resolved(scenario: &Scenario, reference: &KeyReference) -> Fact<ResolvedKey> {
+fn resolved(scenario: &Scenario, reference: &KeyReference) -> Fact<KeyLookup> {
     let found = match (reference, &scenario.key) {
-        (KeyReference::Absent, _) => ResolvedKey::AwsManagedDefault,
-        (reference, _) if reference.is_reserved_alias() => ResolvedKey::AwsManagedDefault,
-        (_, None) => ResolvedKey::Missing,
-        (_, Some(key)) => ResolvedKey::Found(Box::new(Key {
+        (KeyReference::Absent, _) => KeyLookup::AwsManagedDefault,
+        (reference, _) if reference.is_reserved_alias() => KeyLookup::AwsManagedDefault,
+        (_, None) => KeyLookup::Missing,
+        (_, Some(key)) => KeyLookup::Found(Box::new(Key {
             arn: arn(key).parse().unwrap(),
             manager: KeyManager::Customer,
             state: match key.state {
@@ -166,13 +166,13 @@ fn resolved(scenario: &Scenario, reference: &KeyReference) -> Fact<ResolvedKey> 
             spec: key.spec.clone(),
             usage: key.usage.clone(),
             origin: "AWS_KMS".into(),
-            governance: Some(governance(scenario, key)),
+            administration: Some(administration(scenario, key)),
         })),
     };
     unless_refused(scenario, Refused::Key, found)
 }
 
-fn governance(scenario: &Scenario, key: &KeySetup) -> Governance {
+fn administration(scenario: &Scenario, key: &KeySetup) -> KeyAdministration {
     let default = r#"{"Statement": {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::<account>:root"}, "Action": "kms:*",
         "Resource": "*"}}"#;
     let policy = made_out(key.policy.as_deref().unwrap_or(default), BUCKET, Some(&arn(key)));
@@ -180,7 +180,7 @@ fn governance(scenario: &Scenario, key: &KeySetup) -> Governance {
         0 => Rotation::Off,
         days => Rotation::Every(days),
     };
-    Governance {
+    KeyAdministration {
         policy: unless_refused(scenario, Refused::KeyPolicy, policy.parse()),
         rotation: unless_refused(scenario, Refused::Rotation, rotation),
     }

@@ -107,7 +107,7 @@ impl Bucket {
 async fn at_rest(alerts: &Alerts) -> Vec<serde_json::Value> {
     tokio::time::sleep(Duration::from_secs(2)).await;
     sandbox().wait_until_idle(Duration::from_secs(120)).await;
-    alerts.wait_until_told(0).await;
+    alerts.wait_until_alerted(0).await;
     alerts.take().await
 }
 

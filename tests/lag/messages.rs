@@ -7,24 +7,25 @@ use std::collections::BTreeMap;
 /// The messages about each finding, by its id. A message is the state version of the change, and
 /// true if it reported the finding as open.
 #[derive(Debug, Default)]
-pub(crate) struct Told(BTreeMap<String, Vec<(u64, bool)>>);
+pub(crate) struct Alerted(BTreeMap<String, Vec<(u64, bool)>>);
 
-impl Told {
+impl Alerted {
     pub(crate) fn of(messages: &[Value]) -> Self {
-        let mut told = Self::default();
+        let mut alerted = Self::default();
         for message in messages {
             let context = &message["metadata"]["additionalContext"];
             let text = |name: &str| {
                 context[name].as_str().unwrap_or_else(|| panic!("no {name}: {message}"))
             };
             let version = text("state-version").parse().unwrap();
-            told.0
+            alerted
+                .0
                 .entry(text("finding").to_owned())
                 .or_default()
                 .push((version, text("transition") != "resolved"));
         }
-        told.0.values_mut().for_each(|messages| messages.sort_unstable());
-        told
+        alerted.0.values_mut().for_each(|messages| messages.sort_unstable());
+        alerted
     }
 
     /// Returns the number of messages.
@@ -40,10 +41,10 @@ impl Told {
             return Some(format!("a change was alerted twice: {messages:?}"));
         }
         if messages.windows(2).any(|pair| pair[0].1 == pair[1].1) {
-            return Some(format!("people were told what they knew: {messages:?}"));
+            return Some(format!("people were alerted about what they knew: {messages:?}"));
         }
-        let told = messages.last().is_some_and(|(_, is_open)| *is_open);
-        (told != is_open)
-            .then(|| format!("people were told last that it is open: {told}, {messages:?}"))
+        let alerted = messages.last().is_some_and(|(_, is_open)| *is_open);
+        (alerted != is_open)
+            .then(|| format!("people were alerted last that it is open: {alerted}, {messages:?}"))
     }
 }

@@ -1,6 +1,6 @@
 //! Changes of the buckets while Security Hub answers late.
 
-use crate::{Played, Setting, at_rest, messages::Told, number};
+use crate::{Played, Setting, at_rest, messages::Alerted, number};
 use cmkwatch_tests::{Alerts, KeySetup, Place, sandbox};
 use futures_util::future::join_all;
 use std::{
@@ -83,17 +83,17 @@ async fn the_last_state_alone_decides_although_security_hub_answers_late() {
     for bucket in &sharing {
         compare(bucket, bucket.said().await, of_shared_key());
     }
-    let told = told().await;
+    let alerted = alerted().await;
     let shared = sharing.iter().chain([&mended, &broken, &returned, &disabled]);
     let mut untrue = BTreeMap::new();
     for bucket in flipping.iter().chain(shared) {
         for (finding, is_open) in bucket.open().await {
-            untrue.extend(told.wrong(&finding, is_open).map(|wrong| (finding, wrong)));
+            untrue.extend(alerted.wrong(&finding, is_open).map(|wrong| (finding, wrong)));
         }
     }
     let flips: usize = last.iter().map(|(_, flips)| flips).sum();
     println!("{flips} changes of {buckets} buckets; {} of {} are wrong", wrong.len(), buckets + 7);
-    println!("{} messages; those about {} findings are wrong", told.count(), untrue.len());
+    println!("{} messages; those about {} findings are wrong", alerted.count(), untrue.len());
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(untrue.is_empty(), "{untrue:#?}");
     assert!(
@@ -103,10 +103,10 @@ async fn the_last_state_alone_decides_although_security_hub_answers_late() {
 }
 
 /// Returns all messages since the start.
-async fn told() -> Told {
+async fn alerted() -> Alerted {
     let alerts = Alerts::new().await;
-    alerts.wait_until_told(0).await;
-    Told::of(&alerts.take().await)
+    alerts.wait_until_alerted(0).await;
+    Alerted::of(&alerts.take().await)
 }
 
 /// Makes two buckets of different classes, which will start to use one key at the same moment.

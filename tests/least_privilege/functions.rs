@@ -212,15 +212,15 @@ pub(crate) struct Alert {
     alerts: Alerts,
     bucket: String,
     /// True once the subscriber has received the alert, which is sent only once.
-    told: AtomicBool,
+    answer: AtomicBool,
 }
 
 impl Alert {
     pub(crate) async fn new(place: &Place) -> Self {
         Self {
             alerts: Alerts::new().await,
-            bucket: place.bucket_name("told"),
-            told: AtomicBool::new(false),
+            bucket: place.bucket_name("alerted"),
+            answer: AtomicBool::new(false),
         }
     }
 
@@ -240,14 +240,14 @@ impl Alert {
     pub(crate) async fn is_done(&self, since: SystemTime) -> bool {
         // Other findings may be alerted at the same time. Then a digest names this finding too, as
         // the worst. The function must ask for the name of the finding's account.
-        let is_it = |told: &Value| {
-            let told = told["content"].to_string();
-            told.contains(&self.bucket) && told.contains("account 1")
+        let is_it = |answer: &Value| {
+            let answer = answer["content"].to_string();
+            answer.contains(&self.bucket) && answer.contains("account 1")
         };
         if self.alerts.take().await.iter().any(is_it) {
-            self.told.store(true, Ordering::Relaxed);
+            self.answer.store(true, Ordering::Relaxed);
         }
-        self.told.load(Ordering::Relaxed)
+        self.answer.load(Ordering::Relaxed)
             && has_logged(&sandbox().hub().await, "cmkwatch-alert", since, &["message sent"])
     }
 }
@@ -264,9 +264,9 @@ pub(crate) async fn plan(hub: &Place, since: SystemTime) -> Result<(), String> {
             .to_string();
     hub.aws("dynamodb", &["delete-item", "--table-name", "cmkwatch-state", "--key", &noted]);
     hub.aws("lambda", &["invoke", "--function-name", function, "--payload", "{}", path]);
-    let told: Value = serde_json::from_str(&fs::read_to_string(&answer).unwrap()).unwrap();
-    if told.get("accounts").and_then(Value::as_u64) < Some(4) {
-        return Err(format!("no sweep was begun: {told}"));
+    let answer: Value = serde_json::from_str(&fs::read_to_string(&answer).unwrap()).unwrap();
+    if answer.get("accounts").and_then(Value::as_u64) < Some(4) {
+        return Err(format!("no sweep was begun: {answer}"));
     }
     if !has_logged(hub, function, since, &["sweep begun"]) {
         return Err("nothing was logged".into());

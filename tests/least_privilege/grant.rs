@@ -41,22 +41,22 @@ const WIDE: [(&str, &str, &str); 20] = [
     (
         "securityhub:BatchImportFindings",
         "arn:aws:securityhub:*:ACCOUNT:product/ACCOUNT/default",
-        "a finding stands in the bucket's region",
+        "a finding is stored in the bucket's region",
     ),
     (
         "securityhub:DescribeHub",
         "arn:aws:securityhub:*:ACCOUNT:hub/default",
-        "a finding stands in the bucket's region",
+        "a finding is stored in the bucket's region",
     ),
     (
         "securityhub:GetFindings",
         "arn:aws:securityhub:*:ACCOUNT:hub/default",
-        "a finding stands in the bucket's region",
+        "a finding is stored in the bucket's region",
     ),
     (
         "securityhub:BatchUpdateFindings",
         "arn:aws:securityhub:*:ACCOUNT:hub/default",
-        "a finding stands in the bucket's region",
+        "a finding is stored in the bucket's region",
     ),
     (
         "logs:*",
@@ -163,10 +163,10 @@ impl Grant {
 /// Returns every grant of cmkwatch's roles in an account, as deployed. Panics if an action has a
 /// wildcard, or if a resource has one and is not in `WIDE`.
 pub(crate) fn grants(place: &Place) -> Vec<Grant> {
-    let told = place
+    let answer = place
         .aws("iam", &["get-account-authorization-details", "--filter", "Role", "--output", "json"]);
-    let told: Value = serde_json::from_str(&told).unwrap();
-    let roles = told["RoleDetailList"].as_array().unwrap().iter();
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let roles = answer["RoleDetailList"].as_array().unwrap().iter();
     let ours = roles.filter(|role| role["RoleName"].as_str().unwrap().starts_with("cmkwatch-"));
     ours.flat_map(|role| {
         assert_eq!(role["AttachedManagedPolicies"].as_array().map_or(0, Vec::len), 0, "{role}");

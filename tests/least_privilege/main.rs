@@ -90,7 +90,7 @@ fn check_refusals(taken: &[&Grant]) {
 
 /// Waits until something holds, and returns false if it does not in time. The wait is short if a
 /// grant is `missing`.
-async fn comes_to_hold(missing: bool, mut holds: impl AsyncFnMut() -> bool) -> bool {
+async fn holds_within_time(missing: bool, mut holds: impl AsyncFnMut() -> bool) -> bool {
     let deadline = SystemTime::now() + if missing { PATIENCE_WITHOUT } else { PATIENCE };
     while SystemTime::now() < deadline {
         if holds().await {
@@ -222,10 +222,10 @@ async fn run_functions(accounts: &[Place], grants: OfFunctions) -> Vec<Grant> {
             }
         };
         tokio::join!(sweep.change(), alert.change(), change);
-        let (swept, told, evaluated) = tokio::join!(
-            comes_to_hold(no_sweep.is_some(), async || sweep.is_done(since).await),
-            comes_to_hold(no_alert.is_some(), async || alert.is_done(since).await),
-            comes_to_hold(no_change.is_some(), async || match &on_change {
+        let (swept, answer, evaluated) = tokio::join!(
+            holds_within_time(no_sweep.is_some(), async || sweep.is_done(since).await),
+            holds_within_time(no_alert.is_some(), async || alert.is_done(since).await),
+            holds_within_time(no_change.is_some(), async || match &on_change {
                 Some(on_change) => on_change.is_done(since).await,
                 None => no_change.is_none(),
             })
@@ -234,7 +234,7 @@ async fn run_functions(accounts: &[Place], grants: OfFunctions) -> Vec<Grant> {
         taken.iter().for_each(|grant| grant.give_back());
         sandbox().fail(&[]);
         let expected = (no_sweep.is_none(), no_alert.is_none(), no_change.is_none());
-        assert_eq!((swept, told, evaluated), expected, "without {taken:?}");
+        assert_eq!((swept, answer, evaluated), expected, "without {taken:?}");
     }
     switch_events(swept, true);
     [sweep_account, of_alert, of_on_change].concat()
@@ -323,9 +323,9 @@ async fn queues_refuse_calls_without_tls() {
 #[tokio::test]
 async fn each_alarm_is_sent_to_the_topic() {
     let hub = sandbox().hub().await;
-    let told = hub.aws("cloudwatch", &["describe-alarms", "--output", "json"]);
-    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    let alarms = told["MetricAlarms"].as_array().unwrap();
+    let answer = hub.aws("cloudwatch", &["describe-alarms", "--output", "json"]);
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    let alarms = answer["MetricAlarms"].as_array().unwrap();
     assert_eq!(alarms.len(), 17);
     let topic =
         serde_json::json!([format!("arn:aws:sns:{}:{}:cmkwatch-alerts", hub.region, hub.account)]);
@@ -340,9 +340,9 @@ async fn each_alarm_is_sent_to_the_topic() {
 async fn the_member_role_trusts_the_two_functions_that_read_and_the_role_that_retires() {
     let (hub, member) = (sandbox().hub().await, sandbox().places().await[0].clone());
     let role = format!("arn:aws:iam::{}:role/cmkwatch-member", member.account);
-    let told =
+    let answer =
         member.aws("iam", &["get-role", "--role-name", "cmkwatch-member", "--output", "json"]);
-    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
     let functions = ["on-change", "sweep-account", "retire"]
         .map(|f| format!("arn:aws:iam::{}:role/cmkwatch-{f}", hub.account));
     let trust = serde_json::json!({"Version": "2012-10-17", "Statement": [{
@@ -351,10 +351,10 @@ async fn the_member_role_trusts_the_two_functions_that_read_and_the_role_that_re
         "Action": "sts:AssumeRole",
         "Condition": {
             "ArnEquals": {"aws:PrincipalArn": functions},
-            "StringEquals": {"aws:PrincipalOrgID": told_organization(&told)},
+            "StringEquals": {"aws:PrincipalOrgID": organization_of(&answer)},
         },
     }]});
-    assert_eq!(told["Role"]["AssumeRolePolicyDocument"], trust);
+    assert_eq!(answer["Role"]["AssumeRolePolicyDocument"], trust);
 
     let outside = sandbox().place("999999999999", &hub.region).await;
     let elsewhere = sandbox().another_account(&member).await;
@@ -381,7 +381,7 @@ const ANYBODY: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","
 const WHATEVER: &str =
     r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
 
-fn told_organization(role: &serde_json::Value) -> serde_json::Value {
+fn organization_of(role: &serde_json::Value) -> serde_json::Value {
     let trust = &role["Role"]["AssumeRolePolicyDocument"]["Statement"][0];
     let organization = trust["Condition"]["StringEquals"]["aws:PrincipalOrgID"].clone();
     assert!(organization.as_str().is_some_and(|id| id.starts_with("o-")), "{organization}");

@@ -35,7 +35,7 @@ enum Story {
     /// An imported finding reaches the queue of alert, and so the subscriber.
     Found,
     /// An event in the queue of alert becomes an alert.
-    Told,
+    Alerted,
     /// A sweep is begun.
     Planned,
     /// An alarm reaches the subscriber.
@@ -60,10 +60,10 @@ impl Story {
 /// `Administer` has no story. Such statements are for people and CloudFormation, and the root of an
 /// account needs none of them in the sandbox.
 const STORIES: [(Attached, &str, &str, Option<Story>); 16] = [
-    (Attached::Key, "UseThroughQueuesAndTopic kms:Decrypt", "sqs.", Some(Story::Told)),
+    (Attached::Key, "UseThroughQueuesAndTopic kms:Decrypt", "sqs.", Some(Story::Alerted)),
     (Attached::Key, "UseThroughQueuesAndTopic kms:GenerateDataKey", "sqs.", Some(Story::Planned)),
-    (Attached::Key, "UseThroughQueuesAndTopic kms:Decrypt", "sns.", Some(Story::Told)),
-    (Attached::Key, "UseThroughQueuesAndTopic kms:GenerateDataKey", "sns.", Some(Story::Told)),
+    (Attached::Key, "UseThroughQueuesAndTopic kms:Decrypt", "sns.", Some(Story::Alerted)),
+    (Attached::Key, "UseThroughQueuesAndTopic kms:GenerateDataKey", "sns.", Some(Story::Alerted)),
     // The principal that makes the table needs this statement. In the sandbox, that is the root of
     // an account.
     (Attached::Key, "UseThroughTable kms:CreateGrant", "", None),
@@ -125,8 +125,8 @@ pub(crate) async fn each_is_needed(hub: &Place, member: &Place) -> usize {
                 .chain(refusals.iter().cloned())
                 .collect();
             put(hub, attached, &document(&left)).await;
-            let told = Told::begin(hub, member, story).await;
-            let is_missed = told.is_missed(&part.action).await;
+            let answer = StoryRun::begin(hub, member, story).await;
+            let is_missed = answer.is_missed(&part.action).await;
             put(hub, attached, &whole).await;
             assert!(
                 is_missed,
@@ -134,7 +134,7 @@ pub(crate) async fn each_is_needed(hub: &Place, member: &Place) -> usize {
             );
             if part.action == "sqs:SendMessage" && story.dead_letters().is_none() {
                 assert!(
-                    told.is_dead_letter().await,
+                    answer.is_dead_letter().await,
                     "{part:?} was taken, and no dead letter is left"
                 );
             }
@@ -150,11 +150,17 @@ pub(crate) async fn each_is_needed(hub: &Place, member: &Place) -> usize {
 /// Checks that the stories show with all permissions in place. Stories about dead letters need a
 /// missing permission, so they are left out.
 async fn all_show(hub: &Place, member: &Place) {
-    for story in
-        [Story::Changed, Story::Found, Story::Told, Story::Planned, Story::Alarmed, Story::Logged]
-    {
-        let (told, deadline) = (Told::begin(hub, member, story).await, Instant::now() + PATIENCE);
-        while !told.shows().await {
+    for story in [
+        Story::Changed,
+        Story::Found,
+        Story::Alerted,
+        Story::Planned,
+        Story::Alarmed,
+        Story::Logged,
+    ] {
+        let (answer, deadline) =
+            (StoryRun::begin(hub, member, story).await, Instant::now() + PATIENCE);
+        while !answer.shows().await {
             assert!(Instant::now() < deadline, "{story:?} does not show with everything in place");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -273,7 +279,7 @@ fn topic(hub: &Place) -> String {
 }
 
 /// A story that was begun, with a mark by which its result is recognized.
-struct Told {
+struct StoryRun {
     hub: Place,
     member: Place,
     alerts: Alerts,
@@ -282,13 +288,13 @@ struct Told {
     since: SystemTime,
 }
 
-impl Told {
+impl StoryRun {
     async fn begin(hub: &Place, member: &Place, story: Story) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let mark = format!("told-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let mark = format!("story-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         sandbox().forget_denied();
         let (hub, member) = (hub.clone(), member.clone());
-        let told = Self {
+        let answer = Self {
             hub,
             member,
             alerts: Alerts::new().await,
@@ -296,15 +302,15 @@ impl Told {
             mark,
             since: SystemTime::now(),
         };
-        told.act().await;
-        told
+        answer.act().await;
+        answer
     }
 
     async fn act(&self) {
         match self.story {
             Story::Changed | Story::ChangeLost => self.member.create_bucket(&self.mark, None).await,
             Story::Found | Story::FindingLost => self.member.import_opened(&self.mark).await,
-            Story::Told => self.alerts.send(&opened(&self.hub, &self.mark)).await,
+            Story::Alerted => self.alerts.send(&opened(&self.hub, &self.mark)).await,
             Story::Planned | Story::Logged => self.invoke_planner(),
             Story::Alarmed => {
                 for state in ["OK", "ALARM"] {
@@ -337,7 +343,7 @@ impl Told {
         match self.story {
             Story::Changed => !self.member.findings(&self.mark).await.is_empty(),
             Story::ChangeLost | Story::FindingLost => self.is_dead_letter().await,
-            Story::Found | Story::Told | Story::Alarmed => self
+            Story::Found | Story::Alerted | Story::Alarmed => self
                 .alerts
                 .take_all()
                 .await

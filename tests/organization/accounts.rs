@@ -1,7 +1,9 @@
 //! Accounts that cannot be read, that have Security Hub off, or that throttle. Each is reported,
 //! and delays no other account.
 
-use crate::{expected_of_new, metric, organization, said, settled, switch_events, told};
+use crate::{
+    calls_that_publish, expected_of_new, metric, organization, said, settled, switch_events,
+};
 use cmkwatch_tests::{Alerts, Fault, Place, progress, sandbox, state, verdict};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -46,12 +48,13 @@ async fn an_account_without_the_role_is_reported_and_the_others_are_complete() {
     assert!(metric("AccountsUnreadable") >= 1.0);
     // The finding is stored in the hub. Its alert still names the account that the finding is
     // about.
-    alerts.wait_until_told(0).await;
-    let told: Vec<_> = alerts.take().await.iter().map(|told| told["content"].to_string()).collect();
+    alerts.wait_until_alerted(0).await;
+    let answer: Vec<_> =
+        alerts.take().await.iter().map(|answer| answer["content"].to_string()).collect();
     let name = format!("`account {}` ({})", &closed.account[..1], closed.account);
     assert!(
-        told.iter().any(|told| told.contains("account-readable") && told.contains(&name)),
-        "{name}: {told:?}"
+        answer.iter().any(|answer| answer.contains("account-readable") && answer.contains(&name)),
+        "{name}: {answer:?}"
     );
 
     closed.aws(
@@ -68,10 +71,10 @@ async fn an_account_without_the_role_is_reported_and_the_others_are_complete() {
 }
 
 fn trust_of(place: &Place) -> String {
-    let told =
+    let answer =
         place.aws("iam", &["get-role", "--role-name", "cmkwatch-member", "--output", "json"]);
-    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    told["Role"]["AssumeRolePolicyDocument"].to_string()
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    answer["Role"]["AssumeRolePolicyDocument"].to_string()
 }
 
 /// Ends the processes of the functions, and so drops the credentials that they hold.
@@ -87,7 +90,7 @@ async fn findings_are_stored_in_the_hub_while_security_hub_is_off_and_move_when_
     let earlier = place.bucket_name("before-hub-was-off");
     place.create_bucket(&earlier, None).await;
     settled().await;
-    alerts.wait_until_told(0).await;
+    alerts.wait_until_alerted(0).await;
     alerts.take().await;
     place.aws("securityhub", &["disable-security-hub"]);
     let bucket = place.bucket_name("hub-is-off");
@@ -119,9 +122,9 @@ async fn findings_are_stored_in_the_hub_while_security_hub_is_off_and_move_when_
         Some("FAILED NEW")
     );
     sandbox().sweep(&[&place.account]).await;
-    let imports = told();
+    let imports = calls_that_publish();
     sandbox().sweep(&[&place.account]).await;
-    assert_eq!(told(), imports, "a second sweep told something");
+    assert_eq!(calls_that_publish(), imports, "a second sweep published something");
     // The bucket that was known before has not changed. Its findings have moved.
     let all = hub.own_findings().await;
     let moved =
@@ -133,10 +136,10 @@ async fn findings_are_stored_in_the_hub_while_security_hub_is_off_and_move_when_
             .all(|finding| finding.product_fields.as_ref().unwrap()["cmkwatch/transition"]
                 == "unchanged")
     );
-    alerts.wait_until_told(0).await;
+    alerts.wait_until_alerted(0).await;
     let alerted: Vec<_> =
-        alerts.take().await.iter().map(|told| told["content"].to_string()).collect();
-    assert!(!alerted.iter().any(|told| told.contains(&earlier)), "{alerted:?}");
+        alerts.take().await.iter().map(|answer| answer["content"].to_string()).collect();
+    assert!(!alerted.iter().any(|answer| answer.contains(&earlier)), "{alerted:?}");
 
     place.aws("securityhub", &["enable-security-hub"]);
     sandbox().sweep(&[&place.account]).await;
@@ -150,9 +153,9 @@ async fn findings_are_stored_in_the_hub_while_security_hub_is_off_and_move_when_
         account_readable(&place.account, &place.region).await.as_deref(),
         Some("PASSED RESOLVED")
     );
-    let imports = told();
+    let imports = calls_that_publish();
     sandbox().sweep(&[&place.account]).await;
-    assert_eq!(told(), imports, "a second sweep told something");
+    assert_eq!(calls_that_publish(), imports, "a second sweep published something");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

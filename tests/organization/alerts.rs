@@ -26,15 +26,15 @@ fn news(notification: &Value) -> String {
 
 /// Waits until all messages are handled, except `bad` messages that never are. Returns the
 /// notifications since the last call.
-async fn told(alerts: &Alerts, bad: u64) -> Vec<Value> {
+async fn take_alerts(alerts: &Alerts, bad: u64) -> Vec<Value> {
     settled().await;
-    alerts.wait_until_told(bad).await;
+    alerts.wait_until_alerted(bad).await;
     alerts.take().await
 }
 
-/// Returns the notifications like `told`, each as transition and control, in alphabetical order.
+/// Returns the notifications like `answer`, each as transition and control, in alphabetical order.
 async fn words(alerts: &Alerts, bad: u64) -> Vec<String> {
-    let mut words: Vec<_> = told(alerts, bad).await.iter().map(news).collect();
+    let mut words: Vec<_> = take_alerts(alerts, bad).await.iter().map(news).collect();
     words.sort();
     words
 }
@@ -42,7 +42,7 @@ async fn words(alerts: &Alerts, bad: u64) -> Vec<String> {
 /// Makes a bucket that is encrypted as its class requires before it is evaluated. Returns its name
 /// and the ARN of its key.
 async fn rolled_out(place: &Place) -> (String, String) {
-    let bucket = place.bucket_name("told-of");
+    let bucket = place.bucket_name("alerted-of");
     let key = place.create_key(&KeySetup::default(), &bucket).await;
     place.create_bucket(&bucket, None).await;
     place.encrypt(&bucket, "aws:kms", Some(&key.arn)).await;
@@ -53,7 +53,7 @@ async fn rolled_out(place: &Place) -> (String, String) {
 async fn a_drift_and_its_end_are_alerted_and_nothing_in_between() {
     let _one = organization().await;
     let (alerts, place) = (Alerts::new().await, &sandbox().all_places().await[1]);
-    told(&alerts, 0).await;
+    take_alerts(&alerts, 0).await;
     // The message fails alone while the test goes on. It is a dead letter at the end of the test.
     alerts.send("no event of Security Hub").await;
 
@@ -78,7 +78,7 @@ async fn a_drift_and_its_end_are_alerted_and_nothing_in_between() {
     assert_eq!(seen["cmkwatch/transition"], "first-seen");
 
     place.encrypt(&bucket, "AES256", None).await;
-    let opened = told(&alerts, 1).await;
+    let opened = take_alerts(&alerts, 1).await;
     let mut controls: Vec<_> = opened.iter().map(news).collect();
     controls.sort();
     assert_eq!(controls, ["opened encrypted-with-cmk", "opened encrypted-with-kms"]);
@@ -109,7 +109,7 @@ async fn a_drift_and_its_end_are_alerted_and_nothing_in_between() {
     assert_eq!(words(&alerts, 1).await, Vec::<String>::new(), "a sweep that finds what is known");
 
     place.encrypt(&bucket, "aws:kms", Some(&key)).await;
-    let resolved = told(&alerts, 1).await;
+    let resolved = take_alerts(&alerts, 1).await;
     let mut controls: Vec<_> = resolved.iter().map(news).collect();
     controls.sort();
     assert_eq!(controls, ["resolved encrypted-with-cmk", "resolved encrypted-with-kms"]);
@@ -191,7 +191,7 @@ const DIGEST_OVER: usize = 5;
 async fn two_hundred_drifts_in_one_sweep_are_a_few_digests() {
     let _one = organization().await;
     let (alerts, place) = (Alerts::new().await, &sandbox().all_places().await[0]);
-    told(&alerts, 0).await;
+    take_alerts(&alerts, 0).await;
     switch_events(false).await;
     let buckets: Vec<_> = (0..MANY).map(|_| place.bucket_name("one-of-many")).collect();
     let made = stream::iter(&buckets).map(|bucket| place.create_bucket(bucket, None));
@@ -200,10 +200,10 @@ async fn two_hundred_drifts_in_one_sweep_are_a_few_digests() {
 
     // Each bucket fails two controls. The last batch may be so small that its findings are alerted
     // one by one.
-    let notifications = told(&alerts, 0).await;
+    let notifications = take_alerts(&alerts, 0).await;
     let findings = |notification: &Value| {
-        let told = notification["metadata"]["additionalContext"]["findings"].as_str();
-        told.map_or(1, |findings| findings.parse::<usize>().unwrap())
+        let answer = notification["metadata"]["additionalContext"]["findings"].as_str();
+        answer.map_or(1, |findings| findings.parse::<usize>().unwrap())
     };
     assert_eq!(notifications.iter().map(findings).sum::<usize>(), 2 * MANY);
     let (digests, singles): (Vec<_>, Vec<_>) =

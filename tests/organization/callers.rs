@@ -49,7 +49,7 @@ async fn each_change_leads_to_the_right_finding_and_names_its_caller() {
         (sandbox().place(account, HOME).await, sandbox().place(account, OTHER_REGION).await);
     let stranger = sandbox().another_account(&home).await;
     let [tagged, open, shared] =
-        ["tagged-anew", "tagged-by-anyone", "shared"].map(|what| home.bucket_name(what));
+        ["tagged-again", "tagged-by-anyone", "shared"].map(|what| home.bucket_name(what));
     let [early, rotated] =
         ["names-a-replica", "uses-a-replica"].map(|what| there.bucket_name(what));
     for bucket in [&tagged, &open, &shared] {

@@ -43,11 +43,11 @@ async fn drift_that_only_the_sweep_finds_is_counted_and_raises_an_alarm() {
     let found = metric("DriftFoundBySweep") - before;
     assert!((2.0..10.0).contains(&found), "{found}");
 
-    alerts.wait_until_told(0).await;
+    alerts.wait_until_alerted(0).await;
     alerts.take_all().await;
     assert_eq!(alarm().await, "ALARM");
-    let told = alerts.take_all().await;
-    assert!(told.iter().any(|told| told.message.contains(ALARM)), "{told:?}");
+    let answer = alerts.take_all().await;
+    assert!(answer.iter().any(|answer| answer.message.contains(ALARM)), "{answer:?}");
 
     sandbox().sweep(&[&place.account]).await;
     settled().await;

@@ -94,7 +94,7 @@ pub(crate) async fn state_rows(account: &str) -> Vec<String> {
 }
 
 /// Returns how many calls imported or edited findings.
-pub(crate) fn told() -> u64 {
+pub(crate) fn calls_that_publish() -> u64 {
     count("securityhub:BatchImportFindings") + count("securityhub:BatchUpdateFindings")
 }
 

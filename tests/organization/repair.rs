@@ -96,7 +96,7 @@ async fn each_kind_of_difference_is_repaired_and_nobody_is_alerted() {
         let left_open = place.findings(&gone).await["encrypted-with-cmk"].clone();
         place.s3().delete_bucket().bucket(&gone).send().await.unwrap();
         settled().await;
-        alerts.wait_until_told(0).await;
+        alerts.wait_until_alerted(0).await;
         alerts.take().await;
         let (before, reported) =
             (said(place, &bucket, progress).await, changes(place, &bucket).await);
@@ -117,7 +117,7 @@ async fn each_kind_of_difference_is_repaired_and_nobody_is_alerted() {
         import(place, passes, findings["encrypted-with-cmk"].clone()).await;
         set_workflow(place, &findings["ssec-blocked"], WorkflowStatus::New).await;
         import(place, |finding| finding.record_state = Some(RecordState::Active), left_open).await;
-        alerts.wait_until_told(0).await;
+        alerts.wait_until_alerted(0).await;
         alerts.take().await;
 
         match by {
@@ -135,7 +135,7 @@ async fn each_kind_of_difference_is_repaired_and_nobody_is_alerted() {
             said(place, &gone, state).await.values().all(|state| state == "ARCHIVED"),
             "{by:?}"
         );
-        alerts.wait_until_told(0).await;
+        alerts.wait_until_alerted(0).await;
         assert_eq!(alerts.take().await, Vec::<Value>::new(), "{by:?}: nobody is alerted");
     }
     nothing_was_refused(&[]);

@@ -1,6 +1,8 @@
 //! The table of states: evaluations of one bucket at the same time, and the loss of the table.
 
-use crate::{count, nothing_was_refused, organization, said, settled, switch_events, told};
+use crate::{
+    calls_that_publish, count, nothing_was_refused, organization, said, settled, switch_events,
+};
 use aws_sdk_securityhub::types::{AwsSecurityFindingIdentifier, WorkflowStatus, WorkflowUpdate};
 use cmkwatch_tests::{Alerts, KeySetup, Place, folder, progress, sandbox, state};
 use futures_util::future::join_all;
@@ -160,7 +162,7 @@ async fn a_lost_table_is_filled_by_one_sweep_and_nobody_is_alerted() {
     settled().await;
     suppress(place, &broken, "encrypted-with-kms").await;
     sandbox().sweep(&[]).await;
-    alerts.wait_until_told(0).await;
+    alerts.wait_until_alerted(0).await;
     alerts.take().await;
     let (before, known) = (held().await, rows(&hub));
     assert!(known.len() > 10, "{known:?}");
@@ -169,11 +171,11 @@ async fn a_lost_table_is_filled_by_one_sweep_and_nobody_is_alerted() {
     lose_the_table(&hub);
     assert!(rows(&hub).is_empty());
     place.s3().delete_bucket().bucket(&gone).send().await.unwrap();
-    let published = told();
+    let published = calls_that_publish();
     sandbox().sweep(&[]).await;
 
     assert_eq!(
-        told() - published,
+        calls_that_publish() - published,
         1,
         "the findings of the deleted bucket are archived, and nothing else is imported"
     );
@@ -192,7 +194,7 @@ async fn a_lost_table_is_filled_by_one_sweep_and_nobody_is_alerted() {
     for name in known.keys().filter(is_kept) {
         assert_eq!(rebuilt.get(name), known.get(name), "{name}");
     }
-    alerts.wait_until_told(0).await;
+    alerts.wait_until_alerted(0).await;
     assert_eq!(alerts.take().await, Vec::<Value>::new(), "nobody is alerted");
 
     let asked = count("securityhub:GetFindings");
@@ -202,7 +204,7 @@ async fn a_lost_table_is_filled_by_one_sweep_and_nobody_is_alerted() {
         asked,
         "a steady sweep asks Security Hub for no finding"
     );
-    assert_eq!(told() - published, 1, "a steady sweep imports nothing");
+    assert_eq!(calls_that_publish() - published, 1, "a steady sweep imports nothing");
     switch_events(true).await;
     nothing_was_refused(&[]);
 }

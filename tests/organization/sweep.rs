@@ -1,6 +1,6 @@
 //! Does the sweep find what events missed, report it once, and end the same after kills?
 
-use crate::{AT_ONCE, nothing_was_refused, organization, said, switch_events, told};
+use crate::{AT_ONCE, calls_that_publish, nothing_was_refused, organization, said, switch_events};
 use cmkwatch_tests::{
     KeySetup, Place, Scenario, Worker, progress, sandbox, scenarios, state, verdict,
 };
@@ -70,9 +70,9 @@ async fn the_sweep_finds_what_events_missed_and_ends_the_same_after_kills() {
     for Played { scenario, place, bucket } in &played {
         assert_eq!(said(place, bucket, verdict).await, scenario.expect, "{bucket} in {place}");
     }
-    let (before, imports) = (everything().await, told());
+    let (before, imports) = (everything().await, calls_that_publish());
     sandbox().sweep(&[]).await;
-    assert_eq!(told(), imports, "a second sweep told something");
+    assert_eq!(calls_that_publish(), imports, "a second sweep published something");
 
     let drifted = drift(&played).await;
     sandbox().sweep(&[]).await;
@@ -94,9 +94,13 @@ async fn the_sweep_finds_what_events_missed_and_ends_the_same_after_kills() {
         assert!(gone.is_empty(), "{gone:?}");
     }
     assert!(killed >= 20, "{killed}");
-    let imports = told();
+    let imports = calls_that_publish();
     sandbox().sweep(&[]).await;
-    assert_eq!(told(), imports, "the sweep that was killed had left something to tell");
+    assert_eq!(
+        calls_that_publish(),
+        imports,
+        "the sweep that was killed had left something to publish"
+    );
     switch_events(true).await;
     // Some scenarios refuse an action to the member role.
     nothing_was_refused(&["cmkwatch-member"]);

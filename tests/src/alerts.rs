@@ -64,7 +64,7 @@ impl Alerts {
     ///
     /// # Panics
     /// Panics if that takes longer than a minute.
-    pub async fn wait_until_told(&self, bad: u64) {
+    pub async fn wait_until_alerted(&self, bad: u64) {
         let deadline = Instant::now() + Duration::from_secs(60);
         let mut quiet = 0;
         while quiet < 3 {

@@ -16,10 +16,10 @@ impl Place {
             .role_session_name("test");
         let session =
             request.send().await.map_err(|error| DisplayErrorContext(error).to_string())?;
-        let told = session.credentials.unwrap();
-        let token = Some(told.session_token);
+        let answer = session.credentials.unwrap();
+        let token = Some(answer.session_token);
         let credentials =
-            Credentials::new(told.access_key_id, told.secret_access_key, token, None, "test");
+            Credentials::new(answer.access_key_id, answer.secret_access_key, token, None, "test");
         let provider = aws_credential_types::provider::SharedCredentialsProvider::new(credentials);
         let config = self.config.to_builder().credentials_provider(provider).build();
         Ok(Self { config, ..self.clone() })

@@ -150,8 +150,8 @@ fn start() -> (Child, Sandbox) {
         .map_while(Result::ok)
         .any(|line| line == "ready");
     assert!(ready, "the sandbox did not start; see {}", folder.join("server.log").display());
-    let told = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
-    (child, told)
+    let answer = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
+    (child, answer)
 }
 
 impl Sandbox {
@@ -256,8 +256,8 @@ impl Sandbox {
     /// Fires a schedule now. Returns true if the schedule started its target.
     #[must_use]
     pub fn fire(&self, schedule: &str) -> bool {
-        let told = self.put("schedule", &BTreeMap::from([("name", schedule)]));
-        told["invoked"].as_bool().unwrap()
+        let answer = self.put("schedule", &BTreeMap::from([("name", schedule)]));
+        answer["invoked"].as_bool().unwrap()
     }
 
     /// Sets by how many seconds answers are late from now on. `of` names the kind of answers, such
@@ -287,9 +287,9 @@ impl Sandbox {
     }
 
     fn put(&self, what: &str, asked: &impl Serialize) -> serde_json::Value {
-        let mut told =
+        let mut answer =
             ureq::put(format!("{}/_sandbox/{what}", self.endpoint)).send_json(asked).unwrap();
-        told.body_mut().read_json().unwrap()
+        answer.body_mut().read_json().unwrap()
     }
 
     fn asked<T: DeserializeOwned>(&self, what: &str) -> T {
@@ -308,9 +308,9 @@ impl Sandbox {
         let function = &self.sweep_planner_function;
         let arguments = ["invoke", "--function-name", function, "--payload", &payload];
         self.hub().await.aws("lambda", &[&arguments[..], &[answer.to_str().unwrap()]].concat());
-        let told: BTreeMap<String, serde_json::Value> =
+        let answer: BTreeMap<String, serde_json::Value> =
             serde_json::from_str(&fs::read_to_string(answer).unwrap()).unwrap();
-        assert!(told.contains_key("sweep"), "{told:?}");
+        assert!(answer.contains_key("sweep"), "{answer:?}");
     }
 
     /// Waits until the queues of on-change and sweep-account are empty.
@@ -372,6 +372,6 @@ pub(crate) async fn waiting(sqs: &aws_sdk_sqs::Client, queue: &str) -> u64 {
     ];
     let asked =
         sqs.get_queue_attributes().queue_url(queue).set_attribute_names(Some(counts.to_vec()));
-    let told = asked.send().await.unwrap().attributes.unwrap();
-    counts.iter().map(|count| told[count].parse::<u64>().unwrap()).sum()
+    let answer = asked.send().await.unwrap().attributes.unwrap();
+    counts.iter().map(|count| answer[count].parse::<u64>().unwrap()).sum()
 }

@@ -28,14 +28,14 @@ impl Place {
     /// Reads the policy of a queue, by the queue's name.
     pub async fn queue_policy(&self, name: &str) -> String {
         let request = self.sqs().get_queue_attributes().queue_url(self.queue_url(name).await);
-        let told = request
+        let answer = request
             .attribute_names(QueueAttributeName::Policy)
             .send()
             .await
             .unwrap()
             .attributes
             .unwrap();
-        told[&QueueAttributeName::Policy].clone()
+        answer[&QueueAttributeName::Policy].clone()
     }
 
     /// Puts the policy of a queue, by the queue's name.
@@ -107,8 +107,8 @@ impl Place {
             .compliance(Compliance::builder().status(ComplianceStatus::Failed).build())
             .product_fields("cmkwatch/transition", "opened")
             .build();
-        let told =
+        let answer =
             self.security_hub().batch_import_findings().findings(finding).send().await.unwrap();
-        assert_eq!(told.failed_count, Some(0), "{told:?}");
+        assert_eq!(answer.failed_count, Some(0), "{answer:?}");
     }
 }

@@ -5,8 +5,8 @@
 //! - [`parse`] reads such an event.
 //! - [`select_alerts()`] decides which events of a batch are worth a message.
 //! - [`decide`] compares those events with what people already know.
-//! - [`AlertMessage`] is what people read: a notification for Slack and a text for e-mail, made from the
-//!   same lines.
+//! - [`AlertMessage`] is what people read: a notification for Slack and a text for e-mail, made
+//!   from the same lines.
 //!
 //! Every event that does not become a message has a reason, a [`Silence`]. The texts of a finding
 //! may come from anyone who can name a bucket, a role or a policy statement. So they are never

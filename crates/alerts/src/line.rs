@@ -4,10 +4,10 @@ use crate::text;
 
 /// A line of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Line(Vec<Part>);
+pub(crate) struct Line(Vec<Segment>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+enum Segment {
     /// The label at the start of a line.
     Label(&'static str),
     /// Words.
@@ -23,7 +23,7 @@ enum Part {
 impl Line {
     /// Starts a line with a label.
     pub(crate) fn about(label: &'static str) -> Self {
-        Self(vec![Part::Label(label)])
+        Self(vec![Segment::Label(label)])
     }
 
     /// Starts a line with words.
@@ -32,47 +32,47 @@ impl Line {
     }
 
     pub(crate) fn words(mut self, words: impl Into<String>) -> Self {
-        self.0.push(Part::Words(words.into()));
+        self.0.push(Segment::Words(words.into()));
         self
     }
 
     pub(crate) fn value(mut self, value: impl Into<String>) -> Self {
-        self.0.push(Part::Value(value.into()));
+        self.0.push(Segment::Value(value.into()));
         self
     }
 
     pub(crate) fn link(mut self, to: String, says: impl Into<String>) -> Self {
-        self.0.push(Part::Link { to, says: says.into() });
+        self.0.push(Segment::Link { to, says: says.into() });
         self
     }
 
     pub(crate) fn json(mut self, json: impl Into<String>) -> Self {
-        self.0.push(Part::Json(json.into()));
+        self.0.push(Segment::Json(json.into()));
         self
     }
 
     /// Writes the line in the format of
     /// [Slack](https://docs.slack.dev/messaging/formatting-message-text).
     pub(crate) fn to_slack(&self) -> String {
-        let write = |part: &Part| match part {
-            Part::Label(label) => format!("*{label}* "),
-            Part::Words(words) => text::slack(words, usize::MAX),
-            Part::Value(value) => text::code(value),
-            Part::Link { to, says } => {
+        let write = |part: &Segment| match part {
+            Segment::Label(label) => format!("*{label}* "),
+            Segment::Words(words) => text::slack(words, usize::MAX),
+            Segment::Value(value) => text::code(value),
+            Segment::Link { to, says } => {
                 format!("<{to}|{}>", text::slack(says, usize::MAX).replace('|', "/"))
             }
-            Part::Json(json) => format!("\n{}", text::block(json)),
+            Segment::Json(json) => format!("\n{}", text::block(json)),
         };
         self.0.iter().map(write).collect()
     }
 
     /// Writes the line as plain text, for e-mail.
     pub(crate) fn to_plain(&self) -> String {
-        let write = |part: &Part| match part {
-            Part::Label(label) => format!("{label:<11} "),
-            Part::Words(words) | Part::Json(words) => text::readable(words, usize::MAX),
-            Part::Value(value) => text::readable(value, text::LONGEST_VALUE),
-            Part::Link { to, says } => format!("{}: {to} ", text::readable(says, usize::MAX)),
+        let write = |part: &Segment| match part {
+            Segment::Label(label) => format!("{label:<11} "),
+            Segment::Words(words) | Segment::Json(words) => text::readable(words, usize::MAX),
+            Segment::Value(value) => text::readable(value, text::LONGEST_VALUE),
+            Segment::Link { to, says } => format!("{}: {to} ", text::readable(says, usize::MAX)),
         };
         self.0.iter().map(write).collect::<String>().trim_end().to_owned()
     }

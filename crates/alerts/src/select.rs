@@ -417,7 +417,7 @@ mod tests {
         assert_eq!(
             (both.selected.len(), both.cancelled.len()),
             (0, 1),
-            "nobody was told that it opened"
+            "nobody was alerted that it opened"
         );
     }
 

@@ -467,7 +467,7 @@ mod tests {
         assert_eq!(
             cancel(&closed(), &[&taken(NEW)]).await,
             silent,
-            "nobody was told, and it passes"
+            "nobody was alerted, and it passes"
         );
         let before = || prevented(NEW, &known(3, open, None));
         assert_eq!(

@@ -3,7 +3,7 @@
 use crate::{
     exit::Exit,
     input,
-    report::{self, Line, Output},
+    report::{self, Output, VerdictLine},
 };
 use controls::{BucketPolicyVerdict, Evidence, Outcome, Subject, judge_bucket_policy};
 use facts::{AccountId, BucketName, KeyArn};
@@ -40,10 +40,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     Ok(Exit::of(lines.iter().map(|line| &line.outcome)))
 }
 
-fn line(BucketPolicyVerdict { control, outcome }: BucketPolicyVerdict) -> Line {
+fn line(BucketPolicyVerdict { control, outcome }: BucketPolicyVerdict) -> VerdictLine {
     let requests: Vec<_> = match &outcome {
         Outcome::Failed { evidence, .. } => evidence.iter().map(Evidence::value).collect(),
         _ => Vec::new(),
     };
-    Line { control, outcome, more: json!({ "requests": requests }) }
+    VerdictLine { control, outcome, more: json!({ "requests": requests }) }
 }

@@ -3,7 +3,7 @@
 use crate::{
     exit::Exit,
     input,
-    report::{self, Line, Output},
+    report::{self, Output, VerdictLine},
 };
 use controls::{KeyAccess, KeyPolicyVerdict, OrganizationId, Subject, judge_key_policy};
 use facts::KeyArn;
@@ -47,10 +47,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     Ok(Exit::of(lines.iter().map(|line| &line.outcome)))
 }
 
-fn line(verdict: KeyPolicyVerdict) -> Line {
-    let KeyPolicyVerdict { control, outcome, delegates_to_iam, uses } = verdict;
-    let uses: Vec<_> = uses.iter().map(as_json).collect();
-    Line { control, outcome, more: json!({ "delegates_to_iam": delegates_to_iam, "uses": uses }) }
+fn line(verdict: KeyPolicyVerdict) -> VerdictLine {
+    let KeyPolicyVerdict { control, outcome, delegates_to_iam, accesses } = verdict;
+    let accesses: Vec<_> = accesses.iter().map(as_json).collect();
+    VerdictLine {
+        control,
+        outcome,
+        more: json!({ "delegates_to_iam": delegates_to_iam, "uses": accesses }),
+    }
 }
 
 fn as_json(KeyAccess { statement, principal, operations, how, .. }: &KeyAccess) -> Value {

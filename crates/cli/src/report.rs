@@ -16,7 +16,7 @@ pub(crate) enum Output {
 }
 
 /// A verdict, with the details that only its command knows.
-pub(crate) struct Line {
+pub(crate) struct VerdictLine {
     pub(crate) control: &'static Control,
     pub(crate) outcome: Outcome,
     /// The details: further members of the JSON object.
@@ -24,7 +24,11 @@ pub(crate) struct Line {
 }
 
 /// Writes verdicts to standard output.
-pub(crate) fn print(lines: &[Line], subject: &Subject, output: Output) -> anyhow::Result<()> {
+pub(crate) fn print(
+    lines: &[VerdictLine],
+    subject: &Subject,
+    output: Output,
+) -> anyhow::Result<()> {
     let text = match output {
         Output::Json => {
             let verdicts: Vec<_> = lines.iter().map(|line| as_json(line, subject)).collect();
@@ -36,7 +40,7 @@ pub(crate) fn print(lines: &[Line], subject: &Subject, output: Output) -> anyhow
 }
 
 #[derive(Serialize)]
-struct Verdict {
+struct VerdictJson {
     control: &'static str,
     outcome: &'static str,
     severity: &'static str,
@@ -48,10 +52,10 @@ struct Verdict {
     remediation: Option<Value>,
 }
 
-fn as_json(Line { control, outcome, more }: &Line, subject: &Subject) -> Verdict {
+fn as_json(VerdictLine { control, outcome, more }: &VerdictLine, subject: &Subject) -> VerdictJson {
     let statement = || control.statement.and_then(|statement| statement(subject));
     let failed = matches!(outcome, Outcome::Failed { .. });
-    Verdict {
+    VerdictJson {
         control: control.slug,
         outcome: word(outcome),
         severity: severity(control, outcome).as_str(),
@@ -62,7 +66,7 @@ fn as_json(Line { control, outcome, more }: &Line, subject: &Subject) -> Verdict
     }
 }
 
-fn as_text(Line { control, outcome, .. }: &Line, subject: &Subject) -> String {
+fn as_text(VerdictLine { control, outcome, .. }: &VerdictLine, subject: &Subject) -> String {
     let severity = if matches!(outcome, Outcome::Passed(_)) {
         String::new()
     } else {

@@ -2,7 +2,7 @@
 //! key.
 
 use crate::{
-    Accounts, CollectError, Keys, accounts::Clients, bucket_policy, encryption, listing, tags,
+    Accounts, CollectError, KeyCache, accounts::Clients, bucket_policy, encryption, listing, tags,
 };
 use facts::{Bucket, BucketId, Fact, Tags};
 use jiff::Timestamp;
@@ -26,7 +26,7 @@ pub struct Beforehand {
     /// The tags of the bucket; `None` if they were not read.
     pub tags: Option<Tags>,
     /// The keys that other buckets of the account use.
-    pub keys: Arc<Keys>,
+    pub keys: Arc<KeyCache>,
 }
 
 /// Reads a bucket: its encryption, its policy, its tags, and the key that the encryption names.

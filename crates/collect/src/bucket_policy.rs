@@ -28,7 +28,7 @@ pub(crate) async fn of_bucket(
         Err(error) => match code(&error) {
             Some("NoSuchBucketPolicy") => Ok(Some(Fact::Known(None))),
             Some("NoSuchBucket") => Ok(None),
-            _ => question.unanswered(error).map(Some),
+            _ => question.classify(error).map(Some),
         },
     }
 }

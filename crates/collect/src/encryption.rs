@@ -1,7 +1,7 @@
 //! Reads the default encryption of a bucket, and looks up the key that it names.
 
 use crate::{
-    Accounts, CollectError, Keys,
+    Accounts, CollectError, KeyCache,
     error::{Question, code},
     key,
 };
@@ -51,7 +51,7 @@ fn failed(
             Some(region) => {
                 Err(CollectError::OtherRegion { subject: question(id).subject, region })
             }
-            None => question(id).unanswered(error).map(Some),
+            None => question(id).classify(error).map(Some),
         },
     }
 }
@@ -99,7 +99,7 @@ pub(crate) async fn with_key(
     accounts: &Accounts,
     id: &BucketId,
     declared: Fact<BucketEncryption<KeyReference>>,
-    keys: &Keys,
+    keys: &KeyCache,
 ) -> Result<Fact<BucketEncryption>, CollectError> {
     let BucketEncryption { default, bucket_key, blocks_sse_c } = match declared {
         Fact::Known(declared) => declared,

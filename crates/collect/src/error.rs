@@ -100,7 +100,7 @@ pub(crate) struct Question {
 impl Question {
     /// Returns an unreadable fact if AWS refused a call, and an error if the call failed in another
     /// way.
-    pub(crate) fn unanswered<T, E, R>(self, error: SdkError<E, R>) -> Result<Fact<T>, CollectError>
+    pub(crate) fn classify<T, E, R>(self, error: SdkError<E, R>) -> Result<Fact<T>, CollectError>
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,

@@ -2,13 +2,13 @@
 //! it, its policy and rotation.
 
 use crate::{
-    Accounts, CollectError, Keys,
+    Accounts, CollectError, KeyCache,
     error::{Question, code},
-    governance,
+    key_administration,
 };
 use aws_sdk_kms::{Client, types::KeyMetadata};
 use facts::{
-    AccountId, BucketId, Fact, Key, KeyManager, KeyReference, KeyState, Place, Region, ResolvedKey,
+    AccountId, BucketId, Fact, Key, KeyLookup, KeyManager, KeyReference, KeyState, Place, Region,
     Unreadable, UsedKey,
 };
 use jiff::Timestamp;
@@ -20,12 +20,12 @@ use jiff::Timestamp;
 ///
 /// - 1 call for an id, an alias or an ARN, or at most 2 for a key of another account;
 /// - for an alias that AWS reserves, 1 call for each 50 aliases of the account, and 1 for its key;
-/// - the calls of [`governance::of_key`] if a customer manages the key.
+/// - the calls of [`key_administration::of_key`] if a customer manages the key.
 pub(crate) async fn look_up(
     accounts: &Accounts,
     bucket: &BucketId,
     reference: KeyReference,
-    keys: &Keys,
+    keys: &KeyCache,
 ) -> Result<UsedKey, CollectError> {
     let known = keys.resolved(&reference.within(&bucket.place()));
     let resolved =
@@ -37,16 +37,16 @@ async fn resolve(
     accounts: &Accounts,
     bucket: &BucketId,
     reference: &KeyReference,
-    keys: &Keys,
-) -> Result<Fact<ResolvedKey>, CollectError> {
+    keys: &KeyCache,
+) -> Result<Fact<KeyLookup>, CollectError> {
     let (account, _) = place(reference, bucket);
     let resolved = match reference {
-        KeyReference::Absent => Fact::Known(ResolvedKey::AwsManagedDefault),
-        KeyReference::Unrecognised(_) => Fact::Known(ResolvedKey::Missing),
+        KeyReference::Absent => Fact::Known(KeyLookup::AwsManagedDefault),
+        KeyReference::Unrecognised(_) => Fact::Known(KeyLookup::Missing),
         // Only AWS creates a reserved alias, and only the account of its key can use the key. So
         // there is nothing to look up.
         _ if reference.is_reserved_alias() && account != bucket.account() => {
-            Fact::Known(ResolvedKey::AwsManagedDefault)
+            Fact::Known(KeyLookup::AwsManagedDefault)
         }
         _ => ask(accounts, bucket, reference).await?,
     };
@@ -57,15 +57,15 @@ async fn resolve(
 async fn governed(
     accounts: &Accounts,
     bucket: &BucketId,
-    resolved: Fact<ResolvedKey>,
-    keys: &Keys,
-) -> Result<Fact<ResolvedKey>, CollectError> {
+    resolved: Fact<KeyLookup>,
+    keys: &KeyCache,
+) -> Result<Fact<KeyLookup>, CollectError> {
     match resolved {
-        Fact::Known(ResolvedKey::Found(mut key)) if key.manager == KeyManager::Customer => {
+        Fact::Known(KeyLookup::Found(mut key)) if key.manager == KeyManager::Customer => {
             let known = keys.governed.cell(key.arn.clone());
-            let read = || governance::of_key(accounts, bucket, &key.arn);
-            key.governance = Some(known.get_or_try_init(read).await?.clone());
-            Ok(Fact::Known(ResolvedKey::Found(key)))
+            let read = || key_administration::of_key(accounts, bucket, &key.arn);
+            key.administration = Some(known.get_or_try_init(read).await?.clone());
+            Ok(Fact::Known(KeyLookup::Found(key)))
         }
         resolved => Ok(resolved),
     }
@@ -78,7 +78,7 @@ async fn ask(
     accounts: &Accounts,
     bucket: &BucketId,
     reference: &KeyReference,
-) -> Result<Fact<ResolvedKey>, CollectError> {
+) -> Result<Fact<KeyLookup>, CollectError> {
     let (account, region) = place(reference, bucket);
     let kms = kms_of(accounts, account, region).await;
     let answer = if reference.is_reserved_alias() {
@@ -119,7 +119,7 @@ async fn foreign(
     bucket: &BucketId,
     reference: &KeyReference,
     kms: &Client,
-) -> Result<Fact<ResolvedKey>, CollectError> {
+) -> Result<Fact<KeyLookup>, CollectError> {
     match describe(kms, &reference.to_string()).await {
         Ok(known @ Fact::Known(_)) => Ok(known),
         Err(error) if !error.is_refused_role() => Err(error),
@@ -131,7 +131,7 @@ async fn foreign(
     }
 }
 
-async fn describe(kms: &Client, key: &str) -> Result<Fact<ResolvedKey>, CollectError> {
+async fn describe(kms: &Client, key: &str) -> Result<Fact<KeyLookup>, CollectError> {
     let question = Question { permission: "kms:DescribeKey", subject: format!("key {key}") };
     match kms.describe_key().key_id(key).send().await {
         Ok(answer) => {
@@ -139,13 +139,13 @@ async fn describe(kms: &Client, key: &str) -> Result<Fact<ResolvedKey>, CollectE
             let key = metadata
                 .map(Box::new)
                 .ok_or_else(|| question.incomplete("the metadata of a key"))?;
-            Ok(Fact::Known(ResolvedKey::Found(key)))
+            Ok(Fact::Known(KeyLookup::Found(key)))
         }
         Err(error) => match code(&error) {
             Some("NotFoundException" | "InvalidArnException") => {
-                Ok(Fact::Known(ResolvedKey::Missing))
+                Ok(Fact::Known(KeyLookup::Missing))
             }
-            _ => question.unanswered(error),
+            _ => question.classify(error),
         },
     }
 }
@@ -153,10 +153,7 @@ async fn describe(kms: &Client, key: &str) -> Result<Fact<ResolvedKey>, CollectE
 /// Finds the key of an alias that AWS reserves, with
 /// [ListAliases](https://docs.aws.amazon.com/kms/latest/APIReference/API_ListAliases.html). An
 /// alias without a target belongs to a key that was not created yet.
-async fn reserved(
-    kms: &Client,
-    reference: &KeyReference,
-) -> Result<Fact<ResolvedKey>, CollectError> {
+async fn reserved(kms: &Client, reference: &KeyReference) -> Result<Fact<KeyLookup>, CollectError> {
     let question = Question { permission: "kms:ListAliases", subject: format!("key {reference}") };
     let mut pages = kms.list_aliases().into_paginator().items().send();
     while let Some(alias) = pages.next().await {
@@ -164,14 +161,14 @@ async fn reserved(
             Ok(alias) if alias.alias_name.as_deref() == reference.alias() => {
                 return match alias.target_key_id {
                     Some(id) => describe(kms, &id).await,
-                    None => Ok(Fact::Known(ResolvedKey::AwsManagedDefault)),
+                    None => Ok(Fact::Known(KeyLookup::AwsManagedDefault)),
                 };
             }
             Ok(_) => {}
-            Err(error) => return question.unanswered(error),
+            Err(error) => return question.classify(error),
         }
     }
-    Ok(Fact::Known(ResolvedKey::AwsManagedDefault))
+    Ok(Fact::Known(KeyLookup::AwsManagedDefault))
 }
 
 fn from_metadata(metadata: KeyMetadata) -> Option<Key> {
@@ -183,7 +180,7 @@ fn from_metadata(metadata: KeyMetadata) -> Option<Key> {
         spec: metadata.key_spec?.as_str().to_owned(),
         usage: metadata.key_usage?.as_str().to_owned(),
         origin: metadata.origin?.as_str().to_owned(),
-        governance: None,
+        administration: None,
     })
 }
 
@@ -213,7 +210,7 @@ mod tests {
     use aws_sdk_kms::config::http::HttpResponse;
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
 
-    async fn described(response: fn() -> HttpResponse) -> Result<Fact<ResolvedKey>, CollectError> {
+    async fn described(response: fn() -> HttpResponse) -> Result<Fact<KeyLookup>, CollectError> {
         let rule = mock!(Client::describe_key).then_http_response(response);
         describe(&mock_client!(aws_sdk_kms, RuleMode::MatchAny, [&rule]), "alias/acme").await
     }
@@ -224,7 +221,7 @@ mod tests {
             described(|| answer(200, include_str!("../tests/answers/key-pending-deletion.json")))
                 .await
                 .unwrap();
-        let Fact::Known(ResolvedKey::Found(key)) = fact else { panic!("{fact:?}") };
+        let Fact::Known(KeyLookup::Found(key)) = fact else { panic!("{fact:?}") };
         assert_eq!(
             (key.manager, key.spec.as_str(), key.usage.as_str()),
             (KeyManager::Customer, "SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT")
@@ -241,7 +238,7 @@ mod tests {
             described(|| answer(200, include_str!("../tests/answers/key-of-the-future.json")))
                 .await
                 .unwrap();
-        let Fact::Known(ResolvedKey::Found(key)) = fact else { panic!("{fact:?}") };
+        let Fact::Known(KeyLookup::Found(key)) = fact else { panic!("{fact:?}") };
         assert_eq!(key.manager, KeyManager::Other("PARTNER".into()));
         assert_eq!(key.state, KeyState::Other("Resting".into()));
     }
@@ -249,7 +246,7 @@ mod tests {
     #[tokio::test]
     async fn missing_refused_and_failed_keys_are_distinguished() {
         let missing = described(|| kms_error(400, "NotFoundException")).await.unwrap();
-        assert_eq!(missing, Fact::Known(ResolvedKey::Missing));
+        assert_eq!(missing, Fact::Known(KeyLookup::Missing));
         let refused = described(|| kms_error(400, "AccessDeniedException")).await.unwrap();
         assert_eq!(
             refused.known().unwrap_err().to_string(),
@@ -278,12 +275,12 @@ mod tests {
         let kms = mock_client!(aws_sdk_kms, RuleMode::MatchAny, [&list, &by_id]);
         let made = reserved(&kms, &"alias/aws/s3".parse().unwrap()).await.unwrap();
         assert!(
-            matches!(&made, Fact::Known(ResolvedKey::Found(key)) if key.manager == KeyManager::Aws),
+            matches!(&made, Fact::Known(KeyLookup::Found(key)) if key.manager == KeyManager::Aws),
             "{made:?}"
         );
         for not_made in ["alias/aws/ebs", "alias/aws/unheard-of"] {
             let fact = reserved(&kms, &not_made.parse().unwrap()).await.unwrap();
-            assert_eq!(fact, Fact::Known(ResolvedKey::AwsManagedDefault), "{not_made}");
+            assert_eq!(fact, Fact::Known(KeyLookup::AwsManagedDefault), "{not_made}");
         }
     }
 }

@@ -69,7 +69,7 @@ impl Listing {
                     stream::iter(named).map(|bucket| self.with_region(bucket)).buffered(AT_ONCE);
                 Ok(Some(Fact::Known(listed.collect().await)))
             }
-            Err(error) => match self.question().unanswered(error) {
+            Err(error) => match self.question().classify(error) {
                 Err(error) if error.is_refused_role() => {
                     Ok(Some(Fact::Unreadable(self.refused_role())))
                 }
@@ -127,7 +127,7 @@ pub(crate) async fn has(s3: &Client, id: &BucketId) -> Result<bool, CollectError
             .set_continuation_token(next);
         let page = match request.send().await {
             Ok(page) => page,
-            Err(error) => return question.unanswered::<bool, _, _>(error).map(|_| true),
+            Err(error) => return question.classify::<bool, _, _>(error).map(|_| true),
         };
         if page
             .buckets
@@ -257,7 +257,7 @@ mod tests {
         };
         let refused = listing(&[&with(|| s3_error(403, "AccessDenied"))]).page().await.unwrap();
         assert!(matches!(refused, Some(Fact::Unreadable(_))), "{refused:?}");
-        let unanswered = listing(&[&with(|| s3_error(400, "ExpiredToken"))]).page().await;
-        assert!(matches!(unanswered, Err(CollectError::Call { .. })), "{unanswered:?}");
+        let classify = listing(&[&with(|| s3_error(400, "ExpiredToken"))]).page().await;
+        assert!(matches!(classify, Err(CollectError::Call { .. })), "{classify:?}");
     }
 }

@@ -27,7 +27,7 @@ async fn ask(kms: &Client, key: &KeyArn) -> Result<Fact<Vec<KeyArn>>, CollectErr
         Err(error) if crate::error::code(&error) == Some("NotFoundException") => {
             return Ok(Fact::Known(Vec::new()));
         }
-        Err(error) => return question.unanswered(error),
+        Err(error) => return question.classify(error),
     };
     let configuration =
         answer.key_metadata.and_then(|metadata| metadata.multi_region_configuration);

@@ -60,7 +60,7 @@ async fn membership(
         Err(error) => {
             let subject = format!("account {account}");
             let question = Question { permission: "organizations:DescribeAccount", subject };
-            match question.unanswered::<Membership, _, _>(error)? {
+            match question.classify::<Membership, _, _>(error)? {
                 Fact::Unreadable(why) => Err(CollectError::Refused(why)),
                 Fact::Known(known) => Ok(known),
             }
@@ -87,7 +87,7 @@ async fn list(organizations: &Client) -> Result<Vec<AccountId>, CollectError> {
     while let Some(page) = pages.next().await {
         let accounts = match page {
             Ok(page) => page.accounts.unwrap_or_default(),
-            Err(error) => match question().unanswered::<Vec<Account>, _, _>(error)? {
+            Err(error) => match question().classify::<Vec<Account>, _, _>(error)? {
                 Fact::Unreadable(why) => return Err(CollectError::Refused(why)),
                 Fact::Known(accounts) => accounts,
             },

@@ -46,7 +46,7 @@ async fn by_bucket(s3: &Client, id: &BucketId) -> Result<Option<Fact<Tags>>, Col
                     permission: "s3:GetBucketTagging",
                     subject: format!("bucket {}", id.name()),
                 };
-                question.unanswered(error).map(Some)
+                question.classify(error).map(Some)
             }
         },
     }
@@ -95,7 +95,7 @@ async fn in_bulk(
                 listed.filter_map(|of| Some((of.resource_arn?, tags(of.tags)))).collect(),
             ))
         }
-        Err(error) => question.unanswered(error),
+        Err(error) => question.classify(error),
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) const {constant}: Control = Control {{
     remediation: "TODO what to do, with the API call in brackets.",
     calls: &[call::ENCRYPTION],
     statement: None,
-    lets_off_log_buckets: false,
+    exempts_log_buckets: false,
     rule: Rule::Bucket(check),
 }};
 

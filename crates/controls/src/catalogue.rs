@@ -43,7 +43,7 @@ pub struct Control {
     pub statement: Option<fn(&Subject) -> Option<Value>>,
     /// True if the control exempts a bucket that receives logs which cannot be written with a
     /// customer-managed key.
-    pub lets_off_log_buckets: bool,
+    pub exempts_log_buckets: bool,
     /// The function that decides the control.
     pub rule: Rule,
 }

@@ -2,8 +2,8 @@
 
 use crate::{Class, Control, OF_BUCKETS, Outcome, Settings, judge};
 use facts::{
-    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager,
-    KeyState, ResolvedKey, Rotation, Tags, Unreadable, UsedKey,
+    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Key, KeyAdministration, KeyLookup,
+    KeyManager, KeyState, Rotation, Tags, Unreadable, UsedKey,
 };
 use jiff::Timestamp;
 
@@ -55,7 +55,7 @@ pub(crate) fn key(arn: &str) -> Key {
         spec: "SYMMETRIC_DEFAULT".into(),
         usage: "ENCRYPT_DECRYPT".into(),
         origin: "AWS_KMS".into(),
-        governance: Some(Governance {
+        administration: Some(KeyAdministration {
             policy: Fact::Known(DEFAULT_KEY_POLICY.parse()),
             rotation: Fact::Known(Rotation::Every(365)),
         }),
@@ -63,7 +63,7 @@ pub(crate) fn key(arn: &str) -> Key {
 }
 
 /// Returns a key as a bucket names it.
-pub(crate) fn kms(reference: &str, resolved: Fact<ResolvedKey>) -> UsedKey {
+pub(crate) fn kms(reference: &str, resolved: Fact<KeyLookup>) -> UsedKey {
     UsedKey { reference: reference.parse().unwrap(), resolved }
 }
 

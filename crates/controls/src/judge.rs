@@ -73,7 +73,7 @@ fn wants_key_users(
 ) -> bool {
     let open = reached.is_none()
         || outcomes.last().is_some_and(|last| matches!(last, Outcome::Undetermined(_)));
-    let is_customers = control::found_key(bucket).is_some_and(|key| key.governance.is_some());
+    let is_customers = control::found_key(bucket).is_some_and(|key| key.administration.is_some());
     bucket.key_users.is_none() && is_customers && open && class.known().is_ok()
 }
 
@@ -118,8 +118,8 @@ fn required(bucket: &Bucket, control: &Control, outcome: Outcome, class: &Class)
             class.name, class.level
         ));
     }
-    let lets_off = control.lets_off_log_buckets && class.log_buckets == LogBuckets::Exempt;
-    if !lets_off || !matches!(outcome, Outcome::Failed { .. }) {
+    let exempts = control.exempts_log_buckets && class.log_buckets == LogBuckets::Exempt;
+    if !exempts || !matches!(outcome, Outcome::Failed { .. }) {
         return outcome;
     }
     match log_delivery::receives(bucket) {
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
     use crate::example::{KEY_ARN, bucket, denied, key, kms};
     use expect_test::expect;
-    use facts::{DefaultEncryption, ResolvedKey, Tags};
+    use facts::{DefaultEncryption, KeyLookup, Tags};
 
     const SETTINGS: &str = r#"
         classification = { tag = "data-classification", default = "confidential" }
@@ -191,12 +191,12 @@ mod tests {
     fn cmk() -> Fact<DefaultEncryption> {
         Fact::Known(DefaultEncryption::Kms(kms(
             KEY_ARN,
-            Fact::Known(ResolvedKey::Found(Box::new(key(KEY_ARN)))),
+            Fact::Known(KeyLookup::Found(Box::new(key(KEY_ARN)))),
         )))
     }
 
     fn aws_managed() -> Fact<DefaultEncryption> {
-        Fact::Known(DefaultEncryption::Kms(kms("", Fact::Known(ResolvedKey::AwsManagedDefault))))
+        Fact::Known(DefaultEncryption::Kms(kms("", Fact::Known(KeyLookup::AwsManagedDefault))))
     }
 
     fn sse_s3() -> Fact<DefaultEncryption> {

@@ -75,7 +75,7 @@ pub(crate) fn other_than_s3() -> Given {
 /// `asked` lists the operations and the way in which each is called. `requests` has the request for
 /// each of them, in the same order. Grants of one statement to one principal are one use. A use
 /// through a service is left out if the same use is possible directly.
-pub(crate) fn uses(
+pub(crate) fn accesses(
     policy: &Policy,
     key: &KeyArn,
     asked: &[(&'static str, How)],

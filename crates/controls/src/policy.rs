@@ -14,7 +14,7 @@ pub struct KeyPolicyVerdict {
     /// True if a statement leaves the key to the IAM policies of its own account.
     pub delegates_to_iam: bool,
     /// The uses of the key that make the control fail.
-    pub uses: Vec<KeyAccess>,
+    pub accesses: Vec<KeyAccess>,
 }
 
 /// The verdict of a control on a bucket policy.
@@ -34,12 +34,12 @@ pub struct BucketPolicyVerdict {
 #[must_use]
 pub fn judge_key_policy(policy: &Policy, key: &KeyArn, class: &Class) -> [KeyPolicyVerdict; 2] {
     let via_s3 = control::key_used_only_via_s3(policy, key, class);
-    let (closed, uses) = control::key_policy_closed(policy, key, class);
+    let (closed, accesses) = control::key_policy_closed(policy, key, class);
     let delegates_to_iam = via_s3.delegates_to_iam;
     let control = &control::KEY_POLICY_CLOSED;
-    [via_s3, KeyPolicyVerdict { control, outcome: closed, delegates_to_iam, uses }].map(|verdict| {
-        KeyPolicyVerdict { outcome: without_ids(policy, verdict.outcome), ..verdict }
-    })
+    [via_s3, KeyPolicyVerdict { control, outcome: closed, delegates_to_iam, accesses }].map(
+        |verdict| KeyPolicyVerdict { outcome: without_ids(policy, verdict.outcome), ..verdict },
+    )
 }
 
 /// Judges a bucket policy: `tls-only`, `uploads-use-cmk` and, as far as a policy decides it,

@@ -59,7 +59,7 @@ fn judged(control: &str, case: &Case) -> Outcome {
     keys.into_iter().chain(buckets).find(|(slug, _)| *slug == control).unwrap().1
 }
 
-fn told(outcome: &Outcome) -> (String, String) {
+fn described(outcome: &Outcome) -> (String, String) {
     let join = |evidence: &[Evidence]| {
         evidence
             .iter()
@@ -78,7 +78,7 @@ fn check(control: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/cases/{control}.json"));
     let cases: Vec<Case> = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     for case in cases {
-        let (verdict, evidence) = told(&judged(control, &case));
+        let (verdict, evidence) = described(&judged(control, &case));
         assert_eq!(verdict, case.expect, "{}: {evidence}", case.case);
         for words in &case.evidence {
             assert!(evidence.contains(words), "{}: `{words}` is not in {evidence}", case.case);

@@ -6,8 +6,8 @@
 
 use controls::{Outcome, Settings, judge};
 use facts::{
-    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager,
-    KeyState, KeyUser, PolicyDocument, ResolvedKey, Rotation, Tags, Unreadable, UsedKey,
+    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Key, KeyAdministration, KeyLookup,
+    KeyManager, KeyState, KeyUser, PolicyDocument, Rotation, Tags, Unreadable, UsedKey,
 };
 use jiff::Timestamp;
 use proptest::{prelude::*, sample::select};
@@ -132,7 +132,7 @@ fn bucket(facts: &Facts, refused: Refused) -> Bucket {
         spec: "SYMMETRIC_DEFAULT".into(),
         usage: "ENCRYPT_DECRYPT".into(),
         origin: "AWS_KMS".into(),
-        governance: Some(Governance {
+        administration: Some(KeyAdministration {
             policy: read(document(facts.key_policy), refused.key_policy),
             rotation: read(facts.rotation, refused.rotation),
         }),
@@ -143,11 +143,11 @@ fn bucket(facts: &Facts, refused: Refused) -> Bucket {
     };
     let default = match facts.default {
         0 => DefaultEncryption::SseS3,
-        1 => DefaultEncryption::Kms(used(ResolvedKey::AwsManagedDefault)),
-        2 => DefaultEncryption::Kms(used(ResolvedKey::Missing)),
-        3 => DefaultEncryption::KmsDsse(used(ResolvedKey::Found(Box::new(key())))),
+        1 => DefaultEncryption::Kms(used(KeyLookup::AwsManagedDefault)),
+        2 => DefaultEncryption::Kms(used(KeyLookup::Missing)),
+        3 => DefaultEncryption::KmsDsse(used(KeyLookup::Found(Box::new(key())))),
         4 => DefaultEncryption::Contradictory,
-        _ => DefaultEncryption::Kms(used(ResolvedKey::Found(Box::new(key())))),
+        _ => DefaultEncryption::Kms(used(KeyLookup::Found(Box::new(key())))),
     };
     let (bucket_key, blocks_sse_c) = (facts.bucket_key, facts.blocks_sse_c);
     let tags: Tags =

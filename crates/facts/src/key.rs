@@ -10,12 +10,12 @@ pub struct UsedKey {
     /// The key as the bucket spells it.
     pub reference: KeyReference,
     /// The key that KMS returned for the reference.
-    pub resolved: Fact<ResolvedKey>,
+    pub resolved: Fact<KeyLookup>,
 }
 
 /// The result of looking up the key that a bucket names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ResolvedKey {
+pub enum KeyLookup {
     /// The AWS-managed key `aws/s3`. The bucket names no key, or an alias whose key was not created
     /// yet.
     AwsManagedDefault,
@@ -43,12 +43,12 @@ pub struct Key {
     /// `AWS_KMS`, or another origin of the key's material.
     pub origin: String,
     /// The policy and rotation that the owner set. `None` unless the key is customer-managed.
-    pub governance: Option<Governance>,
+    pub administration: Option<KeyAdministration>,
 }
 
 /// The settings of a customer-managed key that its owner controls.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Governance {
+pub struct KeyAdministration {
     /// The key policy, which can be read only within the key's own account.
     pub policy: Fact<PolicyDocument>,
     /// The rotation of the key's material.

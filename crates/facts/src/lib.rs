@@ -32,7 +32,7 @@ pub use bucket_id::BucketId;
 pub use bucket_name::BucketName;
 pub use encryption::{Algorithm, BucketEncryption, DefaultEncryption, EncryptionRule};
 pub use fact::{Fact, Unreadable};
-pub use key::{Governance, Key, KeyManager, KeyState, ResolvedKey, Rotation, UsedKey};
+pub use key::{Key, KeyAdministration, KeyLookup, KeyManager, KeyState, Rotation, UsedKey};
 pub use key_arn::{AliasArn, KeyArn};
 pub use key_reference::KeyReference;
 pub use key_subject::KeySubject;

@@ -3,7 +3,7 @@
 //! The state before plays no part here. [`plan`](crate::plan()) fills in the history of a finding.
 
 use crate::{
-    About, Compliance, Finding, KeyUse, Observation, Reason, RecordState, Resource, Summary,
+    About, ClassAndKey, Compliance, Finding, Observation, Reason, RecordState, Resource, Summary,
     Workflow,
     evidence::{EvidenceText, LONGEST_FACT},
     fields,
@@ -13,7 +13,7 @@ use crate::{
     text,
 };
 use controls::{Evidence, Exemption, Outcome, Severity, Shortfall, Subject, Verdict};
-use facts::{Account, Bucket, Fact, KeyReference, Place, ResolvedKey, UsedKey};
+use facts::{Account, Bucket, Fact, KeyLookup, KeyReference, Place, UsedKey};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -64,7 +64,7 @@ pub(crate) fn archived(
     about: &About,
     slug: &str,
     hub: &Place,
-    key_use: &KeyUse,
+    class_and_key: &ClassAndKey,
     known: &Summary,
     because: &str,
 ) -> Finding {
@@ -73,15 +73,15 @@ pub(crate) fn archived(
         About::Bucket(bucket) => format!("Bucket {}", bucket.name()),
         About::Account(place) => format!("Account {} in region {}", place.account, place.region),
     };
-    let level = key_use.level.map(|level| level.as_str().to_owned());
+    let level = class_and_key.level.map(|level| level.as_str().to_owned());
     let told = [
-        (fields::CLASS, key_use.class.clone()),
+        (fields::CLASS, class_and_key.class.clone()),
         (fields::LEVEL_REQUIRED, level),
-        (fields::KEY_ALIAS, key_use.alias.clone()),
+        (fields::KEY_ALIAS, class_and_key.alias.clone()),
         (fields::GONE_BECAUSE, Some(text::cut(because, fields::LONGEST_VALUE))),
         (fields::VERSION, Some(env!("CARGO_PKG_VERSION").to_owned())),
     ];
-    let key = key_use.key.clone().map(Resource::Key);
+    let key = class_and_key.key.clone().map(Resource::Key);
     Finding {
         id: about.id(slug),
         about: about.clone(),
@@ -266,14 +266,14 @@ fn reason(shortfall: &Shortfall) -> Reason {
 }
 
 fn resources(bucket: &Bucket) -> Vec<Resource> {
-    let key = key_use(bucket).key.map(Resource::Key);
+    let key = class_and_key(bucket).key.map(Resource::Key);
     std::iter::once(Resource::Bucket(bucket.id.arn())).chain(key).collect()
 }
 
 /// Returns the key of a bucket and the alias that names the key. The class is left empty.
-pub(crate) fn key_use(bucket: &Bucket) -> KeyUse {
+pub(crate) fn class_and_key(bucket: &Bucket) -> ClassAndKey {
     let key = used_key(bucket).and_then(|key| key_arn(key, &bucket.id.place()));
-    KeyUse { key, alias: key_alias(bucket), ..KeyUse::default() }
+    ClassAndKey { key, alias: key_alias(bucket), ..ClassAndKey::default() }
 }
 
 fn used_key(bucket: &Bucket) -> Option<&UsedKey> {
@@ -284,7 +284,7 @@ fn used_key(bucket: &Bucket) -> Option<&UsedKey> {
 /// that was not found must lead to the bucket, too.
 fn key_arn(key: &UsedKey, place: &Place) -> Option<String> {
     match (&key.resolved, key.reference.within(place)) {
-        (Fact::Known(ResolvedKey::Found(found)), _) => Some(found.arn.to_string()),
+        (Fact::Known(KeyLookup::Found(found)), _) => Some(found.arn.to_string()),
         (_, KeyReference::Arn(arn)) => Some(arn.to_string()),
         _ => None,
     }

@@ -35,7 +35,7 @@ pub struct Item {
     /// True if the bucket does not exist any more, or is not watched any more.
     pub gone: bool,
     /// The class and the key. Buckets that share a key are found by them.
-    pub key_use: KeyUse,
+    pub class_and_key: ClassAndKey,
     /// The API calls behind the latest change; empty if the sweep found it.
     pub api_calls: Vec<ApiCall>,
     /// The keys whose other buckets must still be evaluated again.
@@ -61,7 +61,7 @@ pub struct Unannounced {
 
 /// The class of a bucket and the key that its default encryption names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeyUse {
+pub struct ClassAndKey {
     /// The class; `None` if it could not be read.
     pub class: Option<String>,
     /// The level that the class requires; `None` if the class could not be read.
@@ -253,7 +253,7 @@ impl Item {
             stored_in: None,
             moving_to: None,
             gone: false,
-            key_use: KeyUse::default(),
+            class_and_key: ClassAndKey::default(),
             api_calls: Vec::new(),
             neighbours: BTreeSet::new(),
             reading: Reading::default(),
@@ -280,7 +280,7 @@ impl Item {
         for finding in held.iter().filter(|finding| finding.place == *from) {
             item.read_at = item.read_at.max(finding.updated_at);
             if active(&finding) {
-                item.key_use = key_use_of(finding);
+                item.class_and_key = key_use_of(finding);
                 item.api_calls.extend(ApiCall::of_fields(&finding.product_fields));
             }
             let slug = finding.id.rsplit('/').next().unwrap_or_default();
@@ -339,12 +339,12 @@ fn adopted(finding: &Finding, now: Timestamp) -> ControlState {
     }
 }
 
-fn key_use_of(finding: &Finding) -> KeyUse {
+fn key_use_of(finding: &Finding) -> ClassAndKey {
     let field = |name: &str| {
         finding.product_fields.get(name).filter(|value| *value != fields::UNREADABLE).cloned()
     };
     let level = field(fields::LEVEL_REQUIRED);
-    KeyUse {
+    ClassAndKey {
         class: field(fields::CLASS),
         level: Level::ALL.into_iter().find(|known| Some(known.as_str()) == level.as_deref()),
         key: finding.key().map(str::to_owned),

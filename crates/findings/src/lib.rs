@@ -28,7 +28,8 @@ pub use api_call::ApiCall;
 pub use evidence::EvidenceText;
 pub use finding::{Compliance, Finding, Reason, RecordState, Resource, TYPE, Workflow};
 pub use item::{
-    BucketOfKey, Change, ControlState, Item, KeyUse, Neighbours, StoredIn, Summary, Unannounced,
+    BucketOfKey, Change, ClassAndKey, ControlState, Item, Neighbours, StoredIn, Summary,
+    Unannounced,
 };
 pub use plan::{Looking, Plan, Terms, plan};
 pub use reading::Reading;

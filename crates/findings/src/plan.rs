@@ -68,9 +68,9 @@ pub struct Plan {
     /// The findings to import. Those of the Security Hub in which they are to be stored come first.
     pub import: Vec<Finding>,
     /// The ids of findings to set NEW before the import, if they are RESOLVED.
-    pub reopen: Vec<String>,
+    pub set_new: Vec<String>,
     /// The ids of findings to set RESOLVED after the import, unless they are SUPPRESSED.
-    pub resolve: Vec<String>,
+    pub set_resolved: Vec<String>,
     /// The place of the other Security Hub that held the findings until now; `None` if they do not
     /// move.
     pub moved_from: Option<Place>,
@@ -98,8 +98,8 @@ pub fn plan(before: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> Pl
         item,
         missed,
         import: Vec::new(),
-        reopen: Vec::new(),
-        resolve: Vec::new(),
+        set_new: Vec::new(),
+        set_resolved: Vec::new(),
         moved_from: before
             .stored_in
             .as_ref()
@@ -120,7 +120,7 @@ pub fn plan(before: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> Pl
 impl Plan {
     /// Returns true if there is nothing to commit and nothing to publish.
     #[must_use]
-    pub fn is_settled(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         !self.changed && self.item.published == self.item.version
     }
 
@@ -130,7 +130,9 @@ impl Plan {
     pub fn asks_workflows_of(&self) -> Option<&Place> {
         let moved = self.moved_from.as_ref().filter(|_| !self.import.is_empty());
         let here = || self.import.first().map(|finding| &finding.place);
-        moved.or_else(|| here().filter(|_| !self.reopen.is_empty() || !self.resolve.is_empty()))
+        moved.or_else(|| {
+            here().filter(|_| !self.set_new.is_empty() || !self.set_resolved.is_empty())
+        })
     }
 
     /// Adapts the plan to the workflow statuses that Security Hub holds, by the id of the finding.
@@ -139,13 +141,13 @@ impl Plan {
     /// all the same, because the answer may be old.
     pub fn heed(&mut self, workflows: &BTreeMap<String, Workflow>) {
         let is = |id: &String, workflow| workflows.get(id) == Some(&workflow);
-        self.reopen.retain(|id| is(id, Workflow::Resolved));
-        self.resolve.retain(|id| !is(id, Workflow::Suppressed));
+        self.set_new.retain(|id| is(id, Workflow::Resolved));
+        self.set_resolved.retain(|id| !is(id, Workflow::Suppressed));
         let moves = self.moved_from.is_some();
         for finding in &mut self.import {
             let Some(workflow) = workflows.get(&finding.id) else { continue };
             if moves && finding.record_state == RecordState::Active {
-                finding.workflow = settled_in(finding, *workflow);
+                finding.workflow = workflow_in_new_hub(finding, *workflow);
             } else {
                 finding
                     .product_fields
@@ -168,7 +170,7 @@ impl Plan {
 
 /// Returns the workflow status of a finding that is created in another Security Hub. Security Hub
 /// takes the status from an import only at creation.
-fn settled_in(finding: &Finding, before: Workflow) -> Workflow {
+fn workflow_in_new_hub(finding: &Finding, before: Workflow) -> Workflow {
     match before {
         Workflow::Suppressed => Workflow::Suppressed,
         _ if finding.compliance == Compliance::Passed => Workflow::Resolved,
@@ -192,7 +194,7 @@ struct Look<'a> {
 }
 
 /// The next state of a control, and its finding.
-struct Next {
+struct NextState {
     state: Option<ControlState>,
     finding: Option<Finding>,
 }
@@ -210,16 +212,16 @@ impl<'a> Look<'a> {
     }
 
     /// Returns the next state of a control, given what was seen.
-    fn judge(&self, slug: &str) -> Next {
+    fn judge(&self, slug: &str) -> NextState {
         let before = self.before.controls.get(slug);
         let draft = self.seen.drafts.iter().find(|draft| draft.slug == slug);
         let finding = draft
             .and_then(|draft| draft.finding.clone().ok())
-            .filter(|now| self.is_wanted(now, before));
+            .filter(|now| self.is_imported(now, before));
         let observed = finding.as_ref().map(Summary::of);
         let repair = self.terms.repair.get(slug);
         if before.is_none() && observed.is_none() && repair.is_none() {
-            return Next { state: None, finding };
+            return NextState { state: None, finding };
         }
         let mut state = before.cloned().unwrap_or_else(|| ControlState::new(self.seen.read_at));
         let differs = state.observed != observed;
@@ -247,7 +249,7 @@ impl<'a> Look<'a> {
         if differs {
             state.change = Some(self.change(&state));
         }
-        Next { state: Some(state), finding }
+        NextState { state: Some(state), finding }
     }
 
     /// Returns true if the finding must name another caller. That is so if it reports the last
@@ -287,7 +289,7 @@ impl<'a> Look<'a> {
 
     /// Returns false if the finding passes, the settings leave such findings out, and no finding
     /// exists.
-    fn is_wanted(&self, now: &Finding, before: Option<&ControlState>) -> bool {
+    fn is_imported(&self, now: &Finding, before: Option<&ControlState>) -> bool {
         let exists =
             before.is_some_and(|before| before.observed.is_some() || before.published.is_some());
         self.terms.settings.import_passed || now.compliance != Compliance::Passed || exists
@@ -353,7 +355,7 @@ impl<'a> Look<'a> {
     ) -> Item {
         let Self { before, seen, terms, .. } = self;
         let is_same = controls == before.controls
-            && before.key_use == seen.key_use
+            && before.class_and_key == seen.class_and_key
             && before.gone == seen.gone
             && before.unannounced == unannounced
             && self.renamed.is_none()
@@ -375,7 +377,7 @@ impl<'a> Look<'a> {
             stored_in: before.stored_in.clone(),
             moving_to: Some(terms.hub.clone()).filter(|hub| before.stored_in.as_ref() != Some(hub)),
             gone: seen.gone,
-            key_use: seen.key_use.clone(),
+            class_and_key: seen.class_and_key.clone(),
             api_calls,
             neighbours: self.neighbours(),
             reading: before.reading.updated(&seen.reading),
@@ -387,10 +389,10 @@ impl<'a> Look<'a> {
     /// Returns the keys that the bucket started or stopped using, and those that are left from
     /// before.
     fn neighbours(&self) -> BTreeSet<Neighbours> {
-        let (was, is) = (&self.before.key_use, &self.seen.key_use);
-        let of = |key_use: &crate::KeyUse| {
-            let class = key_use.class.clone();
-            key_use.key.clone().map(|key| Neighbours { key, class })
+        let (was, is) = (&self.before.class_and_key, &self.seen.class_and_key);
+        let of = |class_and_key: &crate::ClassAndKey| {
+            let class = class_and_key.class.clone();
+            class_and_key.key.clone().map(|key| Neighbours { key, class })
         };
         let mut neighbours = self.before.neighbours.clone();
         if keys_matter(self.terms.settings) && of(was) != of(is) {
@@ -401,8 +403,8 @@ impl<'a> Look<'a> {
 
     /// Adds the import of a control to the plan, if an import was planned after the published
     /// version.
-    fn publish(&self, slug: &str, next: Next, plan: &mut Plan) {
-        let Next { state: Some(state), finding } = next else { return };
+    fn publish(&self, slug: &str, next: NextState, plan: &mut Plan) {
+        let NextState { state: Some(state), finding } = next else { return };
         if state.planned <= self.before.published {
             return;
         }
@@ -421,11 +423,11 @@ impl<'a> Look<'a> {
             plan.import.extend(old.map(|old| self.moved(finding.clone(), old)));
         } else if finding.compliance == Compliance::Passed {
             let open = in_doubt || state.is_repair || known.is_none_or(|known| !known.passed());
-            plan.resolve.extend((before.is_some() && open).then(|| finding.id.clone()));
+            plan.set_resolved.extend((before.is_some() && open).then(|| finding.id.clone()));
         } else {
             let closed = in_doubt || known.is_some_and(|known| !known.passed());
-            let is_news = reported.transition.is_news() && !state.is_repair;
-            plan.reopen.extend((closed && is_news).then(|| finding.id.clone()));
+            let is_new_work = reported.transition.is_new_work() && !state.is_repair;
+            plan.set_new.extend((closed && is_new_work).then(|| finding.id.clone()));
         }
         plan.import.push(finding);
     }
@@ -483,7 +485,7 @@ impl<'a> Look<'a> {
             &self.seen.about,
             slug,
             &stored_in.place,
-            &self.before.key_use,
+            &self.before.class_and_key,
             known,
             &why,
         );

@@ -5,7 +5,7 @@
 //! that ended. A bucket of another class may use the key, too. Those are not changes of the bucket,
 //! and no event announces them.
 
-use facts::{Bucket, Fact, Governance, Key, KeyState, PolicyDocument, ResolvedKey, UsedKey};
+use facts::{Bucket, Fact, Key, KeyAdministration, KeyLookup, KeyState, PolicyDocument, UsedKey};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, fmt::Debug};
 
@@ -61,9 +61,9 @@ impl Reading {
     /// - The state of a key in a custom key store is left out: it changes with the store.
     /// - The deletion of a key is announced when it is scheduled. So all states of a pending
     ///   deletion have one digest.
-    fn add_key(&mut self, resolved: &ResolvedKey, bucket: &Bucket) {
-        let ResolvedKey::Found(key) = resolved else { return self.add("key", resolved) };
-        let Key { arn, manager, state, spec, usage, origin, governance } = &**key;
+    fn add_key(&mut self, resolved: &KeyLookup, bucket: &Bucket) {
+        let KeyLookup::Found(key) = resolved else { return self.add("key", resolved) };
+        let Key { arn, manager, state, spec, usage, origin, administration } = &**key;
         if arn.account() != bucket.id.account() {
             return;
         }
@@ -75,10 +75,10 @@ impl Reading {
             state => format!("{state:?}"),
         };
         self.add("key", &(arn.as_str(), manager, state, spec, usage, origin));
-        if let Some(Governance { policy: Fact::Known(policy), .. }) = governance {
+        if let Some(KeyAdministration { policy: Fact::Known(policy), .. }) = administration {
             self.add("key policy", &in_order(policy));
         }
-        if let Some(Governance { rotation: Fact::Known(rotation), .. }) = governance {
+        if let Some(KeyAdministration { rotation: Fact::Known(rotation), .. }) = administration {
             self.add("key rotation", rotation);
         }
     }
@@ -158,12 +158,12 @@ mod tests {
             spec: "SYMMETRIC_DEFAULT".into(),
             usage: "ENCRYPT_DECRYPT".into(),
             origin: "AWS_KMS".into(),
-            governance: Some(Governance {
+            administration: Some(KeyAdministration {
                 policy: Fact::Known(text.parse()),
                 rotation: Fact::Known(Rotation::Every(365)),
             }),
         };
-        let resolved = Fact::Known(ResolvedKey::Found(Box::new(key)));
+        let resolved = Fact::Known(KeyLookup::Found(Box::new(key)));
         let default =
             DefaultEncryption::Kms(UsedKey { reference: "alias/acme".parse().unwrap(), resolved });
         Bucket {
@@ -231,7 +231,7 @@ mod tests {
             else {
                 panic!()
             };
-            let Fact::Known(ResolvedKey::Found(key)) = &mut used.resolved else { panic!() };
+            let Fact::Known(KeyLookup::Found(key)) = &mut used.resolved else { panic!() };
             change(key);
             Reading::of(&bucket, "class")
         };

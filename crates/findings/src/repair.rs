@@ -67,16 +67,16 @@ pub struct Repairs {
     /// value is the `UpdatedAt` of the finding; 1970 if it is missing.
     pub import: BTreeMap<String, Timestamp>,
     /// The ids of findings that fail and are RESOLVED, because an edit of ours took effect late.
-    pub reopen: Vec<String>,
+    pub set_new: Vec<String>,
     /// The ids of findings that pass and are not RESOLVED.
-    pub resolve: Vec<String>,
+    pub set_resolved: Vec<String>,
 }
 
 impl Repairs {
     /// Returns the number of findings that must be repaired.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.import.len() + self.reopen.len() + self.resolve.len()
+        self.import.len() + self.set_new.len() + self.set_resolved.len()
     }
 }
 
@@ -110,12 +110,12 @@ pub fn repairs(
         } else if let (Some(held), Some(published)) = (active, &state.published) {
             match (published.status, held.workflow) {
                 (Compliance::Passed, Some(Workflow::New | Workflow::Notified)) => {
-                    repairs.resolve.push(id)
+                    repairs.set_resolved.push(id)
                 }
                 (Compliance::Failed | Compliance::Warning, Some(Workflow::Resolved))
                     if is_ours(state, now) =>
                 {
-                    repairs.reopen.push(id);
+                    repairs.set_new.push(id);
                 }
                 _ => {}
             }
@@ -147,7 +147,7 @@ pub fn worth_comparing(items: &[(&Item, u64)]) -> Option<BTreeSet<String>> {
         for (slug, state) in &item.controls {
             let ((is_needed, is_changed), count) = counts.entry(slug).or_default();
             *is_needed |= state.published.as_ref().is_some_and(|now| !now.passed())
-                || concerns_people(state, *since);
+                || is_alertable(state, *since);
             *is_changed |= state.planned > *since;
             *count += usize::from(state.published.is_some());
         }
@@ -173,11 +173,14 @@ pub fn worth_comparing(items: &[(&Item, u64)]) -> Option<BTreeSet<String>> {
 
 /// Returns true if a control changed after a version and people may be alerted about it, or its
 /// finding was archived.
-fn concerns_people(state: &ControlState, since: u64) -> bool {
-    let is_news = |transition: Transition| {
-        transition.is_news() || matches!(transition, Transition::Resolved | Transition::Gone)
+fn is_alertable(state: &ControlState, since: u64) -> bool {
+    let is_new_work = |transition: Transition| {
+        transition.is_new_work() || matches!(transition, Transition::Resolved | Transition::Gone)
     };
-    state.change.as_ref().is_some_and(|change| change.version > since && is_news(change.transition))
+    state
+        .change
+        .as_ref()
+        .is_some_and(|change| change.version > since && is_new_work(change.transition))
 }
 
 #[cfg(test)]

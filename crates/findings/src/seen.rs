@@ -1,6 +1,6 @@
 //! The result of an evaluation of a bucket or an account: a draft of a finding for each control.
 
-use crate::{About, Finding, Item, KeyUse, Reading, compose};
+use crate::{About, ClassAndKey, Finding, Item, Reading, compose};
 use controls::{Judgement, Settings, Verdict};
 use facts::{Account, Bucket, BucketId, Fact, Place};
 use jiff::Timestamp;
@@ -26,7 +26,7 @@ pub struct Seen {
     /// The moment just before AWS was read.
     pub read_at: Timestamp,
     /// The class and the key of a bucket.
-    pub key_use: KeyUse,
+    pub class_and_key: ClassAndKey,
     /// True if the bucket does not exist, or if the bucket or the account is not watched any more.
     pub gone: bool,
     /// The reason why the subject has no findings any more. `None` if it has findings, or if the
@@ -35,13 +35,13 @@ pub struct Seen {
     /// The digests of the facts that were read of the bucket.
     pub(crate) reading: Reading,
     /// The drafts, one for each control.
-    pub(crate) drafts: Vec<Draft>,
+    pub(crate) drafts: Vec<DraftFinding>,
 }
 
 /// The finding of a control as if there had been none before, or the reason why the control has no
 /// finding.
 #[derive(Debug, Clone)]
-pub(crate) struct Draft {
+pub(crate) struct DraftFinding {
     pub(crate) slug: &'static str,
     pub(crate) finding: Result<Finding, String>,
 }
@@ -51,21 +51,21 @@ impl Seen {
     #[must_use]
     pub fn bucket(observation: &Observation<'_>) -> Self {
         let Observation { bucket, judgement, tag, .. } = observation;
-        let drafts = judgement.verdicts.iter().map(|verdict| Draft {
+        let drafts = judgement.verdicts.iter().map(|verdict| DraftFinding {
             slug: verdict.control.slug,
             finding: compose::compose(observation, verdict),
         });
         let class = judgement.class.known().ok();
-        let key_use = KeyUse {
+        let class_and_key = ClassAndKey {
             class: class.map(|class| class.name.to_string()),
             level: class.map(|class| class.level),
-            ..compose::key_use(bucket)
+            ..compose::class_and_key(bucket)
         };
         let about = About::Bucket(bucket.id.clone());
         let reading = Reading::of(bucket, tag);
         Self {
             reading,
-            key_use,
+            class_and_key,
             gone: false,
             drafts: drafts.collect(),
             ..Self::nothing(about, bucket.read_at)
@@ -85,14 +85,22 @@ impl Seen {
     }
 
     fn nothing(about: About, read_at: Timestamp) -> Self {
-        let (key_use, reading) = (KeyUse::default(), Reading::default());
-        Self { about, read_at, key_use, gone: true, because: None, reading, drafts: Vec::new() }
+        let (class_and_key, reading) = (ClassAndKey::default(), Reading::default());
+        Self {
+            about,
+            read_at,
+            class_and_key,
+            gone: true,
+            because: None,
+            reading,
+            drafts: Vec::new(),
+        }
     }
 
     /// Drafts the finding of an account in a region. The finding is to be stored in `hub`.
     #[must_use]
     pub fn account(account: &Account, verdict: &Verdict, hub: &Place) -> Self {
-        let draft = Draft {
+        let draft = DraftFinding {
             slug: verdict.control.slug,
             finding: compose::compose_account(account, hub, verdict),
         };

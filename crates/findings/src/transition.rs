@@ -94,7 +94,7 @@ impl Transition {
     }
 
     /// Returns true if the transition is new work for somebody.
-    pub(crate) fn is_news(self) -> bool {
+    pub(crate) fn is_new_work(self) -> bool {
         matches!(self, Self::Opened | Self::Worsened | Self::Unreadable)
     }
 }

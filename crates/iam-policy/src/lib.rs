@@ -26,7 +26,7 @@ mod pattern;
 mod request;
 mod truth;
 
-pub use analysis::{Caller, Gap, Grant, Left, TooComplex};
+pub use analysis::{Caller, Gap, Grant, Remainder, TooComplex};
 pub use document::{
     Comparison, Condition, Effect, LONGEST, NotAPolicy, Operator, Order, Policy, Principal,
     Quantifier, Selection, Statement, UnknownOperator, Version,

@@ -1,6 +1,6 @@
 //! The message to on-change to evaluate the buckets that use a key.
 
-use crate::{Message, QueueError, revisit::WrittenCall};
+use crate::{QueueError, QueueMessage, revisit::WrittenCall};
 use facts::{BucketId, KeySubject};
 use findings::ApiCall;
 use serde::{Deserialize, Serialize};
@@ -76,7 +76,7 @@ impl ReevaluateKeyUsers {
     ///
     /// # Errors
     /// Returns an error if the message cannot be written as JSON, which is not known to happen.
-    pub fn message(&self, api_calls: &[ApiCall]) -> Result<Message, QueueError> {
+    pub fn message(&self, api_calls: &[ApiCall]) -> Result<QueueMessage, QueueError> {
         let detail = Detail {
             subject: self.subject.as_str().to_owned(),
             after: self.after.as_ref().map(WrittenBucket::of),
@@ -88,7 +88,11 @@ impl ReevaluateKeyUsers {
         };
         let body =
             json!({ "source": SOURCE, "detail-type": KIND, "detail": serde_json::to_value(detail)? }).to_string();
-        Ok(if self.because_of.is_some() { Message::later(body) } else { Message::after(0, body) })
+        Ok(if self.because_of.is_some() {
+            QueueMessage::later(body)
+        } else {
+            QueueMessage::after(0, body)
+        })
     }
 
     /// Reads the detail of an event, with the API calls that caused it. Returns `None` if the event

@@ -18,5 +18,5 @@ pub use error::QueueError;
 pub use key_users::{OtherUser, ReevaluateKeyUsers};
 pub use membership::MembershipChange;
 pub use revisit::{Purpose, Revisit, Visit};
-pub use sender::{Message, Queue};
+pub use sender::{Queue, QueueMessage};
 pub use task::{SweepPart, Task};

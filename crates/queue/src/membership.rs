@@ -1,6 +1,6 @@
 //! The message to on-change about an account that joined the organization, left it or was closed.
 
-use crate::{Message, QueueError};
+use crate::{QueueError, QueueMessage};
 use facts::AccountId;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -27,10 +27,10 @@ struct Detail {
 impl MembershipChange {
     /// Returns the message. It is delivered after `seconds`, at most 900.
     #[must_use]
-    pub fn after(&self, seconds: u16) -> Message {
+    pub fn after(&self, seconds: u16) -> QueueMessage {
         let detail =
             json!({ "account": self.account.as_str(), "changed_at": self.changed_at.to_string() });
-        Message::after(
+        QueueMessage::after(
             seconds,
             json!({ "source": SOURCE, "detail-type": KIND, "detail": detail }).to_string(),
         )

@@ -1,6 +1,6 @@
 //! The message to on-change to evaluate buckets.
 
-use crate::{Message, QueueError};
+use crate::{QueueError, QueueMessage};
 use facts::{BucketId, Place};
 use findings::ApiCall;
 use serde::{Deserialize, Serialize};
@@ -134,7 +134,7 @@ impl Revisit {
     ///
     /// # Errors
     /// Returns an error if the message cannot be written as JSON, which is not known to happen.
-    pub fn after(&self, seconds: u16) -> Result<Message, QueueError> {
+    pub fn after(&self, seconds: u16) -> Result<QueueMessage, QueueError> {
         let place = self.visits.first().map(|visit| visit.bucket.place());
         let detail = Detail {
             account: place.as_ref().map(|place| place.account.to_string()).unwrap_or_default(),
@@ -143,7 +143,7 @@ impl Revisit {
             buckets: self.visits.iter().map(WrittenVisit::of).collect(),
         };
         let body = serde_json::to_string(&Envelope { source: SOURCE, detail_type: KIND, detail })?;
-        Ok(Message::after(seconds, body))
+        Ok(QueueMessage::after(seconds, body))
     }
 
     /// Reads the detail of an event. Returns `None` if the event has another source or detail type.

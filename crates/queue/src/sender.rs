@@ -17,16 +17,16 @@ const BYTES_AT_ONCE: usize = 200 * 1024;
 
 /// A message to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub struct QueueMessage {
     /// The body of the message.
     pub body: String,
     /// The group and id for a FIFO queue; `None` for other queues.
-    pub(crate) order: Option<Order>,
+    pub(crate) order: Option<MessageOrder>,
     /// The delay before delivery, in seconds, at most 900; `None` for the delay of the queue.
     pub(crate) delay: Option<u16>,
 }
 
-impl Message {
+impl QueueMessage {
     /// Returns a message that is delivered after `seconds`. The most is 900, the longest [delay of
     /// SQS](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-timers.html).
     pub(crate) fn after(seconds: u16, body: String) -> Self {
@@ -42,7 +42,7 @@ impl Message {
 /// The group and id of a message in a [FIFO
 /// queue](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues.html).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Order {
+pub(crate) struct MessageOrder {
     /// The group. Messages of one group are handled one after another.
     pub(crate) group: String,
     /// The deduplication id. If two messages have the same id within five minutes, SQS keeps one.
@@ -72,7 +72,7 @@ impl Queue {
     /// # Errors
     /// Returns an error if a call fails, or if SQS refuses a message. Earlier batches are sent by
     /// then, and later ones are not. Other messages of the same batch may be sent.
-    pub async fn send(&self, messages: &[Message]) -> Result<(), QueueError> {
+    pub async fn send(&self, messages: &[QueueMessage]) -> Result<(), QueueError> {
         let mut rest = messages;
         while !rest.is_empty() {
             let (some, others) = rest.split_at(fitting(rest));
@@ -104,7 +104,7 @@ impl Queue {
         Ok(counted.iter().filter_map(|name| attributes.get(name)?.parse::<u64>().ok()).sum())
     }
 
-    async fn send_batch(&self, messages: &[Message]) -> Result<(), QueueError> {
+    async fn send_batch(&self, messages: &[QueueMessage]) -> Result<(), QueueError> {
         let entries = messages.iter().enumerate().map(|(number, message)| entry(number, message));
         let entries: Result<Vec<_>, _> = entries.collect();
         let entries = entries.map_err(|error| self.failed(error))?;
@@ -131,7 +131,7 @@ impl Queue {
 }
 
 /// Returns how many of the messages fit into a batch; at least 1.
-fn fitting(messages: &[Message]) -> usize {
+fn fitting(messages: &[QueueMessage]) -> usize {
     let mut bytes = 0;
     let fit = messages.iter().take(AT_ONCE).take_while(|message| {
         bytes += message.body.len();
@@ -142,7 +142,7 @@ fn fitting(messages: &[Message]) -> usize {
 
 fn entry(
     number: usize,
-    message: &Message,
+    message: &QueueMessage,
 ) -> Result<SendMessageBatchRequestEntry, aws_sdk_sqs::error::BuildError> {
     let order = message.order.as_ref();
     SendMessageBatchRequestEntry::builder()
@@ -166,8 +166,8 @@ mod tests {
     };
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
 
-    fn messages(number: usize, bytes: usize) -> Vec<Message> {
-        vec![Message::later("a".repeat(bytes)); number]
+    fn messages(number: usize, bytes: usize) -> Vec<QueueMessage> {
+        vec![QueueMessage::later("a".repeat(bytes)); number]
     }
 
     fn sent() -> SendMessageBatchOutput {

@@ -1,6 +1,6 @@
 //! The message to sweep-account to sweep an account, or some of its buckets.
 
-use crate::{Message, QueueError, sender::Order};
+use crate::{QueueError, QueueMessage, sender::MessageOrder};
 use facts::{AccountId, BucketName, NameRange, Place};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -93,7 +93,7 @@ impl Task {
     ///
     /// # Errors
     /// Returns an error if the message cannot be written as JSON, which is not known to happen.
-    pub fn message(&self) -> Result<Message, QueueError> {
+    pub fn message(&self) -> Result<QueueMessage, QueueError> {
         let body = serde_json::to_string(&self.written())?;
         let mut hash = DefaultHasher::new();
         body.hash(&mut hash);
@@ -104,7 +104,11 @@ impl Task {
             }
         };
         let id = format!("{sweep}/{account}/{:016x}", hash.finish());
-        Ok(Message { body, order: Some(Order { group: account.to_string(), id }), delay: None })
+        Ok(QueueMessage {
+            body,
+            order: Some(MessageOrder { group: account.to_string(), id }),
+            delay: None,
+        })
     }
 
     /// Reads the body of a message.

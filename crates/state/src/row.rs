@@ -3,7 +3,7 @@
 use controls::{Level, Severity};
 use facts::Place;
 use findings::{
-    ApiCall, Change, Compliance, ControlState, Item, KeyUse, Neighbours, Reading, StoredIn,
+    ApiCall, Change, ClassAndKey, Compliance, ControlState, Item, Neighbours, Reading, StoredIn,
     Summary, Transition, Unannounced,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -157,10 +157,10 @@ impl Written {
             stored_in,
             moving_to,
             gone,
-            key_use,
+            class_and_key,
             ..
         } = item;
-        let KeyUse { class, level, key, alias } = key_use.clone();
+        let ClassAndKey { class, level, key, alias } = class_and_key.clone();
         let expires_at = read_at.checked_add(KEPT_WHEN_GONE).unwrap_or(Timestamp::MAX).as_second();
         Self {
             schema: SCHEMA,
@@ -204,7 +204,7 @@ impl Written {
             stored_in: self.stored_in.map(WrittenStoredIn::read).transpose()?,
             moving_to: self.moving_to.map(WrittenStoredIn::read).transpose()?,
             gone: self.expires_at.is_some(),
-            key_use: KeyUse {
+            class_and_key: ClassAndKey {
                 class: self.class,
                 level: self.level.as_deref().map(level).transpose()?,
                 key: self.key,
@@ -436,7 +436,7 @@ pub(crate) mod tests {
                     .iter()
                     .map(|key| Neighbours { key: key.clone(), class: class.clone() })
                     .collect(),
-                key_use: KeyUse {
+                class_and_key: ClassAndKey {
                     level: class.as_ref().map(|_| Level::Enforced),
                     class,
                     key,

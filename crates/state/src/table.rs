@@ -566,8 +566,8 @@ mod tests {
     #[tokio::test]
     async fn the_buckets_of_a_key_have_class_and_level() {
         let mut known = item();
-        known.key_use.class = Some("secret".into());
-        known.key_use.level = Some(controls::Level::Enforced);
+        known.class_and_key.class = Some("secret".into());
+        known.class_and_key.level = Some(controls::Level::Enforced);
         let answer = attributes("acme", &known);
         let rule = mock!(Client::query)
             .match_requests(|request| {

@@ -3,7 +3,7 @@
 //! The finding is stored in the hub's own Security Hub. The crate `controls` judges the account.
 
 use crate::{
-    Hub, Watch, WatchError,
+    Destination, Watch, WatchError,
     protocol::{self, Refusal, World},
 };
 use controls::{Outcome, judge_account};
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 struct AccountWorld<'a> {
     watch: &'a Watch,
     about: About,
-    home: &'a Hub,
+    home: &'a Destination,
     seen: &'a Seen,
 }
 
@@ -35,7 +35,7 @@ impl Watch {
         if matches!(verdict.outcome, Outcome::Failed { .. } | Outcome::Undetermined(_)) {
             metrics::counter!("AccountsUnreadable").increment(1);
         }
-        let home = self.hub_of(self.accounts.home()).await?;
+        let home = self.destination_of(self.accounts.home()).await?;
         self.publish_account(&home, &Seen::account(account, &verdict, &home.stored_in.place)).await
     }
 
@@ -44,14 +44,18 @@ impl Watch {
     pub(crate) async fn retire_account(
         &self,
         place: &Place,
-        home: &Hub,
+        home: &Destination,
         because: &str,
     ) -> Result<(), WatchError> {
         let about = About::Account(place.clone());
         self.publish_account(home, &Seen::retired(&about, self.now(), because)).await.map(drop)
     }
 
-    async fn publish_account(&self, home: &Hub, seen: &Seen) -> Result<Option<String>, WatchError> {
+    async fn publish_account(
+        &self,
+        home: &Destination,
+        seen: &Seen,
+    ) -> Result<Option<String>, WatchError> {
         let world = AccountWorld { watch: self, about: seen.about.clone(), home, seen };
         match protocol::evaluate(&world, &self.terms(home, &[]), None).await {
             Ok(reconciled) => Ok(reconciled.transitions.into_iter().next()),

@@ -3,14 +3,12 @@
 //! The crate `controls` judges the settings, and `findings` decides what to import.
 
 use crate::{
-    Hub, Hubs, Shared, Watch, WatchError,
+    Destination, Destinations, SweepCache, Watch, WatchError,
     protocol::{self, Next, Reconciled, Refusal, World},
 };
 use collect::{Beforehand, Collected};
 use controls::judge;
-use facts::{
-    Bucket, BucketId, Fact, KeyArn, KeySubject, KeyUser, Place, Region, ResolvedKey, Tags,
-};
+use facts::{Bucket, BucketId, Fact, KeyArn, KeyLookup, KeySubject, KeyUser, Place, Region, Tags};
 use findings::{
     About, ApiCall, Compliance, Finding, Item, Looking, Neighbours, Observation, Seen, Terms,
     Workflow, plan,
@@ -35,7 +33,7 @@ pub struct Swept {
 #[derive(Debug)]
 pub enum Sweeping {
     /// The state, if nothing differs from it.
-    Settled(Item),
+    Unchanged(Item),
     /// The result of an evaluation, if something differed. The difference was published.
     Reconciled(Reconciled),
 }
@@ -45,7 +43,7 @@ pub(crate) struct BucketWorld<'a> {
     watch: &'a Watch,
     id: &'a BucketId,
     about: About,
-    hub: &'a Hub,
+    hub: &'a Destination,
     api_calls: &'a [ApiCall],
     /// The reason not to read the bucket; `None` if it is read.
     unread: Option<Unread>,
@@ -75,14 +73,15 @@ impl Watch {
     /// what is missing.
     pub async fn reconcile(
         &self,
-        hubs: &Hubs,
+        destinations: &Destinations,
         bucket: &BucketId,
         api_calls: &[ApiCall],
     ) -> Result<Reconciled, WatchError> {
-        match self.reconcile_here(hubs, bucket, api_calls).await {
+        match self.reconcile_here(destinations, bucket, api_calls).await {
             Err(error) => match error.other_region() {
                 Some(region) => {
-                    self.reconcile_in_other_region(hubs, region.parse()?, bucket, api_calls).await
+                    self.reconcile_in_other_region(destinations, region.parse()?, bucket, api_calls)
+                        .await
                 }
                 None => Err(error),
             },
@@ -100,11 +99,11 @@ impl Watch {
     /// See [`Watch::reconcile`].
     pub async fn look_again(
         &self,
-        hubs: &Hubs,
+        destinations: &Destinations,
         bucket: &BucketId,
         api_calls: &[ApiCall],
     ) -> Result<(Reconciled, Next), WatchError> {
-        let hub = self.open_hub(hubs, &bucket.place()).await?;
+        let hub = self.open_destination(destinations, &bucket.place()).await?;
         let world = self.world(bucket, &hub, api_calls);
         let looking = Looking::SecondLook { delay: self.second_look };
         let terms = Terms { looking, ..self.terms(&hub, api_calls) };
@@ -114,7 +113,7 @@ impl Watch {
                 Ok((reconciled, next))
             }
             Err(error) if error.other_region().is_some() => {
-                let reconciled = self.reconcile(hubs, bucket, api_calls).await?;
+                let reconciled = self.reconcile(destinations, bucket, api_calls).await?;
                 let next = if reconciled.changed { Next::LookAgain } else { Next::Nothing };
                 Ok((reconciled, next))
             }
@@ -132,9 +131,9 @@ impl Watch {
     pub async fn reconcile_in_sweep(
         &self,
         bucket: &BucketId,
-        hub: &Hub,
+        hub: &Destination,
         swept: Swept,
-        shared: &Shared,
+        shared: &SweepCache,
     ) -> Result<Sweeping, WatchError> {
         let Swept { item, tags, is_new } = swept;
         let world = self.world(bucket, hub, &[]);
@@ -143,15 +142,15 @@ impl Watch {
         let seen = match world.look(shared.beforehand(tags), Some(shared)).await {
             Err(error) if error.other_region().is_some() => {
                 return self
-                    .reconcile(&Hubs::default(), bucket, &[])
+                    .reconcile(&Destinations::default(), bucket, &[])
                     .await
                     .map(Sweeping::Reconciled);
             }
             seen => seen?,
         };
-        if plan(&item, &seen, &terms, self.now()).is_settled() {
+        if plan(&item, &seen, &terms, self.now()).is_done() {
             count(&item);
-            return Ok(Sweeping::Settled(item));
+            return Ok(Sweeping::Unchanged(item));
         }
         // Keys and tags were read for many buckets and may be old. So everything is read again
         // before a commit.
@@ -162,11 +161,11 @@ impl Watch {
 
     async fn reconcile_here(
         &self,
-        hubs: &Hubs,
+        destinations: &Destinations,
         bucket: &BucketId,
         api_calls: &[ApiCall],
     ) -> Result<Reconciled, WatchError> {
-        let hub = self.open_hub(hubs, &bucket.place()).await?;
+        let hub = self.open_destination(destinations, &bucket.place()).await?;
         let (world, terms) = (self.world(bucket, &hub, api_calls), self.terms(&hub, api_calls));
         let reconciled = protocol::evaluate(&world, &terms, None).await?;
         count(&reconciled.item);
@@ -181,14 +180,14 @@ impl Watch {
     /// archived.
     async fn reconcile_in_other_region(
         &self,
-        hubs: &Hubs,
+        destinations: &Destinations,
         region: Region,
         bucket: &BucketId,
         api_calls: &[ApiCall],
     ) -> Result<Reconciled, WatchError> {
         let there = BucketId::new(bucket.account().clone(), region, bucket.name().clone())?;
-        let reconciled = self.reconcile_here(hubs, &there, api_calls).await;
-        let hub = self.hub_of(&bucket.place()).await?;
+        let reconciled = self.reconcile_here(destinations, &there, api_calls).await;
+        let hub = self.destination_of(&bucket.place()).await?;
         let world =
             BucketWorld { unread: Some(Unread::Elsewhere), ..self.world(bucket, &hub, api_calls) };
         // The old findings are archived even if the evaluation in the other region failed. The
@@ -210,7 +209,7 @@ impl Watch {
     pub(crate) fn world<'a>(
         &'a self,
         id: &'a BucketId,
-        hub: &'a Hub,
+        hub: &'a Destination,
         api_calls: &'a [ApiCall],
     ) -> BucketWorld<'a> {
         BucketWorld {
@@ -230,7 +229,7 @@ impl Watch {
     pub(crate) async fn retire_bucket(
         &self,
         bucket: &BucketId,
-        hub: &Hub,
+        hub: &Destination,
         because: &str,
     ) -> Result<(), WatchError> {
         let unread = Some(Unread::Retired(because.to_owned()));
@@ -249,13 +248,13 @@ impl Watch {
     pub async fn adopt_many(
         &self,
         buckets: &[BucketId],
-        hub: &Hub,
+        hub: &Destination,
         is_new: bool,
     ) -> Result<BTreeMap<BucketId, Item>, WatchError> {
         let prefixes: Vec<_> =
             buckets.iter().map(|bucket| About::Bucket(bucket.clone()).id_prefix()).collect();
         let mut held = self.findings_held(&hub.security_hub, &prefixes).await?;
-        let home = self.home_hub().await;
+        let home = self.home_security_hub().await;
         if is_new && hub.security_hub.place() != home.place() {
             held.extend(self.findings_held(&home, &prefixes).await?);
         }
@@ -290,7 +289,7 @@ impl BucketWorld<'_> {
     async fn look(
         &self,
         beforehand: Beforehand,
-        shared: Option<&Shared>,
+        shared: Option<&SweepCache>,
     ) -> Result<Seen, WatchError> {
         let now = self.watch.now();
         match &self.unread {
@@ -326,7 +325,7 @@ impl BucketWorld<'_> {
         &self,
         key: KeyArn,
         class: &str,
-        shared: Option<&Shared>,
+        shared: Option<&SweepCache>,
     ) -> Result<Vec<KeyUser>, WatchError> {
         let subject = KeySubject::Key(key);
         let ask = || async { self.watch.state.all_buckets_of(&subject).await };
@@ -356,7 +355,7 @@ impl World for BucketWorld<'_> {
         self.watch.refuse_departed(self.id.account()).await?;
         let prefix = [self.about.id_prefix()];
         let mut held = self.watch.findings_held(&self.hub.security_hub, &prefix).await?;
-        let home = self.watch.home_hub().await;
+        let home = self.watch.home_security_hub().await;
         if held.is_empty() && self.hub.security_hub.place() != home.place() {
             // While Security Hub was off here, the findings may have been imported into that of the
             // home region.
@@ -425,8 +424,8 @@ impl World for BucketWorld<'_> {
 
 fn found_key(bucket: &Bucket) -> Option<KeyArn> {
     match bucket.encryption.known().ok()?.default.key()?.resolved.known().ok()? {
-        ResolvedKey::Found(key) => Some(key.arn.clone()),
-        ResolvedKey::AwsManagedDefault | ResolvedKey::Missing => None,
+        KeyLookup::Found(key) => Some(key.arn.clone()),
+        KeyLookup::AwsManagedDefault | KeyLookup::Missing => None,
     }
 }
 
@@ -452,7 +451,7 @@ fn count(item: &Item) {
 static NOTHING: BTreeMap<String, Timestamp> = BTreeMap::new();
 
 impl Watch {
-    pub(crate) fn terms<'a>(&'a self, hub: &'a Hub, api_calls: &'a [ApiCall]) -> Terms<'a> {
+    pub(crate) fn terms<'a>(&'a self, hub: &'a Destination, api_calls: &'a [ApiCall]) -> Terms<'a> {
         Terms {
             settings: &self.settings,
             generation: self.generation,

@@ -2,7 +2,7 @@
 //!
 //! `findings::repairs` decides what to repair.
 
-use crate::{Hub, Watch, WatchError, protocol};
+use crate::{Destination, Watch, WatchError, protocol};
 use facts::BucketId;
 use findings::{About, Held, Item, Repairs, repairs, worth_comparing};
 use std::{collections::BTreeSet, sync::Arc};
@@ -49,7 +49,7 @@ impl Watch {
     /// bucket again.
     pub async fn compare(
         &self,
-        hub: &Hub,
+        hub: &Destination,
         buckets: Vec<Compared>,
         depth: Depth,
     ) -> Vec<(BucketId, Result<usize, WatchError>)> {
@@ -86,7 +86,7 @@ impl Watch {
 
     async fn repair(
         &self,
-        hub: &Hub,
+        hub: &Destination,
         bucket: &BucketId,
         item: Item,
         held: &[Held],
@@ -105,11 +105,11 @@ impl Watch {
             .await
             .map_err(|error| WatchError::Unrepaired(Box::new(error)))?;
         metrics::counter!("FindingsRepaired").increment(found.count() as u64);
-        let Repairs { import, reopen, resolve } = &found;
+        let Repairs { import, set_new, set_resolved } = &found;
         let imported: Vec<_> = import.keys().map(String::as_str).collect();
         let (account, region, name) = (bucket.account(), bucket.region(), bucket.name());
         let (imported, reopened, resolved) =
-            (imported.join(" "), reopen.join(" "), resolve.join(" "));
+            (imported.join(" "), set_new.join(" "), set_resolved.join(" "));
         tracing::warn!(%account, %region, bucket = %name, version, imported, reopened, resolved, "Security Hub repaired");
         Ok(found.count())
     }

@@ -11,7 +11,8 @@
 //!
 //! The sweep finds most buckets unchanged. So it first compares them with what is known from
 //! reading many buckets ([`Watch::reconcile_in_sweep`]). Findings go to the Security Hub of the
-//! bucket's account and region. If that one is off, they go to the hub's own ([`Watch::hub_of`]).
+//! bucket's account and region. If that one is off, they go to the hub's own
+//! ([`Watch::destination_of`]).
 //!
 //! This crate gives no verdicts (`controls`), and does not decide which findings are imported
 //! (`findings`).
@@ -19,22 +20,22 @@
 mod account;
 mod bucket;
 mod compare;
+mod destinations;
 mod error;
-mod hubs;
 mod key_users;
 #[cfg(test)]
 mod model;
 mod protocol;
 mod retirement;
-mod sharing;
+mod sweep_cache;
 
 pub use bucket::{Sweeping, Swept};
 pub use compare::{Compared, Depth};
+pub use destinations::{Destination, Destinations};
 pub use error::{Superseded, WatchError};
-pub use hubs::{Hub, Hubs};
 pub use protocol::{Next, Reconciled};
 pub use retirement::Retired;
-pub use sharing::Shared;
+pub use sweep_cache::SweepCache;
 
 use collect::Accounts;
 use controls::Settings;
@@ -59,7 +60,7 @@ pub struct Watch {
     second_look: SignedDuration,
     regions: BTreeSet<Region>,
     now: fn() -> Timestamp,
-    hubs: Mutex<HashMap<Place, Arc<SecurityHub>>>,
+    destinations: Mutex<HashMap<Place, Arc<SecurityHub>>>,
     noted: Mutex<BTreeSet<Place>>,
 }
 
@@ -86,7 +87,7 @@ impl Watch {
         now: fn() -> Timestamp,
     ) -> Self {
         let Deployment { generation, second_look, regions } = deployment;
-        let (hubs, noted) = (Mutex::default(), Mutex::default());
+        let (destinations, noted) = (Mutex::default(), Mutex::default());
         Self {
             accounts,
             settings,
@@ -96,7 +97,7 @@ impl Watch {
             second_look,
             regions,
             now,
-            hubs,
+            destinations,
             noted,
         }
     }

@@ -19,8 +19,8 @@ use crate::{
 };
 use controls::{Settings, judge};
 use facts::{
-    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager,
-    KeyState, KeyUser, Place, ResolvedKey, Rotation, Tags, Unreadable, UsedKey,
+    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Key, KeyAdministration, KeyLookup,
+    KeyManager, KeyState, KeyUser, Place, Rotation, Tags, Unreadable, UsedKey,
 };
 use findings::{
     About, Compliance, Finding, Held, Item, Looking, Neighbours, Observation, RecordState, Seen,
@@ -68,7 +68,7 @@ enum Truth {
 
 /// A message in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Message {
+enum ModelMessage {
     Evaluate(usize),
     SecondLook(usize),
     Neighbours { of: usize, class: Option<String> },
@@ -86,7 +86,7 @@ struct Outside {
     visible: BTreeMap<String, Finding>,
     /// Edits of workflow statuses that have not yet taken effect.
     edits: VecDeque<(Vec<String>, Workflow)>,
-    queue: Vec<Message>,
+    queue: Vec<ModelMessage>,
     /// The last report about each finding: true if the finding did not pass.
     known: BTreeMap<String, bool>,
     /// True if Security Hub answers late. Second looks make up for that.
@@ -285,7 +285,7 @@ impl World for Model {
     async fn ask_neighbours(&self, item: &Item) -> Result<(), WatchError> {
         for Neighbours { class, .. } in &item.neighbours {
             Step::default().await;
-            let message = Message::Neighbours { of: self.number, class: class.clone() };
+            let message = ModelMessage::Neighbours { of: self.number, class: class.clone() };
             self.outside.borrow_mut().queue.push(message);
         }
         Ok(())
@@ -311,7 +311,7 @@ fn seen(number: usize, truth: Truth, read_at: Timestamp, index: &[Option<Item>; 
         Truth::Refused => Fact::Unreadable(denied),
     };
     let users = index.iter().enumerate().filter_map(|(other, item)| {
-        let used = &item.as_ref()?.key_use;
+        let used = &item.as_ref()?.class_and_key;
         let shares = other != number && used.key.as_deref() == Some(KEY);
         shares.then(|| KeyUser { bucket: bucket_id(other), class: used.class.clone() })
     });
@@ -347,14 +347,14 @@ fn shared_key() -> UsedKey {
         spec: "SYMMETRIC_DEFAULT".into(),
         usage: "ENCRYPT_DECRYPT".into(),
         origin: "AWS_KMS".into(),
-        governance: Some(Governance {
+        administration: Some(KeyAdministration {
             policy: Fact::Known(policy.parse()),
             rotation: Fact::Known(Rotation::Every(365)),
         }),
     };
     UsedKey {
         reference: KEY.parse().unwrap(),
-        resolved: Fact::Known(ResolvedKey::Found(Box::new(key))),
+        resolved: Fact::Known(KeyLookup::Found(Box::new(key))),
     }
 }
 
@@ -373,7 +373,7 @@ fn parsed() -> Settings {
 type Running = Pin<Box<dyn Future<Output = Result<(), WatchError>>>>;
 
 /// Handles a message: evaluates its bucket, or queues the buckets that it concerns.
-fn handle(outside: &Rc<RefCell<Outside>>, message: Message) -> Running {
+fn handle(outside: &Rc<RefCell<Outside>>, message: ModelMessage) -> Running {
     let outside = Rc::clone(outside);
     Box::pin(async move {
         let (hub, nothing) = (stored_in(), BTreeMap::new());
@@ -386,21 +386,21 @@ fn handle(outside: &Rc<RefCell<Outside>>, message: Message) -> Running {
             repair: &nothing,
         };
         match message {
-            Message::Evaluate(number) => {
+            ModelMessage::Evaluate(number) => {
                 protocol::evaluate(&Model::new(&outside, number), &terms, None).await?;
                 Step::default().await;
                 let mut outside = outside.borrow_mut();
                 let looks_again = outside.is_late;
-                outside.queue.extend(looks_again.then_some(Message::SecondLook(number)));
+                outside.queue.extend(looks_again.then_some(ModelMessage::SecondLook(number)));
             }
-            Message::SecondLook(number) => {
+            ModelMessage::SecondLook(number) => {
                 let looks_again = Model::new(&outside, number).look_again(&terms).await?;
                 Step::default().await;
                 if looks_again {
-                    outside.borrow_mut().queue.push(Message::SecondLook(number));
+                    outside.borrow_mut().queue.push(ModelMessage::SecondLook(number));
                 }
             }
-            Message::Neighbours { of, class } => {
+            ModelMessage::Neighbours { of, class } => {
                 Step::default().await;
                 // The message is delayed, so the index has caught up.
                 let mut outside = outside.borrow_mut();
@@ -408,10 +408,10 @@ fn handle(outside: &Rc<RefCell<Outside>>, message: Message) -> Running {
                 for number in (0..BUCKETS).filter(|number| *number != of) {
                     let used = outside.index[number]
                         .as_ref()
-                        .map(|item| item.key_use.clone())
+                        .map(|item| item.class_and_key.clone())
                         .unwrap_or_default();
                     if used.key.as_deref() == Some(KEY) && used.class != class {
-                        outside.queue.push(Message::Evaluate(number));
+                        outside.queue.push(ModelMessage::Evaluate(number));
                     }
                 }
             }
@@ -435,7 +435,7 @@ enum Happening {
 /// The scheduler: runs evaluations step by step.
 struct Play {
     outside: Rc<RefCell<Outside>>,
-    running: Vec<(Message, Running)>,
+    running: Vec<(ModelMessage, Running)>,
 }
 
 impl Play {
@@ -448,7 +448,7 @@ impl Play {
             hub: BTreeMap::new(),
             visible: BTreeMap::new(),
             edits: VecDeque::new(),
-            queue: (0..BUCKETS).map(Message::Evaluate).collect(),
+            queue: (0..BUCKETS).map(ModelMessage::Evaluate).collect(),
             known: BTreeMap::new(),
             is_late: true,
         };
@@ -457,7 +457,7 @@ impl Play {
 
     fn play(&mut self, happenings: &[Happening]) {
         happenings.iter().for_each(|happening| self.happen(happening));
-        self.come_to_rest();
+        self.run_until_idle();
     }
 
     fn happen(&mut self, happening: &Happening) {
@@ -465,10 +465,10 @@ impl Play {
             Happening::Change(number, truth) => {
                 let mut outside = self.outside.borrow_mut();
                 outside.truth[number] = truth;
-                outside.queue.push(Message::Evaluate(number));
+                outside.queue.push(ModelMessage::Evaluate(number));
             }
             Happening::Take(nth) => {
-                self.take(nth, |message| !matches!(message, Message::SecondLook(_)))
+                self.take(nth, |message| !matches!(message, ModelMessage::SecondLook(_)))
             }
             Happening::Advance(nth, steps) => (0..steps).for_each(|_| self.advance(nth)),
             Happening::Die(nth) => {
@@ -489,7 +489,7 @@ impl Play {
         }
     }
 
-    fn take(&mut self, nth: usize, may: impl Fn(&Message) -> bool) {
+    fn take(&mut self, nth: usize, may: impl Fn(&ModelMessage) -> bool) {
         let mut outside = self.outside.borrow_mut();
         let waiting: Vec<_> =
             (0..outside.queue.len()).filter(|at| may(&outside.queue[*at])).collect();
@@ -518,13 +518,13 @@ impl Play {
     }
 
     /// Runs all evaluations to their end. Second looks begin once no other message is left.
-    fn come_to_rest(&mut self) {
+    fn run_until_idle(&mut self) {
         for _ in 0..100_000 {
             if !self.running.is_empty() {
                 self.advance(0);
                 continue;
             }
-            let is_second = |message: &Message| matches!(message, Message::SecondLook(_));
+            let is_second = |message: &ModelMessage| matches!(message, ModelMessage::SecondLook(_));
             let others = self.outside.borrow().queue.iter().any(|message| !is_second(message));
             if !others {
                 let mut outside = self.outside.borrow_mut();
@@ -537,7 +537,7 @@ impl Play {
             }
             self.take(0, |message| !others || !is_second(message));
         }
-        panic!("it does not come to rest: {:?}", self.outside.borrow().queue);
+        panic!("it never becomes idle: {:?}", self.outside.borrow().queue);
     }
 
     /// Compares the findings and the state with the settings in S3.
@@ -679,10 +679,10 @@ proptest! {
         let (hub, table) = {
             let mut outside = play.outside.borrow_mut();
             let table = std::mem::replace(&mut outside.table, [const { None }; BUCKETS]);
-            outside.queue.extend((0..BUCKETS).map(Message::Evaluate));
+            outside.queue.extend((0..BUCKETS).map(ModelMessage::Evaluate));
             (outside.hub.clone(), table)
         };
-        play.come_to_rest();
+        play.run_until_idle();
         prop_assert_eq!(&play.outside.borrow().hub, &hub, "something was imported");
         for (rebuilt, known) in play.outside.borrow().table.iter().zip(&table) {
             let observed = |item: &Option<Item>| {

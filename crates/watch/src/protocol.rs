@@ -93,7 +93,7 @@ pub(crate) async fn evaluate(
             None => world.see().await?,
         };
         let plan = plan(&item, &now, terms, world.now());
-        if plan.is_settled() {
+        if plan.is_done() {
             return Ok(Reconciled {
                 transitions: Vec::new(),
                 changed: false,
@@ -144,12 +144,12 @@ async fn publish(
         plan.heed(&world.workflows(&place).await?);
     }
     let transitions = plan.transitions();
-    let Plan { item, import, mut reopen, mut resolve, .. } = plan;
+    let Plan { item, import, mut set_new, mut set_resolved, .. } = plan;
     // Do not set a finding to NEW if a version committed meanwhile says that it passes.
-    if !reopen.is_empty() && !is_latest(world, &item).await? {
-        reopen.clear();
+    if !set_new.is_empty() && !is_latest(world, &item).await? {
+        set_new.clear();
     }
-    set_workflow(world, &reopen, Workflow::New).await?;
+    set_workflow(world, &set_new, Workflow::New).await?;
     let (here, elsewhere): (Vec<_>, Vec<_>) =
         import.into_iter().partition(|finding| finding.place == terms.hub.place);
     let mut refused = import_to(world, &terms.hub.place, &here).await?;
@@ -159,19 +159,19 @@ async fn publish(
     for finding in elsewhere {
         refused.extend(import_to(world, &finding.place.clone(), &[finding]).await?);
     }
-    resolve.retain(|id| refused.iter().all(|refusal| refusal.id != *id));
+    set_resolved.retain(|id| refused.iter().all(|refusal| refusal.id != *id));
     // A failure that was committed meanwhile must not be hidden.
-    if !resolve.is_empty() && !is_latest(world, &item).await? {
-        resolve.clear();
+    if !set_resolved.is_empty() && !is_latest(world, &item).await? {
+        set_resolved.clear();
     }
-    set_workflow(world, &resolve, Workflow::Resolved).await?;
+    set_workflow(world, &set_resolved, Workflow::Resolved).await?;
     if !item.neighbours.is_empty() {
         world.ask_neighbours(&item).await?;
     }
     if let Some(Refusal { why, .. }) = refused.into_iter().next() {
         return Err(why.into());
     }
-    let item = mark(world, item, &reopen, &resolve).await?;
+    let item = mark(world, item, &set_new, &set_resolved).await?;
     Ok((transitions, item))
 }
 
@@ -290,8 +290,8 @@ pub(crate) async fn repair(
     item: Item,
     repairs: &Repairs,
 ) -> Result<Item, WatchError> {
-    let Repairs { import, reopen, resolve } = repairs;
-    repair_workflows(world, &item, reopen, resolve).await?;
+    let Repairs { import, set_new, set_resolved } = repairs;
+    repair_workflows(world, &item, set_new, set_resolved).await?;
     match import.is_empty() {
         true => Ok(item),
         false => Ok(evaluate(world, &Terms { repair: import, ..*terms }, Some(item)).await?.item),
@@ -303,16 +303,16 @@ pub(crate) async fn repair(
 async fn repair_workflows(
     world: &impl World,
     item: &Item,
-    reopen: &[String],
-    resolve: &[String],
+    set_new: &[String],
+    set_resolved: &[String],
 ) -> Result<(), WatchError> {
-    if (reopen.is_empty() && resolve.is_empty()) || !is_latest(world, item).await? {
+    if (set_new.is_empty() && set_resolved.is_empty()) || !is_latest(world, item).await? {
         return Ok(());
     }
-    set_workflow(world, reopen, Workflow::New).await?;
-    set_workflow(world, resolve, Workflow::Resolved).await?;
+    set_workflow(world, set_new, Workflow::New).await?;
+    set_workflow(world, set_resolved, Workflow::Resolved).await?;
     match is_latest(world, item).await? {
         true => Ok(()),
-        false => take_back(world, reopen, resolve).await,
+        false => take_back(world, set_new, set_resolved).await,
     }
 }

@@ -37,9 +37,9 @@ impl Watch {
         has_role: bool,
         because: &str,
     ) -> Result<Retired, WatchError> {
-        let home = self.hub_of(self.accounts.home()).await?;
+        let home = self.destination_of(self.accounts.home()).await?;
         let own = match has_role {
-            true => match self.hub_of(place).await {
+            true => match self.destination_of(place).await {
                 Ok(hub) => Some(hub),
                 Err(error) if error.closed().is_some() => None,
                 Err(error) => return Err(error.into()),

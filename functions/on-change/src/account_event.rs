@@ -4,7 +4,7 @@
 //! CloudTrail](https://docs.aws.amazon.com/organizations/latest/userguide/orgs_cloudtrail-integration.html).
 //! The event only names the account. The sweep asks whether the account is in the organization.
 
-use crate::{message::EventError, record::Record};
+use crate::{message::ChangeError, record::Record};
 use facts::AccountId;
 use jiff::Timestamp;
 use queue::MembershipChange;
@@ -25,7 +25,7 @@ pub const ACCOUNT_CALLS: [&str; 5] = [
 pub(crate) fn change(
     call: &'static str,
     record: Record<'_>,
-) -> Result<Option<MembershipChange>, EventError> {
+) -> Result<Option<MembershipChange>, ChangeError> {
     let details = ["/serviceEventDetails", "/requestParameters", "/responseElements"];
     let details: Vec<_> = details.iter().filter_map(|pointer| record.value(pointer)).collect();
     if call.ends_with("Result")
@@ -38,10 +38,10 @@ pub(crate) fn change(
     }
     let account = details.iter().find_map(|value| text_of(value, "accountId"));
     let account =
-        account.ok_or_else(|| EventError::Lacks { call: call.to_owned(), what: "account" })?;
+        account.ok_or_else(|| ChangeError::Lacks { call: call.to_owned(), what: "account" })?;
     let account: AccountId = account
         .parse()
-        .map_err(|source| EventError::Malformed { call: call.to_owned(), source })?;
+        .map_err(|source| ChangeError::Malformed { call: call.to_owned(), source })?;
     let changed_at = record
         .text("/eventTime")
         .and_then(|time| time.parse().ok())

@@ -2,7 +2,7 @@
 //! the messages that failed.
 
 use crate::{
-    KeyChange, Message,
+    ChangeMessage, KeyChange,
     evaluation::{Evaluated, in_time},
     parse,
 };
@@ -14,7 +14,7 @@ use futures_util::{StreamExt, stream};
 use queue::{MembershipChange, Purpose, Queue, ReevaluateKeyUsers, Revisit, Task, Visit};
 use std::collections::BTreeMap;
 use tokio::time::Instant;
-use watch::{Hubs, Watch};
+use watch::{Destinations, Watch};
 
 /// The number of buckets that are evaluated at once.
 const AT_ONCE: usize = 8;
@@ -61,7 +61,7 @@ impl Group {
 
 /// The time limits of a run.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Time {
+pub(crate) struct TimeLimits {
     /// No bucket is begun after this moment, half of the time. Messages may name hundreds of
     /// buckets, and those that were begun must be finished.
     pub(crate) begin_until: Instant,
@@ -71,7 +71,7 @@ pub(crate) struct Time {
     pub(crate) end: Instant,
 }
 
-impl Time {
+impl TimeLimits {
     fn until(end: Instant) -> Self {
         let now = Instant::now();
         let quarter = end.saturating_duration_since(now) / 4;
@@ -106,17 +106,17 @@ impl OnChange {
         let Sorted { buckets, keys, accounts, mut failed, dropped } =
             sort(batch.records, self.watch.settings());
         let (of_buckets, of_keys) = (buckets.len(), keys.len());
-        let (time, hubs) = (Time::until(deadline), Hubs::default());
+        let (time, destinations) = (TimeLimits::until(deadline), Destinations::default());
         failed.extend(self.ask_sweeps(accounts, time).await);
         let asked = stream::iter(keys).map(|(users, group)| self.attend_key(users, group, time));
-        let evaluated =
-            stream::iter(buckets).map(|(bucket, group)| self.attend(&hubs, bucket, group, time));
+        let evaluated = stream::iter(buckets)
+            .map(|(bucket, group)| self.attend(&destinations, bucket, group, time));
         let (asked, evaluated) = tokio::join!(
             asked.buffer_unordered(AT_ONCE).collect::<Vec<_>>(),
             evaluated.buffer_unordered(AT_ONCE).collect::<Vec<_>>()
         );
         failed.extend(asked.into_iter().flatten());
-        for (bucket, group) in self.follow_up(&hubs, evaluated, deadline).await {
+        for (bucket, group) in self.follow_up(&destinations, evaluated, deadline).await {
             failed.extend(self.give_back(bucket, group, deadline).await);
         }
         failed.sort();
@@ -140,7 +140,7 @@ impl OnChange {
     async fn ask_sweeps(
         &self,
         accounts: BTreeMap<MembershipChange, Vec<String>>,
-        time: Time,
+        time: TimeLimits,
     ) -> Vec<String> {
         let mut failed = Vec::new();
         for (MembershipChange { account, changed_at }, messages) in accounts {
@@ -164,7 +164,7 @@ impl OnChange {
     /// Hub after a second look. Returns the buckets that failed.
     async fn follow_up(
         &self,
-        hubs: &Hubs,
+        destinations: &Destinations,
         evaluated: Vec<Evaluated>,
         deadline: Instant,
     ) -> Vec<(BucketId, Group)> {
@@ -179,9 +179,9 @@ impl OnChange {
                 Evaluated::Compare(compare, group) => compared.push((compare, group)),
             }
         }
-        failed.extend(self.put_off(late, deadline).await);
+        failed.extend(self.requeue(late, deadline).await);
         failed.extend(self.ask_second_looks(looks, deadline).await);
-        failed.extend(self.compare(hubs, compared, deadline).await);
+        failed.extend(self.compare(destinations, compared, deadline).await);
         failed
     }
 
@@ -211,7 +211,12 @@ impl OnChange {
 
     /// Requests an evaluation of the buckets that use a key or an alias. Returns the messages of
     /// the key if that fails.
-    async fn attend_key(&self, users: ReevaluateKeyUsers, group: Group, time: Time) -> Vec<String> {
+    async fn attend_key(
+        &self,
+        users: ReevaluateKeyUsers,
+        group: Group,
+        time: TimeLimits,
+    ) -> Vec<String> {
         let latest = ApiCall::latest(&group.api_calls);
         let event = latest.and_then(|api_call| api_call.event_id.as_deref()).unwrap_or_default();
         let call = latest.map(|api_call| api_call.event_name.as_str()).unwrap_or_default();
@@ -256,17 +261,19 @@ fn sort(records: Vec<SqsMessage>, settings: &Settings) -> Sorted {
         // nothing is lost.
         let id = record.message_id.unwrap_or_default();
         match parse(record.body.as_deref().unwrap_or_default()) {
-            Ok(Message::Buckets(revisit)) => sorted.add_buckets(revisit, &id, settings),
-            Ok(Message::Key(change)) => {
+            Ok(ChangeMessage::Buckets(revisit)) => sorted.add_buckets(revisit, &id, settings),
+            Ok(ChangeMessage::Key(change)) => {
                 let KeyChange { users, api_calls, has_replicas } = *change;
                 let group = add(&mut sorted.keys, users, api_calls, Receipt { id, is_alone: true });
                 group.has_replicas |= has_replicas;
             }
-            Ok(Message::Account(change)) if settings.excludes(&change.account) => {
+            Ok(ChangeMessage::Account(change)) if settings.excludes(&change.account) => {
                 sorted.dropped += 1
             }
-            Ok(Message::Account(change)) => sorted.accounts.entry(change).or_default().push(id),
-            Ok(Message::NoneOfOurs) => sorted.dropped += 1,
+            Ok(ChangeMessage::Account(change)) => {
+                sorted.accounts.entry(change).or_default().push(id)
+            }
+            Ok(ChangeMessage::NoneOfOurs) => sorted.dropped += 1,
             Err(error) => {
                 tracing::error!(
                     message_id = id,

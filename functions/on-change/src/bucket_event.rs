@@ -4,7 +4,7 @@
 //! calls](https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-s3-info.html).
 //! No verdict comes from the event.
 
-use crate::{message::EventError, record::Record};
+use crate::{message::ChangeError, record::Record};
 use facts::{AccountId, BucketId, BucketName, Region};
 use percent_encoding::percent_decode_str;
 use queue::Visit;
@@ -29,10 +29,10 @@ pub const BUCKET_CALLS: [&str; 10] = [
 
 /// Returns the bucket that a call of [`BUCKET_CALLS`] changed, or `None` if the call tagged
 /// something else.
-pub(crate) fn visit(call: &'static str, record: Record<'_>) -> Result<Option<Visit>, EventError> {
+pub(crate) fn visit(call: &'static str, record: Record<'_>) -> Result<Option<Visit>, ChangeError> {
     let Some(Named { name, owner }) = named(call, record)? else { return Ok(None) };
-    let lacks = |what| EventError::Lacks { call: call.to_owned(), what };
-    let malformed = |source| EventError::Malformed { call: call.to_owned(), source };
+    let lacks = |what| ChangeError::Lacks { call: call.to_owned(), what };
+    let malformed = |source| ChangeError::Malformed { call: call.to_owned(), source };
     // The owner or, if the record names none, the account that received the record.
     let account = owner.or_else(|| record.recipient()).ok_or_else(|| lacks("account"))?;
     let account: AccountId = account.parse().map_err(malformed)?;
@@ -51,7 +51,7 @@ struct Named<'a> {
 
 /// Returns the bucket that a record names, or `None` if the record is about another resource that
 /// can be tagged.
-fn named<'a>(call: &'static str, record: Record<'a>) -> Result<Option<Named<'a>>, EventError> {
+fn named<'a>(call: &'static str, record: Record<'a>) -> Result<Option<Named<'a>>, ChangeError> {
     let resource = record
         .resources()
         .find_map(|resource| Some((bucket_of_arn(resource.arn)?, resource.account)));
@@ -61,20 +61,20 @@ fn named<'a>(call: &'static str, record: Record<'a>) -> Result<Option<Named<'a>>
         let parameter = || record.text_or_number("/requestParameters/bucketName");
         let name = resource.map(|(name, _)| Cow::Borrowed(name)).or_else(parameter);
         let name =
-            name.ok_or_else(|| EventError::Lacks { call: call.to_owned(), what: "bucket name" })?;
+            name.ok_or_else(|| ChangeError::Lacks { call: call.to_owned(), what: "bucket name" })?;
         return Ok(Some(Named { name, owner }));
     }
     if let Some((name, owner)) = resource {
         return Ok(Some(Named { name: name.into(), owner }));
     }
     let arn = record.text("/requestParameters/resourceArn");
-    let arn = arn.ok_or_else(|| EventError::Lacks { call: call.to_owned(), what: "resource" })?;
+    let arn = arn.ok_or_else(|| ChangeError::Lacks { call: call.to_owned(), what: "resource" })?;
     // Some services write the ARN percent-encoded, as in the path of the request.
     let arn = percent_decode_str(arn).decode_utf8_lossy();
     match bucket_of_arn(&arn) {
         Some(name) => Ok(Some(Named { name: name.to_owned().into(), owner: None })),
         None if is_known(&arn) => Ok(None),
-        None => Err(EventError::UnknownResource {
+        None => Err(ChangeError::UnknownResource {
             call: call.to_owned(),
             arn: findings::plain(&arn, 300),
         }),

@@ -3,7 +3,7 @@
 
 use crate::{
     OnChange,
-    batch::{Group, Time},
+    batch::{Group, TimeLimits},
 };
 use collect::{CollectError, Membership};
 use facts::{Account, AccountId, BucketId, Fact, Place, Unreadable};
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use queue::{Purpose, Visit};
 use std::collections::BTreeMap;
 use tokio::time::{Instant, timeout_at};
-use watch::{Compared, Depth, Hubs, Next, WatchError};
+use watch::{Compared, Depth, Destinations, Next, WatchError};
 
 /// The result of an evaluation, with what must follow.
 pub(crate) enum Evaluated {
@@ -40,10 +40,10 @@ impl OnChange {
     /// Evaluates one bucket, and logs the result.
     pub(crate) async fn attend(
         &self,
-        hubs: &Hubs,
+        destinations: &Destinations,
         bucket: BucketId,
         mut group: Group,
-        time: Time,
+        time: TimeLimits,
     ) -> Evaluated {
         if Instant::now() >= time.begin_until {
             return Evaluated::NotBegun(bucket, group);
@@ -52,7 +52,7 @@ impl OnChange {
         let event = latest.and_then(|api_call| api_call.event_id.as_deref()).unwrap_or_default();
         let (account, region, name) = (bucket.account(), bucket.region(), bucket.name());
         let second_look = group.second_look;
-        match in_time(time.evaluate_until, self.evaluate(hubs, &bucket, &group)).await {
+        match in_time(time.evaluate_until, self.evaluate(destinations, &bucket, &group)).await {
             Ok((changed, follow)) => {
                 // A second look that finds nothing does not show how long the change took.
                 record_age(
@@ -81,16 +81,16 @@ impl OnChange {
     /// Evaluates a bucket. Returns the transitions, and what must follow.
     async fn evaluate(
         &self,
-        hubs: &Hubs,
+        destinations: &Destinations,
         bucket: &BucketId,
         group: &Group,
     ) -> Result<(Vec<String>, Follow), WatchError> {
         let read_at = self.watch.now();
         let evaluated = match group.second_look {
-            true => self.watch.look_again(hubs, bucket, &group.api_calls).await,
+            true => self.watch.look_again(destinations, bucket, &group.api_calls).await,
             // A second look follows each evaluation that an event caused, and no other.
             false => {
-                let reconciled = self.watch.reconcile(hubs, bucket, &group.api_calls).await;
+                let reconciled = self.watch.reconcile(destinations, bucket, &group.api_calls).await;
                 reconciled.map(|reconciled| (reconciled, Next::Nothing))
             }
         };
@@ -177,7 +177,7 @@ impl OnChange {
 
     /// Requeues buckets that were not begun for lack of time, in messages for up to 20. Returns the
     /// buckets for which that failed.
-    pub(crate) async fn put_off(
+    pub(crate) async fn requeue(
         &self,
         late: Vec<(BucketId, Group)>,
         deadline: Instant,
@@ -239,7 +239,7 @@ impl OnChange {
     /// failed.
     pub(crate) async fn compare(
         &self,
-        hubs: &Hubs,
+        destinations: &Destinations,
         compared: Vec<(Box<Compared>, Group)>,
         deadline: Instant,
     ) -> Vec<(BucketId, Group)> {
@@ -253,7 +253,8 @@ impl OnChange {
         for (place, buckets) in by_place {
             let all: Vec<_> = buckets.iter().map(|compared| compared.bucket.clone()).collect();
             let Err(error) =
-                in_time(deadline, self.compare_place(hubs, &place, buckets, &mut groups)).await
+                in_time(deadline, self.compare_place(destinations, &place, buckets, &mut groups))
+                    .await
             else {
                 continue;
             };
@@ -267,12 +268,12 @@ impl OnChange {
     /// `groups`.
     async fn compare_place(
         &self,
-        hubs: &Hubs,
+        destinations: &Destinations,
         place: &Place,
         buckets: Vec<Compared>,
         groups: &mut BTreeMap<BucketId, Group>,
     ) -> Result<(), WatchError> {
-        let hub = self.watch.open_hub(hubs, place).await?;
+        let hub = self.watch.open_destination(destinations, place).await?;
         let mut first = None;
         for (bucket, repaired) in self.watch.compare(&hub, buckets, Depth::OneCall).await {
             match repaired {

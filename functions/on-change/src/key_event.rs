@@ -6,7 +6,7 @@
 //! event](https://docs.aws.amazon.com/kms/latest/developerguide/ct-delete-key.html), without a
 //! request.
 
-use crate::{message::EventError, record::Record};
+use crate::{message::ChangeError, record::Record};
 use facts::{AliasArn, KeyArn, KeyReference, KeySubject, Malformed, Place};
 use findings::ApiCall;
 use queue::ReevaluateKeyUsers;
@@ -48,7 +48,7 @@ pub struct KeyChange {
 pub(crate) fn change(
     call: &'static str,
     record: Record<'_>,
-) -> Result<Option<KeyChange>, EventError> {
+) -> Result<Option<KeyChange>, ChangeError> {
     let subject = match call {
         "CreateAlias" | "UpdateAlias" | "DeleteAlias" => {
             alias(call, record).map(KeySubject::Alias)?
@@ -73,7 +73,7 @@ const SHARED_BY_REPLICAS: [&str; 2] = ["EnableKeyRotation", "DisableKeyRotation"
 
 /// Returns the key, by its ARN among the resources, in the answer (since December 2022), or as the
 /// request names it.
-fn key(call: &str, record: Record<'_>) -> Result<KeyArn, EventError> {
+fn key(call: &str, record: Record<'_>) -> Result<KeyArn, ChangeError> {
     let resource =
         record.resources().map(|resource| resource.arn).find(|arn| arn.contains(":key/"));
     let name = resource
@@ -86,7 +86,7 @@ fn key(call: &str, record: Record<'_>) -> Result<KeyArn, EventError> {
     }
 }
 
-fn alias(call: &str, record: Record<'_>) -> Result<AliasArn, EventError> {
+fn alias(call: &str, record: Record<'_>) -> Result<AliasArn, ChangeError> {
     let resource =
         record.resources().map(|resource| resource.arn).find(|arn| arn.contains(":alias/"));
     let name = resource.or_else(|| record.text("/requestParameters/aliasName"));
@@ -98,12 +98,12 @@ fn alias(call: &str, record: Record<'_>) -> Result<AliasArn, EventError> {
 
 /// Parses the name of a key or an alias. A bare id or name is resolved in the account and region of
 /// the call.
-fn meant(call: &str, name: &str, record: Record<'_>) -> Result<KeyReference, EventError> {
+fn meant(call: &str, name: &str, record: Record<'_>) -> Result<KeyReference, ChangeError> {
     let Ok(reference) = name.parse::<KeyReference>();
     if reference.place().is_some() {
         return Ok(reference);
     }
-    let malformed = |source: Malformed| EventError::Malformed { call: call.to_owned(), source };
+    let malformed = |source: Malformed| ChangeError::Malformed { call: call.to_owned(), source };
     Ok(reference.within(&Place {
         account: record
             .recipient()
@@ -114,6 +114,6 @@ fn meant(call: &str, name: &str, record: Record<'_>) -> Result<KeyReference, Eve
     }))
 }
 
-fn lacks(call: &str, what: &'static str) -> EventError {
-    EventError::Lacks { call: call.to_owned(), what }
+fn lacks(call: &str, what: &'static str) -> ChangeError {
+    ChangeError::Lacks { call: call.to_owned(), what }
 }

@@ -21,4 +21,4 @@ pub use account_event::ACCOUNT_CALLS;
 pub use batch::OnChange;
 pub use bucket_event::BUCKET_CALLS;
 pub use key_event::{KEY_CALLS, KeyChange};
-pub use message::{EventError, KINDS, Message, parse};
+pub use message::{ChangeError, ChangeMessage, KINDS, parse};

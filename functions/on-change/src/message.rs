@@ -14,7 +14,7 @@ use queue::{MembershipChange, Purpose, QueueError, ReevaluateKeyUsers, Revisit};
 
 /// The content of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Message {
+pub enum ChangeMessage {
     /// A bucket changed, or some buckets must be evaluated.
     Buckets(Revisit),
     /// A key or an alias changed, or another bucket uses it.
@@ -28,7 +28,7 @@ pub enum Message {
 
 /// The reason why a message cannot be understood.
 #[derive(Debug, thiserror::Error)]
-pub enum EventError {
+pub enum ChangeError {
     /// The message is not an EventBridge event.
     #[error("the message is no EventBridge event")]
     NoEvent(#[source] serde_json::Error),
@@ -69,43 +69,45 @@ pub enum EventError {
 /// # Errors
 /// Returns an error if the message is no event. Also returns one if an event or a request for
 /// cmkwatch does not name a known and well-formed subject.
-pub fn parse(body: &str) -> Result<Message, EventError> {
-    let event: EventBridgeEvent = serde_json::from_str(body).map_err(EventError::NoEvent)?;
-    if let Some(asked) = asked(&event).map_err(EventError::NoRequest)? {
+pub fn parse(body: &str) -> Result<ChangeMessage, ChangeError> {
+    let event: EventBridgeEvent = serde_json::from_str(body).map_err(ChangeError::NoEvent)?;
+    if let Some(asked) = asked(&event).map_err(ChangeError::NoRequest)? {
         return Ok(asked);
     }
     let record = Record(&event);
     if let Some(call) = call_of(record, "aws.s3", "s3.amazonaws.com", &BUCKET_CALLS) {
-        let evaluate =
-            |visit| Message::Buckets(Revisit { purpose: Purpose::Evaluate, visits: vec![visit] });
-        return Ok(bucket_event::visit(call, record)?.map_or(Message::NoneOfOurs, evaluate));
+        let evaluate = |visit| {
+            ChangeMessage::Buckets(Revisit { purpose: Purpose::Evaluate, visits: vec![visit] })
+        };
+        return Ok(bucket_event::visit(call, record)?.map_or(ChangeMessage::NoneOfOurs, evaluate));
     }
     if let Some(call) = call_of(record, "aws.kms", "kms.amazonaws.com", &KEY_CALLS) {
         let change = key_event::change(call, record)?;
-        return Ok(change.map_or(Message::NoneOfOurs, |change| Message::Key(Box::new(change))));
+        return Ok(
+            change.map_or(ChangeMessage::NoneOfOurs, |change| ChangeMessage::Key(Box::new(change)))
+        );
     }
     if let Some(call) =
         call_of(record, "aws.organizations", "organizations.amazonaws.com", &ACCOUNT_CALLS)
     {
-        return Ok(
-            account_event::change(call, record)?.map_or(Message::NoneOfOurs, Message::Account)
-        );
+        return Ok(account_event::change(call, record)?
+            .map_or(ChangeMessage::NoneOfOurs, ChangeMessage::Account));
     }
-    Ok(Message::NoneOfOurs)
+    Ok(ChangeMessage::NoneOfOurs)
 }
 
 /// Reads a request that cmkwatch sent to itself, or returns `None` if the event is another one.
-fn asked(event: &EventBridgeEvent) -> Result<Option<Message>, QueueError> {
+fn asked(event: &EventBridgeEvent) -> Result<Option<ChangeMessage>, QueueError> {
     let (source, kind, detail) = (event.source.as_str(), event.detail_type.as_str(), &event.detail);
     if let Some(revisit) = Revisit::read(source, kind, detail)? {
-        return Ok(Some(Message::Buckets(revisit)));
+        return Ok(Some(ChangeMessage::Buckets(revisit)));
     }
     if let Some(change) = MembershipChange::read(source, kind, detail)? {
-        return Ok(Some(Message::Account(change)));
+        return Ok(Some(ChangeMessage::Account(change)));
     }
     let users = ReevaluateKeyUsers::read(source, kind, detail)?;
     let change = |(users, api_calls)| KeyChange { users, api_calls, has_replicas: false };
-    Ok(users.map(|users| Message::Key(Box::new(change(users)))))
+    Ok(users.map(|users| ChangeMessage::Key(Box::new(change(users)))))
 }
 
 /// The kinds of events that carry CloudTrail records: of calls, and of actions of a service itself.

@@ -16,7 +16,7 @@ pub(crate) struct Record<'a>(pub(crate) &'a EventBridgeEvent);
 
 /// A resource that a record names.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Resource<'a> {
+pub(crate) struct RecordResource<'a> {
     pub(crate) arn: &'a str,
     /// The owner of the resource. `None` if the record does not name one.
     pub(crate) account: Option<&'a str>,
@@ -48,10 +48,13 @@ impl<'a> Record<'a> {
     }
 
     /// Returns the resources that have an ARN.
-    pub(crate) fn resources(self) -> impl Iterator<Item = Resource<'a>> {
+    pub(crate) fn resources(self) -> impl Iterator<Item = RecordResource<'a>> {
         let all = self.0.detail.get("resources").and_then(Value::as_array).into_iter().flatten();
         all.filter_map(|resource| {
-            Some(Resource { arn: text(resource, "/ARN")?, account: text(resource, "/accountId") })
+            Some(RecordResource {
+                arn: text(resource, "/ARN")?,
+                account: text(resource, "/accountId"),
+            })
         })
     }
 

@@ -10,7 +10,7 @@
     reason = "the helpers of a test may stop it as the test may"
 )]
 
-use on_change::{BUCKET_CALLS, EventError, KEY_CALLS, Message, parse};
+use on_change::{BUCKET_CALLS, ChangeError, ChangeMessage, KEY_CALLS, parse};
 use proptest::prelude::*;
 use queue::{Purpose, Revisit, Visit};
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ fn event(call: &str, record: Value) -> Value {
 
 fn change(event: &Value) -> Visit {
     match parse(&event.to_string()).unwrap() {
-        Message::Buckets(Revisit { purpose: Purpose::Evaluate, visits }) => {
+        ChangeMessage::Buckets(Revisit { purpose: Purpose::Evaluate, visits }) => {
             visits.into_iter().next().unwrap()
         }
         other => panic!("{event}: {other:?}"),
@@ -48,14 +48,14 @@ fn outcome(body: &str) -> Value {
         (json!(call.principal), json!(call.invoked_by))
     };
     match parse(body) {
-        Ok(Message::NoneOfOurs) => json!({ "ignored": true }),
-        Ok(Message::Account(change)) => json!({ "account": change.account.as_str() }),
-        Ok(Message::Buckets(Revisit { purpose: Purpose::Evaluate, visits })) => {
+        Ok(ChangeMessage::NoneOfOurs) => json!({ "ignored": true }),
+        Ok(ChangeMessage::Account(change)) => json!({ "account": change.account.as_str() }),
+        Ok(ChangeMessage::Buckets(Revisit { purpose: Purpose::Evaluate, visits })) => {
             let [visit] = visits.as_slice() else { panic!("{visits:?}") };
             let (by, through) = calls(&visit.api_calls);
             json!({ "bucket": visit.bucket.to_string(), "changed_by": by, "invoked_by": through })
         }
-        Ok(Message::Key(change)) => {
+        Ok(ChangeMessage::Key(change)) => {
             let (by, through) = calls(&change.api_calls);
             let mut outcome = json!({ "key": change.users.subject.as_str(), "changed_by": by, "invoked_by": through });
             if change.has_replicas {
@@ -134,7 +134,7 @@ fn unrelated_events_are_ignored() {
         with("/detail", json!("a text")),
         with("/detail", json!(null)),
     ] {
-        assert_eq!(parse(&event.to_string()).unwrap(), Message::NoneOfOurs, "{event}");
+        assert_eq!(parse(&event.to_string()).unwrap(), ChangeMessage::NoneOfOurs, "{event}");
     }
 }
 
@@ -156,7 +156,7 @@ fn key_event(call: &str, record: Value) -> Value {
 
 fn subject(event: &Value) -> Option<String> {
     match parse(&event.to_string()).unwrap() {
-        Message::Key(change) => Some(change.users.subject.as_str().to_owned()),
+        ChangeMessage::Key(change) => Some(change.users.subject.as_str().to_owned()),
         _ => None,
     }
 }
@@ -165,7 +165,10 @@ fn subject(event: &Value) -> Option<String> {
 fn a_kms_event_without_a_key_is_an_error_and_one_that_changes_no_key_is_dropped() {
     for call in KEY_CALLS {
         assert!(
-            matches!(parse(&key_event(call, json!({})).to_string()), Err(EventError::Lacks { .. })),
+            matches!(
+                parse(&key_event(call, json!({})).to_string()),
+                Err(ChangeError::Lacks { .. })
+            ),
             "{call}"
         );
     }
@@ -173,7 +176,7 @@ fn a_kms_event_without_a_key_is_an_error_and_one_that_changes_no_key_is_dropped(
         "DisableKey",
         json!({ "requestParameters": { "keyId": "1" }, "recipientAccountId": "1" }),
     );
-    assert!(matches!(parse(&broken.to_string()), Err(EventError::Malformed { .. })));
+    assert!(matches!(parse(&broken.to_string()), Err(ChangeError::Malformed { .. })));
     for call in ["Decrypt", "PutBucketEncryption"] {
         assert_eq!(
             subject(&key_event(call, json!({ "resources": [{ "ARN": KEY }] }))),
@@ -194,17 +197,17 @@ fn a_request_to_evaluate_buckets_is_read() {
         "source": "cmkwatch", "detail-type": "Buckets To Be Evaluated",
         "detail": { "account": "111111111111", "region": "us-east-1", "buckets": [{"bucket": "acme"}, {"bucket": "other"}] },
     });
-    let Message::Buckets(revisit) = parse(&body.to_string()).unwrap() else { panic!() };
+    let ChangeMessage::Buckets(revisit) = parse(&body.to_string()).unwrap() else { panic!() };
     let buckets: Vec<_> = revisit.visits.iter().map(|visit| visit.bucket.to_string()).collect();
     assert_eq!(buckets, ["111111111111/us-east-1/acme", "111111111111/us-east-1/other"]);
     let broken = body.to_string().replace("us-east-1", "x");
-    assert!(matches!(parse(&broken), Err(EventError::NoRequest(_))));
+    assert!(matches!(parse(&broken), Err(ChangeError::NoRequest(_))));
 }
 
 #[test]
 fn a_message_that_cannot_be_understood_is_an_error() {
     for body in ["", "{", "null", "[]", "\"text\"", "{\"source\":\"aws.s3\"}", "\u{0}"] {
-        assert!(matches!(parse(body).unwrap_err(), EventError::NoEvent(_)), "{body:?}");
+        assert!(matches!(parse(body).unwrap_err(), ChangeError::NoEvent(_)), "{body:?}");
     }
     let named = |name: &str| json!({ "requestParameters": { "bucketName": name } });
     let lacking = [
@@ -215,7 +218,7 @@ fn a_message_that_cannot_be_understood_is_an_error() {
     ];
     for event in lacking {
         assert!(
-            matches!(parse(&event.to_string()).unwrap_err(), EventError::Lacks { .. }),
+            matches!(parse(&event.to_string()).unwrap_err(), ChangeError::Lacks { .. }),
             "{event}"
         );
     }
@@ -239,7 +242,7 @@ fn a_message_that_cannot_be_understood_is_an_error() {
     ];
     for event in malformed {
         assert!(
-            matches!(parse(&event.to_string()).unwrap_err(), EventError::Malformed { .. }),
+            matches!(parse(&event.to_string()).unwrap_err(), ChangeError::Malformed { .. }),
             "{event}"
         );
     }
@@ -289,7 +292,7 @@ proptest! {
     fn the_parser_does_not_panic_on_arbitrary_records(record in any_json(), field in "requestParameters|resources|userIdentity|errorCode|awsRegion") {
         let mut event = event("PutBucketEncryption", json!({ "requestParameters": { "bucketName": "acme" } }));
         event["detail"][field] = record;
-        if let Ok(Message::Buckets(revisit)) = parse(&event.to_string()) {
+        if let Ok(ChangeMessage::Buckets(revisit)) = parse(&event.to_string()) {
             prop_assert_eq!(revisit.visits[0].bucket.account().as_str().len(), 12);
         }
     }

@@ -4,8 +4,8 @@
 use crate::{
     SweepAccount,
     error::SweepError,
-    partition::{Part, partition},
-    time::Time,
+    partition::{BucketRange, partition},
+    time::SweepTime,
 };
 use collect::{Listed, Listing, Membership};
 use facts::{Account, AccountId, BucketName, Fact, Place, Region, Unreadable};
@@ -39,7 +39,7 @@ impl SweepAccount {
         &self,
         sweep: &str,
         change: MembershipChange,
-        time: Time,
+        time: SweepTime,
     ) -> Result<(), SweepError> {
         let MembershipChange { account, changed_at } = &change;
         match self.watch.accounts().membership(account).await? {
@@ -68,7 +68,7 @@ impl SweepAccount {
             return Ok(false);
         }
         let region = self.watch.accounts().home().region.clone();
-        match self.watch.hub_of(&Place { account: account.clone(), region }).await {
+        match self.watch.destination_of(&Place { account: account.clone(), region }).await {
             Ok(hub) => Ok(hub.enabled == Fact::Known(true)),
             // The sweep reports a Security Hub that refuses cmkwatch.
             Err(error) if error.closed().is_some() => Ok(true),
@@ -78,7 +78,12 @@ impl SweepAccount {
 
     /// Archives the findings of an account that is not watched any more, and removes its state. The
     /// role in an account without state is not assumed.
-    async fn retire(&self, account: &AccountId, why: &str, time: Time) -> Result<(), SweepError> {
+    async fn retire(
+        &self,
+        account: &AccountId,
+        why: &str,
+        time: SweepTime,
+    ) -> Result<(), SweepError> {
         let (state, Place { account: hub, region: home }) =
             (self.watch.state(), self.watch.accounts().home().clone());
         let AccountState { regions, audited_at } = state.account(account, &home).await?;
@@ -117,7 +122,7 @@ impl SweepAccount {
         &self,
         sweep: &str,
         account: &AccountId,
-        time: Time,
+        time: SweepTime,
     ) -> Result<(), SweepError> {
         if self.watch.settings().excludes(account) {
             tracing::info!(sweep, %account, "excluded by the settings");
@@ -149,7 +154,7 @@ impl SweepAccount {
         let regions: Vec<_> =
             buckets.keys().filter(|region| !known.contains(region)).cloned().collect();
         let count: usize = buckets.values().map(Vec::len).sum();
-        let parts = parts(buckets, &Sweep { sweep, account, is_new, audit });
+        let parts = parts(buckets, &SweepContext { sweep, account, is_new, audit });
         tracing::info!(sweep, %account, buckets = count, parts = parts.len(), is_new, audit, "listed");
         if count > A_PART {
             self.requeue(parts).await?
@@ -175,7 +180,7 @@ impl SweepAccount {
         account: &AccountId,
         buckets: &mut Buckets,
     ) -> Result<(), SweepError> {
-        for region in self.watch.home_hub().await.regions_of(account).await? {
+        for region in self.watch.home_security_hub().await.regions_of(account).await? {
             buckets.entry(region).or_default();
         }
         Ok(())
@@ -201,7 +206,7 @@ impl SweepAccount {
     }
 
     /// Sweeps the parts of an account, and requeues those that it does not reach.
-    async fn sweep_here(&self, parts: Vec<SweepPart>, time: Time) -> Result<(), SweepError> {
+    async fn sweep_here(&self, parts: Vec<SweepPart>, time: SweepTime) -> Result<(), SweepError> {
         let mut left = Vec::new();
         for part in parts {
             if time.is_left() {
@@ -221,7 +226,7 @@ impl SweepAccount {
         why: Unreadable,
         known: BTreeSet<Region>,
         read_at: Timestamp,
-        time: Time,
+        time: SweepTime,
     ) -> Result<(), SweepError> {
         // The account may have left since the sweep began.
         if is_refused_role(&why) {
@@ -281,7 +286,7 @@ fn is_refused_role(why: &Unreadable) -> bool {
 }
 
 /// The fields that all parts of an account's sweep share.
-struct Sweep<'a> {
+struct SweepContext<'a> {
     sweep: &'a str,
     account: &'a AccountId,
     is_new: bool,
@@ -289,11 +294,14 @@ struct Sweep<'a> {
 }
 
 /// Returns the parts of an account, numbered in the order of their regions.
-fn parts(buckets: Buckets, &Sweep { sweep, account, is_new, audit }: &Sweep<'_>) -> Vec<SweepPart> {
+fn parts(
+    buckets: Buckets,
+    &SweepContext { sweep, account, is_new, audit }: &SweepContext<'_>,
+) -> Vec<SweepPart> {
     let parts = buckets.into_iter().flat_map(|(region, buckets)| {
         partition(buckets, A_PART).into_iter().map(move |part| (region.clone(), part))
     });
-    let part = |(part, (region, Part { range, buckets }))| SweepPart {
+    let part = |(part, (region, BucketRange { range, buckets }))| SweepPart {
         sweep: sweep.to_owned(),
         part,
         requeues: 0,

@@ -1,6 +1,6 @@
 //! Sweeps some buckets of an account in one region, and the items of its deleted buckets.
 
-use crate::{SweepAccount, error::SweepError, time::Time};
+use crate::{SweepAccount, error::SweepError, time::SweepTime};
 use facts::{Account, BucketId, BucketName, Fact, NameRange, Place, Tags};
 use findings::Item;
 use futures_util::{StreamExt, stream};
@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::time::timeout_at;
-use watch::{Compared, Depth, Hub, Reconciled, Shared, Sweeping, Swept, WatchError};
+use watch::{Compared, Depth, Destination, Reconciled, SweepCache, Sweeping, Swept, WatchError};
 
 /// The number of buckets that are swept at once.
 const AT_ONCE: usize = 8;
@@ -24,7 +24,7 @@ const AUDITED_AT_ONCE: usize = 100;
 
 /// The result of sweeping some buckets.
 #[derive(Debug, Default)]
-pub(crate) struct Done {
+pub(crate) struct PartDone {
     /// The buckets that were not reached.
     pub(crate) rest: Option<SweepPart>,
     /// The buckets that could not be evaluated.
@@ -36,15 +36,15 @@ pub(crate) struct Done {
 }
 
 /// The data that is read for many buckets at once, before each is looked at.
-struct Known {
-    hub: Hub,
+struct PartFacts {
+    hub: Destination,
     /// The item of each bucket, removed when the bucket is looked at.
     items: Mutex<BTreeMap<BucketName, Item>>,
     tags: Option<HashMap<String, Tags>>,
-    shared: Arc<Shared>,
+    shared: Arc<SweepCache>,
     /// The buckets whose settings and state agree, to be compared with what Security Hub holds.
     /// `None` if this is no audit.
-    settled: Option<Mutex<Vec<Compared>>>,
+    unchanged: Option<Mutex<Vec<Compared>>>,
     /// True if no sweep has looked at the account before.
     is_new: bool,
     /// The buckets with changes that no event has announced so far.
@@ -53,7 +53,7 @@ struct Known {
 
 /// The result of looking at one bucket.
 enum Looked {
-    Settled,
+    Unchanged,
     Reconciled,
     Failed(BucketName),
     /// The bucket was begun, but not finished in time.
@@ -71,10 +71,10 @@ impl SweepAccount {
     pub(crate) async fn sweep_buckets(
         &self,
         part: SweepPart,
-        time: Time,
-    ) -> Result<Done, SweepError> {
+        time: SweepTime,
+    ) -> Result<PartDone, SweepError> {
         let read_at = self.watch.now();
-        let hub = self.watch.hub_of(&part.place).await?;
+        let hub = self.watch.destination_of(&part.place).await?;
         self.report_readable(&part, &hub, read_at, time).await?;
         let (known, candidates) = timeout_at(time.end, self.known(&part, hub))
             .await
@@ -101,14 +101,14 @@ impl SweepAccount {
             return Err(SweepError::NoBucketFinished);
         }
         let unannounced = known.unannounced.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(Done { unaudited, unannounced, ..done(part, &looked, &rest) })
+        Ok(PartDone { unaudited, unannounced, ..done(part, &looked, &rest) })
     }
 
     /// Compares the settled buckets with what Security Hub holds, and repairs what differs. Returns
     /// the buckets for which that failed. 1 call for each 20 buckets or 100 findings.
-    async fn audit(&self, known: &Known, time: Time) -> Vec<BucketId> {
-        let Some(settled) = &known.settled else { return Vec::new() };
-        let buckets = mem::take(&mut *settled.lock().unwrap_or_else(PoisonError::into_inner));
+    async fn audit(&self, known: &PartFacts, time: SweepTime) -> Vec<BucketId> {
+        let Some(unchanged) = &known.unchanged else { return Vec::new() };
+        let buckets = mem::take(&mut *unchanged.lock().unwrap_or_else(PoisonError::into_inner));
         let all: Vec<_> = buckets.iter().map(|compared| compared.bucket.clone()).collect();
         let Ok(compared) =
             timeout_at(time.end, self.watch.compare(&known.hub, buckets, Depth::All)).await
@@ -130,9 +130,9 @@ impl SweepAccount {
     async fn report_readable(
         &self,
         part: &SweepPart,
-        hub: &Hub,
+        hub: &Destination,
         read_at: Timestamp,
-        time: Time,
+        time: SweepTime,
     ) -> Result<(), SweepError> {
         if part.range.from.is_some() && hub.enabled == Fact::Known(true) {
             return Ok(());
@@ -151,8 +151,8 @@ impl SweepAccount {
     async fn known(
         &self,
         part: &SweepPart,
-        hub: Hub,
-    ) -> Result<(Known, BTreeSet<BucketName>), SweepError> {
+        hub: Destination,
+    ) -> Result<(PartFacts, BTreeSet<BucketName>), SweepError> {
         let rows = self.watch.state().buckets(&part.place, &part.range).await?;
         let mut candidates: BTreeSet<_> = part.buckets.iter().cloned().collect();
         // An audit looks at the findings of deleted buckets, too.
@@ -177,10 +177,10 @@ impl SweepAccount {
         items.extend(adopted.into_iter().map(|(bucket, item)| (bucket.name().clone(), item)));
         let tags = self.tags(&part.place, &part.buckets).await;
         let shared = self.shared(&part.sweep, &part.place);
-        let settled = part.audit.then(Mutex::default);
+        let unchanged = part.audit.then(Mutex::default);
         let (items, unannounced) = (Mutex::new(items), Mutex::default());
         Ok((
-            Known { hub, items, tags, shared, settled, is_new: part.is_new, unannounced },
+            PartFacts { hub, items, tags, shared, unchanged, is_new: part.is_new, unannounced },
             candidates,
         ))
     }
@@ -203,20 +203,26 @@ impl SweepAccount {
         }
     }
 
-    async fn attend(&self, place: &Place, name: BucketName, known: &Known, time: Time) -> Looked {
+    async fn attend(
+        &self,
+        place: &Place,
+        name: BucketName,
+        known: &PartFacts,
+        time: SweepTime,
+    ) -> Looked {
         let Ok(looked) = timeout_at(time.end, self.look(place, &name, known)).await else {
             return Looked::Late(name);
         };
         let (account, region) = (&place.account, &place.region);
         match looked {
-            Ok(Sweeping::Settled(item)) => {
-                if let (Some(settled), true) = (&known.settled, self.watch.is_comparable(&item))
+            Ok(Sweeping::Unchanged(item)) => {
+                if let (Some(unchanged), true) = (&known.unchanged, self.watch.is_comparable(&item))
                     && let Ok(bucket) = bucket_id(place, &name)
                 {
                     let compared = Compared { bucket, item, since: 0 };
-                    settled.lock().unwrap_or_else(PoisonError::into_inner).push(compared);
+                    unchanged.lock().unwrap_or_else(PoisonError::into_inner).push(compared);
                 }
-                Looked::Settled
+                Looked::Unchanged
             }
             Ok(Sweeping::Reconciled(reconciled)) => {
                 let changed = reconciled.transitions.join(" ");
@@ -236,7 +242,7 @@ impl SweepAccount {
         &self,
         place: &Place,
         name: &BucketName,
-        known: &Known,
+        known: &PartFacts,
     ) -> Result<Sweeping, SweepError> {
         let bucket = &bucket_id(place, name)?;
         let item = known.items.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
@@ -246,7 +252,7 @@ impl SweepAccount {
         let swept = Swept { item, tags, is_new: known.is_new };
         let sweeping =
             self.watch.reconcile_in_sweep(bucket, &known.hub, swept, &known.shared).await?;
-        let (Sweeping::Settled(item) | Sweeping::Reconciled(Reconciled { item, .. })) = &sweeping;
+        let (Sweeping::Unchanged(item) | Sweeping::Reconciled(Reconciled { item, .. })) = &sweeping;
         if item.unannounced.is_some() {
             known.unannounced.lock().unwrap_or_else(PoisonError::into_inner).push(bucket.clone());
         }
@@ -261,16 +267,16 @@ fn bucket_id(place: &Place, name: &BucketName) -> Result<BucketId, SweepError> {
 fn late(looked: &[Looked]) -> impl Iterator<Item = &BucketName> {
     looked.iter().filter_map(|looked| match looked {
         Looked::Late(name) => Some(name),
-        Looked::Settled | Looked::Reconciled | Looked::Failed(_) => None,
+        Looked::Unchanged | Looked::Reconciled | Looked::Failed(_) => None,
     })
 }
 
-fn done(part: SweepPart, looked: &[Looked], rest: &BTreeSet<BucketName>) -> Done {
+fn done(part: SweepPart, looked: &[Looked], rest: &BTreeSet<BucketName>) -> PartDone {
     let failed = looked.iter().filter_map(|looked| match looked {
         Looked::Failed(name) => bucket_id(&part.place, name).ok(),
-        Looked::Settled | Looked::Reconciled | Looked::Late(_) => None,
+        Looked::Unchanged | Looked::Reconciled | Looked::Late(_) => None,
     });
-    Done { failed: failed.collect(), rest: remainder(part, rest), ..Done::default() }
+    PartDone { failed: failed.collect(), rest: remainder(part, rest), ..PartDone::default() }
 }
 
 fn report(part: &SweepPart, looked: &[Looked], rest: usize) {

@@ -16,14 +16,14 @@ mod error;
 mod partition;
 mod time;
 
-use crate::{buckets::Done, error::SweepError, time::Time};
+use crate::{buckets::PartDone, error::SweepError, time::SweepTime};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use collect::Membership;
 use facts::Place;
 use queue::{MembershipChange, Queue, SweepPart, Task, Visit};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
-use watch::{Shared, Watch, WatchError};
+use watch::{SweepCache, Watch, WatchError};
 
 /// The number of times that a part that fails as a whole is requeued.
 const MOST_FAILURES: u32 = 3;
@@ -35,7 +35,7 @@ pub struct SweepAccount {
     /// A watch that can also assume the role of accounts that left.
     retiring: Watch,
     queue: Queue,
-    shared: Mutex<Option<(String, Place, Arc<Shared>)>>,
+    shared: Mutex<Option<(String, Place, Arc<SweepCache>)>>,
 }
 
 impl SweepAccount {
@@ -51,7 +51,7 @@ impl SweepAccount {
     /// must be delivered again.
     pub async fn handle(&self, batch: SqsEvent, deadline: Instant) -> SqsBatchResponse {
         let mut response = SqsBatchResponse::default();
-        let time = Time::until(deadline);
+        let time = SweepTime::until(deadline);
         for SqsMessage { message_id, body, .. } in batch.records {
             if let Err(error) = self.perform(body.as_deref().unwrap_or_default(), time).await {
                 metrics::counter!("Failures").increment(1);
@@ -62,7 +62,7 @@ impl SweepAccount {
         response
     }
 
-    async fn perform(&self, body: &str, time: Time) -> Result<(), SweepError> {
+    async fn perform(&self, body: &str, time: SweepTime) -> Result<(), SweepError> {
         match Task::read(body).map_err(SweepError::Message)? {
             Task::Account { sweep, account, membership_changed_at: None } => {
                 Box::pin(self.sweep_account(&sweep, &account, time)).await
@@ -83,10 +83,10 @@ impl SweepAccount {
     ///
     /// A part that fails as a whole is requeued a few times, behind the other parts of its account.
     /// After that its message is delivered again, and holds them up.
-    async fn sweep_part(&self, part: SweepPart, time: Time) -> Result<(), SweepError> {
+    async fn sweep_part(&self, part: SweepPart, time: SweepTime) -> Result<(), SweepError> {
         let again = SweepPart { failed: part.failed + 1, ..part.clone() };
         match self.sweep_buckets(part, time).await {
-            Ok(Done { rest, failed, unaudited, unannounced }) => {
+            Ok(PartDone { rest, failed, unaudited, unannounced }) => {
                 self.requeue(rest).await?;
                 self.watch.revisit(failed, &[]).await?;
                 let look = |bucket| Visit { bucket, api_calls: Vec::new(), since: None };
@@ -138,12 +138,12 @@ impl SweepAccount {
 
     /// Returns the data that the buckets of a place share, kept for as long as the same sweep goes
     /// on there.
-    fn shared(&self, sweep: &str, place: &Place) -> Arc<Shared> {
+    fn shared(&self, sweep: &str, place: &Place) -> Arc<SweepCache> {
         let mut kept = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         match &*kept {
             Some((of, there, shared)) if of == sweep && there == place => Arc::clone(shared),
             _ => {
-                let made = Arc::<Shared>::default();
+                let made = Arc::<SweepCache>::default();
                 *kept = Some((sweep.to_owned(), place.clone(), Arc::clone(&made)));
                 made
             }

@@ -8,16 +8,16 @@ use facts::{BucketName, NameRange};
 /// The buckets of a part of a region, and the range of their names. The ranges of two parts do not
 /// overlap.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(crate) struct BucketRange {
     pub(crate) range: NameRange,
     pub(crate) buckets: Vec<BucketName>,
 }
 
 /// Divides the buckets of a region into parts of at most `most`.
-pub(crate) fn partition(mut buckets: Vec<BucketName>, most: usize) -> Vec<Part> {
+pub(crate) fn partition(mut buckets: Vec<BucketName>, most: usize) -> Vec<BucketRange> {
     buckets.sort();
     buckets.dedup();
-    let mut parts = vec![Part { range: NameRange::default(), buckets: Vec::new() }];
+    let mut parts = vec![BucketRange { range: NameRange::default(), buckets: Vec::new() }];
     for some in buckets.chunks(most) {
         match parts.last_mut() {
             Some(last) if last.buckets.is_empty() => last.buckets = some.to_vec(),
@@ -26,8 +26,10 @@ pub(crate) fn partition(mut buckets: Vec<BucketName>, most: usize) -> Vec<Part> 
                 if let Some(last) = last {
                     last.range.before.clone_from(&from);
                 }
-                parts
-                    .push(Part { range: NameRange { from, before: None }, buckets: some.to_vec() });
+                parts.push(BucketRange {
+                    range: NameRange { from, before: None },
+                    buckets: some.to_vec(),
+                });
             }
         }
     }
@@ -70,7 +72,7 @@ mod tests {
     fn a_region_without_buckets_is_one_part_with_every_name() {
         assert_eq!(
             partition(Vec::new(), 500),
-            [Part { range: NameRange::default(), buckets: Vec::new() }]
+            [BucketRange { range: NameRange::default(), buckets: Vec::new() }]
         );
     }
 }

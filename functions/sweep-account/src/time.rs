@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 /// The time limits of a run.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Time {
+pub(crate) struct SweepTime {
     /// No bucket is begun after this moment. A quarter of the time is kept to finish those that
     /// were begun.
     pub(crate) begin_until: Instant,
@@ -12,7 +12,7 @@ pub(crate) struct Time {
     pub(crate) end: Instant,
 }
 
-impl Time {
+impl SweepTime {
     /// Divides the time from now until `end`.
     pub(crate) fn until(end: Instant) -> Self {
         let now = Instant::now();

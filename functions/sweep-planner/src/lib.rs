@@ -32,7 +32,7 @@ pub struct SweepPlanner {
 /// The request to begin a sweep.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Request {
+pub struct SweepRequest {
     /// The ids of the accounts to sweep. If there is none, every active account of the organization
     /// is swept.
     #[serde(default)]
@@ -41,7 +41,7 @@ pub struct Request {
 
 /// The sweep that was begun.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Sweep {
+pub struct SweepBegun {
     /// The id of the sweep: the moment at which it began.
     pub sweep: String,
     /// The number of accounts that are swept.
@@ -62,7 +62,11 @@ impl SweepPlanner {
     /// Returns an error if an account id is malformed, or if the organization, the table or the
     /// queue does not answer. Messages that were sent before the error remain valid. A sweep that
     /// is begun twice does no harm.
-    pub async fn begin(&self, request: Request, now: Timestamp) -> Result<Sweep, PlannerError> {
+    pub async fn begin(
+        &self,
+        request: SweepRequest,
+        now: Timestamp,
+    ) -> Result<SweepBegun, PlannerError> {
         if !request.accounts.is_empty() {
             let accounts =
                 request.accounts.iter().map(|account| account.parse()).collect::<Result<_, _>>()?;
@@ -100,7 +104,10 @@ impl SweepPlanner {
         Ok(Some(noted))
     }
 
-    async fn ask(&self, (tasks, sweep): (Vec<Task>, Sweep)) -> Result<Sweep, PlannerError> {
+    async fn ask(
+        &self,
+        (tasks, sweep): (Vec<Task>, SweepBegun),
+    ) -> Result<SweepBegun, PlannerError> {
         let messages = tasks.iter().map(Task::message).collect::<Result<Vec<_>, _>>()?;
         self.queue.send(&messages).await?;
         let (accounts, excluded, departed) =
@@ -136,7 +143,7 @@ fn plan(
     before: Option<&BTreeSet<AccountId>>,
     settings: &Settings,
     now: Timestamp,
-) -> (Vec<Task>, Sweep) {
+) -> (Vec<Task>, SweepBegun) {
     let sweep = now.to_string();
     let text = |accounts: &[AccountId]| accounts.iter().map(ToString::to_string).collect();
     let departed: Vec<_> = before
@@ -159,7 +166,7 @@ fn plan(
         .chain(departed.iter().map(|account| task(account, true)))
         .collect();
     let (accounts, excluded, departed) = (swept.len(), text(&excluded), text(&departed));
-    (tasks, Sweep { sweep: sweep.clone(), accounts, excluded, departed })
+    (tasks, SweepBegun { sweep: sweep.clone(), accounts, excluded, departed })
 }
 
 #[cfg(test)]
@@ -183,7 +190,10 @@ mod tests {
             .collect();
         assert_eq!(swept, ["111111111111", "333333333333"]);
         let (sweep_id, excluded) = ("1970-01-01T00:00:00Z".to_owned(), vec!["222222222222".into()]);
-        assert_eq!(sweep, Sweep { sweep: sweep_id, accounts: 2, excluded, departed: Vec::new() });
+        assert_eq!(
+            sweep,
+            SweepBegun { sweep: sweep_id, accounts: 2, excluded, departed: Vec::new() }
+        );
     }
 
     #[test]
@@ -217,9 +227,9 @@ mod tests {
 
     #[test]
     fn a_request_names_accounts_or_nothing() {
-        let named: Request = serde_json::from_str(r#"{"accounts":["111111111111"]}"#).unwrap();
+        let named: SweepRequest = serde_json::from_str(r#"{"accounts":["111111111111"]}"#).unwrap();
         assert_eq!(named.accounts, ["111111111111"]);
-        assert!(serde_json::from_str::<Request>("{}").unwrap().accounts.is_empty());
-        assert!(serde_json::from_str::<Request>(r#"{"account":"111111111111"}"#).is_err());
+        assert!(serde_json::from_str::<SweepRequest>("{}").unwrap().accounts.is_empty());
+        assert!(serde_json::from_str::<SweepRequest>(r#"{"account":"111111111111"}"#).is_err());
     }
 }

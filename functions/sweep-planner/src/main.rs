@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use lambda_runtime::{Context, Error};
 use state::State;
-use sweep_planner::{Request, SweepPlanner};
+use sweep_planner::{SweepPlanner, SweepRequest};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -16,7 +16,7 @@ async fn main() -> Result<(), Error> {
     let function = function()
         .await
         .inspect_err(|error| tracing::error!(error = format!("{error:#}"), "cannot start"))?;
-    let handle = async |request: Request, _: Context| {
+    let handle = async |request: SweepRequest, _: Context| {
         let begun = function.begin(request, Timestamp::now()).await;
         Ok(begun.inspect_err(|error| {
             tracing::error!(error = format!("{error:#}"), "no sweep was begun")

@@ -27,7 +27,7 @@ pub(crate) const ACCOUNT_READABLE: Control = Control {
           cmkwatch runs.",
     calls: &[],
     statement: None,
-    lets_off_log_buckets: false,
+    exempts_log_buckets: false,
     rule: Rule::Account(check),
 };
 

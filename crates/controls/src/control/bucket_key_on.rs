@@ -6,7 +6,7 @@
 
 use crate::{
     Class, Control, Evidence, Level, Outcome, Rule, Severity, call,
-    control::{kms_key, settle},
+    control::{decided, kms_key},
 };
 use facts::{Bucket, DefaultEncryption};
 
@@ -27,12 +27,12 @@ pub(crate) const BUCKET_KEY_ON: Control = Control {
           objects in kms:EncryptionContext:aws:s3:arn must name the bucket instead.",
     calls: &[call::ENCRYPTION],
     statement: None,
-    lets_off_log_buckets: false,
+    exempts_log_buckets: false,
     rule: Rule::Bucket(check),
 };
 
 fn check(bucket: &Bucket, _: &Class) -> Outcome {
-    settle(kms_key(bucket).and_then(|_| judged(bucket)))
+    decided(kms_key(bucket).and_then(|_| judged(bucket)))
 }
 
 fn judged(bucket: &Bucket) -> Result<Outcome, Outcome> {
@@ -53,7 +53,7 @@ fn judged(bucket: &Bucket) -> Result<Outcome, Outcome> {
 mod tests {
     use super::*;
     use crate::example::{bucket, class, denied, kms};
-    use facts::{Fact, ResolvedKey};
+    use facts::{Fact, KeyLookup};
 
     fn of(default: DefaultEncryption, bucket_key: bool) -> Outcome {
         let mut bucket = bucket(Fact::Known(default));
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn outcomes() {
-        let key = || kms("", Fact::Known(ResolvedKey::AwsManagedDefault));
+        let key = || kms("", Fact::Known(KeyLookup::AwsManagedDefault));
         assert!(matches!(of(DefaultEncryption::Kms(key()), true), Outcome::Passed(_)));
         assert!(matches!(
             of(DefaultEncryption::Kms(key()), false),

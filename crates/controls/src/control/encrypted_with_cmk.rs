@@ -12,7 +12,7 @@ use crate::{
     Class, Control, Evidence, ExpectedEncryption, ExpectedKey, KeyIdentity, Level, Outcome, Rule,
     Severity, call, control::kms_key,
 };
-use facts::{Bucket, Fact, Key, KeyManager, ResolvedKey, UsedKey};
+use facts::{Bucket, Fact, Key, KeyLookup, KeyManager, UsedKey};
 
 /// The control `encrypted-with-cmk`.
 pub(crate) const ENCRYPTED_WITH_CMK: Control = Control {
@@ -32,7 +32,7 @@ pub(crate) const ENCRYPTED_WITH_CMK: Control = Control {
           written again or changed with UpdateObjectEncryption.",
     calls: &[call::ENCRYPTION, call::ALIAS],
     statement: None,
-    lets_off_log_buckets: true,
+    exempts_log_buckets: true,
     rule: Rule::Bucket(check),
 };
 
@@ -50,11 +50,11 @@ fn check(bucket: &Bucket, _: &Class) -> Outcome {
 fn check_key(UsedKey { reference, resolved }: &UsedKey) -> Outcome {
     match resolved {
         Fact::Unreadable(why) => Outcome::unreadable(why),
-        Fact::Known(ResolvedKey::AwsManagedDefault) => failed(evidence(KeyIdentity::AwsS3)),
-        Fact::Known(ResolvedKey::Missing) => {
+        Fact::Known(KeyLookup::AwsManagedDefault) => failed(evidence(KeyIdentity::AwsS3)),
+        Fact::Known(KeyLookup::Missing) => {
             failed(evidence(KeyIdentity::Missing(reference.to_string())))
         }
-        Fact::Known(ResolvedKey::Found(key)) => check_manager(key),
+        Fact::Known(KeyLookup::Found(key)) => check_manager(key),
     }
 }
 
@@ -94,33 +94,33 @@ mod tests {
         let customer = key(KEY_ARN);
         let aws = Key { manager: KeyManager::Aws, ..customer.clone() };
         let other = Key { manager: KeyManager::Other("PARTNER".into()), ..customer.clone() };
-        let missing = || Fact::Known(ResolvedKey::Missing);
+        let missing = || Fact::Known(KeyLookup::Missing);
         let passed =
             |arn: &str| Outcome::Passed(vec![evidence(KeyIdentity::Named(arn.to_owned()))]);
         for (reference, resolved, expected) in [
-            ("", Fact::Known(ResolvedKey::AwsManagedDefault), failed(evidence(KeyIdentity::AwsS3))),
+            ("", Fact::Known(KeyLookup::AwsManagedDefault), failed(evidence(KeyIdentity::AwsS3))),
             (
                 "alias/aws/s3",
-                Fact::Known(ResolvedKey::AwsManagedDefault),
+                Fact::Known(KeyLookup::AwsManagedDefault),
                 failed(evidence(KeyIdentity::AwsS3)),
             ),
             (
                 "1234",
-                Fact::Known(ResolvedKey::Found(Box::new(aws))),
+                Fact::Known(KeyLookup::Found(Box::new(aws))),
                 failed(evidence(KeyIdentity::AwsManaged(KEY_ARN.parse().unwrap()))),
             ),
-            ("1234", Fact::Known(ResolvedKey::Found(Box::new(customer.clone()))), passed(KEY_ARN)),
-            ("alias/a", Fact::Known(ResolvedKey::Found(Box::new(customer))), passed(KEY_ARN)),
+            ("1234", Fact::Known(KeyLookup::Found(Box::new(customer.clone()))), passed(KEY_ARN)),
+            ("alias/a", Fact::Known(KeyLookup::Found(Box::new(customer))), passed(KEY_ARN)),
             (
                 FOREIGN_KEY,
-                Fact::Known(ResolvedKey::Found(Box::new(key(FOREIGN_KEY)))),
+                Fact::Known(KeyLookup::Found(Box::new(key(FOREIGN_KEY)))),
                 passed(FOREIGN_KEY),
             ),
             ("alias/gone", missing(), failed(evidence(KeyIdentity::Missing("alias/gone".into())))),
             ("aws/s3", missing(), failed(evidence(KeyIdentity::Missing("aws/s3".into())))),
             (
                 "1234",
-                Fact::Known(ResolvedKey::Found(Box::new(other))),
+                Fact::Known(KeyLookup::Found(Box::new(other))),
                 Outcome::not_understood(evidence(KeyIdentity::ManagedBy {
                     key: KEY_ARN.parse().unwrap(),
                     manager: Some("PARTNER".into()),

@@ -39,7 +39,7 @@ pub(crate) const ENCRYPTED_WITH_KMS: Control = Control {
           until they are written again or changed with UpdateObjectEncryption.",
     calls: &[call::ENCRYPTION],
     statement: None,
-    lets_off_log_buckets: true,
+    exempts_log_buckets: true,
     rule: Rule::Bucket(check),
 };
 
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
     use crate::ExpectedEncryption;
     use crate::example::{bucket, by_class, class, denied, kms};
-    use facts::{Fact, ResolvedKey};
+    use facts::{Fact, KeyLookup};
 
     fn check_any(bucket: &Bucket) -> Outcome {
         check(bucket, &class())
@@ -81,7 +81,7 @@ mod tests {
         };
         let evidence = |algorithm| vec![with(Some(algorithm))];
         let failed = Outcome::Failed { severity: Severity::Medium, evidence: evidence("AES256") };
-        let key = kms("", Fact::Known(ResolvedKey::AwsManagedDefault));
+        let key = kms("", Fact::Known(KeyLookup::AwsManagedDefault));
         let unread = kms("alias/a", Fact::Unreadable(denied("kms:DescribeKey")));
         for (encryption, expected) in [
             (DefaultEncryption::SseS3, failed),

@@ -13,7 +13,7 @@ use crate::{
     Class, Control, Evidence, How, KeyAccess, Level, OrganizationId, Outcome, PolicyOf, Rule,
     Severity, Subject, call,
     control::{customer_key, key_policy, too_complex},
-    key_access::{request, uses},
+    key_access::{accesses, request},
 };
 use facts::{AccountId, Bucket, KeyArn};
 use iam_policy::{Caller, Given, Pattern, Policy, TooComplex};
@@ -39,7 +39,7 @@ pub(crate) const KEY_POLICY_CLOSED: Control = Control {
           with a Deny (kms:PutKeyPolicy).",
     calls: &[call::KEY_POLICY, call::ENCRYPTION, call::ALIAS],
     statement: Some(statement),
-    lets_off_log_buckets: false,
+    exempts_log_buckets: false,
     rule: Rule::Bucket(check),
 };
 
@@ -77,17 +77,18 @@ const ORGANIZATION: &str = "aws:PrincipalOrgID";
 const ORGANIZATION_PATHS: &str = "aws:PrincipalOrgPaths";
 
 fn check(bucket: &Bucket, class: &Class) -> Outcome {
-    let judged = customer_key(bucket).and_then(|(key, governance)| {
-        Ok(of_policy(key_policy(&governance.policy)?, &key.arn, class).0)
+    let judged = customer_key(bucket).and_then(|(key, administration)| {
+        Ok(of_policy(key_policy(&administration.policy)?, &key.arn, class).0)
     });
-    super::settle(judged)
+    super::decided(judged)
 }
 
 /// Judges a key policy. Returns the outcome and the uses that make it fail.
 pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> (Outcome, Vec<KeyAccess>) {
     let found = outsiders(policy, key, class, &OPERATIONS, false);
-    let judged = found
-        .and_then(|uses| Ok((outcome(&uses, admits_anyone(policy, key, class, &uses)?), uses)));
+    let judged = found.and_then(|accesses| {
+        Ok((outcome(&accesses, admits_anyone(policy, key, class, &accesses)?), accesses))
+    });
     judged.unwrap_or_else(|error| (too_complex(PolicyOf::Key, error), Vec::new()))
 }
 
@@ -115,7 +116,7 @@ fn outsiders(
             )
         })
         .collect();
-    let mut found = uses(policy, key, &asked, &requests)?;
+    let mut found = accesses(policy, key, &asked, &requests)?;
     found.retain(|one| !is_trusted(&one.caller, key, class));
     Ok(found)
 }
@@ -202,15 +203,17 @@ mod tests {
     use super::*;
     use crate::example::{KEY_ARN, bucket, class, denied, key, kms};
     use facts::{
-        DefaultEncryption, Fact, Governance, Key, KeyManager, PolicyDocument, ResolvedKey, Rotation,
+        DefaultEncryption, Fact, Key, KeyAdministration, KeyLookup, KeyManager, PolicyDocument,
+        Rotation,
     };
 
     fn with_policy(policy: Fact<PolicyDocument>) -> Outcome {
-        let governance = Some(Governance { policy, rotation: Fact::Known(Rotation::Off) });
-        of_key(Fact::Known(ResolvedKey::Found(Box::new(Key { governance, ..key(KEY_ARN) }))))
+        let administration =
+            Some(KeyAdministration { policy, rotation: Fact::Known(Rotation::Off) });
+        of_key(Fact::Known(KeyLookup::Found(Box::new(Key { administration, ..key(KEY_ARN) }))))
     }
 
-    fn of_key(resolved: Fact<ResolvedKey>) -> Outcome {
+    fn of_key(resolved: Fact<KeyLookup>) -> Outcome {
         check(&bucket(Fact::Known(DefaultEncryption::Kms(kms("alias/a", resolved)))), &class())
     }
 
@@ -229,11 +232,9 @@ mod tests {
             "{failed:?}"
         );
         let aws = Key { manager: KeyManager::Aws, ..key(KEY_ARN) };
-        for none in [
-            ResolvedKey::AwsManagedDefault,
-            ResolvedKey::Missing,
-            ResolvedKey::Found(Box::new(aws)),
-        ] {
+        for none in
+            [KeyLookup::AwsManagedDefault, KeyLookup::Missing, KeyLookup::Found(Box::new(aws))]
+        {
             assert!(matches!(of_key(Fact::Known(none)), Outcome::NotApplicable(_)));
         }
         let sse_s3 = bucket(Fact::Known(DefaultEncryption::SseS3));
@@ -250,10 +251,13 @@ mod tests {
             Outcome::unreadable(&why)
         );
         assert!(matches!(with_policy(Fact::Known("{}".parse())), Outcome::Undetermined(_)));
-        let partner =
-            Key { manager: KeyManager::Other("PARTNER".into()), governance: None, ..key(KEY_ARN) };
+        let partner = Key {
+            manager: KeyManager::Other("PARTNER".into()),
+            administration: None,
+            ..key(KEY_ARN)
+        };
         assert!(matches!(
-            of_key(Fact::Known(ResolvedKey::Found(Box::new(partner)))),
+            of_key(Fact::Known(KeyLookup::Found(Box::new(partner)))),
             Outcome::Undetermined(_)
         ));
     }

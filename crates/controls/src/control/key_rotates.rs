@@ -7,9 +7,9 @@
 
 use crate::{
     Class, Control, Evidence, Level, Outcome, Rule, Severity, call,
-    control::{customer_key, settle},
+    control::{customer_key, decided},
 };
-use facts::{Bucket, Governance, Key, KeyState, Rotation};
+use facts::{Bucket, Key, KeyAdministration, KeyState, Rotation};
 
 /// The control `key-rotates`.
 pub(crate) const KEY_ROTATES: Control = Control {
@@ -36,15 +36,22 @@ pub(crate) const KEY_ROTATES: Control = Control {
           RotationPeriodInDays). What was encrypted before stays readable, and nothing has to be changed elsewhere.",
     calls: &[call::ROTATION, call::ENCRYPTION, call::ALIAS],
     statement: None,
-    lets_off_log_buckets: false,
+    exempts_log_buckets: false,
     rule: Rule::Bucket(check),
 };
 
 fn check(bucket: &Bucket, class: &Class) -> Outcome {
-    settle(customer_key(bucket).and_then(|(key, governance)| check_key(key, governance, class)))
+    decided(
+        customer_key(bucket)
+            .and_then(|(key, administration)| check_key(key, administration, class)),
+    )
 }
 
-fn check_key(key: &Key, governance: &Governance, class: &Class) -> Result<Outcome, Outcome> {
+fn check_key(
+    key: &Key,
+    administration: &KeyAdministration,
+    class: &Class,
+) -> Result<Outcome, Outcome> {
     let none = |why: String| Ok(Outcome::NotApplicable(why));
     if matches!(key.state, KeyState::PendingDeletion(_) | KeyState::PendingReplicaDeletion) {
         return none("the key is about to be deleted".into());
@@ -53,7 +60,7 @@ fn check_key(key: &Key, governance: &Governance, class: &Class) -> Result<Outcom
         return none(format!("KMS rotates no {} key of origin {}", key.spec, key.origin));
     }
     let at_most_days = class.max_rotation_days;
-    match governance.rotation.known().map_err(Outcome::unreadable)? {
+    match administration.rotation.known().map_err(Outcome::unreadable)? {
         Rotation::Unsupported => none("KMS does not rotate this key".into()),
         Rotation::Off => Ok(failed(None, at_most_days)),
         Rotation::Every(days) if *days > at_most_days => Ok(failed(Some(*days), at_most_days)),
@@ -74,13 +81,13 @@ fn failed(every_days: Option<u32>, at_most_days: u32) -> Outcome {
 mod tests {
     use super::*;
     use crate::example::{KEY_ARN, bucket, class, denied, key, kms};
-    use facts::{DefaultEncryption, Fact, ResolvedKey};
+    use facts::{DefaultEncryption, Fact, KeyLookup};
 
     fn of(rotation: Fact<Rotation>, change: impl FnOnce(&mut Key)) -> Outcome {
         let mut key = key(KEY_ARN);
-        key.governance.as_mut().unwrap().rotation = rotation;
+        key.administration.as_mut().unwrap().rotation = rotation;
         change(&mut key);
-        let used = kms("alias/a", Fact::Known(ResolvedKey::Found(Box::new(key))));
+        let used = kms("alias/a", Fact::Known(KeyLookup::Found(Box::new(key))));
         check(
             &bucket(Fact::Known(DefaultEncryption::Kms(used))),
             &Class { max_rotation_days: 365, ..class() },

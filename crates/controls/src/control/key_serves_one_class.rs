@@ -11,7 +11,7 @@
 
 use crate::{
     Class, Control, Evidence, Level, Outcome, Rule, Severity, call,
-    control::{customer_key, settle},
+    control::{customer_key, decided},
 };
 use facts::{Bucket, Key, KeyUser, Unreadable};
 
@@ -31,7 +31,7 @@ pub(crate) const KEY_SERVES_ONE_CLASS: Control = Control {
           correct its classification tag.",
     calls: &[call::ENCRYPTION, call::ALIAS, call::TAGS],
     statement: None,
-    lets_off_log_buckets: false,
+    exempts_log_buckets: false,
     rule: Rule::Bucket(check),
 };
 
@@ -40,7 +40,7 @@ pub(crate) const KEY_SERVES_ONE_CLASS: Control = Control {
 const MOST_LISTED: usize = 5;
 
 fn check(bucket: &Bucket, class: &Class) -> Outcome {
-    settle(customer_key(bucket).and_then(|(key, _)| check_users(bucket, key, class)))
+    decided(customer_key(bucket).and_then(|(key, _)| check_users(bucket, key, class)))
 }
 
 fn check_users(bucket: &Bucket, key: &Key, class: &Class) -> Result<Outcome, Outcome> {
@@ -87,7 +87,7 @@ fn listed(users: &[&KeyUser], class: &Class) -> Evidence {
 mod tests {
     use super::*;
     use crate::example::{KEY_ARN, bucket, by_class, class, denied, key, kms};
-    use facts::{BucketId, DefaultEncryption, Fact, ResolvedKey};
+    use facts::{BucketId, DefaultEncryption, Fact, KeyLookup};
 
     fn user(name: &str, class: Option<&str>) -> KeyUser {
         let bucket = BucketId::new(
@@ -99,7 +99,7 @@ mod tests {
     }
 
     fn cmk(key_users: Option<Fact<Vec<KeyUser>>>) -> Bucket {
-        let found = Fact::Known(ResolvedKey::Found(Box::new(key(KEY_ARN))));
+        let found = Fact::Known(KeyLookup::Found(Box::new(key(KEY_ARN))));
         Bucket { key_users, ..bucket(Fact::Known(DefaultEncryption::Kms(kms("", found)))) }
     }
 
@@ -140,10 +140,8 @@ mod tests {
 
     #[test]
     fn the_control_does_not_apply_without_a_customer_managed_key() {
-        let aws = Fact::Known(DefaultEncryption::Kms(kms(
-            "",
-            Fact::Known(ResolvedKey::AwsManagedDefault),
-        )));
+        let aws =
+            Fact::Known(DefaultEncryption::Kms(kms("", Fact::Known(KeyLookup::AwsManagedDefault))));
         for encryption in [aws, Fact::Known(DefaultEncryption::SseS3)] {
             assert!(matches!(check(&bucket(encryption), &class()), Outcome::NotApplicable(_)));
         }

@@ -15,7 +15,7 @@ use crate::{
     control::kms_key,
 };
 use facts::{
-    AccountId, Bucket, Fact, Key, KeyManager, KeyReference, KeyState, Region, ResolvedKey, UsedKey,
+    AccountId, Bucket, Fact, Key, KeyLookup, KeyManager, KeyReference, KeyState, Region, UsedKey,
 };
 
 /// The control `key-usable`.
@@ -40,7 +40,7 @@ pub(crate) const KEY_USABLE: Control = Control {
           (s3:PutBucketEncryption).",
     calls: &[call::KEY_STATE, call::ENCRYPTION, call::ALIAS],
     statement: None,
-    lets_off_log_buckets: false,
+    exempts_log_buckets: false,
     rule: Rule::Bucket(check),
 };
 
@@ -55,11 +55,11 @@ fn check(bucket: &Bucket, _: &Class) -> Outcome {
 fn check_used(UsedKey { reference, resolved }: &UsedKey, bucket: &Bucket) -> Outcome {
     let named = [named_region(reference, bucket), named_owner(reference, bucket)];
     match resolved {
-        Fact::Known(ResolvedKey::Missing) => {
+        Fact::Known(KeyLookup::Missing) => {
             let missing = usable_key(KeyIdentity::Missing(reference.to_string()));
             failed(vec![(Severity::Critical, missing)])
         }
-        Fact::Known(ResolvedKey::Found(key))
+        Fact::Known(KeyLookup::Found(key))
             if key.manager != KeyManager::Aws || serves_another(key, bucket) =>
         {
             let faults = [
@@ -70,10 +70,10 @@ fn check_used(UsedKey { reference, resolved }: &UsedKey, bucket: &Bucket) -> Out
             ];
             judged(key.arn.as_str(), faults.into_iter().flatten().collect())
         }
-        Fact::Known(ResolvedKey::AwsManagedDefault) if named.iter().any(Option::is_some) => {
+        Fact::Known(KeyLookup::AwsManagedDefault) if named.iter().any(Option::is_some) => {
             judged(&reference.to_string(), named.into_iter().flatten().collect())
         }
-        Fact::Known(ResolvedKey::AwsManagedDefault | ResolvedKey::Found(_)) => {
+        Fact::Known(KeyLookup::AwsManagedDefault | KeyLookup::Found(_)) => {
             Outcome::NotApplicable("AWS manages the key".into())
         }
         // If the key's name alone shows that S3 cannot use it, the other facts are not needed.
@@ -171,12 +171,12 @@ mod tests {
     use crate::example::{FOREIGN_KEY, KEY_ARN, bucket, class, denied, key, kms};
     use facts::DefaultEncryption;
 
-    fn of(resolved: Fact<ResolvedKey>) -> Outcome {
+    fn of(resolved: Fact<KeyLookup>) -> Outcome {
         check_any(&bucket(Fact::Known(DefaultEncryption::Kms(kms("alias/a", resolved)))))
     }
 
     fn of_key(key: Key) -> Outcome {
-        of(Fact::Known(ResolvedKey::Found(Box::new(key))))
+        of(Fact::Known(KeyLookup::Found(Box::new(key))))
     }
 
     fn check_any(bucket: &Bucket) -> Outcome {
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_missing_key_is_critical() {
-        let Outcome::Failed { severity, evidence } = of(Fact::Known(ResolvedKey::Missing)) else {
+        let Outcome::Failed { severity, evidence } = of(Fact::Known(KeyLookup::Missing)) else {
             panic!()
         };
         assert_eq!(severity, Severity::Critical);
@@ -284,10 +284,7 @@ mod tests {
     #[test]
     fn the_control_does_not_apply_to_sse_s3_or_the_own_aws_managed_key() {
         let aws = Key { manager: KeyManager::Aws, ..key(KEY_ARN) };
-        assert!(matches!(
-            of(Fact::Known(ResolvedKey::AwsManagedDefault)),
-            Outcome::NotApplicable(_)
-        ));
+        assert!(matches!(of(Fact::Known(KeyLookup::AwsManagedDefault)), Outcome::NotApplicable(_)));
         assert!(matches!(of_key(aws), Outcome::NotApplicable(_)));
         assert!(matches!(
             check_any(&bucket(Fact::Known(DefaultEncryption::SseS3))),
@@ -309,7 +306,7 @@ mod tests {
         };
         assert_eq!(fact(named(elsewhere, unread())), "key region");
         assert_eq!(named(KEY_ARN, unread()), Outcome::unreadable(&denied("kms:DescribeKey")));
-        let default = || Fact::Known(ResolvedKey::AwsManagedDefault);
+        let default = || Fact::Known(KeyLookup::AwsManagedDefault);
         assert_eq!(
             fact(named("arn:aws:kms:us-east-1:222222222222:alias/aws/s3", default())),
             "key manager"
@@ -318,10 +315,7 @@ mod tests {
         let made = Key { manager: KeyManager::Aws, ..key(elsewhere) };
         let alias = "arn:aws:kms:eu-west-1:111111111111:alias/aws/s3";
         assert_eq!(fact(named(alias, default())), "key region");
-        assert_eq!(
-            fact(named(alias, Fact::Known(ResolvedKey::Found(Box::new(made))))),
-            "key region"
-        );
+        assert_eq!(fact(named(alias, Fact::Known(KeyLookup::Found(Box::new(made))))), "key region");
         let own = named("arn:aws:kms:us-east-1:111111111111:alias/aws/s3", default());
         assert!(matches!(own, Outcome::NotApplicable(_)), "{own:?}");
     }

@@ -22,7 +22,7 @@ use crate::{
     Class, Control, Evidence, How, KeyAccess, KeyPolicyVerdict, Level, Outcome, PolicyOf,
     RootDelegation, Rule, Severity, Subject, call,
     control::{customer_key, key_policy, too_complex},
-    key_access::{other_than_s3, request, uses},
+    key_access::{accesses, other_than_s3, request},
 };
 use facts::{Bucket, KeyArn};
 use iam_policy::{Given, Policy, Request, TooComplex};
@@ -43,7 +43,7 @@ pub(crate) const KEY_USED_ONLY_VIA_S3: Control = Control {
     remediation: "Add a Deny to the key policy (kms:PutKeyPolicy).",
     calls: &[call::KEY_POLICY, call::ENCRYPTION, call::ALIAS],
     statement: Some(statement),
-    lets_off_log_buckets: false,
+    exempts_log_buckets: false,
     rule: Rule::Bucket(check),
 };
 
@@ -62,15 +62,15 @@ const ADMINISTER: &str = "kms:PutKeyPolicy";
 const MOST_LISTED: usize = 20;
 
 fn check(bucket: &Bucket, class: &Class) -> Outcome {
-    let judged = customer_key(bucket).and_then(|(key, governance)| {
-        Ok(of_policy(key_policy(&governance.policy)?, &key.arn, class).outcome)
+    let judged = customer_key(bucket).and_then(|(key, administration)| {
+        Ok(of_policy(key_policy(&administration.policy)?, &key.arn, class).outcome)
     });
-    super::settle(judged)
+    super::decided(judged)
 }
 
 /// Judges a key policy.
 pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> KeyPolicyVerdict {
-    let (outcome, delegates_to_iam, uses) = match used(policy, key) {
+    let (outcome, delegates_to_iam, accesses) = match used(policy, key) {
         Err(error) => (too_complex(PolicyOf::Key, error), false, Vec::new()),
         Ok(all) => {
             let delegates = all.iter().any(|found| found.delegated);
@@ -80,7 +80,7 @@ pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> KeyPoli
             (outcome(&counted, &accepted), delegates, counted)
         }
     };
-    KeyPolicyVerdict { control: &KEY_USED_ONLY_VIA_S3, outcome, delegates_to_iam, uses }
+    KeyPolicyVerdict { control: &KEY_USED_ONLY_VIA_S3, outcome, delegates_to_iam, accesses }
 }
 
 /// Returns every use that is not through S3, without the grants of principals that administer the
@@ -91,7 +91,7 @@ fn used(policy: &Policy, key: &KeyArn) -> Result<Vec<KeyAccess>, TooComplex> {
     asked.push((GRANT, How::Direct));
     let requests: Vec<_> =
         asked.iter().map(|&(operation, how)| asked_for(key, operation, how)).collect();
-    let mut found = uses(policy, key, &asked, &requests)?;
+    let mut found = accesses(policy, key, &asked, &requests)?;
     let administer = asked_for(key, ADMINISTER, How::Direct);
     for one in &mut found {
         // PutKeyPolicy has no effect across accounts. A principal that the policy may refuse is no
@@ -149,15 +149,17 @@ mod tests {
     use super::*;
     use crate::example::{KEY_ARN, bucket, class, denied, key, kms};
     use facts::{
-        DefaultEncryption, Fact, Governance, Key, KeyManager, PolicyDocument, ResolvedKey, Rotation,
+        DefaultEncryption, Fact, Key, KeyAdministration, KeyLookup, KeyManager, PolicyDocument,
+        Rotation,
     };
 
     fn with_policy(policy: Fact<PolicyDocument>) -> Outcome {
-        let governance = Some(Governance { policy, rotation: Fact::Known(Rotation::Off) });
-        of_key(Fact::Known(ResolvedKey::Found(Box::new(Key { governance, ..key(KEY_ARN) }))))
+        let administration =
+            Some(KeyAdministration { policy, rotation: Fact::Known(Rotation::Off) });
+        of_key(Fact::Known(KeyLookup::Found(Box::new(Key { administration, ..key(KEY_ARN) }))))
     }
 
-    fn of_key(resolved: Fact<ResolvedKey>) -> Outcome {
+    fn of_key(resolved: Fact<KeyLookup>) -> Outcome {
         check(&bucket(Fact::Known(DefaultEncryption::Kms(kms("alias/a", resolved)))), &class())
     }
 
@@ -176,11 +178,9 @@ mod tests {
             "{failed:?}"
         );
         let aws = Key { manager: KeyManager::Aws, ..key(KEY_ARN) };
-        for none in [
-            ResolvedKey::AwsManagedDefault,
-            ResolvedKey::Missing,
-            ResolvedKey::Found(Box::new(aws)),
-        ] {
+        for none in
+            [KeyLookup::AwsManagedDefault, KeyLookup::Missing, KeyLookup::Found(Box::new(aws))]
+        {
             assert!(matches!(of_key(Fact::Known(none)), Outcome::NotApplicable(_)));
         }
         let sse_s3 = bucket(Fact::Known(DefaultEncryption::SseS3));
@@ -197,10 +197,13 @@ mod tests {
             Outcome::unreadable(&why)
         );
         assert!(matches!(with_policy(Fact::Known("{}".parse())), Outcome::Undetermined(_)));
-        let partner =
-            Key { manager: KeyManager::Other("PARTNER".into()), governance: None, ..key(KEY_ARN) };
+        let partner = Key {
+            manager: KeyManager::Other("PARTNER".into()),
+            administration: None,
+            ..key(KEY_ARN)
+        };
         assert!(matches!(
-            of_key(Fact::Known(ResolvedKey::Found(Box::new(partner)))),
+            of_key(Fact::Known(KeyLookup::Found(Box::new(partner)))),
             Outcome::Undetermined(_)
         ));
     }

@@ -28,7 +28,7 @@ pub(crate) use uploads_use_cmk::{UPLOADS_USE_CMK, of_policy as uploads_use_cmk};
 
 use crate::{Evidence, ExpectedKey, KeyIdentity, Outcome, PolicyOf, PolicyProblem};
 use facts::{
-    Bucket, DefaultEncryption, Fact, Governance, Key, KeyManager, PolicyDocument, ResolvedKey,
+    Bucket, DefaultEncryption, Fact, Key, KeyAdministration, KeyLookup, KeyManager, PolicyDocument,
     UsedKey,
 };
 use iam_policy::{NotAPolicy, Policy, TooComplex};
@@ -49,8 +49,8 @@ fn kms_key(bucket: &Bucket) -> Result<Option<&UsedKey>, Outcome> {
 /// Returns the key of the default encryption, or `None` if it was not found.
 pub(crate) fn found_key(bucket: &Bucket) -> Option<&Key> {
     match kms_key(bucket).ok()??.resolved.known().ok()? {
-        ResolvedKey::Found(key) => Some(key),
-        ResolvedKey::AwsManagedDefault | ResolvedKey::Missing => None,
+        KeyLookup::Found(key) => Some(key),
+        KeyLookup::AwsManagedDefault | KeyLookup::Missing => None,
     }
 }
 
@@ -58,19 +58,17 @@ pub(crate) fn found_key(bucket: &Bucket) -> Option<&Key> {
 ///
 /// If there is no such key, or that is not known, the error is the outcome of every control about
 /// such a key. Only `encrypted-with-cmk` fails because the key is not customer-managed.
-fn customer_key(bucket: &Bucket) -> Result<(&Key, &Governance), Outcome> {
+fn customer_key(bucket: &Bucket) -> Result<(&Key, &KeyAdministration), Outcome> {
     let none = |why: &str| Outcome::NotApplicable(why.to_owned());
     let Some(used) = kms_key(bucket)? else {
         return Err(none("the default encryption uses no KMS key"));
     };
     match used.resolved.known().map_err(Outcome::unreadable)? {
-        ResolvedKey::Missing => Err(none("there is no such key")),
-        ResolvedKey::AwsManagedDefault => Err(none("AWS manages the key")),
-        ResolvedKey::Found(key) if key.manager == KeyManager::Aws => {
-            Err(none("AWS manages the key"))
-        }
-        ResolvedKey::Found(key) => match &key.governance {
-            Some(governance) => Ok((key, governance)),
+        KeyLookup::Missing => Err(none("there is no such key")),
+        KeyLookup::AwsManagedDefault => Err(none("AWS manages the key")),
+        KeyLookup::Found(key) if key.manager == KeyManager::Aws => Err(none("AWS manages the key")),
+        KeyLookup::Found(key) => match &key.administration {
+            Some(administration) => Ok((key, administration)),
             None => {
                 let manager = match &key.manager {
                     KeyManager::Other(name) => Some(name.clone()),
@@ -113,6 +111,6 @@ pub(crate) fn too_complex(of: PolicyOf, error: TooComplex) -> Outcome {
 }
 
 /// Returns the outcome that the facts decided, or the outcome that ended the check early.
-fn settle(outcome: Result<Outcome, Outcome>) -> Outcome {
+fn decided(outcome: Result<Outcome, Outcome>) -> Outcome {
     outcome.unwrap_or_else(|undetermined| undetermined)
 }

@@ -31,7 +31,7 @@ pub(crate) const SSEC_BLOCKED: Control = Control {
           s3:PutBucketEncryption), or refuse it in the bucket policy.",
     calls: &[call::ENCRYPTION, call::BUCKET_POLICY],
     statement: Some(statement),
-    lets_off_log_buckets: false,
+    exempts_log_buckets: false,
     rule: Rule::Bucket(check),
 };
 
@@ -89,12 +89,12 @@ fn statement(subject: &Subject) -> Option<Value> {
 mod tests {
     use super::*;
     use crate::example::{KEY_ARN, bucket, by_class, class, denied, key, kms};
-    use facts::{DefaultEncryption, Fact, ResolvedKey};
+    use facts::{DefaultEncryption, Fact, KeyLookup};
 
     fn cmk() -> Bucket {
         let mut bucket = bucket(Fact::Known(DefaultEncryption::Kms(kms(
             "",
-            Fact::Known(ResolvedKey::Found(Box::new(key(KEY_ARN)))),
+            Fact::Known(KeyLookup::Found(Box::new(key(KEY_ARN)))),
         ))));
         if let Fact::Known(encryption) = &mut bucket.encryption {
             encryption.blocks_sse_c = false;

@@ -9,7 +9,7 @@
 use crate::{
     BucketPolicyVerdict, Class, Control, Evidence, Level, Outcome, ProbedRequest, Rule, Severity,
     Subject, call,
-    control::{policy_of, settle},
+    control::{decided, policy_of},
     unrefused::{self, Owned},
 };
 use facts::Bucket;
@@ -50,12 +50,12 @@ pub(crate) const TLS_ONLY: Control = Control {
     remediation: "Add a Deny to the bucket policy (s3:PutBucketPolicy).",
     calls: &[call::BUCKET_POLICY],
     statement: Some(statement),
-    lets_off_log_buckets: false,
+    exempts_log_buckets: false,
     rule: Rule::Bucket(check),
 };
 
 fn check(bucket: &Bucket, _: &Class) -> Outcome {
-    settle(policy_of(bucket).map(|policy| {
+    decided(policy_of(bucket).map(|policy| {
         of_policy(policy, Owned { bucket: &bucket.id.arn(), owner: bucket.id.account() }).outcome
     }))
 }
@@ -91,12 +91,12 @@ fn statement(subject: &Subject) -> Option<Value> {
 mod tests {
     use super::*;
     use crate::example::{KEY_ARN, bucket, by_class, class, denied, key, kms};
-    use facts::{DefaultEncryption, Fact, ResolvedKey};
+    use facts::{DefaultEncryption, Fact, KeyLookup};
 
     fn cmk() -> Bucket {
         bucket(Fact::Known(DefaultEncryption::Kms(kms(
             "",
-            Fact::Known(ResolvedKey::Found(Box::new(key(KEY_ARN)))),
+            Fact::Known(KeyLookup::Found(Box::new(key(KEY_ARN)))),
         ))))
     }
 

@@ -16,7 +16,7 @@
 use crate::{
     BucketPolicyVerdict, Class, Control, Evidence, Level, Outcome, ProbedRequest, Rule, Severity,
     Subject, UploadKey, call,
-    control::{customer_key, policy_of, settle},
+    control::{customer_key, decided, policy_of},
     unrefused::{self, Owned, Probe},
 };
 use facts::{Bucket, KeyArn};
@@ -38,7 +38,7 @@ pub(crate) const UPLOADS_USE_CMK: Control = Control {
     remediation: "Add a Deny to the bucket policy (s3:PutBucketPolicy).",
     calls: &[call::BUCKET_POLICY, call::ENCRYPTION, call::ALIAS],
     statement: Some(statement),
-    lets_off_log_buckets: true,
+    exempts_log_buckets: true,
     rule: Rule::Bucket(check),
 };
 
@@ -54,7 +54,7 @@ fn check(bucket: &Bucket, _: &Class) -> Outcome {
         )
         .outcome)
     });
-    settle(judged)
+    decided(judged)
 }
 
 /// Judges a bucket policy.
@@ -99,12 +99,12 @@ fn statement(subject: &Subject) -> Option<Value> {
 mod tests {
     use super::*;
     use crate::example::{KEY_ARN, bucket, by_class, class, denied, key, kms};
-    use facts::{DefaultEncryption, Fact, ResolvedKey};
+    use facts::{DefaultEncryption, Fact, KeyLookup};
 
     fn cmk() -> Bucket {
         bucket(Fact::Known(DefaultEncryption::Kms(kms(
             "",
-            Fact::Known(ResolvedKey::Found(Box::new(key(KEY_ARN)))),
+            Fact::Known(KeyLookup::Found(Box::new(key(KEY_ARN)))),
         ))))
     }
 

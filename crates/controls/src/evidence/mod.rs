@@ -8,7 +8,7 @@ mod words;
 
 use crate::{ClassName, KeyAccess};
 use facts::{AccountId, DefaultEncryption, KeyArn, KeyUser, Region, Unreadable};
-use iam_policy::Left;
+use iam_policy::Remainder;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use std::fmt::Display;
@@ -260,7 +260,7 @@ pub struct CloseStatement {
     /// The statement's Sid, or its index from 0.
     pub statement: String,
     /// The part that the statement does not refuse.
-    pub leaves: Left,
+    pub leaves: Remainder,
 }
 
 /// The kind of a policy.
@@ -340,7 +340,7 @@ mod tests {
     fn the_serialized_form_does_not_change() {
         let class = crate::example::class().name;
         let key: KeyArn = "arn:aws:kms:us-east-1:111111111111:key/1234".parse().unwrap();
-        let close = CloseStatement { statement: "Tls".into(), leaves: Left::Callers };
+        let close = CloseStatement { statement: "Tls".into(), leaves: Remainder::Callers };
         let unrefused = Unrefused {
             request: ProbedRequest::Upload { algorithm: "aws:kms", key: UploadKey::Absent },
             because: NotRefused::Close(vec![close]),

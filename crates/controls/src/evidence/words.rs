@@ -8,7 +8,7 @@ use super::{
 };
 use crate::KeyAccess;
 use facts::{KeyUser, Unreadable};
-use iam_policy::Left;
+use iam_policy::Remainder;
 
 impl Evidence {
     /// Returns the name of the fact: `default encryption`.
@@ -166,10 +166,10 @@ impl Unrefused {
 impl CloseStatement {
     fn describe(&self) -> String {
         let leaves = match &self.leaves {
-            Left::Callers => "names some callers only".to_owned(),
-            Left::Actions => "leaves actions out".to_owned(),
-            Left::Resources => "leaves resources out".to_owned(),
-            Left::Condition(key) => format!("depends on {key}"),
+            Remainder::Callers => "names some callers only".to_owned(),
+            Remainder::Actions => "leaves actions out".to_owned(),
+            Remainder::Resources => "leaves resources out".to_owned(),
+            Remainder::Condition(key) => format!("depends on {key}"),
         };
         format!("statement {} {leaves}", self.statement)
     }

@@ -33,7 +33,7 @@ impl Default for AlertsTable {
 }
 
 impl AlertsTable {
-    pub(super) fn settle(self) -> Result<Alerts, Mistake> {
+    pub(super) fn decided(self) -> Result<Alerts, Mistake> {
         let Some(minimum_severity) = Severity::of_label(self.minimum_severity.get_ref()) else {
             let labels = Severity::ALL.map(Severity::as_str).join(", ");
             return Err((

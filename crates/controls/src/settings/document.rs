@@ -30,7 +30,7 @@ impl FromStr for Settings {
         };
         let document: Document =
             toml::from_str(text).map_err(|e| error(e.span(), e.message().to_owned()))?;
-        document.settle().map_err(|(span, message)| error(Some(span), message))
+        document.decided().map_err(|(span, message)| error(Some(span), message))
     }
 }
 
@@ -121,7 +121,7 @@ struct Exempt {
 
 impl Document {
     /// Checks the values, alone and together, and returns the settings.
-    fn settle(self) -> Result<Settings, Mistake> {
+    fn decided(self) -> Result<Settings, Mistake> {
         let Self { organization, classification, class, key_policy, findings, alerts, exempt } =
             self;
         let Classification { tag, default, log_buckets } = classification;
@@ -139,7 +139,7 @@ impl Document {
             return Err((audit_every_days.span(), "audit-every-days is 1 to 89".into()));
         }
         let settled = |(name, table): (ClassName, ClassTable)| {
-            Ok((name.clone(), table.settle(name, log_buckets, &key_policy)?))
+            Ok((name.clone(), table.decided(name, log_buckets, &key_policy)?))
         };
         let classes: BTreeMap<_, _> =
             class.into_iter().map(settled).collect::<Result<_, Mistake>>()?;
@@ -154,17 +154,17 @@ impl Document {
             tag: tag.into_inner(),
             default: fallback,
             classes,
-            exemptions: exempt.into_iter().map(Exempt::settle).collect::<Result<_, _>>()?,
+            exemptions: exempt.into_iter().map(Exempt::decided).collect::<Result<_, _>>()?,
             import_passed: findings.passed,
             refresh_after_days: days.into_inner(),
             audit_every_days: audit_every_days.into_inner(),
-            alerts: alerts.settle()?,
+            alerts: alerts.decided()?,
         })
     }
 }
 
 impl ClassTable {
-    fn settle(
+    fn decided(
         self,
         name: ClassName,
         log_buckets: LogBuckets,
@@ -212,7 +212,7 @@ fn rotation_days(days: Option<Spanned<u32>>) -> Result<u32, Mistake> {
 }
 
 impl Exempt {
-    fn settle(self) -> Result<Exemption, Mistake> {
+    fn decided(self) -> Result<Exemption, Mistake> {
         let Self { buckets, accounts: of, controls, reason, until } = self;
         for (text, name) in [(&buckets, "buckets"), (&reason, "reason")] {
             if text.get_ref().trim().is_empty() {

@@ -2,8 +2,8 @@
 
 use controls::{Settings, judge};
 use facts::{
-    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Governance, Key, KeyManager,
-    KeyState, ResolvedKey, Rotation, Tags, Unreadable, UsedKey,
+    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Key, KeyAdministration, KeyLookup,
+    KeyManager, KeyState, Rotation, Tags, Unreadable, UsedKey,
 };
 use findings::{
     About, ApiCall, Compliance, Finding, Held, Item, Looking, Observation, Plan, RecordState, Seen,
@@ -41,7 +41,7 @@ pub(crate) fn at(minutes: i64) -> Timestamp {
     "2026-11-01T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(minutes)
 }
 
-pub(crate) fn used(reference: &str, resolved: Fact<ResolvedKey>) -> DefaultEncryption {
+pub(crate) fn used(reference: &str, resolved: Fact<KeyLookup>) -> DefaultEncryption {
     DefaultEncryption::Kms(UsedKey { reference: reference.parse().unwrap(), resolved })
 }
 
@@ -53,12 +53,12 @@ pub(crate) fn cmk(state: KeyState) -> Fact<DefaultEncryption> {
         spec: "SYMMETRIC_DEFAULT".into(),
         usage: "ENCRYPT_DECRYPT".into(),
         origin: "AWS_KMS".into(),
-        governance: Some(Governance {
+        administration: Some(KeyAdministration {
             policy: Fact::Known(KEY_POLICY.parse()),
             rotation: Fact::Known(Rotation::Every(365)),
         }),
     };
-    Fact::Known(used("alias/acme", Fact::Known(ResolvedKey::Found(Box::new(key)))))
+    Fact::Known(used("alias/acme", Fact::Known(KeyLookup::Found(Box::new(key)))))
 }
 
 pub(crate) fn sse_s3() -> Fact<DefaultEncryption> {
@@ -200,9 +200,9 @@ impl Story {
     }
 
     pub(crate) fn apply(&mut self, plan: &Plan) {
-        self.set(&plan.reopen, Workflow::New);
+        self.set(&plan.set_new, Workflow::New);
         plan.import.iter().for_each(|finding| self.import(finding));
-        self.set(&plan.resolve, Workflow::Resolved);
+        self.set(&plan.set_resolved, Workflow::Resolved);
     }
 
     fn set(&mut self, ids: &[String], workflow: Workflow) {

@@ -63,11 +63,11 @@ fn findings_of_the_hub_move_when_security_hub_is_switched_on() {
             ("hub", "moved", Failed, Archived, Workflow::New),
         ]
     );
-    assert!(moved.resolve.is_empty() && moved.reopen.is_empty());
+    assert!(moved.set_resolved.is_empty() && moved.set_new.is_empty());
     for finding in &moved.import[..2] {
         assert_eq!((finding.created_at, finding.first_observed_at), (at(1), at(0)));
     }
-    assert!(story.observe(sse_s3(), 2).is_settled());
+    assert!(story.observe(sse_s3(), 2).is_done());
 }
 
 #[test]
@@ -83,8 +83,8 @@ fn a_move_that_was_interrupted_is_completed() {
             import: part,
             item: moved.item.clone(),
             moved_from: None,
-            reopen: vec![],
-            resolve: vec![],
+            set_new: vec![],
+            set_resolved: vec![],
             changed: true,
         });
         // The run died before or after its commit.
@@ -122,7 +122,7 @@ fn a_committed_move_continues_with_the_changes_made_meanwhile() {
     );
     assert_eq!(story.get("encrypted-with-kms").workflow, Workflow::Suppressed);
     assert_eq!(story.item.stored_in, Some(own()));
-    assert!(story.observe(cmk(KeyState::Enabled), 3).is_settled());
+    assert!(story.observe(cmk(KeyState::Enabled), 3).is_done());
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_security_hub_that_was_switched_off_and_on_is_filled_again() {
     story.observe(sse_s3(), 0);
     let before = story.standing();
     story.findings.clear();
-    assert!(story.observe(sse_s3(), 1).is_settled(), "nobody said that it was off");
+    assert!(story.observe(sse_s3(), 1).is_done(), "nobody said that it was off");
     story.hub.since = "2026-11-01T00:01:30Z".into();
     let again = story.observe(sse_s3(), 2);
     assert!(said(&again.import).iter().all(|(_, transition, ..)| *transition == "unchanged"));
@@ -202,8 +202,8 @@ fn an_account_has_one_finding_in_the_hub() {
     );
     assert_eq!(opened.import[0].id, "cmkwatch/aws/111111111111/us-east-1/account-readable");
     assert_eq!(opened.import[0].resources[0].arn(), "AWS::::Account:111111111111");
-    assert!(observe(false, 1).is_settled());
+    assert!(observe(false, 1).is_done());
     let resolved = observe(true, 2);
     assert_eq!(resolved.import[0].product_fields[fields::TRANSITION], "resolved");
-    assert_eq!(resolved.resolve.len(), 1);
+    assert_eq!(resolved.set_resolved.len(), 1);
 }

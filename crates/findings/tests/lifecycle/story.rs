@@ -3,10 +3,10 @@
 use crate::example::{
     KEY, SETTINGS, Story, api_call, at, bucket_id, cmk, sse_s3, unreadable, used,
 };
-use facts::{DefaultEncryption, Fact, KeyState, ResolvedKey, Tags};
+use facts::{DefaultEncryption, Fact, KeyLookup, KeyState, Tags};
 use findings::{
-    About, Compliance, Finding, Item, KeyUse, Neighbours, Plan, RecordState, Repairs, Resource,
-    Seen, Workflow, fields, repairs,
+    About, ClassAndKey, Compliance, Finding, Item, Neighbours, Plan, RecordState, Repairs,
+    Resource, Seen, Workflow, fields, repairs,
 };
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -51,7 +51,7 @@ fn a_drift_opens_and_a_fix_resolves() {
             ("key-usable", "first-seen"),
         ],
     );
-    assert_eq!(fixed.resolve.len(), 2, "the new one is created RESOLVED");
+    assert_eq!(fixed.set_resolved.len(), 2, "the new one is created RESOLVED");
     for slug in ["encrypted-with-kms", "encrypted-with-cmk", "key-usable"] {
         assert_eq!(story.get(slug).workflow, Workflow::Resolved, "{slug}");
     }
@@ -72,12 +72,12 @@ fn a_drift_opens_and_a_fix_resolves() {
 fn an_unchanged_finding_is_not_imported_until_the_refresh_is_due() {
     let mut story = Story::default();
     story.observe(sse_s3(), 0);
-    assert!(story.observe(sse_s3(), 1).is_settled());
+    assert!(story.observe(sse_s3(), 1).is_done());
     let version = story.get("encrypted-with-kms").product_fields[fields::STATE_VERSION].clone();
     let mut refreshed = Vec::new();
     for day in 1..=65 {
         let plan = story.observe(sse_s3(), day * 24 * 60);
-        if !plan.is_settled() || !plan.import.is_empty() {
+        if !plan.is_done() || !plan.import.is_empty() {
             expect(
                 &plan,
                 &[("encrypted-with-kms", "unchanged"), ("encrypted-with-cmk", "unchanged")],
@@ -163,13 +163,13 @@ fn findings_of_a_deleted_bucket_are_archived_once_and_become_active_if_it_exists
         &[("encrypted-with-cmk", "gone"), ("encrypted-with-kms", "gone"), ("key-usable", "gone")],
     );
     assert!(story.findings.iter().all(|finding| finding.record_state == RecordState::Archived));
-    assert!(story.item.gone && story.item.key_use == KeyUse::default());
+    assert!(story.item.gone && story.item.class_and_key == ClassAndKey::default());
     for finding in &story.findings {
         assert_eq!(finding.product_fields[fields::GONE_BECAUSE], "bucket acme does not exist");
         assert_eq!((finding.compliance, finding.first_observed_at), (Compliance::Passed, at(0)));
         assert_eq!(finding.resources.len(), 2, "the bucket and the key that it had");
     }
-    assert!(story.carry_out(&gone(2), &[], &BTreeMap::new(), 2).is_settled());
+    assert!(story.carry_out(&gone(2), &[], &BTreeMap::new(), 2).is_done());
 
     let back = story.observe(cmk(KeyState::Enabled), 3);
     assert_eq!(transitions(&back)[0].1, "first-seen");
@@ -189,9 +189,7 @@ fn findings_of_a_deleted_bucket_are_archived_once_and_become_active_if_it_exists
 #[test]
 fn a_bucket_that_never_existed_is_not_stored() {
     let mut story = Story::default();
-    assert!(
-        story.carry_out(&Seen::gone(&bucket_id(), at(0)), &[], &BTreeMap::new(), 0).is_settled()
-    );
+    assert!(story.carry_out(&Seen::gone(&bucket_id(), at(0)), &[], &BTreeMap::new(), 0).is_done());
     assert_eq!(story.item, Item::unknown());
 }
 
@@ -224,7 +222,7 @@ fn a_suppressed_finding_stays_suppressed() {
     let mut story = Story::default();
     story.observe(sse_s3(), 0);
     story.findings.iter_mut().for_each(|finding| finding.workflow = Workflow::Suppressed);
-    assert_eq!(story.observe(cmk(KeyState::Enabled), 1).resolve, Vec::<String>::new());
+    assert_eq!(story.observe(cmk(KeyState::Enabled), 1).set_resolved, Vec::<String>::new());
     assert_eq!(story.get("encrypted-with-kms").workflow, Workflow::Suppressed);
 }
 
@@ -238,12 +236,12 @@ fn a_version_that_was_not_published_is_published_by_the_next_run() {
         let plan = story.plan(&seen, &[api_call()], &BTreeMap::new(), 1);
         story.item = plan.item.clone();
         if imported {
-            story.apply(&Plan { resolve: Vec::new(), ..plan });
+            story.apply(&Plan { set_resolved: Vec::new(), ..plan });
         }
         let rest = story.observe(cmk(KeyState::Enabled), 2);
-        assert!(!rest.changed && rest.resolve.len() == 3, "{rest:?}");
+        assert!(!rest.changed && rest.set_resolved.len() == 3, "{rest:?}");
         assert_eq!(transitions(&rest).iter().filter(|(_, word)| word == "resolved").count(), 2);
-        assert!(story.observe(cmk(KeyState::Enabled), 3).is_settled());
+        assert!(story.observe(cmk(KeyState::Enabled), 3).is_done());
         assert!(story.findings.iter().all(|finding| finding.workflow == Workflow::Resolved));
     }
 }
@@ -341,7 +339,7 @@ fn findings_of_security_hub_are_adopted_and_nothing_seems_to_have_changed() {
         );
         assert_eq!((state.updated_at, state.worst), (known.updated_at, known.worst), "{slug}");
     }
-    assert_eq!((&story.item.key_use, story.item.api_calls.len()), (&item.key_use, 1));
+    assert_eq!((&story.item.class_and_key, story.item.api_calls.len()), (&item.class_and_key, 1));
     story.observe(cmk(KeyState::Enabled), 3);
     assert_eq!(story.get("key-usable").workflow, Workflow::Suppressed);
 }
@@ -420,7 +418,10 @@ fn findings_that_differ_in_security_hub_are_repaired_without_a_new_report() {
         found.import,
         [imported_at("encrypted-with-cmk"), missing, imported_at("tls-only")].into()
     );
-    assert_eq!((&found.resolve, &found.reopen), (&vec![id("encrypted-with-kms")], &Vec::new()));
+    assert_eq!(
+        (&found.set_resolved, &found.set_new),
+        (&vec![id("encrypted-with-kms")], &Vec::new())
+    );
     let seen = story.see(Tags::new(), cmk(KeyState::Disabled), 2);
     let plan = story.carry_out(&seen, &[], &found.import, 2);
     // Repaired findings report the same transition as before.
@@ -446,7 +447,7 @@ fn a_failure_that_cmkwatch_resolved_late_is_reopened_and_one_that_a_person_resol
         story.findings.iter_mut().for_each(|finding| finding.workflow = Workflow::Resolved);
         let found =
             repairs(&story.item, &About::Bucket(bucket_id()), &story.held(), None, at(look));
-        assert_eq!(found.reopen.len(), reopened, "failed after {minutes}, seen after {look}");
+        assert_eq!(found.set_new.len(), reopened, "failed after {minutes}, seen after {look}");
     }
 }
 
@@ -456,7 +457,7 @@ fn a_failure_after_a_resolved_warning_is_reopened() {
     story.observe(unreadable(), 0);
     story.findings.iter_mut().for_each(|finding| finding.workflow = Workflow::Resolved);
     let plan = story.observe(sse_s3(), 1);
-    assert_eq!(plan.reopen.len(), 2);
+    assert_eq!(plan.set_new.len(), 2);
     assert_eq!(story.get("encrypted-with-cmk").workflow, Workflow::New);
 }
 
@@ -465,9 +466,9 @@ fn a_resolved_failure_that_worsens_is_reopened() {
     let mut story = Story::default();
     story.observe(cmk(KeyState::Disabled), 0);
     story.findings.iter_mut().for_each(|finding| finding.workflow = Workflow::Resolved);
-    assert_eq!(story.observe(cmk(KeyState::PendingDeletion(None)), 1).reopen.len(), 1);
+    assert_eq!(story.observe(cmk(KeyState::PendingDeletion(None)), 1).set_new.len(), 1);
     assert_eq!(story.get("key-usable").workflow, Workflow::New);
-    assert_eq!(story.observe(cmk(KeyState::Disabled), 2).reopen.len(), 0);
+    assert_eq!(story.observe(cmk(KeyState::Disabled), 2).set_new.len(), 0);
 }
 #[test]
 fn passed_findings_that_are_switched_off_are_imported_only_to_resolve_a_failure() {
@@ -486,8 +487,8 @@ fn state() -> impl Strategy<Value = Fact<DefaultEncryption>> {
         Just(cmk(KeyState::Enabled)),
         Just(cmk(KeyState::Disabled)),
         Just(cmk(KeyState::PendingDeletion(Some(at(1000))))),
-        Just(Fact::Known(used("", Fact::Known(ResolvedKey::AwsManagedDefault)))),
-        Just(Fact::Known(used("alias/gone", Fact::Known(ResolvedKey::Missing)))),
+        Just(Fact::Known(used("", Fact::Known(KeyLookup::AwsManagedDefault)))),
+        Just(Fact::Known(used("alias/gone", Fact::Known(KeyLookup::Missing)))),
     ]
 }
 
@@ -501,7 +502,7 @@ proptest! {
             story.observe(encryption.clone(), minute);
         }
         let last = history.last().unwrap().clone();
-        prop_assert!(story.observe(last.clone(), 100).is_settled());
+        prop_assert!(story.observe(last.clone(), 100).is_done());
 
         let mut fresh = Story::default();
         fresh.observe(last, 0);

@@ -1,7 +1,7 @@
 //! The text of a finding.
 
 use crate::example::{SETTINGS, Story, cmk, sse_s3, unreadable, used};
-use facts::{DefaultEncryption, Fact, KeyState, ResolvedKey, Tags};
+use facts::{DefaultEncryption, Fact, KeyLookup, KeyState, Tags};
 use findings::fields;
 
 #[test]
@@ -12,8 +12,8 @@ fn descriptions_name_the_facts_and_the_expected_values() {
         story.get(slug).description.clone()
     };
     let subject = "Bucket acme (class confidential, which requires level cmk)";
-    let missing = || Fact::Known(used("alias/gone", Fact::Known(ResolvedKey::Missing)));
-    let absent = || Fact::Known(used("", Fact::Known(ResolvedKey::AwsManagedDefault)));
+    let missing = || Fact::Known(used("alias/gone", Fact::Known(KeyLookup::Missing)));
+    let absent = || Fact::Known(used("", Fact::Known(KeyLookup::AwsManagedDefault)));
     let date = "2026-12-01T10:00:00Z".parse().unwrap();
     for (encryption, slug, said) in [
         (
@@ -127,7 +127,7 @@ fn the_fingerprint_does_not_change_from_one_version_to_the_next() {
 fn text_from_outside_is_made_plain() {
     let mut story = Story::default();
     let evil = "<script>\u{202e}*x*\n".repeat(200);
-    story.observe(Fact::Known(used(&evil, Fact::Known(ResolvedKey::Missing))), 0);
+    story.observe(Fact::Known(used(&evil, Fact::Known(KeyLookup::Missing))), 0);
     for finding in &story.findings {
         let told = finding.product_fields.values().chain([&finding.description]);
         for text in told.chain(finding.reasons.iter().map(|reason| &reason.description)) {

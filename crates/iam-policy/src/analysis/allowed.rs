@@ -4,8 +4,8 @@
 use super::{
     Analysis, Grant, Person, TooComplex,
     caller::{self, Caller},
-    known::Known,
-    rule::Rule,
+    known_values::KnownValues,
+    rule::StatementRule,
     space::Space,
 };
 use crate::{Effect, Principal, Request, Selection, truth::Truth};
@@ -14,18 +14,18 @@ use std::collections::{HashMap, hash_map::Entry};
 
 /// Requests that the policy does not distinguish: the rules that are about them, by index, and the
 /// known keys.
-type Kind = (Vec<(usize, Truth)>, Known);
+type Kind = (Vec<(usize, Truth)>, KnownValues);
 
 /// The cost of trying one of several ways around a Deny, in checks.
 const BRANCH: usize = 25;
 
 /// The requests that the Deny statements leave to a caller.
-enum Left<'r, 'p> {
+enum Open<'r, 'p> {
     /// No request is left.
     Nothing,
     /// The known keys of the requests, and the Deny statements that refuse some of them by
     /// conditions.
-    Unless(Known, Vec<&'r Rule<'p>>),
+    Unless(KnownValues, Vec<&'r StatementRule<'p>>),
 }
 
 /// The callers that an Allow may let through: the principal that names each, and the caller's index
@@ -104,7 +104,7 @@ pub(super) fn surely(
 /// candidates.
 fn candidates<'a>(
     analysis: &'a Analysis<'_>,
-    rule: &Rule<'a>,
+    rule: &StatementRule<'a>,
 ) -> Result<Candidates<'a>, TooComplex> {
     let mut candidates = Vec::new();
     if rule.statement.effect == Effect::Allow {
@@ -125,7 +125,7 @@ fn candidates<'a>(
 /// Returns the rules that are about the action and resource of a request, for any caller.
 fn concern(analysis: &Analysis<'_>, request: &Request) -> Result<Vec<(usize, Truth)>, TooComplex> {
     analysis.budget.check(analysis.rules.len())?;
-    let space = Space::new(&request.action, &request.resource, Known::default());
+    let space = Space::new(&request.action, &request.resource, KnownValues::default());
     let rules = analysis.rules.iter().map(|rule| (rule.index, rule.covers(&space)));
     Ok(rules.filter(|(_, truth)| *truth != Truth::Never).collect())
 }
@@ -136,7 +136,7 @@ fn admitted(
     analysis: &Analysis<'_>,
     candidates: &[Candidates<'_>],
     concerned: &[(usize, Truth)],
-    known: &Known,
+    known: &KnownValues,
 ) -> Result<Vec<(usize, Principal, Caller)>, TooComplex> {
     let rules =
         concerned.iter().filter_map(|(index, truth)| Some((analysis.rules.get(*index)?, *truth)));
@@ -145,7 +145,7 @@ fn admitted(
         .clone()
         .filter(|(rule, truth)| rule.statement.effect == Effect::Deny && *truth == Truth::Always);
     let denies: Vec<_> = denies.map(|(rule, _)| rule).collect();
-    let mut left: HashMap<usize, Left<'_, '_>> = HashMap::new();
+    let mut left: HashMap<usize, Open<'_, '_>> = HashMap::new();
     let mut admitted: Vec<(usize, Principal, Caller)> = Vec::new();
     for (allow, _) in rules.filter(|(rule, _)| rule.statement.effect == Effect::Allow) {
         for &(principal, number) in candidates.get(allow.index).into_iter().flatten() {
@@ -155,7 +155,7 @@ fn admitted(
                 admitted.iter().rev().take_while(|(statement, ..)| *statement == allow.index);
             if same
                 .filter(|(_, other, _)| other == principal)
-                .any(|(_, _, other)| stands_for(other, &person.caller))
+                .any(|(_, _, other)| includes_caller(other, &person.caller))
             {
                 continue;
             }
@@ -163,7 +163,7 @@ fn admitted(
                 Entry::Occupied(left) => left.into_mut(),
                 Entry::Vacant(left) => left.insert(left_to(analysis, person, known, &denies)?),
             };
-            if let Left::Unless(known, denies) = left
+            if let Open::Unless(known, denies) = left
                 && gets_through(analysis, allow, known, denies)?
             {
                 admitted.push((allow.index, principal.clone(), person.caller.clone()));
@@ -184,7 +184,7 @@ fn everyone_or(principals: &Selection<Principal>) -> &[Principal] {
 }
 
 /// True if a caller that gets through represents the other caller as well.
-fn stands_for(through: &Caller, other: &Caller) -> bool {
+fn includes_caller(through: &Caller, other: &Caller) -> bool {
     match through {
         Caller::Stranger => true,
         Caller::Account(account) => other.account() == Some(account),
@@ -195,10 +195,10 @@ fn stands_for(through: &Caller, other: &Caller) -> bool {
 fn left_to<'r, 'p>(
     analysis: &Analysis<'p>,
     person: &Person,
-    known: &Known,
-    denies: &[&'r Rule<'p>],
-) -> Result<Left<'r, 'p>, TooComplex> {
-    let Some(known) = known.and(&person.known) else { return Ok(Left::Nothing) };
+    known: &KnownValues,
+    denies: &[&'r StatementRule<'p>],
+) -> Result<Open<'r, 'p>, TooComplex> {
+    let Some(known) = known.and(&person.known) else { return Ok(Open::Nothing) };
     let mut open = Vec::new();
     for deny in denies {
         analysis.budget.check(1 + deny.statement.principals.named().len() / 4)?;
@@ -207,19 +207,19 @@ fn left_to<'r, 'p>(
             continue;
         }
         if deny.must_hold(&known) {
-            return Ok(Left::Nothing);
+            return Ok(Open::Nothing);
         }
         open.push(*deny);
     }
-    Ok(Left::Unless(known, open))
+    Ok(Open::Unless(known, open))
 }
 
 /// True if an Allow may apply to some request that no Deny refuses for sure.
 fn gets_through(
     analysis: &Analysis<'_>,
-    allow: &Rule<'_>,
-    known: &Known,
-    denies: &[&Rule<'_>],
+    allow: &StatementRule<'_>,
+    known: &KnownValues,
+    denies: &[&StatementRule<'_>],
 ) -> Result<bool, TooComplex> {
     if !allow.may_hold(known) {
         return Ok(false);
@@ -231,7 +231,7 @@ fn gets_through(
 }
 
 /// Returns for each Deny the keys in the conditions of later Deny statements.
-fn later(denies: &[&Rule<'_>]) -> Vec<FixedBitSet> {
+fn later(denies: &[&StatementRule<'_>]) -> Vec<FixedBitSet> {
     let mut seen = FixedBitSet::new();
     let mut all: Vec<_> = denies
         .iter()
@@ -251,8 +251,8 @@ fn later(denies: &[&Rule<'_>]) -> Vec<FixedBitSet> {
 /// True if some request makes a condition of each Deny fail.
 fn dodges(
     analysis: &Analysis<'_>,
-    mut known: Known,
-    denies: &[&Rule<'_>],
+    mut known: KnownValues,
+    denies: &[&StatementRule<'_>],
     later: &[FixedBitSet],
 ) -> Result<bool, TooComplex> {
     for (at, deny) in denies.iter().enumerate() {

@@ -218,7 +218,7 @@ fn same_identity(named: &str, caller: &str) -> Truth {
 
 /// Returns the callers that a policy distinguishes: strangers, callers that it names as principals
 /// or in conditions, and the accounts of those.
-pub(super) fn told_apart(policy: &Policy) -> BTreeSet<Caller> {
+pub(super) fn distinguished(policy: &Policy) -> BTreeSet<Caller> {
     let mut callers = BTreeSet::from([Caller::Stranger]);
     for statement in &policy.statements {
         callers.extend(statement.principals.named().iter().filter_map(as_caller));

@@ -1,8 +1,8 @@
 //! Answers which requests a policy does not refuse.
 
 use super::{
-    Analysis, Gap, Left, TooComplex,
-    rule::{Applies, Rule, Way},
+    Analysis, Gap, Remainder, TooComplex,
+    rule::{Applies, StatementRule, Way},
     shape::Shape,
     space::Space,
 };
@@ -19,13 +19,14 @@ pub(super) fn gap(analysis: &Analysis<'_>, request: &Request) -> Result<Option<G
     denies.sort_by_key(|rule| !rule.excepts());
     let mut because = Vec::new();
     let Some(left) = escape(analysis, space, &denies, &mut because)? else { return Ok(None) };
-    let told = because.into_iter().map(|(statement, way)| (statement, told(analysis, way)));
+    let described =
+        because.into_iter().map(|(statement, way)| (statement, described(analysis, way)));
     let action = left.actions.iter().skip(1).last().map(Pattern::as_str);
     let resource = left.resources.iter().skip(1).last().and_then(Shape::written);
     Ok(Some(Gap {
         action: action.unwrap_or(&request.action).to_owned(),
         resource: resource.unwrap_or(&request.resource).to_owned(),
-        because: told.collect(),
+        because: described.collect(),
     }))
 }
 
@@ -34,7 +35,7 @@ pub(super) fn gap(analysis: &Analysis<'_>, request: &Request) -> Result<Option<G
 fn escape<'r>(
     analysis: &Analysis<'_>,
     mut space: Space,
-    denies: &[&'r Rule<'_>],
+    denies: &[&'r StatementRule<'_>],
     because: &mut Vec<(usize, Way<'r>)>,
 ) -> Result<Option<Space>, TooComplex> {
     let mut rest = denies.iter();
@@ -54,14 +55,14 @@ fn escape<'r>(
         }
         for way in ways {
             let mut narrower = space.clone();
-            let told = because.len();
+            let described = because.len();
             because.push((deny.index, way));
             if enter(&mut narrower, way)
                 && let Some(found) = escape(analysis, narrower, later, because)?
             {
                 return Ok(Some(found));
             }
-            because.truncate(told);
+            because.truncate(described);
         }
         return Ok(None);
     }
@@ -69,7 +70,7 @@ fn escape<'r>(
 }
 
 /// True if going this way loses no request that a later Deny could leave.
-fn is_free(way: &Way<'_>, later: &[&Rule<'_>]) -> bool {
+fn is_free(way: &Way<'_>, later: &[&StatementRule<'_>]) -> bool {
     match way {
         Way::Callers | Way::Actions | Way::Resources => true,
         Way::Action(_) | Way::Resource(_) => later.is_empty(),
@@ -90,11 +91,13 @@ fn enter(space: &mut Space, way: Way<'_>) -> bool {
     true
 }
 
-fn told(analysis: &Analysis<'_>, way: Way<'_>) -> Left {
+fn described(analysis: &Analysis<'_>, way: Way<'_>) -> Remainder {
     match way {
-        Way::Callers => Left::Callers,
-        Way::Actions | Way::Action(_) => Left::Actions,
-        Way::Resources | Way::Resource(_) => Left::Resources,
-        Way::Condition(condition) => Left::Condition(analysis.keys.name(condition.key).to_owned()),
+        Way::Callers => Remainder::Callers,
+        Way::Actions | Way::Action(_) => Remainder::Actions,
+        Way::Resources | Way::Resource(_) => Remainder::Resources,
+        Way::Condition(condition) => {
+            Remainder::Condition(analysis.keys.name(condition.key).to_owned())
+        }
     }
 }

@@ -15,9 +15,9 @@
 mod allowed;
 mod budget;
 mod caller;
+mod condition_keys;
 mod gap;
-mod keys;
-mod known;
+mod known_values;
 mod rule;
 mod shape;
 mod space;
@@ -28,9 +28,9 @@ pub(crate) use shape::Shape;
 
 use crate::{Given, Policy, Principal, Request};
 use budget::Budget;
-use keys::Keys;
-use known::Known;
-use rule::Rule;
+use condition_keys::ConditionKeys;
+use known_values::KnownValues;
+use rule::StatementRule;
 use serde::Serialize;
 
 /// The error for a question that the policy is too complex for. Its statements depend on each other
@@ -61,13 +61,13 @@ pub struct Gap {
     pub resource: String,
     /// The Deny statements that apply to a part of the requests, by index, and what each of them
     /// leaves.
-    pub because: Vec<(usize, Left)>,
+    pub because: Vec<(usize, Remainder)>,
 }
 
 /// The requests that a Deny leaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Left {
+pub enum Remainder {
     /// Requests of callers that the Deny does not name.
     Callers,
     /// Requests for actions that the Deny does not name, or that it excepts.
@@ -81,8 +81,8 @@ pub enum Left {
 /// A policy that is prepared for questions.
 #[derive(Debug)]
 struct Analysis<'p> {
-    keys: Keys<'p>,
-    rules: Vec<Rule<'p>>,
+    keys: ConditionKeys<'p>,
+    rules: Vec<StatementRule<'p>>,
     /// The callers. Those that represent others are first.
     people: Vec<Person>,
     budget: Budget,
@@ -92,7 +92,7 @@ struct Analysis<'p> {
 #[derive(Debug)]
 struct Person {
     caller: Caller,
-    known: Known,
+    known: KnownValues,
 }
 
 impl Policy {
@@ -138,19 +138,19 @@ impl Policy {
 impl<'p> Analysis<'p> {
     fn new(policy: &'p Policy, requests: &[Request]) -> Result<Self, TooComplex> {
         let budget = Budget::new();
-        let callers = caller::told_apart(policy);
+        let callers = caller::distinguished(policy);
         let spoken_of =
             |key: &str| policy.statements.iter().any(|s| s.conditions.iter().any(|c| c.key == key));
         let contexts = caller::contexts(&callers, spoken_of);
         let of_callers = contexts.iter().flatten().map(|(key, given)| (*key, given));
         let of_requests = requests.iter().flat_map(|request| &request.context);
-        let keys = Keys::of(
+        let keys = ConditionKeys::of(
             policy,
             of_callers.chain(of_requests.map(|(key, given)| (key.as_str(), given))),
         );
         let rules = policy.statements.iter().enumerate();
-        let rules =
-            rules.map(|(index, statement)| Rule::new(index, statement, policy, &keys, &budget));
+        let rules = rules
+            .map(|(index, statement)| StatementRule::new(index, statement, policy, &keys, &budget));
         let rules = rules.collect::<Result<_, _>>()?;
         // A caller for which a key can have no value does not exist.
         let person = |(caller, context): (Caller, Vec<(&str, Given)>)| {
@@ -162,7 +162,7 @@ impl<'p> Analysis<'p> {
     }
 
     /// Returns what is known of a request's keys, or `None` if it contradicts itself.
-    fn known(&self, request: &Request) -> Option<Known> {
+    fn known(&self, request: &Request) -> Option<KnownValues> {
         known(&self.keys, request.context.iter().map(|(key, given)| (key.as_str(), given)))
     }
 
@@ -186,10 +186,10 @@ impl<'p> Analysis<'p> {
 /// Returns what is known of the keys in the policy's conditions, or `None` if it contradicts
 /// itself.
 fn known<'a>(
-    keys: &Keys<'_>,
+    keys: &ConditionKeys<'_>,
     context: impl IntoIterator<Item = (&'a str, &'a Given)>,
-) -> Option<Known> {
-    let mut known = Known::default();
+) -> Option<KnownValues> {
+    let mut known = KnownValues::default();
     let spoken_of = context.into_iter().filter_map(|(key, given)| Some((keys.named(key)?, given)));
     for (key, given) in spoken_of {
         if !known.narrow(key, &keys.allowed(key, given)) {

@@ -4,8 +4,8 @@ use super::{
     TooComplex,
     budget::Budget,
     caller,
-    keys::{Judged, Keys},
-    known::Known,
+    condition_keys::{ConditionKeys, JudgedCondition},
+    known_values::KnownValues,
     shape::Shape,
     space::Space,
 };
@@ -13,13 +13,13 @@ use crate::{Pattern, Policy, Selection, Statement, truth::Truth};
 
 /// A statement with its patterns read and its conditions judged.
 #[derive(Debug)]
-pub(super) struct Rule<'p> {
+pub(super) struct StatementRule<'p> {
     /// The index of the statement in the policy.
     pub(super) index: usize,
     pub(super) statement: &'p Statement,
     actions: Selection<Pattern>,
     resources: Selection<Shape>,
-    pub(super) conditions: Vec<Judged>,
+    pub(super) conditions: Vec<JudgedCondition>,
 }
 
 /// The requests of a space to which a statement applies.
@@ -47,15 +47,15 @@ pub(super) enum Way<'r> {
     /// Requests on a resource that the statement excepts.
     Resource(&'r Shape),
     /// Requests for which this condition fails.
-    Condition(&'r Judged),
+    Condition(&'r JudgedCondition),
 }
 
-impl<'p> Rule<'p> {
+impl<'p> StatementRule<'p> {
     pub(super) fn new(
         index: usize,
         statement: &'p Statement,
         policy: &Policy,
-        keys: &Keys<'p>,
+        keys: &ConditionKeys<'p>,
         budget: &Budget,
     ) -> Result<Self, TooComplex> {
         let resource = |text: &String| Shape::arn(text, policy.version);
@@ -88,12 +88,12 @@ impl<'p> Rule<'p> {
     }
 
     /// True if each condition holds for some request. Each is judged alone.
-    pub(super) fn may_hold(&self, known: &Known) -> bool {
+    pub(super) fn may_hold(&self, known: &KnownValues) -> bool {
         self.conditions.iter().all(|condition| known.allows(condition.key, &condition.may_hold))
     }
 
     /// True if all conditions hold for every request.
-    pub(super) fn must_hold(&self, known: &Known) -> bool {
+    pub(super) fn must_hold(&self, known: &KnownValues) -> bool {
         !self.conditions.iter().any(|condition| known.allows(condition.key, &condition.may_fail))
     }
 
@@ -133,7 +133,8 @@ impl<'p> Rule<'p> {
                 Way::Resource,
             ));
         }
-        let fails = |condition: &&Judged| space.known.allows(condition.key, &condition.may_fail);
+        let fails =
+            |condition: &&JudgedCondition| space.known.allows(condition.key, &condition.may_fail);
         ways.extend(self.conditions.iter().filter(fails).map(Way::Condition));
         if ways.is_empty() { Applies::Always } else { Applies::Leaves(ways) }
     }

@@ -17,7 +17,8 @@ pub(super) enum Element {
         set: Shape,
         /// Further sets that the text is known not to be in.
         without: Vec<Shape>,
-        /// The cases in which exactly `without` is known, by their number in `Keys::unlike`.
+        /// The cases in which exactly `without` is known, by their number in
+        /// `ConditionKeys::unlike`.
         unlike: Vec<usize>,
     },
     /// A text in none of the sets that the policy names. No value of the policy matches it for
@@ -141,7 +142,7 @@ fn matches(comparison: Comparison, value: &Shape, set: &Shape) -> Truth {
 
 /// Judges whether a text in none of the sets that the policy names matches a value.
 fn other(comparison: Comparison, value: &Shape) -> Truth {
-    let told_apart = match comparison {
+    let distinguished = match comparison {
         Comparison::Numeric(_) | Comparison::Date(_) | Comparison::IpAddress | Comparison::Null => {
             false
         }
@@ -152,7 +153,7 @@ fn other(comparison: Comparison, value: &Shape) -> Truth {
         | Comparison::Bool
         | Comparison::Binary => value.is_known(),
     };
-    if told_apart { Truth::Never } else { Truth::Maybe }
+    if distinguished { Truth::Never } else { Truth::Maybe }
 }
 
 fn ordered<T: PartialOrd>(

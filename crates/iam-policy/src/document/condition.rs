@@ -57,7 +57,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pairs<T> {
                 let mut seen = std::collections::HashSet::new();
                 while let Some((name, value)) = map.next_entry::<String, T>()? {
                     if !seen.insert(name.clone()) {
-                        return Err(de::Error::custom(format_args!("`{name}` stands there twice")));
+                        return Err(de::Error::custom(format_args!("`{name}` occurs twice")));
                     }
                     pairs.push((name, value));
                 }

@@ -185,7 +185,7 @@ mod tests {
                 "Statement.Principal",
                 "`Server` is no kind of principal",
             ),
-            ("\"Service\": \"s", "\"AWS\": \"s", "Statement.Principal", "`AWS` stands there twice"),
+            ("\"Service\": \"s", "\"AWS\": \"s", "Statement.Principal", "`AWS` occurs twice"),
             (
                 "\"Sid\": \"One\"",
                 "\"Sid\": \"One\", \"Sid\": \"Two\"",
@@ -198,7 +198,7 @@ mod tests {
                 "\"NumericLessThan\": {",
                 "\"NumericLessThan\": {\"a\": \"1\", \"a\": \"2\", ",
                 "Statement.Condition",
-                "`a` stands there twice",
+                "`a` occurs twice",
             ),
         ] {
             let error = GOOD.replacen(from, to, 1).parse::<Policy>().unwrap_err();

@@ -115,7 +115,7 @@ impl<'de> Visitor<'de> for PrincipalsVisitor {
         let mut seen = Vec::new();
         while let Some(kind) = map.next_key::<String>()? {
             if seen.contains(&kind) {
-                return Err(de::Error::custom(format_args!("`{kind}` stands there twice")));
+                return Err(de::Error::custom(format_args!("`{kind}` occurs twice")));
             }
             let Texts(names) = map.next_value()?;
             for name in names {

@@ -22,7 +22,7 @@ const KEPT: usize = 1024;
 /// The Security Hub that stores the findings of a place, and whether that of the place itself is
 /// on.
 #[derive(Debug, Clone)]
-pub struct Hub {
+pub struct Destination {
     /// The client of the Security Hub into which findings are imported.
     pub security_hub: Arc<SecurityHub>,
     /// The place of that Security Hub, and since when it is on.
@@ -33,10 +33,10 @@ pub struct Hub {
 
 /// The Security Hubs of the places that one run evaluates. Each is asked once whether it is on.
 #[derive(Debug, Default)]
-pub struct Hubs(Mutex<BTreeMap<Place, Arc<OnceCell<Hub>>>>);
+pub struct Destinations(Mutex<BTreeMap<Place, Arc<OnceCell<Destination>>>>);
 
-impl Hubs {
-    fn of(&self, place: &Place) -> Arc<OnceCell<Hub>> {
+impl Destinations {
+    fn of(&self, place: &Place) -> Arc<OnceCell<Destination>> {
         Arc::clone(
             self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(place.clone()).or_default(),
         )
@@ -47,19 +47,21 @@ impl Watch {
     /// Returns the client of the Security Hub of an account and region, whether or not it is
     /// enabled.
     pub async fn security_hub(&self, place: &Place) -> Arc<SecurityHub> {
-        if let Some(known) = self.hubs.lock().unwrap_or_else(PoisonError::into_inner).get(place) {
+        if let Some(known) =
+            self.destinations.lock().unwrap_or_else(PoisonError::into_inner).get(place)
+        {
             return Arc::clone(known);
         }
         let made = Arc::new(SecurityHub::new(&self.accounts.config(place).await, place));
-        let mut hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
-        if hubs.len() >= KEPT {
-            hubs.clear();
+        let mut destinations = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+        if destinations.len() >= KEPT {
+            destinations.clear();
         }
-        Arc::clone(hubs.entry(place.clone()).or_insert(made))
+        Arc::clone(destinations.entry(place.clone()).or_insert(made))
     }
 
     /// Returns the client of the hub's own Security Hub in its home region, which sees all others.
-    pub async fn home_hub(&self) -> Arc<SecurityHub> {
+    pub async fn home_security_hub(&self) -> Arc<SecurityHub> {
         self.security_hub(self.accounts.home()).await
     }
 
@@ -71,18 +73,18 @@ impl Watch {
     /// # Errors
     /// Returns an error if a call fails or is refused for another reason. Findings that are stored
     /// there stay there.
-    pub async fn hub_of(&self, place: &Place) -> Result<Hub, PublishError> {
+    pub async fn destination_of(&self, place: &Place) -> Result<Destination, PublishError> {
         let own = self.security_hub(place).await;
         match own.on_since().await {
-            Ok(since) => Ok(Hub {
+            Ok(since) => Ok(Destination {
                 stored_in: stored_in(&own, since),
                 security_hub: own,
                 enabled: Fact::Known(true),
             }),
             Err(error) if error.closed() == Some(&Closed::Off) && place != self.accounts.home() => {
-                let home = self.home_hub().await;
+                let home = self.home_security_hub().await;
                 let since = home.on_since().await?;
-                Ok(Hub {
+                Ok(Destination {
                     stored_in: stored_in(&home, since),
                     security_hub: home,
                     enabled: Fact::Known(false),
@@ -105,10 +107,10 @@ impl Watch {
         and_home: bool,
     ) -> Result<BTreeSet<About>, PublishError> {
         let held = async {
-            let hub = self.hub_of(place).await?;
+            let hub = self.destination_of(place).await?;
             let mut held = hub.security_hub.subjects(place_prefix(place)).await?;
             if and_home && hub.security_hub.place() != self.accounts.home() {
-                held.extend(self.home_hub().await.subjects(place_prefix(place)).await?);
+                held.extend(self.home_security_hub().await.subjects(place_prefix(place)).await?);
             }
             Ok::<_, PublishError>(held)
         };
@@ -131,18 +133,26 @@ impl Watch {
         }
     }
 
-    /// Returns the result of [`Watch::hub_of`], asked once for a run. If Security Hub is off,
-    /// publishes that.
+    /// Returns the result of [`Watch::destination_of`], asked once for a run. If Security Hub is
+    /// off, publishes that.
     ///
     /// # Errors
-    /// See [`Watch::hub_of`] and [`Watch::reconcile_account`].
-    pub async fn open_hub(&self, hubs: &Hubs, place: &Place) -> Result<Hub, WatchError> {
-        hubs.of(place).get_or_try_init(|| Box::pin(self.ask_hub(place))).await.cloned()
+    /// See [`Watch::destination_of`] and [`Watch::reconcile_account`].
+    pub async fn open_destination(
+        &self,
+        destinations: &Destinations,
+        place: &Place,
+    ) -> Result<Destination, WatchError> {
+        destinations
+            .of(place)
+            .get_or_try_init(|| Box::pin(self.ask_destination(place)))
+            .await
+            .cloned()
     }
 
-    async fn ask_hub(&self, place: &Place) -> Result<Hub, WatchError> {
+    async fn ask_destination(&self, place: &Place) -> Result<Destination, WatchError> {
         let read_at = self.now();
-        let hub = self.hub_of(place).await?;
+        let hub = self.destination_of(place).await?;
         if hub.enabled != Fact::Known(true) {
             let security_hub = hub.enabled.clone();
             let account =

@@ -6,7 +6,8 @@ use crate::{
 };
 use aws_sdk_kms::Client;
 use facts::{
-    AccountId, BucketId, Fact, Governance, KeyArn, Place, PolicyDocument, Rotation, Unreadable,
+    AccountId, BucketId, Fact, KeyAdministration, KeyArn, Place, PolicyDocument, Rotation,
+    Unreadable,
 };
 
 /// Reads policy and rotation of a key in the key's own account, with the role of cmkwatch there. If
@@ -16,7 +17,7 @@ pub(crate) async fn of_key(
     accounts: &Accounts,
     bucket: &BucketId,
     key: &KeyArn,
-) -> Result<Governance, CollectError> {
+) -> Result<KeyAdministration, CollectError> {
     let place =
         |account: &AccountId| Place { account: account.clone(), region: key.region().clone() };
     let kms = accounts.clients(&place(key.account())).await.kms;
@@ -33,7 +34,7 @@ pub(crate) async fn of_key(
         }
         rotation => rotation?,
     };
-    Ok(Governance { policy, rotation })
+    Ok(KeyAdministration { policy, rotation })
 }
 
 /// The reason why a key policy is unreadable from another account.
@@ -54,7 +55,7 @@ async fn policy(kms: &Client, key: &KeyArn) -> Result<Fact<PolicyDocument>, Coll
             let text = answer.policy.ok_or_else(|| question.incomplete("a policy"))?;
             Ok(Fact::Known(text.parse()))
         }
-        Err(error) => question.unanswered(error),
+        Err(error) => question.classify(error),
     }
 }
 
@@ -72,7 +73,7 @@ async fn rotation(kms: &Client, key: &KeyArn) -> Result<Fact<Rotation>, CollectE
         Ok(_) => Ok(Fact::Known(Rotation::Off)),
         Err(error) => match code(&error) {
             Some("UnsupportedOperationException") => Ok(Fact::Known(Rotation::Unsupported)),
-            _ => question.unanswered(error),
+            _ => question.classify(error),
         },
     }
 }

@@ -1,6 +1,6 @@
 //! Keeps what the buckets of a sweep have in common, so that it is read once.
 
-use collect::{Beforehand, Keys};
+use collect::{Beforehand, KeyCache};
 use facts::{KeySubject, Tags};
 use findings::BucketOfKey;
 use std::{
@@ -17,12 +17,12 @@ type Asked = Arc<OnceCell<Vec<BucketOfKey>>>;
 /// They may be old, so they only decide whether a bucket must be evaluated. Everything that is
 /// published is read again.
 #[derive(Debug, Default)]
-pub struct Shared {
-    keys: Arc<Keys>,
+pub struct SweepCache {
+    keys: Arc<KeyCache>,
     users: Mutex<BTreeMap<KeySubject, Asked>>,
 }
 
-impl Shared {
+impl SweepCache {
     pub(crate) fn beforehand(&self, tags: Option<Tags>) -> Beforehand {
         Beforehand { tags, keys: Arc::clone(&self.keys) }
     }

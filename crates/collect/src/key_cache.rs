@@ -1,6 +1,6 @@
 //! Keys that many buckets use. Each is read once.
 
-use facts::{Fact, Governance, KeyArn, KeyReference, ResolvedKey};
+use facts::{Fact, KeyAdministration, KeyArn, KeyLookup, KeyReference};
 use std::{
     collections::HashMap,
     hash::Hash,
@@ -9,17 +9,17 @@ use std::{
 use tokio::sync::OnceCell;
 
 /// The keys that the buckets of one account use, as they were first read. A key is never read
-/// again, so each sweep of the account needs a new `Keys`.
+/// again, so each sweep of the account needs a new `KeyCache`.
 #[derive(Debug, Default)]
-pub struct Keys {
-    pub(crate) resolved: Cells<String, Fact<ResolvedKey>>,
-    pub(crate) governed: Cells<KeyArn, Governance>,
+pub struct KeyCache {
+    pub(crate) resolved: Cells<String, Fact<KeyLookup>>,
+    pub(crate) governed: Cells<KeyArn, KeyAdministration>,
 }
 
-impl Keys {
+impl KeyCache {
     /// Returns the cell for the key that a reference names. `meant` is the reference with account
     /// and region, as [`KeyReference::within`] returns it.
-    pub(crate) fn resolved(&self, meant: &KeyReference) -> Arc<OnceCell<Fact<ResolvedKey>>> {
+    pub(crate) fn resolved(&self, meant: &KeyReference) -> Arc<OnceCell<Fact<KeyLookup>>> {
         self.resolved.cell(meant.to_string())
     }
 }

@@ -17,7 +17,7 @@ use std::collections::{HashMap, HashSet};
 
 /// The condition keys of a policy.
 #[derive(Debug)]
-pub(super) struct Keys<'p> {
+pub(super) struct ConditionKeys<'p> {
     by_name: HashMap<&'p str, usize>,
     elements: Vec<Vec<Element>>,
     /// For each key, the sets that its value is known not to match: one list for each different
@@ -27,7 +27,7 @@ pub(super) struct Keys<'p> {
 
 /// The elements of a key for which a condition may hold, and for which it may fail.
 #[derive(Debug)]
-pub(super) struct Judged {
+pub(super) struct JudgedCondition {
     /// The number of the key.
     pub(super) key: usize,
     /// The elements for which the condition may hold.
@@ -60,19 +60,19 @@ const SINGLE: [&str; 14] = [
     "s3:x-amz-server-side-encryption-aws-kms-key-id",
 ];
 
-impl<'p> Keys<'p> {
+impl<'p> ConditionKeys<'p> {
     /// Collects the keys of a policy, with the values that questions name for them.
     pub(super) fn of<'a>(
         policy: &'p Policy,
         asked: impl IntoIterator<Item = (&'a str, &'a Given)>,
     ) -> Self {
         let mut keys = Self { by_name: HashMap::new(), elements: Vec::new(), unlike: Vec::new() };
-        let mut drafts: Vec<Draft> = Vec::new();
+        let mut drafts: Vec<KeyDraft> = Vec::new();
         for condition in policy.statements.iter().flat_map(|statement| &statement.conditions) {
             let new = drafts.len();
             let number = *keys.by_name.entry(&condition.key).or_insert(new);
             if number == new {
-                drafts.push(Draft::default());
+                drafts.push(KeyDraft::default());
             }
             if let Some(draft) = drafts.get_mut(number) {
                 let several = condition.operator.quantifier != Quantifier::Single;
@@ -88,7 +88,7 @@ impl<'p> Keys<'p> {
                 }
             }
         }
-        (keys.elements, keys.unlike) = drafts.into_iter().map(Draft::settle).unzip();
+        (keys.elements, keys.unlike) = drafts.into_iter().map(KeyDraft::finish).unzip();
         keys
     }
 
@@ -108,7 +108,7 @@ impl<'p> Keys<'p> {
         condition: &Condition,
         policy: &Policy,
         budget: &Budget,
-    ) -> Result<Judged, TooComplex> {
+    ) -> Result<JudgedCondition, TooComplex> {
         let key = self.named(&condition.key).unwrap_or(usize::MAX);
         let values: Vec<_> = shapes(condition, policy.version).collect();
         let elements = self.elements.get(key).map_or(&[][..], Vec::as_slice);
@@ -127,7 +127,7 @@ impl<'p> Keys<'p> {
             );
             bits
         };
-        Ok(Judged { key, may_hold: bits(Truth::Never), may_fail: bits(Truth::Always) })
+        Ok(JudgedCondition { key, may_hold: bits(Truth::Never), may_fail: bits(Truth::Always) })
     }
 
     /// Returns the elements that a key may have, by what is known of it.
@@ -167,14 +167,14 @@ fn may_be(like: &Shape, set: &Shape) -> bool {
 
 /// The sets of a key, collected before its elements are known.
 #[derive(Default)]
-struct Draft {
+struct KeyDraft {
     sets: Vec<Shape>,
     seen: HashSet<Shape>,
     unlike: Vec<Vec<Shape>>,
     several: bool,
 }
 
-impl Draft {
+impl KeyDraft {
     fn add(&mut self, shape: &Shape) {
         let shape = shape.widened();
         if shape != Shape::Unclear && self.seen.insert(shape.clone()) {
@@ -182,7 +182,7 @@ impl Draft {
         }
     }
 
-    fn settle(self) -> (Vec<Element>, Vec<Vec<Shape>>) {
+    fn finish(self) -> (Vec<Element>, Vec<Vec<Shape>>) {
         let mut elements = vec![Element::Absent];
         if self.several {
             elements.push(Element::Several);

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 /// The elements that each key may still have. A key that is not listed may have all of its
 /// elements. A listed key has at least one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub(super) struct Known(BTreeMap<usize, FixedBitSet>);
+pub(super) struct KnownValues(BTreeMap<usize, FixedBitSet>);
 
-impl Known {
+impl KnownValues {
     /// True if some request has one of these elements under a key.
     pub(super) fn allows(&self, key: usize, elements: &FixedBitSet) -> bool {
         match self.0.get(&key) {
