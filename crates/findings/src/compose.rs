@@ -25,7 +25,7 @@ pub(crate) fn compose(observation: &Observation<'_>, verdict: &Verdict) -> Resul
     let bucket = observation.bucket;
     let about = About::Bucket(bucket.id.clone());
     let mut finding =
-        draft(about, observation.hub, verdict, bucket.read_at, &subject_of(observation))?;
+        draft(about, observation.stored_in, verdict, bucket.read_at, &subject_of(observation))?;
     finding.resources = resources(bucket);
     finding.remediation = text::cut(&verdict.control.remedy(&statement_subject(observation)), 512);
     finding.product_fields.extend(bucket_fields(observation));
@@ -40,18 +40,18 @@ pub(crate) fn compose(observation: &Observation<'_>, verdict: &Verdict) -> Resul
     Ok(finding)
 }
 
-/// Writes the finding for a verdict about an account. The finding is to be stored in `hub`.
+/// Writes the finding for a verdict about an account. The finding is to be stored in `stored_in`.
 ///
 /// # Errors
 /// Returns the reason as an error if the control does not apply.
 pub(crate) fn compose_account(
     account: &Account,
-    hub: &Place,
+    stored_in: &Place,
     verdict: &Verdict,
 ) -> Result<Finding, String> {
     let about = About::Account(account.place.clone());
     let subject = format!("Account {} in region {}", account.place.account, account.place.region);
-    let mut finding = draft(about, hub, verdict, account.read_at, &subject)?;
+    let mut finding = draft(about, stored_in, verdict, account.read_at, &subject)?;
     finding.resources = vec![resource_of(&finding.about)];
     let judged = Judged::new(status(&finding), &finding.resources, &verdict.outcome);
     finding.fingerprint = judged.fingerprint();
@@ -63,7 +63,7 @@ pub(crate) fn compose_account(
 pub(crate) fn archived(
     about: &About,
     slug: &str,
-    hub: &Place,
+    stored_in: &Place,
     class_and_key: &ClassAndKey,
     known: &Summary,
     because: &str,
@@ -85,7 +85,7 @@ pub(crate) fn archived(
     Finding {
         id: about.id(slug),
         about: about.clone(),
-        place: hub.clone(),
+        stored_in: stored_in.clone(),
         generator_id: format!("cmkwatch/{slug}"),
         title: text::cut(control.map_or(slug, |control| control.title), 256),
         description: text::cut(&format!("{subject}: {because}."), 1024),
@@ -126,7 +126,7 @@ fn status(finding: &Finding) -> (Compliance, Severity) {
 /// begins with `subject`.
 fn draft(
     about: About,
-    hub: &Place,
+    stored_in: &Place,
     verdict: &Verdict,
     read_at: Timestamp,
     subject: &str,
@@ -146,7 +146,7 @@ fn draft(
     Ok(Finding {
         id: about.id(control.slug),
         about,
-        place: hub.clone(),
+        stored_in: stored_in.clone(),
         generator_id: format!("cmkwatch/{}", control.slug),
         title: text::cut(control.title, 256),
         description: description(subject, verdict),

@@ -23,7 +23,7 @@ pub struct Finding {
     pub about: About,
     /// The place whose Security Hub stores the finding. If Security Hub is not enabled in the place
     /// of the subject, the Security Hub of the hub account stores it.
-    pub place: Place,
+    pub stored_in: Place,
     /// `cmkwatch/` and the slug of the control.
     pub generator_id: String,
     /// The title, at most 256 characters.

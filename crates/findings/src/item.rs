@@ -265,19 +265,20 @@ impl Item {
     /// Builds an item from what Security Hub holds, for an item that is new or lost. Ages stay, and
     /// nothing seems to have changed.
     ///
-    /// `hub` is the Security Hub in which the findings are to be stored, `now` the time.
+    /// `security_hub` is the Security Hub in which the findings are to be stored, `now` the time.
     #[must_use]
-    pub fn adopt(held: &[Finding], hub: &StoredIn, now: Timestamp) -> Self {
+    pub fn adopt(held: &[Finding], security_hub: &StoredIn, now: Timestamp) -> Self {
         let active = |finding: &&Finding| finding.record_state == RecordState::Active;
         // Findings in another Security Hub must move. So they decide if there are any.
-        let other = held.iter().filter(active).find(|finding| finding.place != hub.place);
-        let from = other.map_or(&hub.place, |finding| &finding.place);
+        let other =
+            held.iter().filter(active).find(|finding| finding.stored_in != security_hub.place);
+        let from = other.map_or(&security_hub.place, |finding| &finding.stored_in);
         let stored_in = match other {
-            Some(finding) => StoredIn { place: finding.place.clone(), since: String::new() },
-            None => hub.clone(),
+            Some(finding) => StoredIn { place: finding.stored_in.clone(), since: String::new() },
+            None => security_hub.clone(),
         };
         let mut item = Self { stored_in: Some(stored_in), ..Self::unknown() };
-        for finding in held.iter().filter(|finding| finding.place == *from) {
+        for finding in held.iter().filter(|finding| finding.stored_in == *from) {
             item.read_at = item.read_at.max(finding.updated_at);
             if active(&finding) {
                 item.class_and_key = key_use_of(finding);

@@ -23,7 +23,7 @@ pub struct Terms<'a> {
     /// The number of the deployment.
     pub generation: u64,
     /// The Security Hub that the findings are to be stored in.
-    pub hub: &'a StoredIn,
+    pub security_hub: &'a StoredIn,
     /// The reason for this evaluation.
     pub looking: Looking,
     /// The API calls that caused the evaluation; empty for the sweep.
@@ -82,8 +82,8 @@ pub struct Plan {
 pub fn plan(before: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> Plan {
     let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or_default();
     let version = milliseconds.max(before.version + 1);
-    let moves = before.stored_in.as_ref().is_some_and(|stored_in| stored_in != terms.hub);
-    let starts_to_move = moves && before.moving_to.as_ref() != Some(terms.hub);
+    let moves = before.stored_in.as_ref().is_some_and(|stored_in| stored_in != terms.security_hub);
+    let starts_to_move = moves && before.moving_to.as_ref() != Some(terms.security_hub);
     let renamed = ApiCall::renamed(&before.api_calls, terms.api_calls);
     let look = Look { before, seen, terms, version, moves, starts_to_move, renamed };
     let judged: Vec<_> = look.slugs().map(|slug| (slug, look.judge(slug))).collect();
@@ -104,13 +104,13 @@ pub fn plan(before: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> Pl
             .stored_in
             .as_ref()
             .map(|old| old.place.clone())
-            .filter(|old| *old != terms.hub.place),
+            .filter(|old| *old != terms.security_hub.place),
     };
     for (slug, next) in judged {
         look.publish(slug, next, &mut plan);
     }
     // Findings of the old Security Hub are imported last.
-    plan.import.sort_by_key(|finding| finding.place != terms.hub.place);
+    plan.import.sort_by_key(|finding| finding.stored_in != terms.security_hub.place);
     if plan.changed && plan.import.is_empty() && plan.item.neighbours.is_empty() {
         plan.item = plan.item.published();
     }
@@ -129,7 +129,7 @@ impl Plan {
     #[must_use]
     pub fn asks_workflows_of(&self) -> Option<&Place> {
         let moved = self.moved_from.as_ref().filter(|_| !self.import.is_empty());
-        let here = || self.import.first().map(|finding| &finding.place);
+        let here = || self.import.first().map(|finding| &finding.stored_in);
         moved.or_else(|| {
             here().filter(|_| !self.set_new.is_empty() || !self.set_resolved.is_empty())
         })
@@ -360,7 +360,7 @@ impl<'a> Look<'a> {
             && before.unannounced == unannounced
             && self.renamed.is_none()
             && !before.reading.differs(&seen.reading)
-            && before.moving_to.as_ref().or(before.stored_in.as_ref()) == Some(terms.hub);
+            && before.moving_to.as_ref().or(before.stored_in.as_ref()) == Some(terms.security_hub);
         let is_nothing = before.version == 0 && seen.gone && controls.is_empty();
         if is_nothing || (is_same && before.version > 0) {
             return (*before).clone();
@@ -375,7 +375,8 @@ impl<'a> Look<'a> {
             generation: terms.generation,
             read_at: seen.read_at,
             stored_in: before.stored_in.clone(),
-            moving_to: Some(terms.hub.clone()).filter(|hub| before.stored_in.as_ref() != Some(hub)),
+            moving_to: Some(terms.security_hub.clone())
+                .filter(|security_hub| before.stored_in.as_ref() != Some(security_hub)),
             gone: seen.gone,
             class_and_key: seen.class_and_key.clone(),
             api_calls,
@@ -479,7 +480,7 @@ impl<'a> Look<'a> {
         };
         let received = state.published.as_ref().or(state.doubts.iter().flatten().next());
         let known = received.or(self.terms.repair.contains_key(slug).then_some(&any))?;
-        let stored_in = self.before.stored_in.as_ref().unwrap_or(self.terms.hub);
+        let stored_in = self.before.stored_in.as_ref().unwrap_or(self.terms.security_hub);
         let why = self.seen.why_none(slug);
         let mut finding = compose::archived(
             &self.seen.about,
@@ -496,8 +497,9 @@ impl<'a> Look<'a> {
 
     /// Writes the archived copy of a finding for the Security Hub that held it until now.
     fn moved(&self, mut finding: Finding, old: &Place) -> Finding {
-        let why = format!("it is stored in the Security Hub of {} now", self.terms.hub.place);
-        finding.place = old.clone();
+        let why =
+            format!("it is stored in the Security Hub of {} now", self.terms.security_hub.place);
+        finding.stored_in = old.clone();
         finding.record_state = RecordState::Archived;
         let history =
             [(fields::GONE_BECAUSE, why), (fields::TRANSITION, Transition::Moved.to_string())];

@@ -21,13 +21,13 @@ pub struct Reading(BTreeMap<String, String>);
 impl Reading {
     /// Builds a reading from stored digests, which may be of another format.
     #[must_use]
-    pub fn stored(digests: BTreeMap<String, String>) -> Self {
-        Self(digests)
+    pub fn stored(fingerprints: BTreeMap<String, String>) -> Self {
+        Self(fingerprints)
     }
 
     /// Returns the digests, by the names of the facts.
     #[must_use]
-    pub fn digests(&self) -> &BTreeMap<String, String> {
+    pub fn fingerprints(&self) -> &BTreeMap<String, String> {
         &self.0
     }
 
@@ -248,7 +248,7 @@ mod tests {
         assert!(!connected.differs(&disconnected));
         let foreign =
             of(|key| key.arn = "arn:aws:kms:us-east-1:222222222222:key/1234".parse().unwrap());
-        assert!(!foreign.digests().contains_key("key policy"));
+        assert!(!foreign.fingerprints().contains_key("key policy"));
     }
 
     #[test]

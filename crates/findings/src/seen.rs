@@ -13,7 +13,7 @@ pub struct Observation<'a> {
     /// The verdicts.
     pub judgement: &'a Judgement,
     /// The place whose Security Hub is to store the findings.
-    pub hub: &'a Place,
+    pub stored_in: &'a Place,
     /// The key of the tag that names the class.
     pub tag: &'a str,
 }
@@ -97,12 +97,12 @@ impl Seen {
         }
     }
 
-    /// Drafts the finding of an account in a region. The finding is to be stored in `hub`.
+    /// Drafts the finding of an account in a region. The finding is to be stored in `stored_in`.
     #[must_use]
-    pub fn account(account: &Account, verdict: &Verdict, hub: &Place) -> Self {
+    pub fn account(account: &Account, verdict: &Verdict, stored_in: &Place) -> Self {
         let draft = DraftFinding {
             slug: verdict.control.slug,
-            finding: compose::compose_account(account, hub, verdict),
+            finding: compose::compose_account(account, stored_in, verdict),
         };
         let about = About::Account(account.place.clone());
         Self { gone: false, drafts: vec![draft], ..Self::nothing(about, account.read_at) }

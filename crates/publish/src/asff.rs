@@ -35,11 +35,11 @@ pub(crate) fn to_asff(finding: &Finding) -> AwsSecurityFinding {
     AwsSecurityFinding::builder()
         .schema_version("2018-10-08")
         .id(&finding.id)
-        .product_arn(product_arn(&finding.place))
+        .product_arn(product_arn(&finding.stored_in))
         .product_name(PRODUCT)
         .company_name(PRODUCT)
         .generator_id(&finding.generator_id)
-        .aws_account_id(finding.place.account.as_str())
+        .aws_account_id(finding.stored_in.account.as_str())
         .title(&finding.title)
         .description(&finding.description)
         .created_at(finding.created_at.to_string())
@@ -97,7 +97,7 @@ fn remediation(finding: &Finding) -> Remediation {
 /// owner's account and region.
 fn product_fields(finding: &Finding) -> HashMap<String, String> {
     let owner = finding.about.place();
-    let elsewhere = owner != finding.place;
+    let elsewhere = owner != finding.stored_in;
     let named = [
         (fields::OWNER_ACCOUNT, owner.account.to_string()),
         (fields::OWNER_REGION, owner.region.to_string()),
@@ -179,7 +179,7 @@ fn read(asff: AwsSecurityFinding, place: &Place) -> Result<Finding, &'static str
     Ok(Finding {
         about: About::of_id(&id).ok_or("the id is of no bucket and of no account")?,
         id,
-        place: place.clone(),
+        stored_in: place.clone(),
         generator_id: asff.generator_id.ok_or("no generator id")?,
         title: asff.title.ok_or("no title")?,
         description: asff.description.ok_or("no description")?,

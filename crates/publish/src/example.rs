@@ -19,7 +19,7 @@ pub(crate) fn finding(number: usize) -> Finding {
     Finding {
         id: About::Bucket(bucket()).id(&format!("control-{number}")),
         about: About::Bucket(bucket()),
-        place: bucket().place(),
+        stored_in: bucket().place(),
         generator_id: format!("cmkwatch/control-{number}"),
         title: "Buckets should be good".into(),
         description: "This one is not.".into(),

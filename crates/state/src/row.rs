@@ -176,7 +176,7 @@ impl Written {
             alias,
             api_calls: item.api_calls.iter().map(WrittenCall::of).collect(),
             neighbours: item.neighbours.iter().map(WrittenNeighbours::of).collect(),
-            reading: item.reading.digests().clone(),
+            reading: item.reading.fingerprints().clone(),
             unannounced: item.unannounced.as_ref().map(WrittenUnannounced::of),
             controls: item
                 .controls

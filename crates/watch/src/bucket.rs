@@ -43,7 +43,7 @@ pub(crate) struct BucketWorld<'a> {
     watch: &'a Watch,
     id: &'a BucketId,
     about: About,
-    hub: &'a Destination,
+    destination: &'a Destination,
     api_calls: &'a [ApiCall],
     /// The reason not to read the bucket; `None` if it is read.
     unread: Option<Unread>,
@@ -103,10 +103,10 @@ impl Watch {
         bucket: &BucketId,
         api_calls: &[ApiCall],
     ) -> Result<(Reconciled, Next), WatchError> {
-        let hub = self.open_destination(destinations, &bucket.place()).await?;
-        let world = self.world(bucket, &hub, api_calls);
+        let destination = self.open_destination(destinations, &bucket.place()).await?;
+        let world = self.world(bucket, &destination, api_calls);
         let looking = Looking::SecondLook { delay: self.second_look };
-        let terms = Terms { looking, ..self.terms(&hub, api_calls) };
+        let terms = Terms { looking, ..self.terms(&destination, api_calls) };
         match protocol::second_look(&world, &terms, self.second_look).await {
             Ok((reconciled, next)) => {
                 count(&reconciled.item);
@@ -131,14 +131,14 @@ impl Watch {
     pub async fn reconcile_in_sweep(
         &self,
         bucket: &BucketId,
-        hub: &Destination,
+        destination: &Destination,
         swept: Swept,
         shared: &SweepCache,
     ) -> Result<Sweeping, WatchError> {
         let Swept { item, tags, is_new } = swept;
-        let world = self.world(bucket, hub, &[]);
+        let world = self.world(bucket, destination, &[]);
         let is_new = is_new || !self.has_events(bucket.region());
-        let terms = Terms { looking: Looking::Sweep { is_new }, ..self.terms(hub, &[]) };
+        let terms = Terms { looking: Looking::Sweep { is_new }, ..self.terms(destination, &[]) };
         let seen = match world.look(shared.beforehand(tags), Some(shared)).await {
             Err(error) if error.other_region().is_some() => {
                 return self
@@ -165,8 +165,9 @@ impl Watch {
         bucket: &BucketId,
         api_calls: &[ApiCall],
     ) -> Result<Reconciled, WatchError> {
-        let hub = self.open_destination(destinations, &bucket.place()).await?;
-        let (world, terms) = (self.world(bucket, &hub, api_calls), self.terms(&hub, api_calls));
+        let destination = self.open_destination(destinations, &bucket.place()).await?;
+        let (world, terms) =
+            (self.world(bucket, &destination, api_calls), self.terms(&destination, api_calls));
         let reconciled = protocol::evaluate(&world, &terms, None).await?;
         count(&reconciled.item);
         Ok(reconciled)
@@ -187,12 +188,14 @@ impl Watch {
     ) -> Result<Reconciled, WatchError> {
         let there = BucketId::new(bucket.account().clone(), region, bucket.name().clone())?;
         let reconciled = self.reconcile_here(destinations, &there, api_calls).await;
-        let hub = self.destination_of(&bucket.place()).await?;
-        let world =
-            BucketWorld { unread: Some(Unread::Elsewhere), ..self.world(bucket, &hub, api_calls) };
+        let destination = self.destination_of(&bucket.place()).await?;
+        let world = BucketWorld {
+            unread: Some(Unread::Elsewhere),
+            ..self.world(bucket, &destination, api_calls)
+        };
         // The old findings are archived even if the evaluation in the other region failed. The
         // first error is kept.
-        match protocol::evaluate(&world, &self.terms(&hub, api_calls), None).await {
+        match protocol::evaluate(&world, &self.terms(&destination, api_calls), None).await {
             Ok(_) => reconciled,
             Err(error) => {
                 let bucket = bucket.to_string();
@@ -209,32 +212,32 @@ impl Watch {
     pub(crate) fn world<'a>(
         &'a self,
         id: &'a BucketId,
-        hub: &'a Destination,
+        destination: &'a Destination,
         api_calls: &'a [ApiCall],
     ) -> BucketWorld<'a> {
         BucketWorld {
             watch: self,
             id,
             about: About::Bucket(id.clone()),
-            hub,
+            destination,
             api_calls,
             unread: None,
         }
     }
 
-    /// Archives the findings of a bucket whose account is not watched any more, in `hub`.
+    /// Archives the findings of a bucket whose account is not watched any more, in `destination`.
     ///
     /// 4 calls, or 5 if the users of its key must be evaluated. Some more if the findings are
     /// stored in another Security Hub.
     pub(crate) async fn retire_bucket(
         &self,
         bucket: &BucketId,
-        hub: &Destination,
+        destination: &Destination,
         because: &str,
     ) -> Result<(), WatchError> {
         let unread = Some(Unread::Retired(because.to_owned()));
-        let world = BucketWorld { unread, ..self.world(bucket, hub, &[]) };
-        protocol::evaluate(&world, &self.terms(hub, &[]), None).await.map(drop)
+        let world = BucketWorld { unread, ..self.world(bucket, destination, &[]) };
+        protocol::evaluate(&world, &self.terms(destination, &[]), None).await.map(drop)
     }
 
     /// Returns the items of buckets that have none, filled from the findings that Security Hub
@@ -248,14 +251,14 @@ impl Watch {
     pub async fn adopt_many(
         &self,
         buckets: &[BucketId],
-        hub: &Destination,
+        destination: &Destination,
         is_new: bool,
     ) -> Result<BTreeMap<BucketId, Item>, WatchError> {
         let prefixes: Vec<_> =
             buckets.iter().map(|bucket| About::Bucket(bucket.clone()).id_prefix()).collect();
-        let mut held = self.findings_held(&hub.security_hub, &prefixes).await?;
+        let mut held = self.findings_held(&destination.security_hub, &prefixes).await?;
         let home = self.home_security_hub().await;
-        if is_new && hub.security_hub.place() != home.place() {
+        if is_new && destination.security_hub.place() != home.place() {
             held.extend(self.findings_held(&home, &prefixes).await?);
         }
         let mut by_bucket = BTreeMap::<_, Vec<Finding>>::new();
@@ -266,7 +269,7 @@ impl Watch {
         }
         let adopt = |bucket: &BucketId| {
             let held = by_bucket.get(bucket).map(Vec::as_slice).unwrap_or_default();
-            (bucket.clone(), Item::adopt(held, &hub.stored_in, self.now()))
+            (bucket.clone(), Item::adopt(held, &destination.stored_in, self.now()))
         };
         Ok(buckets.iter().map(adopt).collect())
     }
@@ -310,14 +313,15 @@ impl BucketWorld<'_> {
                 Some(Fact::Known(self.other_users(key, class.name.as_str(), shared).await?));
             judgement = judge(&bucket, &self.watch.settings);
         }
-        let (hub, tag) = (&self.hub.stored_in.place, self.watch.settings.tag.as_str());
-        Ok(Seen::bucket(&Observation { bucket: &bucket, judgement: &judgement, hub, tag }))
+        let (stored_in, tag) =
+            (&self.destination.stored_in.place, self.watch.settings.tag.as_str());
+        Ok(Seen::bucket(&Observation { bucket: &bucket, judgement: &judgement, stored_in, tag }))
     }
 
     /// Returns true if `place` is another Security Hub than the current one, and is switched off.
     /// It holds no findings any more.
     async fn is_forgotten(&self, place: &Place) -> Result<bool, WatchError> {
-        Ok(*place != self.hub.stored_in.place && self.watch.is_off(place).await?)
+        Ok(*place != self.destination.stored_in.place && self.watch.is_off(place).await?)
     }
 
     /// Returns the buckets of other classes that use a key.
@@ -354,14 +358,14 @@ impl World for BucketWorld<'_> {
         };
         self.watch.refuse_departed(self.id.account()).await?;
         let prefix = [self.about.id_prefix()];
-        let mut held = self.watch.findings_held(&self.hub.security_hub, &prefix).await?;
+        let mut held = self.watch.findings_held(&self.destination.security_hub, &prefix).await?;
         let home = self.watch.home_security_hub().await;
-        if held.is_empty() && self.hub.security_hub.place() != home.place() {
+        if held.is_empty() && self.destination.security_hub.place() != home.place() {
             // While Security Hub was off here, the findings may have been imported into that of the
             // home region.
             held = self.watch.findings_held(&home, &prefix).await?;
         }
-        let adopted = Item::adopt(&held, &self.hub.stored_in, self.now());
+        let adopted = Item::adopt(&held, &self.destination.stored_in, self.now());
         Ok(match row {
             Some(Row::Unreadable { version, why }) => {
                 self.watch.rebuilt(&self.about, adopted, version, &why)
@@ -398,7 +402,7 @@ impl World for BucketWorld<'_> {
     }
 
     async fn set_workflow(&self, ids: &[String], workflow: Workflow) -> Result<(), WatchError> {
-        Ok(self.hub.security_hub.set_workflow(ids, workflow).await?)
+        Ok(self.destination.security_hub.set_workflow(ids, workflow).await?)
     }
 
     /// Counts `DriftFoundBySweep`.
@@ -451,11 +455,15 @@ fn count(item: &Item) {
 static NOTHING: BTreeMap<String, Timestamp> = BTreeMap::new();
 
 impl Watch {
-    pub(crate) fn terms<'a>(&'a self, hub: &'a Destination, api_calls: &'a [ApiCall]) -> Terms<'a> {
+    pub(crate) fn terms<'a>(
+        &'a self,
+        destination: &'a Destination,
+        api_calls: &'a [ApiCall],
+    ) -> Terms<'a> {
         Terms {
             settings: &self.settings,
             generation: self.generation,
-            hub: &hub.stored_in,
+            security_hub: &destination.stored_in,
             looking: Looking::Message,
             api_calls,
             repair: &NOTHING,

@@ -49,7 +49,7 @@ impl Watch {
     /// bucket again.
     pub async fn compare(
         &self,
-        hub: &Destination,
+        destination: &Destination,
         buckets: Vec<Compared>,
         depth: Depth,
     ) -> Vec<(BucketId, Result<usize, WatchError>)> {
@@ -68,10 +68,11 @@ impl Watch {
             };
             let prefixes: Vec<_> =
                 some.iter().map(|it| About::Bucket(it.bucket.clone()).id_prefix()).collect();
-            match hub.security_hub.active(&prefixes, only.as_ref()).await {
+            match destination.security_hub.active(&prefixes, only.as_ref()).await {
                 Ok(held) => {
                     for Compared { bucket, item, .. } in some {
-                        let repaired = self.repair(hub, &bucket, item, &held, only.as_ref()).await;
+                        let repaired =
+                            self.repair(destination, &bucket, item, &held, only.as_ref()).await;
                         compared.push((bucket, repaired));
                     }
                 }
@@ -86,7 +87,7 @@ impl Watch {
 
     async fn repair(
         &self,
-        hub: &Destination,
+        destination: &Destination,
         bucket: &BucketId,
         item: Item,
         held: &[Held],
@@ -100,7 +101,7 @@ impl Watch {
         if found == Repairs::default() {
             return Ok(0);
         }
-        let (world, terms) = (self.world(bucket, hub, &[]), self.terms(hub, &[]));
+        let (world, terms) = (self.world(bucket, destination, &[]), self.terms(destination, &[]));
         protocol::repair(&world, &terms, item, &found)
             .await
             .map_err(|error| WatchError::Unrepaired(Box::new(error)))?;

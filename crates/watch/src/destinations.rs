@@ -107,9 +107,9 @@ impl Watch {
         and_home: bool,
     ) -> Result<BTreeSet<About>, PublishError> {
         let held = async {
-            let hub = self.destination_of(place).await?;
-            let mut held = hub.security_hub.subjects(place_prefix(place)).await?;
-            if and_home && hub.security_hub.place() != self.accounts.home() {
+            let destination = self.destination_of(place).await?;
+            let mut held = destination.security_hub.subjects(place_prefix(place)).await?;
+            if and_home && destination.security_hub.place() != self.accounts.home() {
                 held.extend(self.home_security_hub().await.subjects(place_prefix(place)).await?);
             }
             Ok::<_, PublishError>(held)
@@ -152,16 +152,16 @@ impl Watch {
 
     async fn ask_destination(&self, place: &Place) -> Result<Destination, WatchError> {
         let read_at = self.now();
-        let hub = self.destination_of(place).await?;
-        if hub.enabled != Fact::Known(true) {
-            let security_hub = hub.enabled.clone();
+        let destination = self.destination_of(place).await?;
+        if destination.enabled != Fact::Known(true) {
+            let security_hub = destination.enabled.clone();
             let account =
                 Account { place: place.clone(), read_at, buckets: Fact::Known(()), security_hub };
             self.reconcile_account(&account)
                 .await
                 .map_err(|error| WatchError::OffUnpublished(Box::new(error)))?;
         }
-        Ok(hub)
+        Ok(destination)
     }
 
     /// Reads the findings whose ids begin with one of `prefixes`.

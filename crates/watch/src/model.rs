@@ -82,7 +82,7 @@ struct Outside {
     /// The table as the index shows it.
     index: [Option<Item>; BUCKETS],
     /// The findings that Security Hub holds; `visible` are those that it shows.
-    hub: BTreeMap<String, Finding>,
+    destination: BTreeMap<String, Finding>,
     visible: BTreeMap<String, Finding>,
     /// Edits of workflow statuses that have not yet taken effect.
     edits: VecDeque<(Vec<String>, Workflow)>,
@@ -102,7 +102,7 @@ impl Outside {
     /// Imports a finding by [AWS's
     /// rules](https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchimportfindings.html).
     fn import(&mut self, finding: &Finding) {
-        let before = self.hub.get(&finding.id);
+        let before = self.destination.get(&finding.id);
         if before.is_some_and(|before| before.updated_at >= finding.updated_at) {
             return;
         }
@@ -136,7 +136,7 @@ impl Outside {
             "eased" | "changed" | "unchanged" => {}
             other => panic!("{other}"),
         }
-        self.hub.insert(finding.id.clone(), Finding { workflow, ..finding.clone() });
+        self.destination.insert(finding.id.clone(), Finding { workflow, ..finding.clone() });
         self.show();
     }
 
@@ -150,7 +150,7 @@ impl Outside {
     fn apply_edit(&mut self) {
         let Some((ids, workflow)) = self.edits.pop_front() else { return };
         for id in ids {
-            self.hub.get_mut(&id).unwrap().workflow = workflow;
+            self.destination.get_mut(&id).unwrap().workflow = workflow;
         }
     }
 
@@ -158,7 +158,7 @@ impl Outside {
         while !self.edits.is_empty() {
             self.apply_edit();
         }
-        self.visible = self.hub.clone();
+        self.visible = self.destination.clone();
     }
 }
 
@@ -332,7 +332,7 @@ fn seen(number: usize, truth: Truth, read_at: Timestamp, index: &[Option<Item>; 
     Seen::bucket(&Observation {
         bucket: &bucket,
         judgement: &judgement,
-        hub: &place(),
+        stored_in: &place(),
         tag: "data-classification",
     })
 }
@@ -376,11 +376,11 @@ type Running = Pin<Box<dyn Future<Output = Result<(), WatchError>>>>;
 fn handle(outside: &Rc<RefCell<Outside>>, message: ModelMessage) -> Running {
     let outside = Rc::clone(outside);
     Box::pin(async move {
-        let (hub, nothing) = (stored_in(), BTreeMap::new());
+        let (destination, nothing) = (stored_in(), BTreeMap::new());
         let terms = Terms {
             settings: settings(),
             generation: 1,
-            hub: &hub,
+            security_hub: &destination,
             looking: Looking::Message,
             api_calls: &[],
             repair: &nothing,
@@ -445,7 +445,7 @@ impl Play {
             truth: [Truth::SseS3; BUCKETS],
             table: [const { None }; BUCKETS],
             index: [const { None }; BUCKETS],
-            hub: BTreeMap::new(),
+            destination: BTreeMap::new(),
             visible: BTreeMap::new(),
             edits: VecDeque::new(),
             queue: (0..BUCKETS).map(ModelMessage::Evaluate).collect(),
@@ -480,7 +480,7 @@ impl Play {
             Happening::EditTakesEffect => self.outside.borrow_mut().apply_edit(),
             Happening::SecurityHubCatchesUp => {
                 let mut outside = self.outside.borrow_mut();
-                outside.visible = outside.hub.clone();
+                outside.visible = outside.destination.clone();
             }
             Happening::IndexCatchesUp => {
                 let mut outside = self.outside.borrow_mut();
@@ -546,7 +546,7 @@ impl Play {
         for number in 0..BUCKETS {
             let expected = self.expected(number);
             let about = About::Bucket(bucket_id(number));
-            let held = outside.hub.values().filter(|finding| finding.about == about);
+            let held = outside.destination.values().filter(|finding| finding.about == about);
             let active = held.filter(|finding| finding.record_state == RecordState::Active);
             let found: BTreeMap<_, _> = active
                 .map(|finding| (finding.slug().to_owned(), (finding.compliance, finding.workflow)))
@@ -676,14 +676,14 @@ proptest! {
         after in proptest::collection::vec(happening(), 1..60),
     ) {
         let mut play = play(&before);
-        let (hub, table) = {
+        let (destination, table) = {
             let mut outside = play.outside.borrow_mut();
             let table = std::mem::replace(&mut outside.table, [const { None }; BUCKETS]);
             outside.queue.extend((0..BUCKETS).map(ModelMessage::Evaluate));
-            (outside.hub.clone(), table)
+            (outside.destination.clone(), table)
         };
         play.run_until_idle();
-        prop_assert_eq!(&play.outside.borrow().hub, &hub, "something was imported");
+        prop_assert_eq!(&play.outside.borrow().destination, &destination, "something was imported");
         for (rebuilt, known) in play.outside.borrow().table.iter().zip(&table) {
             let observed = |item: &Option<Item>| {
                 let controls = item.iter().flat_map(|item| item.controls.clone());
@@ -723,12 +723,12 @@ fn concurrent_evaluations_end_with_the_last_state() {
 
 #[test]
 fn a_newer_deployment_is_not_overwritten_for_an_hour() {
-    let (hub, nothing) = (stored_in(), BTreeMap::new());
+    let (destination, nothing) = (stored_in(), BTreeMap::new());
     let run = |outside: &Rc<RefCell<Outside>>, generation| {
         let terms = Terms {
             settings: settings(),
             generation,
-            hub: &hub,
+            security_hub: &destination,
             looking: Looking::Message,
             api_calls: &[],
             repair: &nothing,

@@ -151,13 +151,13 @@ async fn publish(
     }
     set_workflow(world, &set_new, Workflow::New).await?;
     let (here, elsewhere): (Vec<_>, Vec<_>) =
-        import.into_iter().partition(|finding| finding.place == terms.hub.place);
-    let mut refused = import_to(world, &terms.hub.place, &here).await?;
+        import.into_iter().partition(|finding| finding.stored_in == terms.security_hub.place);
+    let mut refused = import_to(world, &terms.security_hub.place, &here).await?;
     // A finding that the new Security Hub refuses stays where it is.
     let is_taken = |finding: &Finding| refused.iter().all(|refusal| refusal.id != finding.id);
     let elsewhere: Vec<_> = elsewhere.into_iter().filter(is_taken).collect();
     for finding in elsewhere {
-        refused.extend(import_to(world, &finding.place.clone(), &[finding]).await?);
+        refused.extend(import_to(world, &finding.stored_in.clone(), &[finding]).await?);
     }
     set_resolved.retain(|id| refused.iter().all(|refusal| refusal.id != *id));
     // A failure that was committed meanwhile must not be hidden.

@@ -40,7 +40,7 @@ impl Watch {
         let home = self.destination_of(self.accounts.home()).await?;
         let own = match has_role {
             true => match self.destination_of(place).await {
-                Ok(hub) => Some(hub),
+                Ok(destination) => Some(destination),
                 Err(error) if error.closed().is_some() => None,
                 Err(error) => return Err(error.into()),
             },
@@ -54,8 +54,8 @@ impl Watch {
                 matches!(&row, Row::Item(item) if is_stored_in(item, self.accounts.home()));
             match own.as_ref().or(Some(&home).filter(|_| is_at_home)) {
                 _ if active == 0 => {}
-                Some(hub) => {
-                    self.retire_bucket(&bucket, hub, because).await.map_err(|error| {
+                Some(destination) => {
+                    self.retire_bucket(&bucket, destination, because).await.map_err(|error| {
                         WatchError::Unretired { bucket: bucket.clone(), source: Box::new(error) }
                     })?;
                     retired.archived += active;

@@ -112,7 +112,7 @@ pub(crate) fn own() -> StoredIn {
 pub(crate) struct Story {
     pub(crate) item: Item,
     pub(crate) findings: Vec<Finding>,
-    pub(crate) hub: StoredIn,
+    pub(crate) security_hub: StoredIn,
     pub(crate) settings: String,
     pub(crate) looking: Looking,
 }
@@ -120,14 +120,15 @@ pub(crate) struct Story {
 impl Default for Story {
     fn default() -> Self {
         let (settings, looking) = (SETTINGS.to_owned(), Looking::Message);
-        Self { item: Item::unknown(), findings: Vec::new(), hub: own(), settings, looking }
+        Self { item: Item::unknown(), findings: Vec::new(), security_hub: own(), settings, looking }
     }
 }
 
 impl Story {
     /// Returns the active findings, in the form that is compared with the state.
     pub(crate) fn held(&self) -> Vec<Held> {
-        let here = self.findings.iter().filter(|finding| finding.place == self.hub.place);
+        let here =
+            self.findings.iter().filter(|finding| finding.stored_in == self.security_hub.place);
         here.filter(|finding| finding.record_state == RecordState::Active).map(Held::of).collect()
     }
 
@@ -153,7 +154,7 @@ impl Story {
         Seen::bucket(&Observation {
             bucket: &bucket,
             judgement: &judgement,
-            hub: &self.hub.place,
+            stored_in: &self.security_hub.place,
             tag: &settings.tag,
         })
     }
@@ -169,7 +170,7 @@ impl Story {
         let terms = Terms {
             settings: &settings,
             generation: 1,
-            hub: &self.hub,
+            security_hub: &self.security_hub,
             looking: self.looking,
             api_calls,
             repair,
@@ -195,7 +196,7 @@ impl Story {
     }
 
     fn workflows(&self, place: &facts::Place) -> BTreeMap<String, Workflow> {
-        let held = self.findings.iter().filter(|finding| finding.place == *place);
+        let held = self.findings.iter().filter(|finding| finding.stored_in == *place);
         held.map(|finding| (finding.id.clone(), finding.workflow)).collect()
     }
 
@@ -206,13 +207,15 @@ impl Story {
     }
 
     fn set(&mut self, ids: &[String], workflow: Workflow) {
-        let here = self.findings.iter_mut().filter(|finding| finding.place == self.hub.place);
+        let here =
+            self.findings.iter_mut().filter(|finding| finding.stored_in == self.security_hub.place);
         here.filter(|finding| ids.contains(&finding.id))
             .for_each(|finding| finding.workflow = workflow);
     }
 
     fn import(&mut self, finding: &Finding) {
-        let is_it = |other: &&mut Finding| other.id == finding.id && other.place == finding.place;
+        let is_it =
+            |other: &&mut Finding| other.id == finding.id && other.stored_in == finding.stored_in;
         match self.findings.iter_mut().find(is_it) {
             None => {
                 assert_eq!(finding.created_at, finding.updated_at, "a new finding: {finding:?}");
@@ -229,7 +232,7 @@ impl Story {
         let id = About::Bucket(bucket_id()).id(slug);
         self.findings
             .iter()
-            .find(|finding| finding.id == id && finding.place == self.hub.place)
+            .find(|finding| finding.id == id && finding.stored_in == self.security_hub.place)
             .unwrap()
     }
 

@@ -10,7 +10,7 @@ use findings::{
 };
 use std::collections::BTreeMap;
 
-fn hub() -> StoredIn {
+fn security_hub() -> StoredIn {
     let place =
         Place { account: "999999999999".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
     StoredIn { place, since: "2026-09-01T00:00:00Z".into() }
@@ -18,15 +18,15 @@ fn hub() -> StoredIn {
 
 /// Returns a bucket whose findings are stored in the Security Hub of the hub account.
 fn in_hub() -> Story {
-    let mut story = Story { hub: hub(), ..Story::default() };
+    let mut story = Story { security_hub: security_hub(), ..Story::default() };
     story.observe(sse_s3(), 0);
-    assert!(story.findings.iter().all(|finding| finding.place == hub().place));
+    assert!(story.findings.iter().all(|finding| finding.stored_in == security_hub().place));
     story
 }
 
 fn said(findings: &[Finding]) -> Vec<(&str, &str, Compliance, RecordState, Workflow)> {
     let say = |finding: &Finding| {
-        let owner = if finding.place == hub().place { "hub" } else { "own" };
+        let owner = if finding.stored_in == security_hub().place { "hub" } else { "own" };
         (owner, finding.compliance, finding.record_state, finding.workflow)
     };
     let known = ["opened", "unchanged", "resolved", "gone", "moved", "first-seen"];
@@ -52,7 +52,7 @@ fn findings_of_the_hub_move_when_security_hub_is_switched_on() {
     use RecordState::{Active, Archived};
     let mut story = in_hub();
     story.findings[0].workflow = Workflow::Suppressed;
-    story.hub = own();
+    story.security_hub = own();
     let moved = story.observe(sse_s3(), 1);
     assert_eq!(
         said(&moved.import),
@@ -73,7 +73,7 @@ fn findings_of_the_hub_move_when_security_hub_is_switched_on() {
 #[test]
 fn a_move_that_was_interrupted_is_completed() {
     let mut story = in_hub();
-    story.hub = own();
+    story.security_hub = own();
     let moved = story.plan(&story.see([].into(), sse_s3(), 1), &[], &BTreeMap::new(), 1);
     for done in 0..moved.import.len() {
         let mut story = story.clone();
@@ -96,10 +96,8 @@ fn a_move_that_was_interrupted_is_completed() {
             story.findings.iter().filter(|finding| finding.record_state == RecordState::Active);
         assert_eq!(active.count(), 2);
         assert!(
-            story
-                .findings
-                .iter()
-                .all(|f| (f.place == hub().place) == (f.record_state == RecordState::Archived))
+            story.findings.iter().all(|f| (f.stored_in == security_hub().place)
+                == (f.record_state == RecordState::Archived))
         );
     }
 }
@@ -110,14 +108,14 @@ fn a_move_that_was_interrupted_is_completed() {
 fn a_committed_move_continues_with_the_changes_made_meanwhile() {
     let mut story = in_hub();
     story.findings[0].workflow = Workflow::Suppressed;
-    story.hub = own();
+    story.security_hub = own();
     let moved = story.plan(&story.see([].into(), sse_s3(), 1), &[], &BTreeMap::new(), 1);
     story.item = moved.item;
     story.observe(cmk(KeyState::Enabled), 2);
     let active: Vec<_> =
         story.findings.iter().filter(|f| f.record_state == RecordState::Active).collect();
     assert!(
-        active.len() == 3 && active.iter().all(|finding| finding.place == own().place),
+        active.len() == 3 && active.iter().all(|finding| finding.stored_in == own().place),
         "{active:?}"
     );
     assert_eq!(story.get("encrypted-with-kms").workflow, Workflow::Suppressed);
@@ -128,7 +126,7 @@ fn a_committed_move_continues_with_the_changes_made_meanwhile() {
 #[test]
 fn a_failure_that_was_fixed_meanwhile_moves_as_resolved() {
     let mut story = in_hub();
-    story.hub = own();
+    story.security_hub = own();
     let moved = story.observe(cmk(KeyState::Enabled), 1);
     let said = said(&moved.import);
     let own: Vec<_> = said.iter().filter(|(owner, ..)| *owner == "own").collect();
@@ -148,7 +146,7 @@ fn a_security_hub_that_was_switched_off_and_on_is_filled_again() {
     let before = story.standing();
     story.findings.clear();
     assert!(story.observe(sse_s3(), 1).is_done(), "nobody said that it was off");
-    story.hub.since = "2026-11-01T00:01:30Z".into();
+    story.security_hub.since = "2026-11-01T00:01:30Z".into();
     let again = story.observe(sse_s3(), 2);
     assert!(said(&again.import).iter().all(|(_, transition, ..)| *transition == "unchanged"));
     assert_eq!(story.standing(), before);
@@ -159,15 +157,12 @@ fn a_security_hub_that_was_switched_off_and_on_is_filled_again() {
 fn findings_that_the_hub_holds_for_a_place_that_is_on_again_are_adopted_and_move() {
     let mut story = in_hub();
     story.item = Item::adopt(&story.findings, &own(), at(60));
-    assert_eq!(story.item.stored_in.as_ref().unwrap().place, hub().place);
-    story.hub = own();
+    assert_eq!(story.item.stored_in.as_ref().unwrap().place, security_hub().place);
+    story.security_hub = own();
     story.observe(sse_s3(), 1);
-    assert!(
-        story
-            .findings
-            .iter()
-            .all(|f| (f.place == hub().place) == (f.record_state == RecordState::Archived))
-    );
+    assert!(story.findings.iter().all(
+        |f| (f.stored_in == security_hub().place) == (f.record_state == RecordState::Archived)
+    ));
 }
 
 #[test]
@@ -181,16 +176,16 @@ fn an_account_has_one_finding_in_the_hub() {
             buckets: Fact::Known(()),
             security_hub: Fact::Known(enabled),
         };
-        let (hub, nothing) = (hub(), BTreeMap::new());
+        let (security_hub, nothing) = (security_hub(), BTreeMap::new());
         let terms = Terms {
             settings: &settings,
             generation: 1,
-            hub: &hub,
+            security_hub: &security_hub,
             looking: Looking::Message,
             api_calls: &[],
             repair: &nothing,
         };
-        let seen = Seen::account(&account, &judge_account(&account), &hub.place);
+        let seen = Seen::account(&account, &judge_account(&account), &security_hub.place);
         let plan = plan(&item, &seen, &terms, at(minute));
         item = plan.item.published();
         plan

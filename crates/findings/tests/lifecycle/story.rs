@@ -320,7 +320,7 @@ fn findings_of_security_hub_are_adopted_and_nothing_seems_to_have_changed() {
         .filter(|f| f.id == suppressed)
         .for_each(|f| f.workflow = Workflow::Suppressed);
     let (before, item) = (story.findings.clone(), story.item.clone());
-    story.item = Item::adopt(&story.findings, &story.hub, at(60));
+    story.item = Item::adopt(&story.findings, &story.security_hub, at(60));
     let plan = story.observe(cmk(KeyState::Disabled), 2);
     assert!(plan.changed && plan.import.is_empty(), "{plan:?}");
     assert_eq!(story.findings, before);
@@ -354,7 +354,7 @@ fn an_adopted_finding_that_passes_and_was_not_resolved_is_resolved() {
         .iter_mut()
         .filter(|f| f.id.ends_with("/encrypted-with-kms"))
         .for_each(|f| f.workflow = Workflow::New);
-    story.item = Item::adopt(&story.findings, &story.hub, at(60));
+    story.item = Item::adopt(&story.findings, &story.security_hub, at(60));
     let plan = story.observe(cmk(KeyState::Enabled), 2);
     // People are alerted once a finding is RESOLVED. So nobody was alerted before.
     expect(&plan, &[("encrypted-with-kms", "resolved")]);
