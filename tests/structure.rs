@@ -17,7 +17,7 @@ use std::{
 
 /// The crates of the workspace that each crate may depend on. Only `watch` depends on both
 /// `collect` and `publish`.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("iam-policy", &[]),
     ("facts", &["iam-policy"]),
     ("controls", &["facts", "iam-policy"]),
@@ -29,17 +29,54 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("publish", &["calls", "controls", "facts", "findings"]),
     ("queue", &["calls", "facts", "findings"]),
     ("state", &["calls", "controls", "facts", "findings"]),
-    ("watch", &["calls", "collect", "controls", "facts", "findings", "publish", "queue", "state"]),
-    ("startup", &["calls", "collect", "controls", "facts", "queue", "state", "watch"]),
+    (
+        "watch",
+        &[
+            "calls",
+            "collect",
+            "controls",
+            "facts",
+            "findings",
+            "organization",
+            "publish",
+            "queue",
+            "state",
+        ],
+    ),
+    ("organization", &["calls", "facts"]),
+    ("startup", &["controls", "facts"]),
+    ("assembly", &["collect", "facts", "queue", "startup", "state", "watch"]),
     ("cli", &["controls", "facts", "iam-policy"]),
     (
         "on-change",
-        &["calls", "collect", "controls", "facts", "findings", "queue", "startup", "watch"],
+        &[
+            "assembly",
+            "calls",
+            "controls",
+            "facts",
+            "findings",
+            "organization",
+            "queue",
+            "startup",
+            "watch",
+        ],
     ),
-    ("sweep-planner", &["calls", "collect", "controls", "facts", "queue", "startup", "state"]),
+    ("sweep-planner", &["calls", "controls", "facts", "organization", "queue", "startup", "state"]),
     (
         "sweep-account",
-        &["calls", "collect", "facts", "findings", "publish", "queue", "startup", "state", "watch"],
+        &[
+            "assembly",
+            "calls",
+            "collect",
+            "facts",
+            "findings",
+            "organization",
+            "publish",
+            "queue",
+            "startup",
+            "state",
+            "watch",
+        ],
     ),
     ("alert", &["alerts", "calls", "claims", "controls", "facts", "startup"]),
     ("cmkwatch-tests", &["controls", "facts", "iam-policy", "on-change"]),
@@ -85,32 +122,51 @@ fn crates_depend_along_the_arrows_only() {
     assert_eq!(found, expected.collect());
 }
 
+/// Returns the names of all packages that a package of ours links, its own included.
+fn linked(metadata: &Metadata, name: &str) -> BTreeSet<String> {
+    let graph = metadata.resolve.as_ref().unwrap();
+    let package =
+        metadata.workspace_packages().into_iter().find(|package| *package.name == name).unwrap();
+    let (mut open, mut seen) = (vec![package.id.clone()], BTreeSet::new());
+    while let Some(id) = open.pop() {
+        if seen.insert(id.clone()) {
+            let node = graph.nodes.iter().find(|node| node.id == id).unwrap();
+            let normal = |d: &&cargo_metadata::NodeDep| {
+                d.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal)
+            };
+            open.extend(node.deps.iter().filter(normal).map(|d| d.pkg.clone()));
+        }
+    }
+    seen.iter().map(|id| metadata[id].name.to_string()).collect()
+}
+
 #[test]
 fn pure_crates_bring_in_no_sdk_and_no_runtime() {
     let metadata = metadata();
-    let graph = metadata.resolve.as_ref().unwrap();
     for name in PURE {
-        let package = metadata
-            .workspace_packages()
-            .into_iter()
-            .find(|package| *package.name == name)
-            .unwrap();
-        let (mut open, mut seen) = (vec![package.id.clone()], BTreeSet::new());
-        while let Some(id) = open.pop() {
-            if seen.insert(id.clone()) {
-                let node = graph.nodes.iter().find(|node| node.id == id).unwrap();
-                let normal = |d: &&cargo_metadata::NodeDep| {
-                    d.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal)
-                };
-                open.extend(node.deps.iter().filter(normal).map(|d| d.pkg.clone()));
-            }
-        }
-        for id in &seen {
-            let package = &metadata[id].name;
+        for package in linked(&metadata, name) {
             assert!(
                 !package.starts_with("aws-") && !package.starts_with("tokio"),
                 "{name} brings in {package}"
             );
+        }
+    }
+}
+
+/// The clients of AWS that a function does not use, so that it does not link them. They make a
+/// function larger and slower to start.
+const UNUSED: [(&str, &[&str]); 2] = [
+    ("alert", &["kms", "resourcegroupstagging", "s3", "securityhub", "sqs"]),
+    ("sweep-planner", &["kms", "resourcegroupstagging", "s3", "securityhub", "sns"]),
+];
+
+#[test]
+fn functions_link_only_the_clients_that_they_use() {
+    let metadata = metadata();
+    for (name, services) in UNUSED {
+        let linked = linked(&metadata, name);
+        for service in services {
+            assert!(!linked.contains(&format!("aws-sdk-{service}")), "{name} links {service}");
         }
     }
 }

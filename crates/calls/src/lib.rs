@@ -56,6 +56,30 @@ pub fn patient_timeouts(config: Option<&TimeoutConfig>) -> TimeoutConfig {
         .build()
 }
 
+/// The error codes of [S3](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html) and
+/// [KMS](https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html) that make a fact
+/// unreadable. The caller may not have the answer, or cannot have it now. A retry does not change
+/// that.
+const REFUSALS: [&str; 10] = [
+    "AccessDenied",
+    "AccessDeniedException",
+    "AllAccessDisabled",
+    "AccountProblem",
+    // KMS does not answer for a key whose store is disconnected or whose material is missing.
+    "KMSInvalidStateException",
+    "MethodNotAllowed",
+    "NotSignedUp",
+    "OptInRequired",
+    "UnrecognizedClientException",
+    "ValidationException",
+];
+
+/// Returns true if the error code of an answer is a refusal.
+#[must_use]
+pub fn is_refusal(code: &str) -> bool {
+    REFUSALS.contains(&code)
+}
+
 /// Returns true if a call was not made because STS refused the role that it needs. The role does
 /// not exist, or does not trust cmkwatch.
 #[must_use]

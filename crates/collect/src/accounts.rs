@@ -60,7 +60,8 @@ impl Accounts {
     }
 
     /// Returns the configuration of the function itself.
-    pub(crate) fn own(&self) -> &SdkConfig {
+    #[must_use]
+    pub fn own(&self) -> &SdkConfig {
         &self.own
     }
 

@@ -34,9 +34,6 @@ pub enum CollectError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    /// AWS refused a call whose answer is required: the list of accounts, or the membership of one.
-    #[error(transparent)]
-    Refused(Unreadable),
     /// The bucket is in another region than expected.
     #[error("{subject} lies in region `{region}`")]
     OtherRegion {
@@ -70,24 +67,6 @@ impl CollectError {
     }
 }
 
-/// The error codes of [S3](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html) and
-/// [KMS](https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html) that make a fact
-/// unreadable. The caller may not have the answer, or cannot have it now. A retry does not change
-/// that.
-const REFUSALS: [&str; 10] = [
-    "AccessDenied",
-    "AccessDeniedException",
-    "AllAccessDisabled",
-    "AccountProblem",
-    // KMS does not answer for a key whose store is disconnected or whose material is missing.
-    "KMSInvalidStateException",
-    "MethodNotAllowed",
-    "NotSignedUp",
-    "OptInRequired",
-    "UnrecognizedClientException",
-    "ValidationException",
-];
-
 /// The permission and the subject of a call, for errors and unreadable facts.
 #[derive(Debug, Clone)]
 pub(crate) struct Question {
@@ -107,7 +86,7 @@ impl Question {
     {
         let Self { permission, subject } = self;
         match code(&error) {
-            Some(code) if REFUSALS.contains(&code) => {
+            Some(code) if calls::is_refusal(code) => {
                 Ok(Fact::Unreadable(Unreadable { permission, subject, code: code.to_owned() }))
             }
             _ if calls::has_no_credentials(&error) => {

@@ -1,4 +1,4 @@
-//! Reads S3, KMS, tags and the organization into facts.
+//! Reads S3, KMS and tags into facts.
 //!
 //! An answer of AWS becomes a [`facts::Fact`]. A refusal becomes `Unreadable`. Any other failure is
 //! a [`CollectError`], and the caller tries again. This crate does not judge the facts. The crate
@@ -14,7 +14,6 @@ mod key_administration;
 mod key_cache;
 mod listing;
 mod multi_region;
-mod organization;
 #[cfg(test)]
 mod replay;
 mod tags;
@@ -25,5 +24,4 @@ pub use error::CollectError;
 pub use key_cache::KeyCache;
 pub use listing::{Listed, Listing};
 pub use multi_region::related_keys;
-pub use organization::{Membership, active_accounts};
 pub use tags::of_many as tags_of_many;

@@ -1,7 +1,7 @@
 //! Starts each Lambda function, and writes its metrics after each event.
 //!
-//! Reads the settings and the environment, and makes the clients. Logs are JSON lines. Metrics are
-//! lines in the [embedded metric
+//! Reads the settings and the environment. Logs are JSON lines. Metrics are lines in the [embedded
+//! metric
 //! format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html),
 //! in the namespace `cmkwatch`, with the function as dimension. Only this crate and the mains read
 //! the clock, the environment and files. What an event means is decided elsewhere.
@@ -15,20 +15,14 @@ mod error;
 
 pub use error::StartupError;
 
-use aws_config::{
-    BehaviorVersion, SdkConfig, retry::RetryConfig, sts::AssumeRoleProvider, timeout::TimeoutConfig,
-};
-use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_smithy_http_client::tls;
-use collect::Accounts;
 use controls::Settings;
-use facts::{Malformed, Place, Region};
+use facts::{Malformed, Region};
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use metrics_cloudwatch_embedded::{Builder, Collector};
-use queue::Queue;
 use serde::{Serialize, de::DeserializeOwned};
-use state::State;
 use std::{
     collections::BTreeSet,
     env, fs, io,
@@ -37,7 +31,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio::time::Instant;
-use watch::{Deployment, Watch};
 
 /// The part of a run's time that is kept back for its answer.
 const TO_ANSWER: Duration = Duration::from_secs(2);
@@ -80,67 +73,24 @@ pub fn settings() -> Result<Settings, StartupError> {
     text.parse().map_err(|source| StartupError::Settings { path, source })
 }
 
-/// Makes the [`Watch`] by which a function evaluates buckets.
+/// Reads a list of regions with commas between them from a variable of the environment. The list
+/// may be empty.
 ///
 /// # Errors
-/// Returns an error if settings or variables are missing or wrong.
-pub fn watch(own: &SdkConfig) -> Result<Watch, StartupError> {
-    watch_by(own, own)
-}
-
-/// Makes a [`Watch`] that enters accounts by the role of `CMKWATCH_RETIRE_ROLE`.
-///
-/// That role may enter accounts that left the organization, too. All else is as in [`watch()`].
-///
-/// # Errors
-/// Returns an error if settings or variables are missing or wrong.
-pub async fn retiring_watch(own: &SdkConfig) -> Result<Watch, StartupError> {
-    let role = AssumeRoleProvider::builder(variable("CMKWATCH_RETIRE_ROLE")?);
-    let role =
-        role.session_name(variable("AWS_LAMBDA_FUNCTION_NAME")?).configure(own).build().await;
-    let role = SharedCredentialsProvider::new(role);
-    watch_by(own, &own.clone().into_builder().credentials_provider(role).build())
-}
-
-/// Makes a watch. `own` reaches its table and queue, and `entering` assumes the roles in accounts.
-fn watch_by(own: &SdkConfig, entering: &SdkConfig) -> Result<Watch, StartupError> {
-    let organization = variable("CMKWATCH_ORGANIZATION")?;
-    let organization = organization.parse().map_err(StartupError::Organization)?;
-    let settings = settings()?.within(&organization);
-    let (account, region) = (named("CMKWATCH_ACCOUNT")?, named("AWS_REGION")?);
-    let (role, session) =
-        (variable("CMKWATCH_MEMBER_ROLE")?, variable("AWS_LAMBDA_FUNCTION_NAME")?);
-    let accounts = Accounts::new(entering.clone(), Place { account, region }, role, session);
-    let state = State::new(own, variable("CMKWATCH_STATE_TABLE")?);
-    let deployment = Deployment {
-        generation: number("CMKWATCH_GENERATION")?,
-        second_look: SignedDuration::from_secs(i64::from(number::<u16>(
-            "CMKWATCH_SECOND_LOOK_SECONDS",
-        )?)),
-        regions: regions("CMKWATCH_REGIONS")?,
-    };
-    let changes = queue(own, "CMKWATCH_CHANGES_QUEUE")?;
-    Ok(Watch::new(accounts, settings, state, changes, deployment, Timestamp::now))
-}
-
-/// Reads a list of regions with commas between them. The list may be empty.
-fn regions(name: &'static str) -> Result<BTreeSet<Region>, StartupError> {
+/// Returns an error if the variable is missing or malformed.
+pub fn regions(name: &'static str) -> Result<BTreeSet<Region>, StartupError> {
     let text = variable(name)?;
     let regions = text.split(',').filter(|region| !region.is_empty()).map(str::parse);
     regions.collect::<Result<_, _>>().map_err(|source| StartupError::Malformed { name, source })
 }
 
-fn number<T: FromStr>(name: &'static str) -> Result<T, StartupError> {
-    let text = variable(name)?;
-    text.parse().map_err(|_| StartupError::NotANumber { name, value: text })
-}
-
-/// Makes the queue whose URL a variable holds.
+/// Reads a number from a variable of the environment.
 ///
 /// # Errors
-/// Returns an error if the variable is missing.
-pub fn queue(own: &SdkConfig, variable: &str) -> Result<Queue, StartupError> {
-    Ok(Queue::new(own, self::variable(variable)?))
+/// Returns an error if the variable is missing or not a number that fits.
+pub fn number<T: FromStr>(name: &'static str) -> Result<T, StartupError> {
+    let text = variable(name)?;
+    text.parse().map_err(|_| StartupError::NotANumber { name, value: text })
 }
 
 /// Loads the configuration of the function itself.

@@ -3,6 +3,7 @@
 use collect::CollectError;
 use facts::{AccountId, BucketId, Malformed};
 use jiff::Timestamp;
+use organization::OrganizationError;
 use publish::PublishError;
 use queue::QueueError;
 use state::StateError;
@@ -14,6 +15,9 @@ pub enum WatchError {
     /// AWS could not be read.
     #[error(transparent)]
     Collect(#[from] CollectError),
+    /// Organizations did not answer, or refused the call.
+    #[error(transparent)]
+    Organization(#[from] OrganizationError),
     /// Security Hub did not answer, or refused a finding.
     #[error(transparent)]
     Publish(#[from] PublishError),

@@ -7,6 +7,7 @@
 use crate::{Watch, WatchError};
 use facts::{AccountId, BucketId, NameRange, Place};
 use findings::{About, Item};
+use organization::{Membership, OrganizationError};
 use queue::MembershipChange;
 use state::Row;
 
@@ -70,6 +71,14 @@ impl Watch {
             self.state.remove(&about).await?;
         }
         Ok(retired)
+    }
+
+    /// Reads the relation of an account to the organization. 1 call.
+    ///
+    /// # Errors
+    /// Returns an error if the call fails or is refused.
+    pub async fn membership(&self, account: &AccountId) -> Result<Membership, OrganizationError> {
+        organization::membership(self.accounts.own(), account).await
     }
 
     /// Fails if an account is not watched any more. 1 call.

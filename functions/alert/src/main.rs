@@ -6,7 +6,6 @@
 
 use alert::{Alert, Names, Topic};
 use alerts::Claim;
-use anyhow::Context as _;
 use aws_lambda_events::event::sqs::SqsEvent;
 use claims::Claims;
 use jiff::Timestamp;
@@ -30,8 +29,6 @@ async fn function() -> anyhow::Result<Alert> {
     let own = startup::own_config().await;
     let topic = Topic::new(&own, startup::variable("CMKWATCH_TOPIC")?);
     let claims = Claims::new(&own, startup::variable("CMKWATCH_ALERTED_TABLE")?);
-    let hub =
-        startup::variable("CMKWATCH_ACCOUNT")?.parse().context("CMKWATCH_ACCOUNT is wrong")?;
-    let home = startup::variable("AWS_REGION")?.parse().context("AWS_REGION is wrong")?;
+    let (hub, home) = (startup::named("CMKWATCH_ACCOUNT")?, startup::named("AWS_REGION")?);
     Ok(Alert::new(topic, Names::new(&own), claims, startup::settings()?.alerts, hub, home))
 }

@@ -5,10 +5,10 @@ use crate::{
     OnChange,
     batch::{Group, TimeLimits},
 };
-use collect::{CollectError, Membership};
 use facts::{Account, AccountId, BucketId, Fact, Place, Unreadable};
 use findings::ApiCall;
 use jiff::Timestamp;
+use organization::{Membership, OrganizationError};
 use queue::{Purpose, Visit};
 use std::collections::BTreeMap;
 use tokio::time::{Instant, timeout_at};
@@ -147,7 +147,7 @@ impl OnChange {
     /// again. The sweep reads the bucket once the role exists. A bucket of an account outside the
     /// organization, which a member called, is ignored.
     async fn report_refused_role(&self, account: &AccountId) -> Result<Vec<String>, WatchError> {
-        match self.watch.accounts().membership(account).await {
+        match self.watch.membership(account).await {
             Ok(Membership::Member) => {}
             Ok(membership) => {
                 tracing::info!(%account, ?membership, "bucket ignored: its account is not in the organization, or is closed");
@@ -155,7 +155,7 @@ impl OnChange {
             }
             // The sweep knows the accounts of the organization, and reports an account that it
             // cannot read.
-            Err(CollectError::Refused(why)) => {
+            Err(OrganizationError::Refused(why)) => {
                 tracing::warn!(%account, %why, "bucket ignored: it is not known whether its account is in the organization");
                 return Ok(Vec::new());
             }

@@ -6,6 +6,7 @@
 use aws_lambda_events::event::sqs::SqsEvent;
 use lambda_runtime::{Context, Error};
 use on_change::OnChange;
+use queue::Queue;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -21,5 +22,8 @@ async fn main() -> Result<(), Error> {
 
 async fn function() -> anyhow::Result<OnChange> {
     let own = startup::own_config().await;
-    Ok(OnChange::new(startup::watch(&own)?, startup::queue(&own, "CMKWATCH_SWEEP_QUEUE")?))
+    Ok(OnChange::new(
+        assembly::watch(&own)?,
+        Queue::new(&own, startup::variable("CMKWATCH_SWEEP_QUEUE")?),
+    ))
 }

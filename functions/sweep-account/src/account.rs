@@ -7,10 +7,11 @@ use crate::{
     partition::{BucketRange, partition},
     time::SweepTime,
 };
-use collect::{Listed, Listing, Membership};
+use collect::{Listed, Listing};
 use facts::{Account, AccountId, BucketName, Fact, Place, Region, Unreadable};
 use findings::{About, spread};
 use jiff::{SignedDuration, Timestamp};
+use organization::Membership;
 use queue::{MembershipChange, SweepPart};
 use state::{AccountState, Departure};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +43,7 @@ impl SweepAccount {
         time: SweepTime,
     ) -> Result<(), SweepError> {
         let MembershipChange { account, changed_at } = &change;
-        match self.watch.accounts().membership(account).await? {
+        match self.watch.membership(account).await? {
             Membership::Stranger => self.retire(account, "left the organization", time).await,
             Membership::Closed(state) => self.retire(account, &format!("is {state}"), time).await,
             Membership::Member => {
@@ -230,7 +231,7 @@ impl SweepAccount {
     ) -> Result<(), SweepError> {
         // The account may have left since the sweep began.
         if is_refused_role(&why) {
-            match self.watch.accounts().membership(account).await? {
+            match self.watch.membership(account).await? {
                 Membership::Member => {}
                 Membership::Stranger => {
                     return self.retire(account, "left the organization", time).await;

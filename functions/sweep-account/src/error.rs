@@ -2,6 +2,7 @@
 
 use collect::CollectError;
 use facts::Malformed;
+use organization::OrganizationError;
 use publish::PublishError;
 use queue::QueueError;
 use state::StateError;
@@ -35,4 +36,4 @@ macro_rules! from_calls {
     };
 }
 
-from_calls!(CollectError, Malformed, PublishError, QueueError, StateError);
+from_calls!(CollectError, Malformed, OrganizationError, PublishError, QueueError, StateError);

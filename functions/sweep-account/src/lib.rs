@@ -18,8 +18,8 @@ mod time;
 
 use crate::{buckets::PartDone, error::SweepError, time::SweepTime};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use collect::Membership;
 use facts::Place;
+use organization::Membership;
 use queue::{MembershipChange, Queue, SweepPart, Task, Visit};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
@@ -118,7 +118,7 @@ impl SweepAccount {
     /// Drops a part of an account that left. Requeues the part if the account is a member again.
     async fn after_departure(&self, part: SweepPart) -> Result<(), SweepError> {
         let (accounts, account) = (self.watch.accounts(), &part.place.account);
-        let membership = accounts.membership(account).await?;
+        let membership = self.watch.membership(account).await?;
         if membership != Membership::Member {
             tracing::info!(place = %part.place, ?membership, "sweep part dropped: the account left");
             return Ok(());

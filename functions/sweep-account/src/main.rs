@@ -2,6 +2,7 @@
 
 use aws_lambda_events::event::sqs::SqsEvent;
 use lambda_runtime::{Context, Error};
+use queue::Queue;
 use sweep_account::SweepAccount;
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,10 +19,10 @@ async fn main() -> Result<(), Error> {
 
 async fn function() -> anyhow::Result<SweepAccount> {
     let own = startup::own_config().await;
-    let retiring = startup::retiring_watch(&own).await?;
+    let retiring = assembly::retiring_watch(&own).await?;
     Ok(SweepAccount::new(
-        startup::watch(&own)?,
+        assembly::watch(&own)?,
         retiring,
-        startup::queue(&own, "CMKWATCH_SWEEP_QUEUE")?,
+        Queue::new(&own, startup::variable("CMKWATCH_SWEEP_QUEUE")?),
     ))
 }

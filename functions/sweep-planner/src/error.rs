@@ -1,7 +1,7 @@
 //! The error of a sweep that cannot begin.
 
-use collect::CollectError;
 use facts::Malformed;
+use organization::OrganizationError;
 use queue::QueueError;
 use state::StateError;
 
@@ -13,7 +13,7 @@ pub enum PlannerError {
     SweepRequest(#[from] Malformed),
     /// The accounts of the organization could not be read.
     #[error(transparent)]
-    Collect(#[from] CollectError),
+    Organization(#[from] OrganizationError),
     /// The table of states did not answer.
     #[error(transparent)]
     State(#[from] StateError),

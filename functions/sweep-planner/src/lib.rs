@@ -74,7 +74,7 @@ impl SweepPlanner {
         }
         self.look_back().await;
         let accounts: BTreeSet<_> =
-            collect::active_accounts(&self.own).await?.into_iter().collect();
+            organization::active_accounts(&self.own).await?.into_iter().collect();
         let before = self.state.noted_accounts(&self.hub).await?;
         let known = self.without_retired(before.clone(), &accounts).await?;
         let sweep = self.ask(plan(accounts.clone(), known.as_ref(), &self.settings, now)).await?;

@@ -4,9 +4,9 @@
 #![recursion_limit = "256"]
 #![allow(clippy::disallowed_methods, reason = "a main is where the time is looked at")]
 
-use anyhow::Context as _;
 use jiff::Timestamp;
 use lambda_runtime::{Context, Error};
+use queue::Queue;
 use state::State;
 use sweep_planner::{SweepPlanner, SweepRequest};
 
@@ -27,9 +27,8 @@ async fn main() -> Result<(), Error> {
 
 async fn function() -> anyhow::Result<SweepPlanner> {
     let own = startup::own_config().await;
-    let queue = startup::queue(&own, "CMKWATCH_SWEEP_QUEUE")?;
+    let queue = Queue::new(&own, startup::variable("CMKWATCH_SWEEP_QUEUE")?);
     let state = State::new(&own, startup::variable("CMKWATCH_STATE_TABLE")?);
-    let hub =
-        startup::variable("CMKWATCH_ACCOUNT")?.parse().context("CMKWATCH_ACCOUNT is wrong")?;
+    let hub = startup::named("CMKWATCH_ACCOUNT")?;
     Ok(SweepPlanner { own, settings: startup::settings()?, queue, state, hub })
 }

@@ -1,12 +1,12 @@
 //! Lists the accounts of the organization, and reads the membership of one.
 
-use crate::{
-    Accounts, CollectError,
-    error::{Question, code},
-};
+mod error;
+
+pub use error::OrganizationError;
+
 use aws_config::SdkConfig;
-use aws_sdk_organizations::{Client, types::Account};
-use facts::{AccountId, Fact};
+use aws_sdk_organizations::{Client, error::ProvideErrorMetadata as _, types::Account};
+use facts::AccountId;
 
 /// Returns every account of the organization that is ACTIVE or has no state, with
 /// [ListAccounts](https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListAccounts.html).
@@ -15,7 +15,7 @@ use facts::{AccountId, Fact};
 ///
 /// # Errors
 /// Returns an error if a call fails or is refused, or if an account has no valid id.
-pub async fn active_accounts(own: &SdkConfig) -> Result<Vec<AccountId>, CollectError> {
+pub async fn active_accounts(own: &SdkConfig) -> Result<Vec<AccountId>, OrganizationError> {
     list(&client(own)).await
 }
 
@@ -35,35 +35,32 @@ pub enum Membership {
 /// is not among them, so that nothing is archived because of it.
 const CLOSED: [&str; 3] = ["SUSPENDED", "PENDING_CLOSURE", "CLOSED"];
 
-impl Accounts {
-    /// Reads the relation of an account to the organization with
-    /// [DescribeAccount](https://docs.aws.amazon.com/organizations/latest/APIReference/API_DescribeAccount.html).
-    /// 1 call.
-    ///
-    /// # Errors
-    /// Returns an error if the call fails or is refused.
-    pub async fn membership(&self, account: &AccountId) -> Result<Membership, CollectError> {
-        membership(&client(self.own()), account).await
-    }
+/// Reads the relation of an account to the organization with
+/// [DescribeAccount](https://docs.aws.amazon.com/organizations/latest/APIReference/API_DescribeAccount.html).
+/// `own` as in [`active_accounts`]. 1 call.
+///
+/// # Errors
+/// Returns an error if the call fails or is refused.
+pub async fn membership(
+    own: &SdkConfig,
+    account: &AccountId,
+) -> Result<Membership, OrganizationError> {
+    describe(&client(own), account).await
 }
 
-async fn membership(
+async fn describe(
     organizations: &Client,
     account: &AccountId,
-) -> Result<Membership, CollectError> {
+) -> Result<Membership, OrganizationError> {
     match organizations.describe_account().account_id(account.as_str()).send().await {
         Ok(answer) => Ok(match answer.account.as_ref().and_then(state) {
             Some(state) if CLOSED.contains(&state) => Membership::Closed(state.to_owned()),
             _ => Membership::Member,
         }),
-        Err(error) if code(&error) == Some("AccountNotFoundException") => Ok(Membership::Stranger),
+        Err(error) if error.code() == Some("AccountNotFoundException") => Ok(Membership::Stranger),
         Err(error) => {
             let subject = format!("account {account}");
-            let question = Question { permission: "organizations:DescribeAccount", subject };
-            match question.classify::<Membership, _, _>(error)? {
-                Fact::Unreadable(why) => Err(CollectError::Refused(why)),
-                Fact::Known(known) => Ok(known),
-            }
+            Err(OrganizationError::of("organizations:DescribeAccount", subject, error))
         }
     }
 }
@@ -76,25 +73,18 @@ fn client(own: &SdkConfig) -> Client {
     Client::from_conf(config.build())
 }
 
-async fn list(organizations: &Client) -> Result<Vec<AccountId>, CollectError> {
-    let question = || Question {
-        permission: "organizations:ListAccounts",
-        subject: "the organization".to_owned(),
-    };
+async fn list(organizations: &Client) -> Result<Vec<AccountId>, OrganizationError> {
     // The paginator goes on after an empty page, because such a page may name a next one.
     let mut pages = organizations.list_accounts().into_paginator().send();
     let mut found = Vec::new();
     while let Some(page) = pages.next().await {
-        let accounts = match page {
-            Ok(page) => page.accounts.unwrap_or_default(),
-            Err(error) => match question().classify::<Vec<Account>, _, _>(error)? {
-                Fact::Unreadable(why) => return Err(CollectError::Refused(why)),
-                Fact::Known(accounts) => accounts,
-            },
-        };
-        for account in accounts.into_iter().filter(is_active) {
+        let page = page.map_err(|error| {
+            let subject = "the organization".to_owned();
+            OrganizationError::of("organizations:ListAccounts", subject, error)
+        })?;
+        for account in page.accounts.unwrap_or_default().into_iter().filter(is_active) {
             let id = account.id.and_then(|id| id.parse().ok());
-            found.push(id.ok_or_else(|| question().incomplete("the id of each account"))?);
+            found.push(id.ok_or(OrganizationError::NoId)?);
         }
     }
     Ok(found)
@@ -116,11 +106,19 @@ fn state(account: &Account) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::{answer, kms_error};
     use aws_sdk_organizations::config::http::HttpResponse;
     use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+    use aws_smithy_types::body::SdkBody;
 
-    async fn listed(rules: &[&Rule]) -> Result<Vec<String>, CollectError> {
+    fn answer(status: u16, body: &str) -> HttpResponse {
+        HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body))
+    }
+
+    fn refusal(code: &str) -> HttpResponse {
+        answer(400, &format!(r#"{{"__type":"{code}"}}"#))
+    }
+
+    async fn listed(rules: &[&Rule]) -> Result<Vec<String>, OrganizationError> {
         let client = mock_client!(aws_sdk_organizations, RuleMode::Sequential, rules);
         list(&client).await.map(|found| found.iter().map(ToString::to_string).collect())
     }
@@ -143,7 +141,7 @@ mod tests {
         let account = "111111111111".parse().unwrap();
         let asked = async |response: fn() -> HttpResponse| {
             let rule = mock!(Client::describe_account).then_http_response(response);
-            membership(&mock_client!(aws_sdk_organizations, RuleMode::MatchAny, [&rule]), &account)
+            describe(&mock_client!(aws_sdk_organizations, RuleMode::MatchAny, [&rule]), &account)
                 .await
         };
         for response in [
@@ -159,18 +157,16 @@ mod tests {
                 .await
                 .unwrap();
         assert_eq!(closed, Membership::Closed("SUSPENDED".to_owned()));
-        let stranger = asked(|| kms_error(400, "AccountNotFoundException")).await.unwrap();
+        let stranger = asked(|| refusal("AccountNotFoundException")).await.unwrap();
         assert_eq!(stranger, Membership::Stranger);
-        assert!(asked(|| kms_error(400, "AccessDeniedException")).await.is_err());
+        assert!(asked(|| refusal("AccessDeniedException")).await.is_err());
     }
 
     #[tokio::test]
     async fn a_refused_or_throttled_list_is_an_error() {
-        let refused =
-            listed(&[&with(|| kms_error(400, "AccessDeniedException"))]).await.unwrap_err();
-        assert!(matches!(&refused, CollectError::Refused(_)), "{refused}");
-        let throttled =
-            listed(&[&with(|| kms_error(400, "TooManyRequestsException"))]).await.unwrap_err();
-        assert!(matches!(&throttled, CollectError::Call { .. }), "{throttled}");
+        let refused = listed(&[&with(|| refusal("AccessDeniedException"))]).await.unwrap_err();
+        assert!(matches!(&refused, OrganizationError::Refused(_)), "{refused}");
+        let throttled = listed(&[&with(|| refusal("TooManyRequestsException"))]).await.unwrap_err();
+        assert!(matches!(&throttled, OrganizationError::Call { .. }), "{throttled}");
     }
 }
