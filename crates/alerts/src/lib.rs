@@ -26,6 +26,7 @@ mod select;
 mod silence;
 mod single;
 mod text;
+mod write;
 
 pub use decision::{AlertedState, Claim, Decision, LastDecision, correction, decide};
 pub use event::{FindingEventError, Parsed, parse};

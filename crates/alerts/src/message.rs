@@ -1,7 +1,6 @@
 //! The message that is published to the SNS topic.
 
-use crate::{FindingEvent, Notification, digest, line::Line, notification::Draft, single, text};
-use facts::Region;
+use crate::{Notification, line::Line, notification::Draft, text};
 use serde::Serialize;
 
 /// A message for all kinds of subscribers.
@@ -18,19 +17,6 @@ pub struct AlertMessage {
 }
 
 impl AlertMessage {
-    /// Writes the message about one finding. `home` is the region in which Security Hub aggregates
-    /// all findings.
-    #[must_use]
-    pub fn about(event: &FindingEvent, home: &Region) -> Self {
-        single::message(event, home)
-    }
-
-    /// Writes the message about many findings. There must be at least one.
-    #[must_use]
-    pub fn digest(event: &[&FindingEvent], home: &Region) -> Self {
-        digest::message(event, home)
-    }
-
     /// Returns the message in the SNS [message
     /// structure](https://docs.aws.amazon.com/sns/latest/dg/sns-send-custom-platform-specific-payloads-mobile-devices.html)
     /// `json`: a text for e-mail, and the notification for all other protocols.

@@ -22,6 +22,7 @@ mod level;
 mod log_delivery;
 mod outcome;
 mod policy;
+mod policy_verdict;
 mod settings;
 mod unrefused;
 
@@ -34,7 +35,8 @@ pub use judge::{Judgement, Verdict, judge, judge_account};
 pub use key_access::{How, KeyAccess};
 pub use level::Level;
 pub use outcome::{Outcome, Severity, Shortfall};
-pub use policy::{BucketPolicyVerdict, KeyPolicyVerdict, judge_bucket_policy, judge_key_policy};
+pub use policy::{judge_bucket_policy, judge_key_policy};
+pub use policy_verdict::{BucketPolicyVerdict, KeyPolicyVerdict};
 pub use settings::{
     Alerts, Class, ClassName, Exemption, LogBuckets, OrganizationId, RootDelegation, Settings,
     SettingsError,

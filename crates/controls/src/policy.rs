@@ -1,30 +1,10 @@
 //! Applies the controls that a policy alone decides, before there is a bucket.
 
-use crate::{Class, Control, Evidence, KeyAccess, Outcome, control, unrefused::Owned};
+use crate::{
+    BucketPolicyVerdict, Class, Evidence, KeyPolicyVerdict, Outcome, control, unrefused::Owned,
+};
 use facts::{AccountId, KeyArn};
 use iam_policy::{Policy, Principal};
-
-/// The verdict of a control on a key policy.
-#[derive(Debug)]
-pub struct KeyPolicyVerdict {
-    /// The control.
-    pub control: &'static Control,
-    /// The outcome of the control.
-    pub outcome: Outcome,
-    /// True if a statement leaves the key to the IAM policies of its own account.
-    pub delegates_to_iam: bool,
-    /// The uses of the key that make the control fail.
-    pub accesses: Vec<KeyAccess>,
-}
-
-/// The verdict of a control on a bucket policy.
-#[derive(Debug)]
-pub struct BucketPolicyVerdict {
-    /// The control.
-    pub control: &'static Control,
-    /// The outcome of the control.
-    pub outcome: Outcome,
-}
 
 /// Judges a key policy by the requirements of a class: `key-used-only-via-s3` and
 /// `key-policy-closed`.

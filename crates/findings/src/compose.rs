@@ -8,11 +8,9 @@ use crate::{
     evidence::{EvidenceText, LONGEST_FACT},
     fields,
     fingerprint::{ClassJudged, Judged},
-    plain,
-    seen::class_of,
-    text,
+    plain, text,
 };
-use controls::{Evidence, Exemption, Outcome, Severity, Shortfall, Subject, Verdict};
+use controls::{Evidence, Exemption, Judgement, Outcome, Severity, Shortfall, Subject, Verdict};
 use facts::{Account, Bucket, Fact, KeyLookup, KeyReference, Place, UsedKey};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -307,4 +305,12 @@ fn bucket_fields(observation: &Observation<'_>) -> BTreeMap<String, String> {
     ];
     let alias = key_alias(observation.bucket).map(|alias| (fields::KEY_ALIAS.to_owned(), alias));
     known.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().chain(alias).collect()
+}
+
+/// Returns the class and its level as the fields of a finding write them.
+fn class_of(judgement: &Judgement) -> (&str, &str) {
+    match &judgement.class {
+        Fact::Known(class) => (class.name.as_str(), class.level.as_str()),
+        Fact::Unreadable(_) => (fields::UNREADABLE, fields::UNREADABLE),
+    }
 }

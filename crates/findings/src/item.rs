@@ -7,13 +7,18 @@
 //! are stored.
 
 use crate::{
-    ApiCall, Compliance, Finding, Reading, RecordState, Transition, Workflow, fields,
-    repair::LATEST_EDIT,
+    ApiCall, Compliance, Finding, Reading, RecordState, Summary, Transition, Workflow, fields,
 };
 use controls::{Level, Severity};
 use facts::{KeyUser, Place};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The time within which an edit to RESOLVED may still take effect: BatchUpdateFindings ["might
+/// take several
+/// minutes"](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchUpdateFindings.html).
+/// If a failure is RESOLVED by a later edit, a person made that edit.
+pub(crate) const LATEST_EDIT: SignedDuration = SignedDuration::from_mins(15);
 
 /// The last committed state of a bucket, or of an account in a region.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,29 +179,6 @@ impl Change {
             at: field(fields::TRANSITION_AT)?.parse().ok()?,
             before: before.zip(field(fields::SEVERITY_BEFORE).and_then(Severity::of_label)),
         })
-    }
-}
-
-/// The parts of a verdict that decide if anything changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Summary {
-    /// The status.
-    pub status: Compliance,
-    /// The severity.
-    pub severity: Severity,
-    /// The fingerprint: the first half of a SHA-256 of what was judged, without prose.
-    pub fingerprint: String,
-}
-
-impl Summary {
-    /// Returns the summary of a finding.
-    pub(crate) fn of(finding: &Finding) -> Self {
-        let fingerprint = finding.fingerprint.clone();
-        Self { status: finding.compliance, severity: finding.severity, fingerprint }
-    }
-
-    pub(crate) fn passed(&self) -> bool {
-        self.status == Compliance::Passed
     }
 }
 

@@ -15,25 +15,30 @@ pub mod fields;
 mod finding;
 mod fingerprint;
 mod item;
+mod observation;
 mod plan;
 mod reading;
 mod repair;
 mod seen;
 pub mod spread;
+mod status;
+mod summary;
 mod text;
 mod transition;
 
 pub use about::{About, place_prefix};
 pub use api_call::ApiCall;
 pub use evidence::EvidenceText;
-pub use finding::{Compliance, Finding, Reason, RecordState, Resource, TYPE, Workflow};
+pub use finding::{Finding, Reason, Resource, TYPE};
 pub use item::{
-    BucketOfKey, Change, ClassAndKey, ControlState, Item, Neighbours, StoredIn, Summary,
-    Unannounced,
+    BucketOfKey, Change, ClassAndKey, ControlState, Item, Neighbours, StoredIn, Unannounced,
 };
+pub use observation::Observation;
 pub use plan::{Looking, Plan, Terms, plan};
 pub use reading::Reading;
 pub use repair::{Held, Repairs, repairs, worth_comparing};
-pub use seen::{Observation, Seen};
+pub use seen::Seen;
+pub use status::{Compliance, RecordState, Workflow};
+pub use summary::Summary;
 pub use text::plain;
 pub use transition::Transition;

@@ -2,6 +2,7 @@
 //!
 //! This module must agree with the table in `docs/finding-lifecycle.md`.
 
+use crate::item::LATEST_EDIT;
 use crate::{About, Compliance, ControlState, Finding, Item, Summary, Transition, Workflow};
 use controls::Severity;
 use jiff::{SignedDuration, Timestamp};
@@ -9,12 +10,6 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
 };
-
-/// The time within which an edit to RESOLVED may still take effect: BatchUpdateFindings ["might
-/// take several
-/// minutes"](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_BatchUpdateFindings.html).
-/// If a failure is RESOLVED by a later edit, a person made that edit.
-pub(crate) const LATEST_EDIT: SignedDuration = SignedDuration::from_mins(15);
 
 /// The latest time after RESOLVED was set at which a second look may still run, even if its message
 /// is delivered several times. A later RESOLVED over a failure was set by a person.

@@ -1,22 +1,9 @@
 //! The result of an evaluation of a bucket or an account: a draft of a finding for each control.
 
-use crate::{About, ClassAndKey, Finding, Item, Reading, compose};
-use controls::{Judgement, Settings, Verdict};
-use facts::{Account, Bucket, BucketId, Fact, Place};
+use crate::{About, ClassAndKey, Finding, Item, Observation, Reading, compose};
+use controls::{Settings, Verdict};
+use facts::{Account, BucketId, Place};
 use jiff::Timestamp;
-
-/// A bucket that was read and judged.
-#[derive(Debug, Clone, Copy)]
-pub struct Observation<'a> {
-    /// The facts.
-    pub bucket: &'a Bucket,
-    /// The verdicts.
-    pub judgement: &'a Judgement,
-    /// The place whose Security Hub is to store the findings.
-    pub stored_in: &'a Place,
-    /// The key of the tag that names the class.
-    pub tag: &'a str,
-}
 
 /// The verdicts about a bucket or an account, as drafts of findings.
 #[derive(Debug, Clone)]
@@ -142,12 +129,4 @@ impl Seen {
 /// Returns true if any class has a level that requires each key to serve one class only.
 pub(crate) fn keys_matter(settings: &Settings) -> bool {
     settings.classes.values().any(|class| class.level >= controls::Level::Enforced)
-}
-
-/// Returns the class and its level as the fields of a finding write them.
-pub(crate) fn class_of(judgement: &Judgement) -> (&str, &str) {
-    match &judgement.class {
-        Fact::Known(class) => (class.name.as_str(), class.level.as_str()),
-        Fact::Unreadable(_) => (crate::fields::UNREADABLE, crate::fields::UNREADABLE),
-    }
 }

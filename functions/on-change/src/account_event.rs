@@ -4,7 +4,7 @@
 //! CloudTrail](https://docs.aws.amazon.com/organizations/latest/userguide/orgs_cloudtrail-integration.html).
 //! The event only names the account. The sweep asks whether the account is in the organization.
 
-use crate::{message::ChangeError, record::Record};
+use crate::{error::ChangeError, record::Record};
 use facts::AccountId;
 use jiff::Timestamp;
 use queue::MembershipChange;

@@ -4,7 +4,7 @@
 //! calls](https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-s3-info.html).
 //! No verdict comes from the event.
 
-use crate::{message::ChangeError, record::Record};
+use crate::{error::ChangeError, record::Record};
 use facts::{AccountId, BucketId, BucketName, Region};
 use percent_encoding::percent_decode_str;
 use queue::Visit;

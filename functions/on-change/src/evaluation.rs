@@ -1,10 +1,7 @@
 //! Evaluates one bucket of a batch, and does what follows: a second look, or the comparison with
 //! Security Hub.
 
-use crate::{
-    OnChange,
-    batch::{Group, TimeLimits},
-};
+use crate::{OnChange, subjects::Group, time::TimeLimits};
 use facts::{Account, AccountId, BucketId, Fact, Place, Unreadable};
 use findings::ApiCall;
 use jiff::Timestamp;

@@ -6,7 +6,7 @@
 //! event](https://docs.aws.amazon.com/kms/latest/developerguide/ct-delete-key.html), without a
 //! request.
 
-use crate::{message::ChangeError, record::Record};
+use crate::{error::ChangeError, record::Record};
 use facts::{AliasArn, KeyArn, KeyReference, KeySubject, Malformed, Place};
 use findings::ApiCall;
 use queue::ReevaluateKeyUsers;

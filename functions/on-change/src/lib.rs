@@ -12,13 +12,27 @@
 mod account_event;
 mod batch;
 mod bucket_event;
+mod error;
 mod evaluation;
 mod key_event;
 mod message;
 mod record;
+mod subjects;
+mod time;
 
 pub use account_event::ACCOUNT_CALLS;
-pub use batch::OnChange;
 pub use bucket_event::BUCKET_CALLS;
+pub use error::ChangeError;
 pub use key_event::{KEY_CALLS, KeyChange};
-pub use message::{ChangeError, ChangeMessage, KINDS, parse};
+pub use message::{ChangeMessage, KINDS, parse};
+
+use queue::Queue;
+use watch::Watch;
+
+/// The function with its clients and settings, created once.
+#[derive(Debug)]
+pub struct OnChange {
+    pub(crate) watch: Watch,
+    /// The queue of sweep-account.
+    pub(crate) sweep: Queue,
+}

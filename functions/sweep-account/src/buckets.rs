@@ -1,6 +1,6 @@
 //! Sweeps some buckets of an account in one region, and the items of its deleted buckets.
 
-use crate::{SweepAccount, error::SweepError, time::SweepTime};
+use crate::{SweepAccount, error::SweepError, part_done::PartDone, time::SweepTime};
 use facts::{Account, BucketId, BucketName, Fact, NameRange, Place, Tags};
 use findings::Item;
 use futures_util::{StreamExt, stream};
@@ -21,19 +21,6 @@ const AT_ONCE: usize = 8;
 /// The number of buckets after which an audit compares them with Security Hub. Their states are
 /// kept in memory until then.
 const AUDITED_AT_ONCE: usize = 100;
-
-/// The result of sweeping some buckets.
-#[derive(Debug, Default)]
-pub(crate) struct PartDone {
-    /// The buckets that were not reached.
-    pub(crate) rest: Option<SweepPart>,
-    /// The buckets that could not be evaluated.
-    pub(crate) failed: Vec<BucketId>,
-    /// The buckets whose findings could not be compared or repaired.
-    pub(crate) unaudited: Vec<BucketId>,
-    /// The buckets with changes that no event has announced so far.
-    pub(crate) unannounced: Vec<BucketId>,
-}
 
 /// The data that is read for many buckets at once, before each is looked at.
 struct PartFacts {

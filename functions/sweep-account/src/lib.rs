@@ -13,10 +13,11 @@
 mod account;
 mod buckets;
 mod error;
+mod part_done;
 mod partition;
 mod time;
 
-use crate::{buckets::PartDone, error::SweepError, time::SweepTime};
+use crate::{error::SweepError, part_done::PartDone, time::SweepTime};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use facts::Place;
 use organization::Membership;

@@ -1,6 +1,6 @@
 //! The settings of alerts: the table `[alerts]`.
 
-use super::document::Mistake;
+use super::mistake::Mistake;
 use crate::Severity;
 use serde::Deserialize;
 use toml::Spanned;

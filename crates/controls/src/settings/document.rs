@@ -3,7 +3,7 @@
 
 use super::{
     Class, ClassName, Exemption, LogBuckets, OrganizationId, RootDelegation, Settings,
-    SettingsError, alerts::AlertsTable, is_tag_text,
+    SettingsError, alerts::AlertsTable, is_tag_text, mistake::Mistake,
 };
 use crate::{Level, OF_BUCKETS};
 use facts::AccountId;
@@ -12,9 +12,6 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use std::{collections::BTreeMap, ops::Range, str::FromStr};
 use toml::{Spanned, value::Datetime};
-
-/// A range of bytes in the text, and the error there.
-pub(super) type Mistake = (Range<usize>, String);
 
 impl FromStr for Settings {
     type Err = SettingsError;

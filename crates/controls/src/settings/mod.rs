@@ -7,6 +7,7 @@
 mod alerts;
 mod document;
 mod exemption;
+mod mistake;
 
 pub use alerts::Alerts;
 pub use exemption::Exemption;
