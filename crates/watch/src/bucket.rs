@@ -103,7 +103,7 @@ impl Watch {
         bucket: &BucketId,
         api_calls: &[ApiCall],
     ) -> Result<(Reconciled, Next), WatchError> {
-        let destination = self.open_destination(destinations, &bucket.place()).await?;
+        let destination = self.prepare_destination(destinations, &bucket.place()).await?;
         let world = self.world(bucket, &destination, api_calls);
         let looking = Looking::SecondLook { delay: self.second_look };
         let terms = Terms { looking, ..self.terms(&destination, api_calls) };
@@ -165,7 +165,7 @@ impl Watch {
         bucket: &BucketId,
         api_calls: &[ApiCall],
     ) -> Result<Reconciled, WatchError> {
-        let destination = self.open_destination(destinations, &bucket.place()).await?;
+        let destination = self.prepare_destination(destinations, &bucket.place()).await?;
         let (world, terms) =
             (self.world(bucket, &destination, api_calls), self.terms(&destination, api_calls));
         let reconciled = protocol::evaluate(&world, &terms, None).await?;

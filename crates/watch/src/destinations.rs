@@ -8,6 +8,7 @@
 use crate::{Watch, WatchError, protocol::Refusal};
 use facts::{Account, Fact, Place};
 use findings::{About, Finding, StoredIn, place_prefix};
+use jiff::Timestamp;
 use publish::{Closed, PublishError, SecurityHub};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -133,35 +134,41 @@ impl Watch {
         }
     }
 
-    /// Returns the result of [`Watch::destination_of`], asked once for a run. If Security Hub is
-    /// off, publishes that.
+    /// Reads the destination of a place. If Security Hub is off there, publishes that. A run does
+    /// either once for each place.
     ///
     /// # Errors
     /// See [`Watch::destination_of`] and [`Watch::reconcile_account`].
-    pub async fn open_destination(
+    pub async fn prepare_destination(
         &self,
         destinations: &Destinations,
         place: &Place,
     ) -> Result<Destination, WatchError> {
-        destinations
-            .of(place)
-            .get_or_try_init(|| Box::pin(self.ask_destination(place)))
-            .await
-            .cloned()
+        let cell = destinations.of(place);
+        let prepared = cell.get_or_try_init(|| async {
+            let read_at = self.now();
+            let destination = self.destination_of(place).await?;
+            // Boxed, because it evaluates the account, which prepares no destination.
+            Box::pin(self.publish_if_off(&destination, place, read_at)).await?;
+            Ok(destination)
+        });
+        prepared.await.cloned()
     }
 
-    async fn ask_destination(&self, place: &Place) -> Result<Destination, WatchError> {
-        let read_at = self.now();
-        let destination = self.destination_of(place).await?;
-        if destination.enabled != Fact::Known(true) {
-            let security_hub = destination.enabled.clone();
-            let account =
-                Account { place: place.clone(), read_at, buckets: Fact::Known(()), security_hub };
-            self.reconcile_account(&account)
-                .await
-                .map_err(|error| WatchError::OffUnpublished(Box::new(error)))?;
+    async fn publish_if_off(
+        &self,
+        destination: &Destination,
+        place: &Place,
+        read_at: Timestamp,
+    ) -> Result<(), WatchError> {
+        if destination.enabled == Fact::Known(true) {
+            return Ok(());
         }
-        Ok(destination)
+        let security_hub = destination.enabled.clone();
+        let account =
+            Account { place: place.clone(), read_at, buckets: Fact::Known(()), security_hub };
+        let published = self.reconcile_account(&account).await;
+        published.map(drop).map_err(|error| WatchError::OffUnpublished(Box::new(error)))
     }
 
     /// Reads the findings whose ids begin with one of `prefixes`.

@@ -270,9 +270,9 @@ impl OnChange {
         buckets: Vec<Compared>,
         groups: &mut BTreeMap<BucketId, Group>,
     ) -> Result<(), WatchError> {
-        let hub = self.watch.open_destination(destinations, place).await?;
+        let destination = self.watch.prepare_destination(destinations, place).await?;
         let mut first = None;
-        for (bucket, repaired) in self.watch.compare(&hub, buckets, Depth::OneCall).await {
+        for (bucket, repaired) in self.watch.compare(&destination, buckets, Depth::OneCall).await {
             match repaired {
                 Ok(_) => drop(groups.remove(&bucket)),
                 Err(error) => first = first.or(Some(error)),

@@ -70,7 +70,7 @@ impl SweepAccount {
         }
         let region = self.watch.accounts().home().region.clone();
         match self.watch.destination_of(&Place { account: account.clone(), region }).await {
-            Ok(hub) => Ok(hub.enabled == Fact::Known(true)),
+            Ok(destination) => Ok(destination.enabled == Fact::Known(true)),
             // The sweep reports a Security Hub that refuses cmkwatch.
             Err(error) if error.closed().is_some() => Ok(true),
             Err(error) => Err(error.into()),

@@ -24,7 +24,7 @@ const AUDITED_AT_ONCE: usize = 100;
 
 /// The data that is read for many buckets at once, before each is looked at.
 struct PartFacts {
-    hub: Destination,
+    destination: Destination,
     /// The item of each bucket, removed when the bucket is looked at.
     items: Mutex<BTreeMap<BucketName, Item>>,
     tags: Option<HashMap<String, Tags>>,
@@ -61,9 +61,9 @@ impl SweepAccount {
         time: SweepTime,
     ) -> Result<PartDone, SweepError> {
         let read_at = self.watch.now();
-        let hub = self.watch.destination_of(&part.place).await?;
-        self.report_readable(&part, &hub, read_at, time).await?;
-        let (known, candidates) = timeout_at(time.end, self.known(&part, hub))
+        let destination = self.watch.destination_of(&part.place).await?;
+        self.report_readable(&part, &destination, read_at, time).await?;
+        let (known, candidates) = timeout_at(time.end, self.known(&part, destination))
             .await
             .map_err(|_| SweepError::TimeLimit)??;
         let (mut left, mut looked, mut unaudited) =
@@ -98,7 +98,7 @@ impl SweepAccount {
         let buckets = mem::take(&mut *unchanged.lock().unwrap_or_else(PoisonError::into_inner));
         let all: Vec<_> = buckets.iter().map(|compared| compared.bucket.clone()).collect();
         let Ok(compared) =
-            timeout_at(time.end, self.watch.compare(&known.hub, buckets, Depth::All)).await
+            timeout_at(time.end, self.watch.compare(&known.destination, buckets, Depth::All)).await
         else {
             tracing::error!(buckets = all.len(), "not audited: time limit reached");
             return all;
@@ -117,14 +117,14 @@ impl SweepAccount {
     async fn report_readable(
         &self,
         part: &SweepPart,
-        hub: &Destination,
+        destination: &Destination,
         read_at: Timestamp,
         time: SweepTime,
     ) -> Result<(), SweepError> {
-        if part.range.from.is_some() && hub.enabled == Fact::Known(true) {
+        if part.range.from.is_some() && destination.enabled == Fact::Known(true) {
             return Ok(());
         }
-        let security_hub = hub.enabled.clone();
+        let security_hub = destination.enabled.clone();
         let account =
             Account { place: part.place.clone(), read_at, buckets: Fact::Known(()), security_hub };
         timeout_at(time.end, self.watch.reconcile_account(&account))
@@ -138,7 +138,7 @@ impl SweepAccount {
     async fn known(
         &self,
         part: &SweepPart,
-        hub: Destination,
+        destination: Destination,
     ) -> Result<(PartFacts, BTreeSet<BucketName>), SweepError> {
         let rows = self.watch.state().buckets(&part.place, &part.range).await?;
         let mut candidates: BTreeSet<_> = part.buckets.iter().cloned().collect();
@@ -160,14 +160,22 @@ impl SweepAccount {
         if !missing.is_empty() {
             self.watch.refuse_departed(&part.place.account).await?;
         }
-        let adopted = self.watch.adopt_many(&missing, &hub, part.is_new).await?;
+        let adopted = self.watch.adopt_many(&missing, &destination, part.is_new).await?;
         items.extend(adopted.into_iter().map(|(bucket, item)| (bucket.name().clone(), item)));
         let tags = self.tags(&part.place, &part.buckets).await;
         let shared = self.shared(&part.sweep, &part.place);
         let unchanged = part.audit.then(Mutex::default);
         let (items, unannounced) = (Mutex::new(items), Mutex::default());
         Ok((
-            PartFacts { hub, items, tags, shared, unchanged, is_new: part.is_new, unannounced },
+            PartFacts {
+                destination,
+                items,
+                tags,
+                shared,
+                unchanged,
+                is_new: part.is_new,
+                unannounced,
+            },
             candidates,
         ))
     }
@@ -238,7 +246,7 @@ impl SweepAccount {
         let item = item.unwrap_or_else(Item::unknown);
         let swept = Swept { item, tags, is_new: known.is_new };
         let sweeping =
-            self.watch.reconcile_in_sweep(bucket, &known.hub, swept, &known.shared).await?;
+            self.watch.reconcile_in_sweep(bucket, &known.destination, swept, &known.shared).await?;
         let (Sweeping::Unchanged(item) | Sweeping::Reconciled(Reconciled { item, .. })) = &sweeping;
         if item.unannounced.is_some() {
             known.unannounced.lock().unwrap_or_else(PoisonError::into_inner).push(bucket.clone());
