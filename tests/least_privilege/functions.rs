@@ -271,8 +271,8 @@ pub(crate) async fn plan(hub: &Place, since: SystemTime) -> Result<(), String> {
     if !has_logged(hub, function, since, &["sweep begun"]) {
         return Err("nothing was logged".into());
     }
-    if has_logged(hub, function, since, &["not known whether the sweep before has finished"]) {
-        return Err("it is not known whether the sweep before has finished".into());
+    if has_logged(hub, function, since, &["previous sweep: its state could not be read"]) {
+        return Err("it is previous sweep: its state could not be read".into());
     }
     let fails = [
         "invoke",

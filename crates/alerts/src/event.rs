@@ -27,10 +27,10 @@ pub enum FindingEventError {
     #[error("not an event of Security Hub with a finding")]
     Form(#[source] serde_json::Error),
     /// The event holds no finding, or several.
-    #[error("an event with {0} findings, and not one")]
+    #[error("the event has {0} findings, expected one")]
     Number(usize),
     /// The finding is not one of cmkwatch.
-    #[error("finding `{id}` is none of ours: {what}")]
+    #[error("finding `{id}` is not of cmkwatch: {what}")]
     NotOurs {
         /// The id of the finding.
         id: String,
@@ -333,7 +333,7 @@ mod tests {
             (
                 "Id",
                 json!("arn:aws:securityhub:<b>"),
-                "`arn:aws:securityhub:?b?` is none of ours: the id is of no bucket",
+                "`arn:aws:securityhub:?b?` is not of cmkwatch: the id is of no bucket",
             ),
             ("Id", json!("cmkwatch/aws/200000000002/eu-west-1/acme/"), "the id names no control"),
             (
@@ -391,7 +391,7 @@ mod tests {
         for (body, words) in [
             ("{}", "not an event"),
             ("no JSON", "not an event"),
-            (&none.to_string(), "with 0 findings"),
+            (&none.to_string(), "has 0 findings"),
         ] {
             let error = super::parse(body, &example::hub()).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");

@@ -35,7 +35,7 @@ pub enum CollectError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// The bucket is in another region than expected.
-    #[error("{subject} lies in region `{region}`")]
+    #[error("{subject} is in region `{region}`")]
     OtherRegion {
         /// The bucket.
         subject: String,

@@ -51,6 +51,6 @@ pub enum StartupError {
         source: SettingsError,
     },
     /// Metrics cannot be written.
-    #[error("no metrics: {0}")]
+    #[error("metrics cannot be set up: {0}")]
     Metrics(String),
 }

@@ -118,7 +118,7 @@ impl Watch {
         match held.await {
             Err(error) if error.closed().is_some() => {
                 let error = calls::with_causes(&error);
-                tracing::warn!(%place, error, "Security Hub refuses: what its findings are about is not known");
+                tracing::warn!(%place, error, "findings of deleted buckets not read: Security Hub refuses");
                 Ok(BTreeSet::new())
             }
             held => held,

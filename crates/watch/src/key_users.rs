@@ -127,11 +127,11 @@ impl Watch {
         let related = match collect::related_keys(&self.accounts, key).await {
             Ok(Fact::Known(related)) => related,
             Ok(Fact::Unreadable(why)) => {
-                tracing::warn!(%key, %why, "the other regions of the key are not known");
+                tracing::warn!(%key, %why, "related keys in other regions not read");
                 return Ok(0);
             }
             Err(error) if error.is_refused_role() => {
-                tracing::warn!(%key, %error, "the other regions of the key are not known");
+                tracing::warn!(%key, %error, "related keys in other regions not read");
                 return Ok(0);
             }
             Err(error) => return Err(error.into()),

@@ -68,7 +68,7 @@ impl BatchDone {
                 Ok(Claimed::Wait) => {
                     tracing::warn!(
                         finding,
-                        "another run is sending a message about the finding: the event comes again"
+                        "event will be delivered again: another run is sending a message about the finding"
                     );
                     self.failed.extend(selected.receipts);
                 }
@@ -76,7 +76,7 @@ impl BatchDone {
                     tracing::error!(
                         finding,
                         error,
-                        "the message was not claimed: its events come again"
+                        "message not claimed: its events will be delivered again"
                     );
                     self.failed.extend(selected.receipts);
                 }
@@ -136,7 +136,6 @@ impl Alert {
         }
         let BatchDone { failed, silent } = done;
         report(&silent);
-        metrics::counter!("FindingsAlerted").increment(findings as u64);
         metrics::counter!("Failures").increment(failed.len() as u64);
         let (silent, failures) = (silent.len(), failed.len());
         tracing::info!(
@@ -166,11 +165,7 @@ impl Alert {
         });
         for (gone, closed) in closing.buffered(AT_ONCE).collect::<Vec<_>>().await {
             if let Err(error) = closed {
-                tracing::error!(
-                    finding = gone.finding,
-                    error,
-                    "it was not recorded that the finding is archived"
-                );
+                tracing::error!(finding = gone.finding, error, "archived finding not recorded");
                 done.failed.extend(gone.receipts);
             }
         }
@@ -283,11 +278,16 @@ impl Alert {
         match published {
             Ok(()) => {
                 metrics::counter!("AlertsSent").increment(1);
+                metrics::counter!("FindingsAlerted").increment(findings as u64);
                 tracing::info!(subject, findings, "message sent");
                 Vec::new()
             }
             Err(error) => {
-                tracing::error!(subject, error, "message not sent: its events come again");
+                tracing::error!(
+                    subject,
+                    error,
+                    "message not sent: its events will be delivered again"
+                );
                 won.into_iter().flat_map(|won| won.selected.receipts).collect()
             }
         }

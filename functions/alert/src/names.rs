@@ -62,7 +62,7 @@ impl Names {
             }
             Err(error) => {
                 let error = calls::with_causes(&error);
-                tracing::warn!(%account, error, "organizations:DescribeAccount failed, the alert goes without a name");
+                tracing::warn!(%account, error, "alert sent without the name of the account: organizations:DescribeAccount failed");
                 None
             }
         }

@@ -79,10 +79,10 @@ impl OnChange {
             let asked = async { Ok(self.sweep.send(&[task.message()?]).await?) };
             match in_time(time.evaluate_until, asked).await {
                 Ok(()) => {
-                    tracing::info!(%account, "the account will be swept: it joined, left or was closed")
+                    tracing::info!(%account, "sweep of the account queued: it joined, left or was closed")
                 }
                 Err(error) => {
-                    tracing::error!(%account, error = calls::with_causes(&error), "the account will not be swept");
+                    tracing::error!(%account, error = calls::with_causes(&error), "sweep of the account not queued");
                     failed.extend(messages);
                 }
             }
@@ -132,7 +132,7 @@ impl OnChange {
                 let error = calls::with_causes(&error);
                 tracing::error!(
                     error,
-                    "the bucket got no message of its own: its messages come again"
+                    "bucket not queued alone: its messages will be delivered again"
                 );
                 ids
             }
@@ -159,13 +159,7 @@ impl OnChange {
         };
         match in_time(time.end, asked).await {
             Ok(buckets) => {
-                tracing::info!(
-                    key,
-                    event,
-                    call,
-                    buckets,
-                    "the buckets that use the key will be evaluated"
-                );
+                tracing::info!(key, event, call, buckets, "evaluation of the key's buckets queued");
                 Vec::new()
             }
             Err(error) => {
@@ -174,7 +168,7 @@ impl OnChange {
                     event,
                     call,
                     error = calls::with_causes(&error),
-                    "the users of the key are not known"
+                    "evaluation of the key's buckets not queued"
                 );
                 group.receipts.into_iter().map(|receipt| receipt.id).collect()
             }

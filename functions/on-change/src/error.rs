@@ -7,10 +7,10 @@ use queue::QueueError;
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     /// The message is not an EventBridge event.
-    #[error("the message is no EventBridge event")]
+    #[error("the message is not an EventBridge event")]
     NoEvent(#[source] serde_json::Error),
     /// The message is a request of cmkwatch itself, in a form that this version cannot read.
-    #[error("the message asks for something that is not understood")]
+    #[error("the request is not understood")]
     NoRequest(#[source] QueueError),
     /// The event names no bucket, key, account or region.
     #[error("the {call} event has no {what}")]
@@ -22,7 +22,7 @@ pub enum ChangeError {
     },
     /// The event tags something that is neither a bucket nor of another known kind.
     #[error(
-        "the {call} event is about `{arn}`, which is of no kind that this version of cmkwatch knows"
+        "the {call} event is about `{arn}`, of a kind that this version of cmkwatch does not know"
     )]
     UnknownResource {
         /// The API call.

@@ -153,7 +153,7 @@ impl OnChange {
             // The sweep knows the accounts of the organization, and reports an account that it
             // cannot read.
             Err(OrganizationError::Refused(why)) => {
-                tracing::warn!(%account, %why, "bucket ignored: it is not known whether its account is in the organization");
+                tracing::warn!(%account, %why, "bucket ignored: the membership of its account could not be read");
                 return Ok(Vec::new());
             }
             Err(error) => return Err(error.into()),
@@ -225,7 +225,7 @@ impl OnChange {
                 tracing::error!(
                     buckets,
                     error,
-                    "second looks were not asked for: their messages come again"
+                    "second looks not queued: their messages will be delivered again"
                 );
                 looks
             }

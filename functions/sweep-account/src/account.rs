@@ -53,7 +53,7 @@ impl SweepAccount {
                     .await?;
                 let is_new = self.watch.now().duration_since(*changed_at) < ROLE_COMES_WITHIN;
                 if is_new && !self.is_prepared(account).await? {
-                    tracing::info!(%account, "the role or Security Hub is not there yet: the account is tried again");
+                    tracing::info!(%account, "account tried again later: its role or Security Hub does not exist yet");
                     return Ok(self.watch.sweep_later(&change, TRY_AGAIN_AFTER).await?);
                 }
                 Box::pin(self.sweep_account(sweep, account, time)).await
@@ -270,7 +270,7 @@ async fn list(watch: &Watch, account: &AccountId) -> Result<Fact<Buckets>, Sweep
                 (Some(region), Ok(name)) => buckets.entry(region).or_default().push(name),
                 (None, _) => {
                     metrics::counter!("Failures").increment(1);
-                    tracing::error!(%account, bucket = name, "bucket not swept: S3 does not tell its region");
+                    tracing::error!(%account, bucket = name, "bucket not swept: S3 did not return its region");
                 }
                 (Some(region), Err(error)) => {
                     metrics::counter!("Failures").increment(1);

@@ -188,11 +188,11 @@ impl SweepAccount {
         match collect::tags_of_many(self.watch.accounts(), place, &arns).await {
             Ok(Fact::Known(tags)) => Some(tags),
             Ok(Fact::Unreadable(why)) => {
-                tracing::warn!(%account, %region, %why, "tags will be read bucket by bucket");
+                tracing::warn!(%account, %region, %why, "tags read bucket by bucket: they could not be read together");
                 None
             }
             Err(error) => {
-                tracing::warn!(%account, %region, error = calls::with_causes(&error), "tags will be read bucket by bucket");
+                tracing::warn!(%account, %region, error = calls::with_causes(&error), "tags read bucket by bucket: they could not be read together");
                 None
             }
         }

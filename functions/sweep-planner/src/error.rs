@@ -9,7 +9,7 @@ use state::StateError;
 #[derive(Debug, thiserror::Error)]
 pub enum PlannerError {
     /// The request names an account that does not have the form that AWS defines.
-    #[error("the request names an account wrongly")]
+    #[error("the request names a malformed account")]
     SweepRequest(#[from] Malformed),
     /// The accounts of the organization could not be read.
     #[error(transparent)]

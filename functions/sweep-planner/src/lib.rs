@@ -123,13 +123,13 @@ impl SweepPlanner {
             Ok(waiting) => {
                 metrics::counter!("SweepUnfinished").increment(waiting);
                 if waiting > 0 {
-                    tracing::warn!(waiting, "the sweep before has not finished");
+                    tracing::warn!(waiting, "previous sweep not finished");
                 }
             }
             Err(error) => {
                 tracing::error!(
                     error = calls::with_causes(&error),
-                    "not known whether the sweep before has finished"
+                    "previous sweep: its state could not be read"
                 );
             }
         }

@@ -123,7 +123,7 @@ impl Evidence {
             Self::AccountAccess { .. } => "an answer",
             Self::Policy { problem: PolicyProblem::NotAPolicy { .. }, .. } => "a policy",
             Self::Policy { problem: PolicyProblem::TooComplex { .. }, .. } => {
-                "statements that can be followed"
+                "statements that can be analysed"
             }
             Self::UniqueId { .. } => "the ARN of an identity",
         }

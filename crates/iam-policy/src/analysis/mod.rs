@@ -36,7 +36,7 @@ use serde::Serialize;
 /// The error for a question that the policy is too complex for. Its statements depend on each other
 /// in too many ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the statements depend on each other in more ways than can be followed")]
+#[error("the statements depend on each other in too many ways to be analysed")]
 pub struct TooComplex;
 
 /// A use that a policy may allow.

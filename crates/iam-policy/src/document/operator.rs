@@ -83,7 +83,7 @@ pub enum Quantifier {
 
 /// A text that is not a condition operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no condition operator")]
+#[error("`{0}` is not a condition operator")]
 pub struct UnknownOperator(String);
 
 const NAMES: [(&str, Comparison, bool); 27] = {
