@@ -11,6 +11,7 @@ LAMBDA := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cargo lambda build --locked
 FUNCTIONS := $(notdir $(wildcard functions/*))
 BINS := $(addprefix --bin ,$(FUNCTIONS))
 ARCH ?= arm64
+TARGET = $(if $(filter arm64,$(ARCH)),aarch64,x86_64)-unknown-linux-gnu
 REGION ?= us-east-1
 BUCKETS ?= 2000
 EVERY ?= 1
@@ -29,7 +30,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo sandbox quick test test-lag check unit-test end-to-end-test organization-test scenario-test least-privilege-test functions \
-	scale bench fuzz deploy deploy-management undeploy undeploy-management clean control control-page expectations
+	scale bench fuzz deploy deploy-management undeploy undeploy-management clean release control control-page expectations
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -134,11 +135,19 @@ fuzz: ## Fuzz the analysis of policies (cargo-fuzz and a nightly compiler): [SEC
 	cd crates/iam-policy && for target in document allowed gap; do \
 	  cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS_EACH) -max_len=8192 || exit 1; done
 
+release: $(INSTALLED) ## Build what a release attaches into target/release-files: [ARCH=arm64].
+	$(LAMBDA) --release --target $(TARGET) $(BINS) --bin cmkwatch
+	@rm -rf target/release-files && mkdir -p target/release-files
+	@for function in $(FUNCTIONS); do cp infra/cmkwatch.toml target/lambda/$$function/ && \
+	  (cd target/lambda/$$function && python3 -m zipfile -c ../../release-files/$$function-$(ARCH).zip bootstrap cmkwatch.toml) || exit 1; done
+	@cp target/lambda/cmkwatch/bootstrap target/release-files/cmkwatch-$(ARCH)-linux
+	@ls -l target/release-files
+
 deploy: $(INSTALLED) ## Deploy cmkwatch (docs/operations.md): ARTIFACTS=bucket ORGANIZATION_ID=o-... TARGETS=r-... REGIONS=... [DRY_RUN=yes]
 	@$(PYTHON) -m infra.deploy check
 	@$(PYTHON) -m infra.deploy preview
 ifneq ($(DRY_RUN),yes)
-	$(LAMBDA) --release --target $(if $(filter arm64,$(ARCH)),aarch64,x86_64)-unknown-linux-gnu $(BINS)
+	$(LAMBDA) --release --target $(TARGET) $(BINS)
 	@for function in $(FUNCTIONS); do cp infra/cmkwatch.toml target/lambda/$$function/; done
 	@$(PYTHON) -m infra.deploy deploy
 endif
