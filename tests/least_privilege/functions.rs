@@ -105,7 +105,7 @@ impl OnChange {
             && logged(&["evaluated"])
             && (self.strangers.is_none()
                 || (logged(&["bucket ignored: its account is not in the organization", STRANGER])
-                    && logged(&["the account will be swept", UNKNOWN])))
+                    && logged(&["sweep of the account queued", UNKNOWN])))
     }
 }
 

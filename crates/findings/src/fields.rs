@@ -61,3 +61,21 @@ pub const VERSION: &str = "cmkwatch/version";
 /// [ASFF](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_AwsSecurityFinding.html)
 /// allows, in characters.
 pub(crate) const LONGEST_VALUE: usize = 2048;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// Returns the names of fields in a text, each between two `mark`s.
+    fn names(text: &str, mark: char) -> BTreeSet<&str> {
+        text.split(mark).filter(|part| part.starts_with("cmkwatch/")).collect()
+    }
+
+    #[test]
+    fn the_docs_list_every_field() {
+        let docs = include_str!("../../../docs/finding-lifecycle.md");
+        let (_, table) = docs.split_once("## The fields of a finding").expect("the section exists");
+        let (code, _) = include_str!("fields.rs").split_once("#[cfg(test)]").expect("this module");
+        assert_eq!(names(table, '`'), names(code, '"'));
+    }
+}

@@ -18,12 +18,14 @@
 //! In the last two rows, 999999999999 is the account of the hub. A departure says that an account
 //! left or was closed. It also says whether its findings are archived and its state is removed.
 
+mod accounts;
 mod error;
 mod key_index;
 mod row;
 mod table;
 
+pub use accounts::{AccountState, Departure};
 pub use error::StateError;
 pub use key_index::KeyIndex;
 pub use row::Row;
-pub use table::{AccountState, Departure, State};
+pub use table::State;

@@ -5,8 +5,8 @@
 //! was read.
 //!
 //! An evaluation without a change ends without a commit, and has no place in that order. So each
-//! evaluation that commits looks once more before it publishes. `model.rs` tests these steps in
-//! random orders.
+//! evaluation that commits looks once more before it publishes. The module `model` tests these
+//! steps in random orders.
 //!
 //! `findings::plan` decides what to commit and to publish.
 

@@ -10,7 +10,7 @@ use state::StateError;
 pub enum PlannerError {
     /// The request names an account that does not have the form that AWS defines.
     #[error("the request names a malformed account")]
-    SweepRequest(#[from] Malformed),
+    Request(#[from] Malformed),
     /// The accounts of the organization could not be read.
     #[error(transparent)]
     Organization(#[from] OrganizationError),

@@ -17,7 +17,7 @@ async fn main() -> Result<(), Error> {
         .await
         .inspect_err(|error| tracing::error!(error = format!("{error:#}"), "cannot start"))?;
     let handle = async |request: SweepRequest, _: Context| {
-        let begun = function.begin(request, Timestamp::now()).await;
+        let begun = function.begin(request, Timestamp::now()).await.map_err(anyhow::Error::from);
         Ok(begun.inspect_err(|error| {
             tracing::error!(error = format!("{error:#}"), "no sweep was begun")
         })?)

@@ -7,7 +7,7 @@ use facts::{
 };
 use findings::{
     About, ApiCall, Compliance, Finding, Held, Item, Looking, Observation, Plan, RecordState, Seen,
-    StoredIn, Terms, Workflow, plan,
+    StoredIn, Terms, Workflow, fields, plan,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -257,4 +257,22 @@ fn workflow_after(before: &Finding, now: &Finding) -> Workflow {
         Workflow::Notified | Workflow::Resolved if returns || fails => Workflow::New,
         workflow => workflow,
     }
+}
+
+/// Returns the transitions of a plan, by control.
+pub(crate) fn transitions(plan: &Plan) -> Vec<(String, String)> {
+    let slug = |finding: &Finding| finding.generator_id.trim_start_matches("cmkwatch/").to_owned();
+    plan.import
+        .iter()
+        .map(|finding| (slug(finding), finding.product_fields[fields::TRANSITION].clone()))
+        .collect()
+}
+
+pub(crate) fn expect(plan: &Plan, expected: &[(&str, &str)]) {
+    let (mut found, mut expected) = (transitions(plan), expected.to_vec());
+    found.sort();
+    expected.sort_unstable();
+    let expected: Vec<_> =
+        expected.iter().map(|&(slug, word)| (slug.to_owned(), word.to_owned())).collect();
+    assert_eq!(found, expected);
 }

@@ -5,8 +5,11 @@
     reason = "the helpers of a test may stop it as the test may"
 )]
 
+mod adoption;
 mod drift;
 mod example;
+mod law;
 mod place;
+mod repairs;
 mod story;
 mod words;

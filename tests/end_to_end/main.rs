@@ -7,7 +7,10 @@
     reason = "a test may stop at the first thing that is not as expected"
 )]
 
-use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
+mod calls;
+mod messages;
+
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use cmkwatch_tests::{
     KeySetup, Place, Refused, Scenario, made_out, progress, root, sandbox, scenarios, state,
     verdict,
@@ -15,7 +18,7 @@ use cmkwatch_tests::{
 use controls::Level;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fs, process::Command, time::Duration};
+use std::{collections::BTreeMap, fs, process::Command};
 
 /// The number of buckets that are played at once.
 const AT_ONCE: usize = 6;
@@ -144,7 +147,7 @@ async fn a_finding_names_the_caller_that_changed_the_bucket_and_keeps_its_age() 
 }
 
 /// Returns the findings of a bucket that is left as S3 makes it.
-fn all_failed() -> BTreeMap<String, String> {
+pub(crate) fn all_failed() -> BTreeMap<String, String> {
     expectation(&[
         ("encrypted-with-kms", "FAILED MEDIUM"),
         ("encrypted-with-cmk", "FAILED HIGH"),
@@ -152,7 +155,7 @@ fn all_failed() -> BTreeMap<String, String> {
     ])
 }
 
-fn all_passed() -> BTreeMap<String, String> {
+pub(crate) fn all_passed() -> BTreeMap<String, String> {
     passed_up_to(Level::Cmk)
 }
 
@@ -199,112 +202,6 @@ async fn a_key_outside_the_organization_is_asked_about_from_the_buckets_own_acco
 }
 
 #[tokio::test]
-async fn duplicates_and_a_reversed_order_change_nothing() {
-    let place = &sandbox().places().await[1];
-    let bucket = place.bucket_name("again");
-    let key = place.create_key(&KeySetup::default(), &bucket).await;
-    place.create_bucket(&bucket, None).await;
-    place.encrypt(&bucket, "aws:kms", Some(&key.arn)).await;
-    place.wait_for(&bucket, progress, &all_passed()).await;
-    let before = place.findings(&bucket).await;
-
-    let mut events: Vec<_> = (0..10)
-        .map(|_| event(place, &bucket, "PutBucketEncryption", "2026-11-01T00:00:02Z"))
-        .collect();
-    events.push(event(place, &bucket, "CreateBucket", "2026-11-01T00:00:01Z"));
-    send(&events).await;
-    // The event of this bucket is behind the others in the queue, and waits for the settle delay.
-    // Once the bucket is judged, they are handled too.
-    let last = place.bucket_name("after-again");
-    place.create_bucket(&last, None).await;
-    place.wait_for(&last, verdict, &all_failed()).await;
-    assert_eq!(place.findings(&bucket).await, before);
-}
-
-/// An event costs few calls to the account of the bucket, which also has the key.
-///
-/// - The evaluation takes 7 calls: 6 reads of S3 and KMS, and DescribeHub.
-/// - The second look takes 8 calls, because it reads the findings too.
-/// - A change takes 6 more reads of S3 and KMS, and 3 calls to publish.
-///
-/// The hub's own account is watched like any other. No other test makes calls in its second region.
-#[tokio::test]
-async fn an_evaluation_costs_few_calls() {
-    let (hub, place) =
-        (sandbox().hub().await, sandbox().another_region(&sandbox().hub().await).await);
-    let arn = |bucket: &str| format!("arn:aws:s3:::{bucket}");
-    let bucket = place.bucket_name("calls");
-    let key = place.create_key(&KeySetup::default(), &bucket).await;
-    place.create_bucket(&bucket, None).await;
-    until(async || hub.findings_about(&arn(&bucket)).await.len() == 3).await;
-
-    let before = calls_of_evaluations(&place).await;
-    place.encrypt(&bucket, "aws:kms", Some(&key.arn)).await;
-    until(async || hub.findings_about(&arn(&bucket)).await.len() == 8).await;
-    let changed = calls_of_evaluations(&place).await;
-    assert!(
-        changed - before <= 7 + 6 + 3 + 8,
-        "{} {:?}",
-        changed - before,
-        sandbox().calls(&place)
-    );
-
-    send(&[event(&place, &bucket, "PutBucketEncryption", "2026-11-01T00:00:00Z")]).await;
-    until(async || calls(&place) > changed).await;
-    assert_eq!(
-        calls_of_evaluations(&place).await - changed,
-        7 + 8,
-        "{:?}",
-        sandbox().calls(&place)
-    );
-}
-
-/// Counts the calls of on-change in a place.
-fn calls(place: &Place) -> u64 {
-    let ours = ["s3:Get", "kms:Describe", "kms:Get", "securityhub:"];
-    let calls = sandbox().calls(place);
-    let counted = calls.iter().filter(|(call, _)| ours.iter().any(|our| call.starts_with(our)));
-    counted.map(|(_, count)| count).sum()
-}
-
-/// Waits until on-change makes no more calls in a place, second looks included. Returns their
-/// number.
-async fn calls_of_evaluations(place: &Place) -> u64 {
-    loop {
-        let before = calls(place);
-        tokio::time::sleep(Duration::from_secs(sandbox().second_look_seconds + 4)).await;
-        if calls(place) == before {
-            return before;
-        }
-    }
-}
-
-async fn until(mut holds: impl AsyncFnMut() -> bool) {
-    for _ in 0..100 {
-        if holds().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    }
-    panic!("it did not hold within 30 s");
-}
-
-/// CloudTrail may name the region that was called. S3 names the region in which the bucket exists.
-/// No events are forwarded from that region in the sandbox, so the finding can only follow from
-/// this event.
-#[tokio::test]
-async fn a_bucket_is_judged_in_its_own_region_and_not_in_that_of_the_event() {
-    let claimed = &sandbox().places().await[0];
-    let there = sandbox().place(&claimed.account, "ap-south-1").await;
-    there.aws("securityhub", &["enable-security-hub"]);
-    let bucket = there.bucket_name("elsewhere");
-    there.create_bucket(&bucket, None).await;
-    send(&[event(claimed, &bucket, "PutBucketEncryption", "2026-11-01T00:00:00Z")]).await;
-    there.wait_for(&bucket, verdict, &all_failed()).await;
-    assert!(claimed.findings(&bucket).await.is_empty());
-}
-
-#[tokio::test]
 async fn a_permission_that_is_taken_away_turns_the_verdict_into_a_warning() {
     let place = &sandbox().places().await[3];
     let bucket = place.bucket_name("refused-later");
@@ -325,37 +222,7 @@ async fn a_permission_that_is_taken_away_turns_the_verdict_into_a_warning() {
     place.wait_for(&bucket, verdict, &expectation(&warnings)).await;
 }
 
-#[tokio::test]
-async fn malformed_messages_become_dead_letters_and_the_others_are_handled() {
-    let place = &sandbox().places().await[2];
-    let bucket = place.bucket_name("good-among-bad");
-    place.create_bucket(&bucket, None).await;
-    place.wait_for(&bucket, verdict, &all_failed()).await;
-    let key = place.create_key(&KeySetup::default(), &bucket).await;
-    place.encrypt(&bucket, "aws:kms", Some(&key.arn)).await;
-    let mut nobody = event(place, &bucket, "PutBucketEncryption", "2026-11-01T00:00:00Z");
-    nobody["detail"]["requestParameters"] = Value::Null;
-    let mut account = event(place, &bucket, "PutBucketEncryption", "2026-11-01T00:00:00Z");
-    account["detail"]["recipientAccountId"] = json!("1234");
-    let mut region = event(place, &bucket, "PutBucketEncryption", "2026-11-01T00:00:00Z");
-    region["detail"]["awsRegion"] = json!("us-east-1.evil.example");
-    let name = event(place, "../<b>", "PutBucketEncryption", "2026-11-01T00:00:00Z");
-    let bad = [json!("this is no event"), nobody, account, region, name];
-    let other = json!({ "source": "aws.ec2", "detail-type": "x", "detail": {} });
-    let good = event(place, &bucket, "PutBucketEncryption", "2026-11-01T00:00:00Z");
-    let mut all = bad.to_vec();
-    all.extend([other, good]);
-    send(&all).await;
-    place.wait_for(&bucket, progress, &all_passed()).await;
-
-    let mut dead = dead_letters(bad.len()).await;
-    let mut bad: Vec<_> = bad.iter().map(Value::to_string).collect();
-    dead.sort();
-    bad.sort();
-    assert_eq!(dead, bad);
-}
-
-fn event(place: &Place, bucket: &str, call: &str, time: &str) -> Value {
+pub(crate) fn event(place: &Place, bucket: &str, call: &str, time: &str) -> Value {
     json!({
         "version": "0", "id": "0", "source": "aws.s3", "detail-type": "AWS API Call via CloudTrail",
         "account": place.account, "region": place.region, "time": time, "resources": [],
@@ -368,7 +235,7 @@ fn event(place: &Place, bucket: &str, call: &str, time: &str) -> Value {
 }
 
 /// Sends messages to on-change, without the settle delay.
-async fn send(bodies: &[Value]) {
+pub(crate) async fn send(bodies: &[Value]) {
     let (sqs, queue) = (sandbox().sqs().await, &sandbox().changes_queue_url);
     for (batch, bodies) in bodies.chunks(10).enumerate() {
         let entry = |(number, body): (usize, &Value)| {
@@ -385,38 +252,6 @@ async fn send(bodies: &[Value]) {
             .unwrap();
         assert_eq!(sent.failed(), []);
     }
-}
-
-/// Waits until there are `wanted` dead letters, and returns their bodies.
-async fn dead_letters(wanted: usize) -> Vec<String> {
-    let (sqs, queue) = (sandbox().sqs().await, &sandbox().changes_dead_queue_url);
-    let count = QueueAttributeName::ApproximateNumberOfMessages;
-    for _ in 0..120 {
-        let attributes = sqs
-            .get_queue_attributes()
-            .queue_url(queue)
-            .attribute_names(count.clone())
-            .send()
-            .await
-            .unwrap();
-        if attributes.attributes.unwrap()[&count] == wanted.to_string() {
-            let messages = sqs
-                .receive_message()
-                .queue_url(queue)
-                .max_number_of_messages(10)
-                .send()
-                .await
-                .unwrap();
-            return messages
-                .messages
-                .unwrap()
-                .into_iter()
-                .map(|message| message.body.unwrap())
-                .collect();
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    panic!("there never were {wanted} dead letters");
 }
 
 #[test]
