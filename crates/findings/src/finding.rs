@@ -3,7 +3,7 @@
 //! The crate `publish` translates findings to and from the [format of Security
 //! Hub](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings-format.html).
 
-use crate::{About, Compliance, RecordState, Transition, Workflow, fields};
+use crate::{About, Compliance, RecordState, Summary, Transition, Workflow, fields};
 use controls::Severity;
 use facts::Place;
 use jiff::Timestamp;
@@ -68,6 +68,12 @@ impl Finding {
     #[must_use]
     pub fn slug(&self) -> &str {
         self.id.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Returns the parts of the finding that decide if anything changed.
+    pub(crate) fn summary(&self) -> Summary {
+        let fingerprint = self.fingerprint.clone();
+        Summary { status: self.compliance, severity: self.severity, fingerprint }
     }
 
     /// Returns the ARN of the key among the resources; `None` if there is none.

@@ -298,7 +298,7 @@ impl Item {
 }
 
 fn adopted(finding: &Finding, now: Timestamp) -> ControlState {
-    let summary = (finding.record_state == RecordState::Active).then(|| Summary::of(finding));
+    let summary = (finding.record_state == RecordState::Active).then(|| finding.summary());
     let passed = summary.as_ref().is_some_and(Summary::passed);
     // A run may have been interrupted before it set RESOLVED. So RESOLVED is still to be set.
     let is_open = passed && matches!(finding.workflow, Workflow::New | Workflow::Notified);

@@ -44,7 +44,7 @@ impl Held {
     pub fn of(finding: &Finding) -> Self {
         Self {
             id: finding.id.clone(),
-            summary: Some(Summary::of(finding)),
+            summary: Some(finding.summary()),
             workflow: Some(finding.workflow),
             updated_at: finding.updated_at,
         }

@@ -1,6 +1,6 @@
 //! The parts of a verdict that decide if anything changed.
 
-use crate::{Compliance, Finding};
+use crate::Compliance;
 use controls::Severity;
 
 /// The parts of a verdict that decide if anything changed.
@@ -15,12 +15,6 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Returns the summary of a finding.
-    pub(crate) fn of(finding: &Finding) -> Self {
-        let fingerprint = finding.fingerprint.clone();
-        Self { status: finding.compliance, severity: finding.severity, fingerprint }
-    }
-
     pub(crate) fn passed(&self) -> bool {
         self.status == Compliance::Passed
     }

@@ -16,7 +16,7 @@ impl Look<'_> {
         let finding = draft
             .and_then(|draft| draft.finding.clone().ok())
             .filter(|now| self.is_imported(now, before));
-        let observed = finding.as_ref().map(Summary::of);
+        let observed = finding.as_ref().map(Finding::summary);
         let repair = self.terms.repair.get(slug);
         if before.is_none() && observed.is_none() && repair.is_none() {
             return NextState { state: None, finding };

@@ -172,7 +172,7 @@ mod tests {
                 "Statement[0]",
                 "both `Action` and `NotAction`",
             ),
-            ("\"bool\"", "\"boole\"", "Statement.Condition", "`boole` is no condition operator"),
+            ("\"bool\"", "\"boole\"", "Statement.Condition", "`boole` is not a condition operator"),
             (
                 "\"111122223333\", ",
                 "\"11112222333\", ",
