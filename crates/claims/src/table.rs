@@ -6,7 +6,7 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client, config,
     error::BoxError,
-    operation::put_item::PutItemError,
+    operation::put_item::{PutItemError, builders::PutItemFluentBuilder},
     types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
 use jiff::Timestamp;
@@ -56,7 +56,7 @@ enum Over<'a> {
 /// The result of a write.
 enum Written {
     /// The row was written. Holds the row that was replaced, if the write asks for it.
-    BatchDone(Option<LastDecision>),
+    Done(Option<LastDecision>),
     /// The row was not written, because the table holds this other row. Version 0 if there is no
     /// row.
     Found(LastDecision),
@@ -115,7 +115,7 @@ impl Claims {
                 Decision::Wait => return Ok(Claimed::Wait),
             };
             match self.write(&event.id, &row, over, now).await? {
-                Written::BatchDone(_) => return Ok(claimed),
+                Written::Done(_) => return Ok(claimed),
                 Written::Found(other) => found = Some(other),
             }
         }
@@ -171,7 +171,7 @@ impl Claims {
         if alerted == AlertedState::Closed {
             let row =
                 LastDecision { version: event.state_version, alerted: Some(alerted), claim: None };
-            if let Written::BatchDone(_) = self.write(&event.id, &row, Over::Nothing, now).await? {
+            if let Written::Done(_) = self.write(&event.id, &row, Over::Nothing, now).await? {
                 return Ok(Claimed::Silent(Silence::CancelledOut));
             }
         }
@@ -199,7 +199,7 @@ impl Claims {
             claim: Some(run.clone()),
         };
         match self.write(&event.id, &mine, Over::Other, now).await? {
-            Written::BatchDone(before) => {
+            Written::Done(before) => {
                 Ok((Claimed::Won(mine), before.and_then(|before| before.alerted)))
             }
             Written::Found(found) if found.claim.is_some() => {
@@ -241,65 +241,67 @@ impl Claims {
             .put_item()
             .table_name(&self.table)
             .set_item(Some(row::write(finding, known, now)));
-        let request = request
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .expression_attribute_names("#version", "version");
-        let number = |version: u64| AttributeValue::N(version.to_string());
-        let request = match over {
-            // A version that is not a number is damaged, and is no version of any change.
-            Over::Nothing => request
-                .condition_expression(
-                    "attribute_not_exists(#version) OR NOT attribute_type(#version, :number)",
-                )
-                .expression_attribute_values(":number", AttributeValue::S("N".to_owned())),
-            Over::Older => request
-                .condition_expression("#version < :version")
-                .expression_attribute_values(":version", number(known.version)),
-            Over::Other => {
-                let covering = row::words_that_cover(known.alerted);
-                let names: Vec<_> =
-                    (0..covering.len()).map(|number| format!(":covering{number}")).collect();
-                let condition = format!(
-                    "#version < :version AND attribute_exists(#alerted) AND NOT #alerted IN ({}) AND attribute_not_exists(#owner)",
-                    names.join(", ")
-                );
-                let values = names.into_iter().zip(covering.into_iter().map(AttributeValue::S));
-                let request = request
-                    .condition_expression(condition)
-                    .expression_attribute_names("#alerted", "alerted")
-                    .expression_attribute_names("#owner", "owner")
-                    .expression_attribute_values(":version", number(known.version))
-                    .return_values(ReturnValue::AllOld);
-                values.fold(request, |request, (name, value)| {
-                    request.expression_attribute_values(name, value)
-                })
-            }
-            Over::Row(LastDecision { version, claim: None, .. }) => request
-                .condition_expression("#version = :over AND attribute_not_exists(#owner)")
-                .expression_attribute_names("#owner", "owner")
-                .expression_attribute_values(":over", number(*version)),
-            Over::Row(LastDecision { version, claim: Some(claim), .. }) => request
-                .condition_expression("#version = :over AND #owner = :owner")
-                .expression_attribute_names("#owner", "owner")
-                .expression_attribute_values(":over", number(*version))
-                .expression_attribute_values(":owner", AttributeValue::S(claim.owner.clone())),
-        };
-        match request.send().await {
-            Ok(written) => {
-                Ok(Written::BatchDone(written.attributes.map(|before| row::read(&before))))
-            }
+        match only_over(request, over, known).send().await {
+            Ok(written) => Ok(Written::Done(written.attributes.map(|before| row::read(&before)))),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(failed)) => {
                     let found = row::read(failed.item().unwrap_or(&Attributes::new()));
-                    Ok(if found == *known {
-                        Written::BatchDone(None)
-                    } else {
-                        Written::Found(found)
-                    })
+                    Ok(if found == *known { Written::Done(None) } else { Written::Found(found) })
                 }
                 _ => Err(ClaimsError { table: self.table.clone(), source: error.into() }),
             },
         }
+    }
+}
+
+/// Makes a write conditional on the row that it replaces.
+fn only_over(
+    request: PutItemFluentBuilder,
+    over: Over<'_>,
+    known: &LastDecision,
+) -> PutItemFluentBuilder {
+    let request = request
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+        .expression_attribute_names("#version", "version");
+    let number = |version: u64| AttributeValue::N(version.to_string());
+    match over {
+        // A version that is not a number is damaged, and is no version of any change.
+        Over::Nothing => request
+            .condition_expression(
+                "attribute_not_exists(#version) OR NOT attribute_type(#version, :number)",
+            )
+            .expression_attribute_values(":number", AttributeValue::S("N".to_owned())),
+        Over::Older => request
+            .condition_expression("#version < :version")
+            .expression_attribute_values(":version", number(known.version)),
+        Over::Other => {
+            let covering = row::words_that_cover(known.alerted);
+            let names: Vec<_> =
+                (0..covering.len()).map(|number| format!(":covering{number}")).collect();
+            let condition = format!(
+                "#version < :version AND attribute_exists(#alerted) AND NOT #alerted IN ({}) AND attribute_not_exists(#owner)",
+                names.join(", ")
+            );
+            let values = names.into_iter().zip(covering.into_iter().map(AttributeValue::S));
+            let request = request
+                .condition_expression(condition)
+                .expression_attribute_names("#alerted", "alerted")
+                .expression_attribute_names("#owner", "owner")
+                .expression_attribute_values(":version", number(known.version))
+                .return_values(ReturnValue::AllOld);
+            values.fold(request, |request, (name, value)| {
+                request.expression_attribute_values(name, value)
+            })
+        }
+        Over::Row(LastDecision { version, claim: None, .. }) => request
+            .condition_expression("#version = :over AND attribute_not_exists(#owner)")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":over", number(*version)),
+        Over::Row(LastDecision { version, claim: Some(claim), .. }) => request
+            .condition_expression("#version = :over AND #owner = :owner")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":over", number(*version))
+            .expression_attribute_values(":owner", AttributeValue::S(claim.owner.clone())),
     }
 }
 
