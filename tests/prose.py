@@ -169,7 +169,9 @@ def of_rust_code(path, text):
         if not line.lstrip().startswith("//"):
             names = (name.replace("_", " ") for name in re.findall(r"\bfn (\w+)", line))
             for words in [*re.findall(r'"((?:[^"\\]|\\.)*)"', line), *names]:
-                yield Block(path, number, words, is_code=True)
+                # One word is a name, such as that of an attribute.
+                if len(words.split()) > 1:
+                    yield Block(path, number, words, is_code=True)
 
 
 def blocks_of(path, text):

@@ -21,7 +21,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("iam-policy", &[]),
     ("facts", &["iam-policy"]),
     ("controls", &["facts", "iam-policy"]),
-    ("findings", &["controls", "facts"]),
+    ("findings", &["controls", "facts", "iam-policy"]),
     ("alerts", &["controls", "facts", "findings"]),
     ("calls", &["facts"]),
     ("claims", &["alerts", "calls", "controls"]),

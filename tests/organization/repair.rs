@@ -112,7 +112,7 @@ async fn each_kind_of_difference_is_repaired_and_nobody_is_alerted() {
                 .product_fields
                 .as_mut()
                 .unwrap()
-                .insert("cmkwatch/digest".to_owned(), "of somebody else".to_owned());
+                .insert("cmkwatch/fingerprint".to_owned(), "of somebody else".to_owned());
         };
         import(place, passes, findings["encrypted-with-cmk"].clone()).await;
         set_workflow(place, &findings["ssec-blocked"], WorkflowStatus::New).await;

@@ -26,7 +26,7 @@ async fn everything() -> BTreeMap<String, String> {
                 finding.compliance,
                 finding.workflow,
                 finding.resources,
-                fields.get("cmkwatch/digest")
+                fields.get("cmkwatch/fingerprint")
             );
             all.insert(format!("{}/{} {}", place.account, place.region, finding.id.unwrap()), said);
         }

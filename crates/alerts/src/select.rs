@@ -111,7 +111,7 @@ impl<R> SelectedAlerts<R> {
             .extend(earlier.iter().map(|received| silent(&received.event, Silence::LaterEvent)));
         let is_severe = |event: &FindingEvent| event.alert_severity() >= alerts.minimum_severity;
         let reason = match end {
-            BatchOutcome::AlertedState(event) if is_severe(&event) => {
+            BatchOutcome::Alert(event) if is_severe(&event) => {
                 return self.selected.push(selected(*event, events));
             }
             BatchOutcome::Cancelled(event) if is_severe(&event) => {
@@ -122,7 +122,7 @@ impl<R> SelectedAlerts<R> {
             {
                 return self.minor.push(selected(*event, events));
             }
-            BatchOutcome::AlertedState(_) | BatchOutcome::Cancelled(_) => Silence::BelowMinimum,
+            BatchOutcome::Alert(_) | BatchOutcome::Cancelled(_) => Silence::BelowMinimum,
             BatchOutcome::Minor(_) => Silence::Minor,
             BatchOutcome::Silent(reason) => reason,
         };
@@ -145,7 +145,7 @@ fn receipts<R>(events: Vec<Received<R>>) -> Vec<R> {
 /// The result of all events about one finding.
 enum BatchOutcome {
     /// People must be alerted.
-    AlertedState(Box<FindingEvent>),
+    Alert(Box<FindingEvent>),
     /// The finding is as it was before the first event.
     Cancelled(Box<FindingEvent>),
     /// The change is minor, and its finding shows a state that people must know.
@@ -183,10 +183,9 @@ fn end_of<R>(events: &[Received<R>]) -> Option<BatchOutcome> {
         return Some(BatchOutcome::Cancelled(Box::new(event)));
     }
     Some(
-        event.silence().map_or_else(
-            || BatchOutcome::AlertedState(Box::new(event.clone())),
-            BatchOutcome::Silent,
-        ),
+        event
+            .silence()
+            .map_or_else(|| BatchOutcome::Alert(Box::new(event.clone())), BatchOutcome::Silent),
     )
 }
 

@@ -10,6 +10,9 @@ use std::collections::HashMap;
 /// less.
 const KEPT: SignedDuration = SignedDuration::from_hours(35 * 24);
 
+/// The attribute with the state that people know.
+pub(crate) const STATE: &str = "told";
+
 /// The attributes of a row, by name.
 pub(crate) type Attributes = HashMap<String, AttributeValue>;
 
@@ -21,8 +24,7 @@ pub(crate) fn write(finding: &str, known: &LastDecision, now: Timestamp) -> Attr
         ("version".to_owned(), AttributeValue::N(known.version.to_string())),
         ("expires_at".to_owned(), AttributeValue::N(expires_at.to_string())),
     ]);
-    let alerted =
-        known.alerted.map(|alerted| ("alerted".to_owned(), AttributeValue::S(word(alerted))));
+    let alerted = known.alerted.map(|alerted| (STATE.to_owned(), AttributeValue::S(word(alerted))));
     row.extend(alerted);
     if let Some(Claim { owner, lapses_at }) = &known.claim {
         row.insert("owner".to_owned(), AttributeValue::S(owner.clone()));
@@ -42,7 +44,7 @@ pub(crate) fn read(row: &Attributes) -> LastDecision {
     });
     LastDecision {
         version: version.unwrap_or_default(),
-        alerted: text("alerted").and_then(|word| alerted(word)),
+        alerted: text(STATE).and_then(|word| alerted(word)),
         claim,
     }
 }
@@ -102,7 +104,7 @@ mod tests {
         let text = |name: &str, value: &str| (name.to_owned(), AttributeValue::S(value.to_owned()));
         let row = Attributes::from([
             text("version", "x"),
-            text("alerted", "open WIDE"),
+            text(STATE, "open WIDE"),
             text("owner", "run"),
         ]);
         let claim = Some(Claim { owner: "run".into(), lapses_at: Timestamp::UNIX_EPOCH });

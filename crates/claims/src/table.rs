@@ -279,13 +279,13 @@ fn only_over(
             let names: Vec<_> =
                 (0..covering.len()).map(|number| format!(":covering{number}")).collect();
             let condition = format!(
-                "#version < :version AND attribute_exists(#alerted) AND NOT #alerted IN ({}) AND attribute_not_exists(#owner)",
+                "#version < :version AND attribute_exists(#known) AND NOT #known IN ({}) AND attribute_not_exists(#owner)",
                 names.join(", ")
             );
             let values = names.into_iter().zip(covering.into_iter().map(AttributeValue::S));
             let request = request
                 .condition_expression(condition)
-                .expression_attribute_names("#alerted", "alerted")
+                .expression_attribute_names("#known", row::STATE)
                 .expression_attribute_names("#owner", "owner")
                 .expression_attribute_values(":version", number(known.version))
                 .return_values(ReturnValue::AllOld);

@@ -24,14 +24,14 @@ use facts::Bucket;
 pub(crate) const {constant}: Control = Control {{
     slug: "{slug}",
     level: Level::{level},
-    severity: Severity::Medium,
+    severity: Severity::Medium, // TODO how bad a failure is
     title: "TODO what S3 buckets should have or do",
     holds_when: "TODO the condition, in half a sentence",
     why: "TODO why it matters, in a sentence or two.",
     reference: "https://docs.aws.amazon.com/AmazonS3/latest/userguide/TODO.html",
     requirements: &[],
     remediation: "TODO what to do, with the API call in brackets.",
-    calls: &[call::ENCRYPTION],
+    calls: &[call::ENCRYPTION], // TODO the calls that change the fact
     statement: None,
     exempts_log_buckets: false,
     rule: Rule::Bucket(check),
@@ -148,12 +148,16 @@ def _catalogue(root, constant, level):
 
 
 def _readme(root, slug, level):
-    row = f"| `{slug}` | `{level}` | TODO when the control fails |\n"
-    return _edit(
-        root,
-        Path("README.md"),
-        lambda text: text.replace("| `account-readable` |", f"{row}| `account-readable` |"),
-    )
+    """Adds a row behind the last row of the level."""
+
+    def edit(text):
+        lines = text.splitlines(keepends=True)
+        levels = [f"| `{one}` |" for one in list(LEVELS)[: list(LEVELS).index(level) + 1]]
+        rows = [number for number, line in enumerate(lines) if any(one in line for one in levels)]
+        lines.insert(rows[-1] + 1, f"| `{slug}` | `{level}` | TODO when the control fails |\n")
+        return "".join(lines)
+
+    return _edit(root, Path("README.md"), edit)
 
 
 def _scenario(root, slug, level, verdict):
@@ -172,7 +176,9 @@ def main(slug, level):
         print(f"make control: {error}", file=sys.stderr)
         return 1
     print("written:", *changed, sep="\n  ")
-    print("next: docs/adding-a-control.md, step 2. `git grep TODO` shows what is left.")
+    print(
+        "next: docs/adding-a-control.md, step 2. `grep -rn TODO crates/controls/src tests/scenarios README.md` shows what is left."
+    )
     return 0
 
 

@@ -79,14 +79,23 @@ pub struct Superseded {
 }
 
 impl WatchError {
+    /// Returns the error that caused this one, or this error itself. What to do depends on the cause,
+    /// and not on the step that failed.
+    #[must_use]
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::OffUnpublished(source) | Self::Unrepaired(source) => source.cause(),
+            Self::Unretired { source, .. } => source.cause(),
+            _ => self,
+        }
+    }
+
     /// Returns true if the role in the account was refused.
     #[must_use]
     pub fn is_refused_role(&self) -> bool {
-        match self {
+        match self.cause() {
             Self::Collect(error) => error.is_refused_role(),
             Self::Publish(error) => error.is_refused_role(),
-            Self::OffUnpublished(source) | Self::Unrepaired(source) => source.is_refused_role(),
-            Self::Unretired { source, .. } => source.is_refused_role(),
             Self::HeldUnknown(error) => error.is_refused_role(),
             _ => false,
         }
@@ -94,11 +103,9 @@ impl WatchError {
 
     /// Returns the error of Security Hub, if one caused this error.
     pub(crate) fn of_security_hub(&self) -> Option<&PublishError> {
-        match self {
+        match self.cause() {
             Self::Publish(error) => Some(error),
             Self::HeldUnknown(error) => Some(error),
-            Self::OffUnpublished(source) | Self::Unrepaired(source) => source.of_security_hub(),
-            Self::Unretired { source, .. } => source.of_security_hub(),
             _ => None,
         }
     }
@@ -109,5 +116,18 @@ impl WatchError {
             Self::Collect(CollectError::OtherRegion { region, .. }) => Some(region),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrapped_error_keeps_its_cause() {
+        let superseded = Superseded { by: 2, at: Timestamp::UNIX_EPOCH, own: 1 };
+        let wrapped = WatchError::OffUnpublished(Box::new(WatchError::Superseded(superseded)));
+        let twice = WatchError::Unrepaired(Box::new(wrapped));
+        assert!(matches!(twice.cause(), WatchError::Superseded(_)), "{twice:?}");
     }
 }

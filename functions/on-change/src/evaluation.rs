@@ -119,7 +119,7 @@ impl OnChange {
         group: &Group,
         read_at: Timestamp,
     ) -> Result<Vec<String>, WatchError> {
-        match error {
+        match error.cause() {
             WatchError::Departed(_) => {
                 tracing::info!(bucket = %bucket, error = calls::with_causes(&error), "bucket ignored");
                 Ok(Vec::new())
@@ -129,8 +129,8 @@ impl OnChange {
                 self.watch.postpone(group.purpose(), [visit(bucket.clone(), group)]).await?;
                 Ok(vec!["requeued".to_owned()])
             }
-            error if error.is_refused_role() => self.report_refused_role(bucket.account()).await,
-            error => {
+            _ if error.is_refused_role() => self.report_refused_role(bucket.account()).await,
+            _ => {
                 if self.watch.reconcile_refusal(&error, &bucket.place(), read_at).await? {
                     return Ok(vec!["account-readable".to_owned()]);
                 }

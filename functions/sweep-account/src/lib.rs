@@ -94,7 +94,9 @@ impl SweepAccount {
                 let looks = unaudited.into_iter().chain(unannounced).map(look);
                 Ok(self.watch.ask_second_looks(looks).await?)
             }
-            Err(SweepError::Watch(WatchError::Departed(_))) => self.after_departure(again).await,
+            Err(SweepError::Watch(error)) if matches!(error.cause(), WatchError::Departed(_)) => {
+                self.after_departure(again).await
+            }
             Err(error) => self.after_failure(error, again).await,
         }
     }

@@ -190,7 +190,7 @@ async fn a_minor_change_is_claimed_if_people_know_another_state() {
             let values = request.expression_attribute_values().unwrap();
             let covering: Vec<_> =
                 (0..2).map(|n| values[&format!(":covering{n}")].as_s().unwrap().as_str()).collect();
-            is_on(request, "#version < :version AND attribute_exists(#alerted)")
+            is_on(request, "#version < :version AND attribute_exists(#known)")
                 && covering == ["open HIGH", "open CRITICAL"]
         })
         .then_output(move || PutItemOutput::builder().set_attributes(Some(before.clone())).build());
