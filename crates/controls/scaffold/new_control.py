@@ -176,9 +176,8 @@ def main(slug, level):
         print(f"make control: {error}", file=sys.stderr)
         return 1
     print("written:", *changed, sep="\n  ")
-    print(
-        "next: docs/adding-a-control.md, step 2. `grep -rn TODO crates/controls/src tests/scenarios README.md` shows what is left."
-    )
+    print("next: docs/adding-a-control.md, step 2. What is left:")
+    print("  grep -rn TODO crates/controls/src tests/scenarios README.md")
     return 0
 
 

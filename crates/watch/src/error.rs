@@ -79,8 +79,8 @@ pub struct Superseded {
 }
 
 impl WatchError {
-    /// Returns the error that caused this one, or this error itself. What to do depends on the cause,
-    /// and not on the step that failed.
+    /// Returns the error that caused this one, or this error itself. What to do depends on the
+    /// cause, and not on the step that failed.
     #[must_use]
     pub fn cause(&self) -> &Self {
         match self {
