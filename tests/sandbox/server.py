@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import logging
 import os
+import shutil
 import socket
 
 _ADDITIONS = (
@@ -47,6 +48,12 @@ def prepare(port, folder):
         "TMPDIR": str(temporary),
     }
     logging.basicConfig(filename=folder / "server.log", filemode="w", level=logging.INFO, force=True)
+
+
+def clean_up(folder):
+    """Removes the copies of the functions, up to 600 MB. The log stays."""
+    for copies in ("tmp", "with-settings"):
+        shutil.rmtree(folder / copies, ignore_errors=True)
 
 
 def load():
