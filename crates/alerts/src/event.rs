@@ -13,9 +13,9 @@ use crate::{
     finding_event::FindingEvent,
     silence::{Silence, Silent},
 };
-use controls::{Control, Severity};
+use controls::Severity;
 use facts::AccountId;
-use findings::{About, ApiCall, Compliance, EvidenceText, Transition, Workflow, fields};
+use findings::{About, Compliance, ProductFields, Slug, Transition, Workflow, fields};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -165,10 +165,9 @@ pub fn parse(body: &str, hub: &AccountId) -> Result<Parsed, FindingEventError> {
 fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<Parsed, &'static str> {
     let about = About::of_id(&finding.id).ok_or("the id is of no bucket and of no account")?;
     let importer = importer(&finding, &about, hub)?;
-    let field = |name: &str| finding.product_fields.get(name);
-    let word = |name: &str| field(name).map(String::as_str).unwrap_or_default();
-    let transition = Transition::of_word(word(fields::TRANSITION)).ok_or("no transition")?;
-    let control = match (control_of(&finding.id), transition) {
+    let fields = ProductFields::of_map(&finding.product_fields);
+    let transition = fields.transition.ok_or("no transition")?;
+    let control = match (Slug::of_id(&finding.id).control(), transition) {
         (None, Transition::Gone) => {
             return Ok(Parsed::Silent(Silent {
                 finding: finding.id,
@@ -183,9 +182,10 @@ fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<Parsed, &'stati
     let updated_at = moment(&finding.updated_at).ok_or("UpdatedAt is no time")?;
     let sent_at = moment(sent_at).ok_or("the event's time is none")?;
     let of_time = u64::try_from(updated_at.as_millisecond()).unwrap_or_default();
-    let state_version = match field(fields::STATE_VERSION) {
-        Some(version) => version.parse().map_err(|_| "the state version is no number")?,
-        None => of_time,
+    let is_versioned = finding.product_fields.contains_key(fields::STATE_VERSION);
+    let state_version = match fields.state_version {
+        None if is_versioned => return Err("the state version is no number"),
+        version => version.unwrap_or(of_time),
     };
     // Otherwise every later change of the finding would count as known.
     if state_version > latest_version(sent_at) {
@@ -198,10 +198,10 @@ fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<Parsed, &'stati
         severity: Severity::of_label(&finding.severity.label).ok_or("an unknown severity")?,
         status: Compliance::of_word(&finding.compliance.status)
             .ok_or("an unknown compliance status")?,
-        before: Compliance::of_word(word(fields::STATUS_BEFORE)),
-        severity_before: Severity::of_label(word(fields::SEVERITY_BEFORE)),
-        worst: Severity::of_label(word(fields::WORST_SEVERITY)),
-        workflow_before: Workflow::of_word(word(fields::WORKFLOW_BEFORE)),
+        before: fields.before.map(|(status, _)| status),
+        severity_before: fields.before.map(|(_, severity)| severity),
+        worst: fields.worst,
+        workflow_before: fields.workflow_before,
         workflow: Workflow::of_word(&finding.workflow.status)
             .ok_or("an unknown workflow status")?,
         updated_at,
@@ -209,19 +209,14 @@ fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<Parsed, &'stati
         has_customer_edits: finding.customers.are_there(&finding.severity),
         sent_at,
         account_name: finding.aws_account_name.filter(|_| is_owners),
-        class: field(fields::CLASS).cloned().zip(field(fields::LEVEL_REQUIRED).cloned()),
-        evidence: field(fields::EVIDENCE).map(|json| EvidenceText::read(json)).unwrap_or_default(),
-        api_call: ApiCall::of_fields(&finding.product_fields),
-        exemption_ended: field(fields::EXEMPTION_ENDED).cloned(),
+        class: fields.class,
+        evidence: fields.evidence,
+        api_call: fields.api_call,
+        exemption_ended: fields.exemption_ended,
         statement: controls::parts_of_remedy(&remedy).1.map(str::to_owned),
         id: finding.id,
         about,
     })))
-}
-
-fn control_of(id: &str) -> Option<&'static Control> {
-    let slug = id.rsplit('/').next()?;
-    controls::ALL.into_iter().find(|control| control.slug == slug)
 }
 
 /// Returns the account that imported the finding, with [its own
@@ -276,7 +271,13 @@ mod tests {
             ("encrypted-with-cmk", Transition::Opened)
         );
         assert_eq!(event.account_name.as_deref(), Some("payments"));
-        assert_eq!(event.class, Some(("confidential".into(), "cmk".into())));
+        assert_eq!(
+            event.class,
+            Some(findings::ClassField::Known {
+                name: "confidential".into(),
+                level: controls::Level::Cmk
+            })
+        );
         assert_eq!(event.evidence[0].value, "aws/s3 (AWS-managed)");
         assert_eq!(event.api_call.unwrap().event_name, "PutBucketEncryption");
         assert_eq!((event.before, event.noted_at, event.has_customer_edits), (None, None, false));

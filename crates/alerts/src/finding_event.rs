@@ -5,8 +5,8 @@
 use crate::silence::Silence;
 use controls::{Control, Severity};
 use facts::Place;
-use findings::{About, ApiCall, Compliance, EvidenceText, Transition, Workflow};
-use jiff::{SignedDuration, Timestamp};
+use findings::{About, ApiCall, ClassField, Compliance, EvidenceText, Transition, Workflow};
+use jiff::{SignedDuration, Timestamp, civil::Date};
 
 /// The longest time between `UpdatedAt` and the event of an import, if the event carries what
 /// somebody else wrote into the finding.
@@ -67,13 +67,13 @@ pub struct FindingEvent {
     /// account.
     pub account_name: Option<String>,
     /// The class of the bucket, and the level that the class requires.
-    pub class: Option<(String, String)>,
+    pub class: Option<ClassField>,
     /// The facts that decided the verdict.
     pub evidence: Vec<EvidenceText>,
     /// The API call behind the last change; `None` if the sweep found the change.
     pub api_call: Option<ApiCall>,
     /// The last day of an exemption that ended.
-    pub exemption_ended: Option<String>,
+    pub exemption_ended: Option<Date>,
     /// A policy statement that fixes the failure, as JSON.
     pub statement: Option<String>,
 }

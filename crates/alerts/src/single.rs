@@ -3,7 +3,7 @@
 use crate::{AlertMessage, FindingEvent, line::Line, link, notification::Draft};
 use controls::Severity;
 use facts::Region;
-use findings::{About, EvidenceText, Transition, plain};
+use findings::{About, ClassField, EvidenceText, Transition, plain};
 use jiff::Unit;
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub(crate) fn message(event: &FindingEvent, home: &Region) -> AlertMessage {
         event
             .exemption_ended
             .as_ref()
-            .map(|until| Line::about("Exemption").words("ended on ").value(until)),
+            .map(|until| Line::about("Exemption").words("ended on ").value(until.to_string())),
     );
     lines.push(
         Line::about("Seen")
@@ -105,11 +105,9 @@ fn bucket(event: &FindingEvent) -> Option<Line> {
     let bucket = event.about.bucket()?;
     let line = Line::about("Bucket").value(bucket.name().as_str());
     Some(match &event.class {
-        Some((class, _)) if class == findings::fields::UNREADABLE => {
-            line.words(", its class could not be read")
-        }
-        Some((class, level)) => {
-            line.words(", class ").value(class.as_str()).words(" requires ").value(level.as_str())
+        Some(ClassField::Unreadable) => line.words(", its class could not be read"),
+        Some(ClassField::Known { name, level }) => {
+            line.words(", class ").value(name.as_str()).words(" requires ").value(level.as_str())
         }
         None => line,
     })
@@ -190,7 +188,7 @@ fn context(event: &FindingEvent) -> BTreeMap<String, String> {
         ("account", Some(place.account.to_string())),
         ("region", Some(place.region.to_string())),
         ("bucket", event.about.bucket().map(|bucket| bucket.name().to_string())),
-        ("class", event.class.as_ref().map(|(class, _)| plain(class, 64))),
+        ("class", event.class.as_ref().map(|class| plain(class.as_str(), 64))),
     ];
     known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
@@ -325,9 +323,8 @@ mod tests {
         let bad = "`<!channel> *x* <https://evil.example|y>";
         let mut event = example::event();
         event.statement = Some(bad.into());
-        event.exemption_ended = Some(bad.into());
         event.account_name = Some(bad.into());
-        event.class = Some((bad.into(), bad.into()));
+        event.class = Some(ClassField::Known { name: bad.into(), level: controls::Level::Cmk });
         event.evidence =
             vec![EvidenceText { fact: bad.into(), value: bad.into(), expected: bad.into() }];
         event.api_call = Some(ApiCall {
@@ -357,7 +354,7 @@ mod tests {
     #[test]
     fn an_exemption_that_ended_is_named() {
         let event = FindingEvent {
-            exemption_ended: Some("2026-11-24".into()),
+            exemption_ended: Some("2026-11-24".parse().unwrap()),
             api_call: None,
             ..example::event()
         };

@@ -23,6 +23,12 @@ impl Level {
     /// All levels, lowest first.
     pub const ALL: [Self; 4] = [Self::SseS3, Self::Kms, Self::Cmk, Self::Enforced];
 
+    /// Returns the level with a name; `None` for another word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.as_str() == word)
+    }
+
     /// Returns the name of the level, as the settings spell it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

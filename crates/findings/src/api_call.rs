@@ -2,9 +2,7 @@
 //!
 //! CloudTrail reports the calls. A call is reported in a finding, and decides no verdict.
 
-use crate::{fields, plain};
-use controls::ALL;
-use std::collections::BTreeMap;
+use crate::Slug;
 
 /// An API call that caused an evaluation, as CloudTrail reported it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,8 +53,8 @@ impl ApiCall {
 
     /// Returns the latest call that changes what the control looks at. If no call does, returns the
     /// latest call of all.
-    pub(crate) fn of<'a>(api_calls: &'a [Self], slug: &str) -> Option<&'a Self> {
-        let control = ALL.into_iter().find(|control| control.slug == slug);
+    pub(crate) fn of<'a>(api_calls: &'a [Self], slug: &Slug) -> Option<&'a Self> {
+        let control = slug.control();
         let is_its = |api_call: &&Self| {
             control.is_some_and(|control| control.is_changed_by(&api_call.event_name))
         };
@@ -68,35 +66,6 @@ impl ApiCall {
     #[must_use]
     pub fn latest(api_calls: &[Self]) -> Option<&Self> {
         api_calls.iter().max_by_key(|api_call| &api_call.event_time)
-    }
-
-    /// Reads the call that the fields of a finding name; `None` if they name none.
-    #[must_use]
-    pub fn of_fields(product_fields: &BTreeMap<String, String>) -> Option<Self> {
-        let field = |key: &str| product_fields.get(key).cloned();
-        Some(Self {
-            event_name: field(fields::EVENT_NAME)?,
-            event_id: field(fields::EVENT_ID),
-            event_time: field(fields::EVENT_TIME),
-            principal: field(fields::CHANGED_BY),
-            invoked_by: field(fields::INVOKED_BY),
-        })
-    }
-
-    pub(crate) fn describe(&self, product_fields: &mut BTreeMap<String, String>) {
-        let named = [
-            (fields::EVENT_NAME, Some(&self.event_name)),
-            (fields::EVENT_ID, self.event_id.as_ref()),
-            (fields::EVENT_TIME, self.event_time.as_ref()),
-            (fields::CHANGED_BY, self.principal.as_ref()),
-            (fields::INVOKED_BY, self.invoked_by.as_ref()),
-        ];
-        let text = |value: &String| {
-            Some(plain(value, fields::LONGEST_VALUE)).filter(|text| !text.trim().is_empty())
-        };
-        let named =
-            named.into_iter().filter_map(|(key, value)| Some((key.to_owned(), text(value?)?)));
-        product_fields.extend(named);
     }
 }
 
@@ -113,19 +82,6 @@ mod tests {
             principal: None,
             invoked_by: None,
         }
-    }
-
-    #[test]
-    fn a_blank_name_makes_no_field() {
-        let mut fields = BTreeMap::new();
-        let blank = Some(" ".to_owned());
-        let call = ApiCall {
-            principal: blank.clone(),
-            invoked_by: blank,
-            ..api_call("PutBucketTagging", 1)
-        };
-        call.describe(&mut fields);
-        assert_eq!(fields.keys().collect::<Vec<_>>(), [fields::EVENT_NAME, fields::EVENT_TIME]);
     }
 
     #[test]
@@ -163,9 +119,12 @@ mod tests {
             // No call here changes this control. The latest call may have changed the class.
             ("account-readable", "PutBucketTagging"),
         ] {
-            assert_eq!(ApiCall::of(&all, slug).unwrap().event_name, expected, "{slug}");
+            assert_eq!(ApiCall::of(&all, &slug.into()).unwrap().event_name, expected, "{slug}");
         }
-        assert_eq!(ApiCall::of(&all[1..2], "key-rotates").unwrap().event_name, "PutBucketTagging");
-        assert_eq!(ApiCall::of(&[], "key-rotates"), None);
+        assert_eq!(
+            ApiCall::of(&all[1..2], &"key-rotates".into()).unwrap().event_name,
+            "PutBucketTagging"
+        );
+        assert_eq!(ApiCall::of(&[], &"key-rotates".into()), None);
     }
 }

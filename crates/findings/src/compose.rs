@@ -3,17 +3,15 @@
 //! The state before plays no part here. [`plan`](crate::plan()) fills in the history of a finding.
 
 use crate::{
-    About, ClassAndKey, Compliance, Finding, Observation, Reason, RecordState, Resource, Summary,
-    Workflow,
+    About, ClassAndKey, ClassField, Compliance, Finding, LevelReached, Observation, ProductFields,
+    Reason, RecordState, Resource, Slug, Summary, Workflow,
     evidence::{EvidenceText, LONGEST_FACT},
-    fields,
     fingerprint::{ClassJudged, Judged},
     plain, text,
 };
-use controls::{Evidence, Exemption, Judgement, Outcome, Severity, Shortfall, Subject, Verdict};
-use facts::{Account, Bucket, Fact, KeyLookup, KeyReference, Place, UsedKey};
+use controls::{Evidence, Exemption, Outcome, Severity, Shortfall, Subject, Verdict};
+use facts::{Account, AliasArn, Bucket, Fact, KeyArn, KeyLookup, KeyReference, Place, UsedKey};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
 
 /// Writes the finding for a verdict about a bucket, as if there had been no finding before.
 ///
@@ -26,15 +24,20 @@ pub(crate) fn compose(observation: &Observation<'_>, verdict: &Verdict) -> Resul
         draft(about, observation.stored_in, verdict, bucket.read_at, &subject_of(observation))?;
     finding.resources = resources(bucket);
     finding.remediation = text::cut(&verdict.control.remedy(&statement_subject(observation)), 512);
-    finding.product_fields.extend(bucket_fields(observation));
-    let class = match &observation.judgement.class {
-        Fact::Known(class) => Some((class.name.as_str(), class.level)),
-        Fact::Unreadable(_) => None,
-    };
-    let class = ClassJudged::new(class, observation.judgement.reached);
+    let judgement = observation.judgement;
+    let class = judgement.class.known().ok();
     let alias = key_alias(bucket);
+    finding.product_fields.class = Some(class.map_or(ClassField::Unreadable, |class| {
+        ClassField::Known { name: class.name.to_string(), level: class.level }
+    }));
+    finding.product_fields.level_reached =
+        Some(judgement.reached.map_or(LevelReached::Undetermined, LevelReached::Level));
+    let class = class.map(|class| (class.name.as_str(), class.level));
+    let class = ClassJudged::new(class, judgement.reached);
     let judged = Judged::new(status(&finding), &finding.resources, &verdict.outcome);
-    finding.fingerprint = judged.of_bucket(class, alias.as_deref()).fingerprint();
+    finding.fingerprint =
+        judged.of_bucket(class, alias.as_ref().map(AliasArn::as_str)).fingerprint();
+    finding.product_fields.key_alias = alias;
     Ok(finding)
 }
 
@@ -60,32 +63,24 @@ pub(crate) fn compose_account(
 /// `because` the reason for the archiving.
 pub(crate) fn archived(
     about: &About,
-    slug: &str,
+    slug: &Slug,
     stored_in: &Place,
     class_and_key: &ClassAndKey,
     known: &Summary,
     because: &str,
 ) -> Finding {
-    let control = controls::ALL.into_iter().find(|control| control.slug == slug);
+    let control = slug.control();
     let subject = match about {
         About::Bucket(bucket) => format!("Bucket {}", bucket.name()),
         About::Account(place) => format!("Account {} in region {}", place.account, place.region),
     };
-    let level = class_and_key.level.map(|level| level.as_str().to_owned());
-    let told = [
-        (fields::CLASS, class_and_key.class.clone()),
-        (fields::LEVEL_REQUIRED, level),
-        (fields::KEY_ALIAS, class_and_key.alias.clone()),
-        (fields::GONE_BECAUSE, Some(text::cut(because, fields::LONGEST_VALUE))),
-        (fields::VERSION, Some(env!("CARGO_PKG_VERSION").to_owned())),
-    ];
+    let class = class_and_key.class.clone().zip(class_and_key.level);
     let key = class_and_key.key.clone().map(Resource::Key);
     Finding {
-        id: about.id(slug),
         about: about.clone(),
+        slug: slug.clone(),
         stored_in: stored_in.clone(),
-        generator_id: format!("cmkwatch/{slug}"),
-        title: text::cut(control.map_or(slug, |control| control.title), 256),
+        title: text::cut(control.map_or(slug.as_str(), |control| control.title), 256),
         description: text::cut(&format!("{subject}: {because}."), 1024),
         severity: known.severity,
         compliance: known.status,
@@ -96,10 +91,13 @@ pub(crate) fn archived(
             .map_or("https://docs.aws.amazon.com/AmazonS3/", |control| control.reference)
             .to_owned(),
         resources: std::iter::once(resource_of(about)).chain(key).collect(),
-        product_fields: told
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
-            .collect(),
+        product_fields: ProductFields {
+            class: class.map(|(name, level)| ClassField::Known { name, level }),
+            key_alias: class_and_key.alias.clone(),
+            gone_because: Some(because.to_owned()),
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            ..ProductFields::default()
+        },
         fingerprint: known.fingerprint.clone(),
         record_state: RecordState::Archived,
         created_at: Timestamp::UNIX_EPOCH,
@@ -136,16 +134,10 @@ fn draft(
         Outcome::NotApplicable(why) => return Err(why.clone()),
     };
     let control = verdict.control;
-    let evidence =
-        (fields::EVIDENCE.to_owned(), EvidenceText::write(EvidenceText::all(&verdict.outcome)));
-    let version = (fields::VERSION.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
-    let ended = lapsed(verdict)
-        .map(|exemption| (fields::EXEMPTION_ENDED.to_owned(), exemption.until.to_string()));
     Ok(Finding {
-        id: about.id(control.slug),
         about,
+        slug: control.into(),
         stored_in: stored_in.clone(),
-        generator_id: format!("cmkwatch/{}", control.slug),
         title: text::cut(control.title, 256),
         description: description(subject, verdict),
         severity,
@@ -159,7 +151,12 @@ fn draft(
         remediation: text::cut(control.remediation, 512),
         reference: control.reference.to_owned(),
         resources: Vec::new(),
-        product_fields: [evidence, version].into_iter().chain(ended).collect(),
+        product_fields: ProductFields {
+            exemption_ended: lapsed(verdict).map(|exemption| exemption.until),
+            evidence: EvidenceText::all(&verdict.outcome),
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            ..ProductFields::default()
+        },
         fingerprint: String::new(),
         record_state: RecordState::Active,
         created_at: read_at,
@@ -280,37 +277,17 @@ fn used_key(bucket: &Bucket) -> Option<&UsedKey> {
 
 /// Returns the ARN of a key that was found, or that the bucket names by its ARN. An event of a key
 /// that was not found must lead to the bucket, too.
-fn key_arn(key: &UsedKey, place: &Place) -> Option<String> {
+fn key_arn(key: &UsedKey, place: &Place) -> Option<KeyArn> {
     match (&key.resolved, key.reference.within(place)) {
-        (Fact::Known(KeyLookup::Found(found)), _) => Some(found.arn.to_string()),
-        (_, KeyReference::Arn(arn)) => Some(arn.to_string()),
+        (Fact::Known(KeyLookup::Found(found)), _) => Some(found.arn.clone()),
+        (_, KeyReference::Arn(arn)) => Some(arn.clone()),
         _ => None,
     }
 }
 
-fn key_alias(bucket: &Bucket) -> Option<String> {
+fn key_alias(bucket: &Bucket) -> Option<AliasArn> {
     match used_key(bucket)?.reference.within(&bucket.id.place()) {
-        KeyReference::AliasArn(arn) => Some(arn.to_string()),
+        KeyReference::AliasArn(arn) => Some(arn.clone()),
         _ => None,
-    }
-}
-
-fn bucket_fields(observation: &Observation<'_>) -> BTreeMap<String, String> {
-    let (class, required) = class_of(observation.judgement);
-    let reached = observation.judgement.reached.map_or("undetermined", |level| level.as_str());
-    let known = [
-        (fields::CLASS, class),
-        (fields::LEVEL_REQUIRED, required),
-        (fields::LEVEL_REACHED, reached),
-    ];
-    let alias = key_alias(observation.bucket).map(|alias| (fields::KEY_ALIAS.to_owned(), alias));
-    known.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().chain(alias).collect()
-}
-
-/// Returns the class and its level as the fields of a finding write them.
-fn class_of(judgement: &Judgement) -> (&str, &str) {
-    match &judgement.class {
-        Fact::Known(class) => (class.name.as_str(), class.level.as_str()),
-        Fact::Unreadable(_) => (fields::UNREADABLE, fields::UNREADABLE),
     }
 }

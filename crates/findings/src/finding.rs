@@ -3,11 +3,10 @@
 //! The crate `publish` translates findings to and from the [format of Security
 //! Hub](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings-format.html).
 
-use crate::{About, Compliance, RecordState, Summary, Transition, Workflow, fields};
+use crate::{About, Compliance, ProductFields, RecordState, Slug, Summary, Transition, Workflow};
 use controls::Severity;
-use facts::Place;
+use facts::{KeyArn, Place};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
 
 /// The type of every finding, from the [types
 /// taxonomy](https://docs.aws.amazon.com/securityhub/latest/userguide/asff-type-taxonomy.html).
@@ -17,15 +16,13 @@ pub const TYPE: &str = "Software and Configuration Checks/AWS Security Best Prac
 /// [ASFF](https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings-format.html).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The id. See [`About::id`].
-    pub id: String,
     /// The subject of the finding.
     pub about: About,
+    /// The slug of the control.
+    pub slug: Slug,
     /// The place whose Security Hub stores the finding. If Security Hub is not enabled in the place
     /// of the subject, the Security Hub of the hub account stores it.
     pub stored_in: Place,
-    /// `cmkwatch/` and the slug of the control.
-    pub generator_id: String,
     /// The title, at most 256 characters.
     pub title: String,
     /// The description, at most 1024 characters.
@@ -47,8 +44,8 @@ pub struct Finding {
     /// A hash of what was judged; empty if the finding has none. A finding whose hash differs is
     /// imported again.
     pub fingerprint: String,
-    /// The fields of cmkwatch. See [`crate::fields`].
-    pub product_fields: BTreeMap<String, String>,
+    /// The values that Security Hub's format has no attribute for.
+    pub product_fields: ProductFields,
     /// Active, or archived.
     pub record_state: RecordState,
     /// The time of creation.
@@ -64,10 +61,10 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Returns the slug of the control.
+    /// Returns the id. See [`About::id`].
     #[must_use]
-    pub fn slug(&self) -> &str {
-        self.id.rsplit('/').next().unwrap_or_default()
+    pub fn id(&self) -> String {
+        self.about.id(self.slug.as_str())
     }
 
     /// Returns the parts of the finding that decide if anything changed.
@@ -77,14 +74,16 @@ impl Finding {
     }
 
     /// Returns the ARN of the key among the resources; `None` if there is none.
-    pub(crate) fn key(&self) -> Option<&str> {
-        let key = self.resources.iter().find(|resource| matches!(resource, Resource::Key(_)));
-        key.map(Resource::arn)
+    pub(crate) fn key(&self) -> Option<&KeyArn> {
+        self.resources.iter().find_map(|resource| match resource {
+            Resource::Key(arn) => Some(arn),
+            Resource::Bucket(_) | Resource::Account(_) => None,
+        })
     }
 
-    /// Returns the transition that the fields of the finding name; `None` if they name none.
+    /// Returns the transition that the finding reports; `None` if it reports none.
     pub(crate) fn transition(&self) -> Option<Transition> {
-        self.product_fields.get(fields::TRANSITION).and_then(|word| Transition::of_word(word))
+        self.product_fields.transition
     }
 }
 
@@ -103,7 +102,7 @@ pub enum Resource {
     /// The bucket, by its ARN.
     Bucket(String),
     /// The key, by its ARN.
-    Key(String),
+    Key(KeyArn),
     /// The account, as ASFF [writes
     /// it](https://docs.aws.amazon.com/securityhub/latest/userguide/asff-resources-attributes.html).
     Account(String),
@@ -124,7 +123,8 @@ impl Resource {
     #[must_use]
     pub fn arn(&self) -> &str {
         match self {
-            Self::Bucket(arn) | Self::Key(arn) | Self::Account(arn) => arn,
+            Self::Bucket(arn) | Self::Account(arn) => arn,
+            Self::Key(arn) => arn.as_str(),
         }
     }
 }

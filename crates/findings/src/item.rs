@@ -7,10 +7,11 @@
 //! are stored.
 
 use crate::{
-    ApiCall, Compliance, Finding, Reading, RecordState, Summary, Transition, Workflow, fields,
+    ApiCall, ClassField, Compliance, Finding, Reading, RecordState, Slug, Summary, Transition,
+    Workflow,
 };
 use controls::{Level, Severity};
-use facts::{KeyUser, Place};
+use facts::{AliasArn, KeyArn, KeyUser, Place};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,8 +51,8 @@ pub struct Item {
     /// The transitions that sweeps found and that no event has announced so far; `None` if there
     /// are none.
     pub unannounced: Option<Unannounced>,
-    /// The state of each control, by its slug.
-    pub controls: BTreeMap<String, ControlState>,
+    /// The state of each control.
+    pub controls: BTreeMap<Slug, ControlState>,
 }
 
 /// Transitions that sweeps found and that no event has announced so far.
@@ -71,10 +72,10 @@ pub struct ClassAndKey {
     pub class: Option<String>,
     /// The level that the class requires; `None` if the class could not be read.
     pub level: Option<Level>,
-    /// The ARN of the key.
-    pub key: Option<String>,
-    /// The ARN of the alias by which the bucket names the key.
-    pub alias: Option<String>,
+    /// The key.
+    pub key: Option<KeyArn>,
+    /// The alias by which the bucket names the key.
+    pub alias: Option<AliasArn>,
 }
 
 /// A bucket that uses a key, or names the key by an alias.
@@ -100,8 +101,8 @@ impl BucketOfKey {
 /// Buckets whose verdict may change because another bucket started or stopped using their key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Neighbours {
-    /// The ARN of the key.
-    pub key: String,
+    /// The key.
+    pub key: KeyArn,
     /// The class of the other bucket; `None` if it could not be read. Buckets of the same class are
     /// not affected.
     pub class: Option<String>,
@@ -169,15 +170,13 @@ impl Change {
     /// Reads the change that a finding reports. `None` if it reports none, or if an earlier version
     /// of cmkwatch imported it.
     fn of(finding: &Finding) -> Option<Self> {
-        let field = |name: &str| finding.product_fields.get(name).map(String::as_str);
         let transition =
             finding.transition().filter(|transition| *transition != Transition::Unchanged)?;
-        let before = field(fields::STATUS_BEFORE).and_then(Compliance::of_word);
         Some(Self {
-            version: field(fields::STATE_VERSION)?.parse().ok()?,
+            version: finding.product_fields.state_version?,
             transition,
-            at: field(fields::TRANSITION_AT)?.parse().ok()?,
-            before: before.zip(field(fields::SEVERITY_BEFORE).and_then(Severity::of_label)),
+            at: finding.product_fields.transition_at?,
+            before: finding.product_fields.before,
         })
     }
 }
@@ -263,11 +262,10 @@ impl Item {
         for finding in held.iter().filter(|finding| finding.stored_in == *from) {
             item.read_at = item.read_at.max(finding.updated_at);
             if active(&finding) {
-                item.class_and_key = key_use_of(finding);
-                item.api_calls.extend(ApiCall::of_fields(&finding.product_fields));
+                item.class_and_key = class_and_key_of(finding);
+                item.api_calls.extend(finding.product_fields.api_call.clone());
             }
-            let slug = finding.id.rsplit('/').next().unwrap_or_default();
-            item.controls.insert(slug.to_owned(), adopted(finding, now));
+            item.controls.insert(finding.slug.clone(), adopted(finding, now));
         }
         item.api_calls.sort_by(|one, other| one.event_id.cmp(&other.event_id));
         item.api_calls.dedup();
@@ -310,10 +308,7 @@ fn adopted(finding: &Finding, now: Timestamp) -> ControlState {
         first_observed_at: finding.first_observed_at,
         updated_at: finding.updated_at,
         planned: u64::from(is_open),
-        worst: finding
-            .product_fields
-            .get(fields::WORST_SEVERITY)
-            .and_then(|word| Severity::of_label(word)),
+        worst: finding.product_fields.worst,
         // RESOLVED may have been set shortly before. The item that recorded it is lost.
         resolved_at: (now.duration_since(finding.updated_at) <= LATEST_EDIT)
             .then_some(finding.updated_at),
@@ -322,17 +317,13 @@ fn adopted(finding: &Finding, now: Timestamp) -> ControlState {
     }
 }
 
-fn key_use_of(finding: &Finding) -> ClassAndKey {
-    let field = |name: &str| {
-        finding.product_fields.get(name).filter(|value| *value != fields::UNREADABLE).cloned()
+fn class_and_key_of(finding: &Finding) -> ClassAndKey {
+    let (class, level) = match &finding.product_fields.class {
+        Some(ClassField::Known { name, level }) => (Some(name.clone()), Some(*level)),
+        Some(ClassField::Unreadable) | None => (None, None),
     };
-    let level = field(fields::LEVEL_REQUIRED);
-    ClassAndKey {
-        class: field(fields::CLASS),
-        level: Level::ALL.into_iter().find(|known| Some(known.as_str()) == level.as_deref()),
-        key: finding.key().map(str::to_owned),
-        alias: field(fields::KEY_ALIAS),
-    }
+    let (key, alias) = (finding.key().cloned(), finding.product_fields.key_alias.clone());
+    ClassAndKey { class, level, key, alias }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! This module must agree with the table in `docs/finding-lifecycle.md`.
 
 use crate::item::LATEST_EDIT;
-use crate::{About, Compliance, ControlState, Finding, Item, Summary, Transition, Workflow};
+use crate::{About, Compliance, ControlState, Finding, Item, Slug, Summary, Transition, Workflow};
 use controls::Severity;
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -43,15 +43,15 @@ impl Held {
     #[must_use]
     pub fn of(finding: &Finding) -> Self {
         Self {
-            id: finding.id.clone(),
+            id: finding.id(),
             summary: Some(finding.summary()),
             workflow: Some(finding.workflow),
             updated_at: finding.updated_at,
         }
     }
 
-    fn slug(&self) -> &str {
-        self.id.rsplit('/').next().unwrap_or_default()
+    fn slug(&self) -> Slug {
+        Slug::of_id(&self.id)
     }
 }
 
@@ -60,7 +60,7 @@ impl Held {
 pub struct Repairs {
     /// The controls whose finding is missing, differs from the state, or is active and unknown. The
     /// value is the `UpdatedAt` of the finding; 1970 if it is missing.
-    pub import: BTreeMap<String, Timestamp>,
+    pub import: BTreeMap<Slug, Timestamp>,
     /// The ids of findings that fail and are RESOLVED, because an edit of ours took effect late.
     pub set_new: Vec<String>,
     /// The ids of findings that pass and are not RESOLVED.
@@ -84,17 +84,18 @@ pub fn repairs(
     item: &Item,
     about: &About,
     held: &[Held],
-    only: Option<&BTreeSet<String>>,
+    only: Option<&BTreeSet<Slug>>,
     now: Timestamp,
 ) -> Repairs {
     let mut repairs = Repairs::default();
-    let is_compared = |slug: &str| only.is_none_or(|only| only.contains(slug));
+    let is_compared = |slug: &Slug| only.is_none_or(|only| only.contains(slug));
     let unknown = held
         .iter()
-        .filter(|held| !item.controls.contains_key(held.slug()) && is_compared(held.slug()));
-    repairs.import.extend(unknown.map(|held| (held.slug().to_owned(), held.updated_at)));
+        .map(|held| (held.slug(), held.updated_at))
+        .filter(|(slug, _)| !item.controls.contains_key(slug) && is_compared(slug));
+    repairs.import.extend(unknown);
     for (slug, state) in item.controls.iter().filter(|(slug, _)| is_compared(slug)) {
-        let id = about.id(slug);
+        let id = about.id(slug.as_str());
         let active = held.iter().find(|held| held.id == id);
         let is_newer = |held: &Held| held.updated_at.duration_since(state.updated_at) > OF_ANOTHER;
         let is_same = active.and_then(|held| held.summary.as_ref()) == state.published.as_ref();
@@ -136,8 +137,8 @@ fn is_ours(state: &ControlState, now: Timestamp) -> bool {
 /// evaluation. Then other changes and the most severe controls follow. The audit compares the
 /// controls that are left out.
 #[must_use]
-pub fn worth_comparing(items: &[(&Item, u64)]) -> Option<BTreeSet<String>> {
-    let mut counts = BTreeMap::<&str, ((bool, bool), usize)>::new();
+pub fn worth_comparing(items: &[(&Item, u64)]) -> Option<BTreeSet<Slug>> {
+    let mut counts = BTreeMap::<&Slug, ((bool, bool), usize)>::new();
     for (item, since) in items {
         for (slug, state) in &item.controls {
             let ((is_needed, is_changed), count) = counts.entry(slug).or_default();
@@ -150,16 +151,14 @@ pub fn worth_comparing(items: &[(&Item, u64)]) -> Option<BTreeSet<String>> {
     if counts.values().map(|(_, count)| count).sum::<usize>() <= PAGE {
         return None;
     }
-    let severity = |slug: &str| {
-        controls::ALL.into_iter().find(|control| control.slug == slug).map(|it| it.severity)
-    };
+    let severity = |slug: &Slug| slug.control().map(|control| control.severity);
     let mut ranked: Vec<_> = counts.into_iter().collect();
     ranked
         .sort_by_key(|(slug, (rank, _))| Reverse((*rank, severity(slug).unwrap_or(Severity::Low))));
     let (mut chosen, mut findings) = (BTreeSet::new(), 0);
     for (slug, ((is_needed, _), count)) in ranked {
         if is_needed || findings + count <= PAGE {
-            chosen.insert(slug.to_owned());
+            chosen.insert(slug.clone());
             findings += count;
         }
     }
@@ -205,7 +204,7 @@ mod tests {
             "ssec-blocked",
         ];
         let controls =
-            slugs.iter().enumerate().map(|(number, slug)| ((*slug).to_owned(), state(number)));
+            slugs.iter().enumerate().map(|(number, slug)| (Slug::from(*slug), state(number)));
         Item { version, published: version, controls: controls.collect(), ..Item::unknown() }
     }
 

@@ -1,6 +1,6 @@
 //! The result of an evaluation of a bucket or an account: a draft of a finding for each control.
 
-use crate::{About, ClassAndKey, Finding, Item, Observation, Reading, compose};
+use crate::{About, ClassAndKey, Finding, Item, Observation, Reading, Slug, compose};
 use controls::{Settings, Verdict};
 use facts::{Account, BucketId, Place};
 use jiff::Timestamp;
@@ -29,7 +29,7 @@ pub struct Seen {
 /// finding.
 #[derive(Debug, Clone)]
 pub(crate) struct DraftFinding {
-    pub(crate) slug: &'static str,
+    pub(crate) slug: Slug,
     pub(crate) finding: Result<Finding, String>,
 }
 
@@ -39,7 +39,7 @@ impl Seen {
     pub fn bucket(observation: &Observation<'_>) -> Self {
         let Observation { bucket, judgement, tag, .. } = observation;
         let drafts = judgement.verdicts.iter().map(|verdict| DraftFinding {
-            slug: verdict.control.slug,
+            slug: verdict.control.into(),
             finding: compose::compose(observation, verdict),
         });
         let class = judgement.class.known().ok();
@@ -88,7 +88,7 @@ impl Seen {
     #[must_use]
     pub fn account(account: &Account, verdict: &Verdict, stored_in: &Place) -> Self {
         let draft = DraftFinding {
-            slug: verdict.control.slug,
+            slug: verdict.control.into(),
             finding: compose::compose_account(account, stored_in, verdict),
         };
         let about = About::Account(account.place.clone());
@@ -104,11 +104,11 @@ impl Seen {
     /// Returns the ids of the findings of all controls that were judged.
     #[must_use]
     pub fn ids(&self) -> Vec<String> {
-        self.drafts.iter().map(|draft| self.about.id(draft.slug)).collect()
+        self.drafts.iter().map(|draft| self.about.id(draft.slug.as_str())).collect()
     }
 
     /// Returns the reason why a control of an earlier evaluation has no finding any more.
-    pub(crate) fn why_none(&self, slug: &str) -> String {
+    pub(crate) fn why_none(&self, slug: &Slug) -> String {
         if let Some(because) = &self.because {
             return because.clone();
         }
@@ -117,7 +117,7 @@ impl Seen {
         {
             return format!("bucket {} does not exist", bucket.name());
         }
-        let draft = self.drafts.iter().find(|draft| draft.slug == slug);
+        let draft = self.drafts.iter().find(|draft| draft.slug == *slug);
         match draft.map(|draft| &draft.finding) {
             Some(Err(why)) => why.clone(),
             Some(Ok(_)) => "findings that pass are not imported".to_owned(),

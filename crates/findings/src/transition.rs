@@ -2,7 +2,7 @@
 //!
 //! This module must agree with the table in `docs/finding-lifecycle.md`.
 
-use crate::{Compliance, Summary};
+use crate::{Compliance, Slug, Summary};
 use std::fmt;
 
 /// The change of a finding since the import before. Alerts are made from transitions, so a finding
@@ -32,7 +32,7 @@ pub enum Transition {
 }
 
 impl Transition {
-    const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Opened,
         Self::Worsened,
         Self::Eased,
@@ -103,4 +103,25 @@ impl fmt::Display for Transition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// The transition of one control of a bucket or an account. As text: `key-usable:opened`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlTransition {
+    /// The control.
+    pub slug: Slug,
+    /// The transition.
+    pub transition: Transition,
+}
+
+impl fmt::Display for ControlTransition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.slug, self.transition)
+    }
+}
+
+/// Writes transitions into one field of a log line, with spaces between them.
+#[must_use]
+pub fn transitions_in_words(transitions: &[ControlTransition]) -> String {
+    transitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }

@@ -14,8 +14,8 @@ use aws_sdk_securityhub::types::{
 use controls::Severity;
 use facts::Place;
 use findings::{
-    About, Compliance, Finding, Held, Reason, RecordState, Resource, Summary, TYPE, Workflow,
-    fields,
+    About, Compliance, Finding, Held, ProductFields, Reason, RecordState, Resource, Slug, Summary,
+    TYPE, Workflow, fields,
 };
 use jiff::Timestamp;
 use std::collections::HashMap;
@@ -34,11 +34,11 @@ pub(crate) fn product_arn(Place { account, region }: &Place) -> String {
 pub(crate) fn to_asff(finding: &Finding) -> AwsSecurityFinding {
     AwsSecurityFinding::builder()
         .schema_version("2018-10-08")
-        .id(&finding.id)
+        .id(finding.id())
         .product_arn(product_arn(&finding.stored_in))
         .product_name(PRODUCT)
         .company_name(PRODUCT)
-        .generator_id(&finding.generator_id)
+        .generator_id(format!("cmkwatch/{}", finding.slug))
         .aws_account_id(finding.stored_in.account.as_str())
         .title(&finding.title)
         .description(&finding.description)
@@ -103,11 +103,9 @@ fn product_fields(finding: &Finding) -> HashMap<String, String> {
         (fields::OWNER_REGION, owner.region.to_string()),
     ];
     let named = named.into_iter().filter(|_| elsewhere).map(|(key, value)| (key.to_owned(), value));
-    // "NonEmptyString": Security Hub refuses a whole finding for one blank value.
-    let is_full = |(_, value): &(String, String)| !value.trim().is_empty();
-    let fingerprint = (fields::FINGERPRINT.to_owned(), finding.fingerprint.clone());
-    let all = finding.product_fields.clone().into_iter().chain([fingerprint]);
-    all.filter(is_full).chain(named).collect()
+    let fingerprint = Some(finding.fingerprint.clone()).filter(|it| !it.is_empty());
+    let fingerprint = fingerprint.map(|fingerprint| (fields::FINGERPRINT.to_owned(), fingerprint));
+    finding.product_fields.to_map().into_iter().chain(fingerprint).chain(named).collect()
 }
 
 fn fingerprint(fields: &HashMap<String, String>) -> String {
@@ -178,9 +176,8 @@ fn read(asff: AwsSecurityFinding, place: &Place) -> Result<Finding, &'static str
     let id = asff.id.ok_or("no id")?;
     Ok(Finding {
         about: About::of_id(&id).ok_or("the id is of no bucket and of no account")?,
-        id,
+        slug: Slug::of_id(&id),
         stored_in: place.clone(),
-        generator_id: asff.generator_id.ok_or("no generator id")?,
         title: asff.title.ok_or("no title")?,
         description: asff.description.ok_or("no description")?,
         severity: severity(asff.finding_provider_fields.as_ref())?,
@@ -191,12 +188,9 @@ fn read(asff: AwsSecurityFinding, place: &Place) -> Result<Finding, &'static str
         reference: recommendation.url.unwrap_or_default(),
         resources: from_resources(asff.resources.unwrap_or_default()),
         fingerprint: asff.product_fields.as_ref().map(fingerprint).unwrap_or_default(),
-        product_fields: asff
-            .product_fields
-            .unwrap_or_default()
-            .into_iter()
-            .filter(is_ours)
-            .collect(),
+        product_fields: ProductFields::of_map(
+            &asff.product_fields.unwrap_or_default().into_iter().collect(),
+        ),
         record_state: match asff.record_state {
             Some(AsffRecordState::Archived) => RecordState::Archived,
             Some(AsffRecordState::Active) => RecordState::Active,
@@ -247,20 +241,10 @@ fn from_resources(resources: Vec<AsffResource>) -> Vec<Resource> {
 fn from_resource(resource: AsffResource) -> Option<Resource> {
     match (resource.r#type.as_deref()?, resource.id?) {
         ("AwsS3Bucket", arn) => Some(Resource::Bucket(arn)),
-        ("AwsKmsKey", arn) => Some(Resource::Key(arn)),
+        ("AwsKmsKey", arn) => arn.parse().ok().map(Resource::Key),
         ("AwsAccount", id) => Some(Resource::Account(id)),
         _ => None,
     }
-}
-
-/// Returns true if a product field is kept when a finding is read. The id already names the owner,
-/// and the fingerprint has a field in [`Finding`]. Security Hub adds [fields of its
-/// own](https://docs.aws.amazon.com/securityhub/latest/userguide/asff-top-level-attributes.html),
-/// `aws/...`, which may not be sent back.
-fn is_ours((key, _): &(String, String)) -> bool {
-    !key.starts_with("aws/")
-        && ![fields::OWNER_ACCOUNT, fields::OWNER_REGION, fields::FINGERPRINT]
-            .contains(&key.as_str())
 }
 
 fn from_workflow(status: Option<WorkflowStatus>) -> Result<Workflow, &'static str> {
@@ -292,17 +276,9 @@ mod tests {
     /// AWS about the region: "Security Hub populates this attribute automatically". A product field
     /// cannot be "an empty string".
     #[test]
-    fn the_region_of_the_finding_and_blank_fields_are_not_sent() {
-        let mut finding = finding(1);
-        finding.product_fields.extend([
-            (fields::CHANGED_BY.to_owned(), String::new()),
-            ("cmkwatch/x".into(), " ".into()),
-        ]);
-        let asff = to_asff(&finding);
+    fn the_region_of_the_finding_and_an_empty_fingerprint_are_not_sent() {
+        let asff = to_asff(&finding(1));
         assert_eq!(asff.region, None);
-        assert_eq!(
-            asff.product_fields.unwrap().into_keys().collect::<Vec<_>>(),
-            ["cmkwatch/class"]
-        );
+        assert_eq!(asff.product_fields.unwrap().into_keys().collect::<Vec<_>>(), [fields::VERSION]);
     }
 }

@@ -2,7 +2,9 @@
 
 use controls::Severity;
 use facts::BucketId;
-use findings::{About, Compliance, Finding, Reason, RecordState, Resource, Workflow};
+use findings::{
+    About, Compliance, Finding, ProductFields, Reason, RecordState, Resource, Workflow,
+};
 
 /// The bucket of the findings.
 pub(crate) fn bucket() -> BucketId {
@@ -17,10 +19,9 @@ pub(crate) fn bucket() -> BucketId {
 /// A finding about the bucket. Each number is another control.
 pub(crate) fn finding(number: usize) -> Finding {
     Finding {
-        id: About::Bucket(bucket()).id(&format!("control-{number}")),
         about: About::Bucket(bucket()),
+        slug: format!("control-{number}").into(),
         stored_in: bucket().place(),
-        generator_id: format!("cmkwatch/control-{number}"),
         title: "Buckets should be good".into(),
         description: "This one is not.".into(),
         severity: Severity::High,
@@ -34,10 +35,10 @@ pub(crate) fn finding(number: usize) -> Finding {
         reference: "https://docs.aws.amazon.com/".into(),
         resources: vec![
             Resource::Bucket(bucket().arn()),
-            Resource::Key("arn:aws:kms:eu-west-1:111111111111:key/1".into()),
+            Resource::Key("arn:aws:kms:eu-west-1:111111111111:key/1".parse().unwrap()),
         ],
         fingerprint: String::new(),
-        product_fields: [("cmkwatch/class".to_owned(), "confidential".to_owned())].into(),
+        product_fields: ProductFields { version: Some("0.1.0".into()), ..ProductFields::default() },
         record_state: RecordState::Archived,
         created_at: "2026-11-01T00:00:00Z".parse().unwrap(),
         first_observed_at: "2026-11-01T00:00:00Z".parse().unwrap(),

@@ -11,7 +11,7 @@ use aws_sdk_securityhub::types::{
     builders::AwsSecurityFindingFiltersBuilder,
 };
 use facts::{AccountId, Region};
-use findings::{About, Finding, Held, Workflow};
+use findings::{About, Finding, Held, Slug, Workflow};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most values that
@@ -68,7 +68,7 @@ impl SecurityHub {
     pub async fn active(
         &self,
         prefixes: &[String],
-        only: Option<&BTreeSet<String>>,
+        only: Option<&BTreeSet<Slug>>,
     ) -> Result<Vec<Held>, PublishError> {
         let generators =
             only.map(|only| only.iter().map(|slug| equal(&format!("cmkwatch/{slug}"))).collect());
@@ -219,7 +219,7 @@ mod tests {
 
     #[tokio::test]
     async fn active_findings_that_others_wrote_have_no_summary() {
-        let only = BTreeSet::from(["key-usable".to_owned()]);
+        let only = BTreeSet::from([Slug::from("key-usable")]);
         let rule = mock!(Client::get_findings)
             .match_requests(|request| {
                 let filters = request.filters().unwrap();

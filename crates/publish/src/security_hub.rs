@@ -242,12 +242,12 @@ mod tests {
             .match_requests(|request| request.findings().len() == 3)
             .then_output(|| {
                 BatchImportFindingsOutput::builder()
-                    .failed_findings(refusal(&finding(1).id))
+                    .failed_findings(refusal(&finding(1).id()))
                     .build()
             });
         let alone = mock!(Client::batch_import_findings)
             .match_requests(|request| {
-                request.findings().len() == 1 && request.findings()[0].id == Some(finding(1).id)
+                request.findings().len() == 1 && request.findings()[0].id == Some(finding(1).id())
             })
             .then_output(done);
         assert!(hub(&[&all, &alone]).import(&findings(3)).await.unwrap().is_empty());
@@ -258,7 +258,7 @@ mod tests {
     async fn a_finding_that_is_refused_twice_is_returned_and_blocks_no_other() {
         let refuse = |ids: &'static [usize]| {
             move || {
-                let refused = ids.iter().map(|id| refusal(&finding(*id).id)).collect();
+                let refused = ids.iter().map(|id| refusal(&finding(*id).id())).collect();
                 BatchImportFindingsOutput::builder().set_failed_findings(Some(refused)).build()
             }
         };
@@ -267,7 +267,7 @@ mod tests {
         let second_again = mock!(Client::batch_import_findings).then_output(done);
         let refused = hub(&[&all, &first_again, &second_again]).import(&findings(3)).await.unwrap();
         assert!(
-            matches!(&refused[..], [PublishError::Refused { id, .. }] if *id == finding(0).id),
+            matches!(&refused[..], [PublishError::Refused { id, .. }] if *id == finding(0).id()),
             "{refused:?}"
         );
     }
@@ -294,7 +294,7 @@ mod tests {
         let bad = mock!(Client::batch_import_findings).then_error(invalid);
         let refused = hub(&[&whole, &good, &bad]).import(&findings(2)).await.unwrap();
         assert!(
-            matches!(&refused[..], [PublishError::Refused { id, .. }] if *id == finding(1).id),
+            matches!(&refused[..], [PublishError::Refused { id, .. }] if *id == finding(1).id()),
             "{refused:?}"
         );
     }
@@ -321,7 +321,7 @@ mod tests {
         };
         let rule = mock!(Client::batch_update_findings).then_output(left);
         let error =
-            hub(&[&rule]).set_workflow(&[finding(0).id], Workflow::Resolved).await.unwrap_err();
+            hub(&[&rule]).set_workflow(&[finding(0).id()], Workflow::Resolved).await.unwrap_err();
         assert!(error.to_string().contains("FindingNotFound"), "{error}");
     }
 }

@@ -1,14 +1,14 @@
 //! An item as the attributes of a row.
 
 use controls::{Level, Severity};
-use facts::Place;
+use facts::{Malformed, Place};
 use findings::{
     ApiCall, Change, ClassAndKey, Compliance, ControlState, Item, Neighbours, Reading, StoredIn,
     Summary, Transition, Unannounced,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, str::FromStr};
 
 /// The version of the row format. A program that does not know the format rebuilds the item.
 const SCHEMA: u32 = 1;
@@ -172,8 +172,8 @@ impl Written {
             moving_to: moving_to.as_ref().map(WrittenStoredIn::of),
             class,
             level: level.map(|level| level.as_str().to_owned()),
-            key,
-            alias,
+            key: key.map(|key| key.to_string()),
+            alias: alias.map(|alias| alias.to_string()),
             api_calls: item.api_calls.iter().map(WrittenCall::of).collect(),
             neighbours: item.neighbours.iter().map(WrittenNeighbours::of).collect(),
             reading: item.reading.fingerprints().clone(),
@@ -181,7 +181,7 @@ impl Written {
             controls: item
                 .controls
                 .iter()
-                .map(|(slug, state)| (slug.clone(), WrittenControl::of(state)))
+                .map(|(slug, state)| (slug.to_string(), WrittenControl::of(state)))
                 .collect(),
             expires_at: gone.then_some(expires_at),
         }
@@ -194,8 +194,9 @@ impl Written {
                 self.schema
             ));
         }
-        let controls = self.controls.into_iter().map(|(slug, control)| Ok((slug, control.read()?)));
-        let neighbour = |WrittenNeighbours { key, class }| Neighbours { key, class };
+        let control =
+            |(slug, control): (String, WrittenControl)| Ok((slug.into(), control.read()?));
+        let controls = self.controls.into_iter().map(control);
         Ok(Item {
             version: self.version,
             published: self.published,
@@ -207,11 +208,15 @@ impl Written {
             class_and_key: ClassAndKey {
                 class: self.class,
                 level: self.level.as_deref().map(level).transpose()?,
-                key: self.key,
-                alias: self.alias,
+                key: self.key.as_deref().map(arn).transpose()?,
+                alias: self.alias.as_deref().map(arn).transpose()?,
             },
             api_calls: self.api_calls.into_iter().map(WrittenCall::read).collect(),
-            neighbours: self.neighbours.into_iter().map(neighbour).collect(),
+            neighbours: self
+                .neighbours
+                .iter()
+                .map(WrittenNeighbours::read)
+                .collect::<Result<_, _>>()?,
             reading: Reading::stored(self.reading),
             unannounced: self.unannounced.map(WrittenUnannounced::read).transpose()?,
             controls: controls.collect::<Result<_, String>>()?,
@@ -259,7 +264,11 @@ impl WrittenCall {
 
 impl WrittenNeighbours {
     fn of(Neighbours { key, class }: &Neighbours) -> Self {
-        Self { key: key.clone(), class: class.clone() }
+        Self { key: key.to_string(), class: class.clone() }
+    }
+
+    fn read(&self) -> Result<Neighbours, String> {
+        Ok(Neighbours { key: arn(&self.key)?, class: self.class.clone() })
     }
 }
 
@@ -354,16 +363,18 @@ fn severity(text: &str) -> Result<Severity, String> {
     Severity::of_label(text).ok_or_else(|| format!("`{text}` is no severity"))
 }
 
+fn arn<T: FromStr<Err = Malformed>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: Malformed| error.to_string())
+}
+
 pub(crate) fn level(text: &str) -> Result<Level, String> {
-    Level::ALL
-        .into_iter()
-        .find(|level| level.as_str() == text)
-        .ok_or_else(|| format!("`{text}` is no level"))
+    Level::of_word(text).ok_or_else(|| format!("`{text}` is no level"))
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use findings::Slug;
     use proptest::prelude::*;
 
     fn time() -> impl Strategy<Value = Timestamp> {
@@ -415,9 +426,15 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn item() -> impl Strategy<Value = Item> {
-        let text = || proptest::option::of("[a-z]{1,9}");
-        let controls = proptest::collection::btree_map("[a-z-]{1,20}", control(), 0..11);
-        (1_u64..1 << 50, 0_u64..1 << 50, time(), any::<bool>(), text(), text(), text(), controls)
+        let arn = |kind: &str| {
+            let prefix = format!("arn:aws:kms:us-east-1:123456789012:{kind}/");
+            proptest::option::of("[a-z]{1,9}".prop_map(move |name| format!("{prefix}{name}")))
+        };
+        let (key, alias) = (arn("key"), arn("alias"));
+        let class = proptest::option::of("[a-z]{1,9}");
+        let controls =
+            proptest::collection::btree_map("[a-z-]{1,20}".prop_map(Slug::from), control(), 0..11);
+        (1_u64..1 << 50, 0_u64..1 << 50, time(), any::<bool>(), class, key, alias, controls)
             .prop_map(|(version, published, read_at, gone, class, key, alias, controls)| Item {
                 version,
                 published,
@@ -434,13 +451,13 @@ pub(crate) mod tests {
                 gone,
                 neighbours: key
                     .iter()
-                    .map(|key| Neighbours { key: key.clone(), class: class.clone() })
+                    .map(|key| Neighbours { key: key.parse().unwrap(), class: class.clone() })
                     .collect(),
                 class_and_key: ClassAndKey {
                     level: class.as_ref().map(|_| Level::Enforced),
                     class,
-                    key,
-                    alias: alias.clone(),
+                    key: key.map(|key| key.parse().unwrap()),
+                    alias: alias.as_ref().map(|alias| alias.parse().unwrap()),
                 },
                 api_calls: alias
                     .into_iter()

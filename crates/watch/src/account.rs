@@ -8,7 +8,7 @@ use crate::{
 };
 use controls::{Outcome, judge_account};
 use facts::{Account, Fact, Place, Unreadable};
-use findings::{About, Finding, Item, Seen, Workflow};
+use findings::{About, ControlTransition, Finding, Item, Seen, Workflow};
 use jiff::Timestamp;
 use publish::{Closed, PublishError};
 use state::Row;
@@ -30,7 +30,10 @@ impl Watch {
     ///
     /// # Errors
     /// Returns an error if a call fails, or if the hub's own Security Hub refuses the finding.
-    pub async fn reconcile_account(&self, account: &Account) -> Result<Option<String>, WatchError> {
+    pub async fn reconcile_account(
+        &self,
+        account: &Account,
+    ) -> Result<Option<ControlTransition>, WatchError> {
         let verdict = judge_account(account);
         if matches!(verdict.outcome, Outcome::Failed { .. } | Outcome::Undetermined(_)) {
             metrics::counter!("AccountsUnreadable").increment(1);
@@ -55,7 +58,7 @@ impl Watch {
         &self,
         home: &Destination,
         seen: &Seen,
-    ) -> Result<Option<String>, WatchError> {
+    ) -> Result<Option<ControlTransition>, WatchError> {
         let world = AccountWorld { watch: self, about: seen.about.clone(), home, seen };
         match protocol::evaluate(&world, &self.terms(home, &[]), None).await {
             Ok(reconciled) => Ok(reconciled.transitions.into_iter().next()),

@@ -10,7 +10,7 @@ use collect::{Beforehand, Collected};
 use controls::judge;
 use facts::{Bucket, BucketId, Fact, KeyArn, KeyLookup, KeySubject, KeyUser, Place, Region, Tags};
 use findings::{
-    About, ApiCall, Compliance, Finding, Item, Looking, Neighbours, Observation, Seen, Terms,
+    About, ApiCall, Compliance, Finding, Item, Looking, Neighbours, Observation, Seen, Slug, Terms,
     Workflow, plan,
 };
 use jiff::Timestamp;
@@ -418,7 +418,11 @@ impl World for BucketWorld<'_> {
     async fn ask_neighbours(&self, item: &Item) -> Result<(), WatchError> {
         let ask = |Neighbours { key, class }: &Neighbours| {
             let because_of = Some(OtherUser { bucket: self.id.clone(), class: class.clone() });
-            let users = ReevaluateKeyUsers { subject: key.parse()?, after: None, because_of };
+            let users = ReevaluateKeyUsers {
+                subject: KeySubject::Key(key.clone()),
+                after: None,
+                because_of,
+            };
             Ok::<_, WatchError>(users.message(self.api_calls)?)
         };
         let messages = item.neighbours.iter().map(ask).collect::<Result<Vec<_>, WatchError>>()?;
@@ -452,7 +456,7 @@ fn count(item: &Item) {
 }
 
 /// The empty set of repairs.
-static NOTHING: BTreeMap<String, Timestamp> = BTreeMap::new();
+static NOTHING: BTreeMap<Slug, Timestamp> = BTreeMap::new();
 
 impl Watch {
     pub(crate) fn terms<'a>(

@@ -4,7 +4,7 @@
 
 use crate::{Destination, Watch, WatchError, protocol};
 use facts::BucketId;
-use findings::{About, Held, Item, Repairs, repairs, worth_comparing};
+use findings::{About, Held, Item, Repairs, Slug, repairs, worth_comparing};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// The number of buckets that one call of
@@ -91,7 +91,7 @@ impl Watch {
         bucket: &BucketId,
         item: Item,
         held: &[Held],
-        only: Option<&BTreeSet<String>>,
+        only: Option<&BTreeSet<Slug>>,
     ) -> Result<usize, WatchError> {
         let about = About::Bucket(bucket.clone());
         let (prefix, version) = (about.id_prefix(), item.version);
@@ -107,7 +107,7 @@ impl Watch {
             .map_err(|error| WatchError::Unrepaired(Box::new(error)))?;
         metrics::counter!("FindingsRepaired").increment(found.count() as u64);
         let Repairs { import, set_new, set_resolved } = &found;
-        let imported: Vec<_> = import.keys().map(String::as_str).collect();
+        let imported: Vec<_> = import.keys().map(Slug::as_str).collect();
         let (account, region, name) = (bucket.account(), bucket.region(), bucket.name());
         let (imported, reopened, resolved) =
             (imported.join(" "), set_new.join(" "), set_resolved.join(" "));

@@ -12,7 +12,7 @@
 
 use crate::{Superseded, WatchError};
 use facts::Place;
-use findings::{Finding, Item, Plan, Repairs, Seen, Terms, Workflow, plan};
+use findings::{ControlTransition, Finding, Item, Plan, Repairs, Seen, Terms, Workflow, plan};
 use jiff::{SignedDuration, Timestamp};
 use publish::PublishError;
 use std::collections::BTreeMap;
@@ -60,8 +60,8 @@ pub(crate) struct Refusal {
 /// The result of an evaluation.
 #[derive(Debug)]
 pub struct Reconciled {
-    /// The transitions that were published, for example `key-usable:opened`.
-    pub transitions: Vec<String>,
+    /// The transitions that were published.
+    pub transitions: Vec<ControlTransition>,
     /// True if a finding changed.
     pub changed: bool,
     /// The version that was published before the evaluation.
@@ -139,7 +139,7 @@ async fn publish(
     world: &impl World,
     mut plan: Plan,
     terms: &Terms<'_>,
-) -> Result<(Vec<String>, Item), WatchError> {
+) -> Result<(Vec<ControlTransition>, Item), WatchError> {
     if let Some(place) = plan.asks_workflows_of().cloned() {
         plan.heed(&world.workflows(&place).await?);
     }
@@ -154,7 +154,7 @@ async fn publish(
         import.into_iter().partition(|finding| finding.stored_in == terms.security_hub.place);
     let mut refused = import_to(world, &terms.security_hub.place, &here).await?;
     // A finding that the new Security Hub refuses stays where it is.
-    let is_taken = |finding: &Finding| refused.iter().all(|refusal| refusal.id != finding.id);
+    let is_taken = |finding: &Finding| refused.iter().all(|refusal| refusal.id != finding.id());
     let elsewhere: Vec<_> = elsewhere.into_iter().filter(is_taken).collect();
     for finding in elsewhere {
         refused.extend(import_to(world, &finding.stored_in.clone(), &[finding]).await?);

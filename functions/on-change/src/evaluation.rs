@@ -3,11 +3,11 @@
 
 use crate::{OnChange, subjects::Group, time::TimeLimits};
 use facts::{Account, AccountId, BucketId, Fact, Place, Unreadable};
-use findings::ApiCall;
+use findings::{ApiCall, ControlTransition, transitions_in_words};
 use jiff::Timestamp;
 use organization::{Membership, OrganizationError};
 use queue::{Purpose, Visit};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 use tokio::time::{Instant, timeout_at};
 use watch::{Compared, Depth, Destinations, Next, WatchError};
 
@@ -33,6 +33,34 @@ enum Follow {
     Compare(Box<Compared>),
 }
 
+/// The changes that an evaluation made.
+enum Changed {
+    /// These transitions were published; none if the list is empty.
+    Controls(Vec<ControlTransition>),
+    /// The account's finding says that its Security Hub refuses cmkwatch.
+    SecurityHubRefused,
+    /// A later deployment committed meanwhile, so the message was requeued.
+    Requeued,
+}
+
+impl Changed {
+    const NOTHING: Self = Self::Controls(Vec::new());
+
+    fn is_nothing(&self) -> bool {
+        matches!(self, Self::Controls(transitions) if transitions.is_empty())
+    }
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Controls(transitions) => f.write_str(&transitions_in_words(transitions)),
+            Self::SecurityHubRefused => f.write_str("account-readable"),
+            Self::Requeued => f.write_str("requeued"),
+        }
+    }
+}
+
 impl OnChange {
     /// Evaluates one bucket, and logs the result.
     pub(crate) async fn attend(
@@ -53,11 +81,10 @@ impl OnChange {
             Ok((changed, follow)) => {
                 // A second look that finds nothing does not show how long the change took.
                 record_age(
-                    latest.filter(|_| group.is_event || !changed.is_empty()),
+                    latest.filter(|_| group.is_event || !changed.is_nothing()),
                     self.watch.now(),
                 );
-                let changed = changed.join(" ");
-                tracing::info!(%account, %region, bucket = %name, event, second_look, changed, "evaluated");
+                tracing::info!(%account, %region, bucket = %name, event, second_look, %changed, "evaluated");
                 match follow {
                     Follow::Nothing => Evaluated::Done,
                     Follow::Compare(compared) => Evaluated::Compare(compared, group),
@@ -75,13 +102,13 @@ impl OnChange {
         }
     }
 
-    /// Evaluates a bucket. Returns the transitions, and what must follow.
+    /// Evaluates a bucket. Returns what changed, and what must follow.
     async fn evaluate(
         &self,
         destinations: &Destinations,
         bucket: &BucketId,
         group: &Group,
-    ) -> Result<(Vec<String>, Follow), WatchError> {
+    ) -> Result<(Changed, Follow), WatchError> {
         let read_at = self.watch.now();
         let evaluated = match group.second_look {
             true => self.watch.look_again(destinations, bucket, &group.api_calls).await,
@@ -108,53 +135,53 @@ impl OnChange {
                 Follow::Compare(Box::new(Compared { bucket, item: reconciled.item, since }))
             }
         };
-        Ok((reconciled.transitions, follow))
+        Ok((Changed::Controls(reconciled.transitions), follow))
     }
 
-    /// Handles an error that another try now would not change. Returns the transitions.
+    /// Handles an error that another try now would not change. Returns what changed.
     async fn after_failure(
         &self,
         error: WatchError,
         bucket: &BucketId,
         group: &Group,
         read_at: Timestamp,
-    ) -> Result<Vec<String>, WatchError> {
+    ) -> Result<Changed, WatchError> {
         match error.cause() {
             WatchError::Departed(_) => {
                 tracing::info!(bucket = %bucket, error = calls::with_causes(&error), "bucket ignored");
-                Ok(Vec::new())
+                Ok(Changed::NOTHING)
             }
             WatchError::Superseded(_) => {
                 tracing::warn!(bucket = %bucket, error = calls::with_causes(&error), "evaluation requeued");
                 self.watch.postpone(group.purpose(), [visit(bucket.clone(), group)]).await?;
-                Ok(vec!["requeued".to_owned()])
+                Ok(Changed::Requeued)
             }
             _ if error.is_refused_role() => self.report_refused_role(bucket.account()).await,
             _ => {
                 if self.watch.reconcile_refusal(&error, &bucket.place(), read_at).await? {
-                    return Ok(vec!["account-readable".to_owned()]);
+                    return Ok(Changed::SecurityHubRefused);
                 }
                 Err(error)
             }
         }
     }
 
-    /// Publishes that the role in an account was refused, and returns the transition. Without the
+    /// Publishes that the role in an account was refused, and returns what changed. Without the
     /// role, nothing about the bucket can be read, neither now nor when its message is delivered
     /// again. The sweep reads the bucket once the role exists. A bucket of an account outside the
     /// organization, which a member called, is ignored.
-    async fn report_refused_role(&self, account: &AccountId) -> Result<Vec<String>, WatchError> {
+    async fn report_refused_role(&self, account: &AccountId) -> Result<Changed, WatchError> {
         match self.watch.membership(account).await {
             Ok(Membership::Member) => {}
             Ok(membership) => {
                 tracing::info!(%account, ?membership, "bucket ignored: its account is not in the organization, or is closed");
-                return Ok(Vec::new());
+                return Ok(Changed::NOTHING);
             }
             // The sweep knows the accounts of the organization, and reports an account that it
             // cannot read.
             Err(OrganizationError::Refused(why)) => {
                 tracing::warn!(%account, %why, "bucket ignored: the membership of its account could not be read");
-                return Ok(Vec::new());
+                return Ok(Changed::NOTHING);
             }
             Err(error) => return Err(error.into()),
         }
@@ -169,7 +196,8 @@ impl OnChange {
             buckets: Fact::Unreadable(why),
             security_hub: Fact::Known(true),
         };
-        Ok(self.watch.reconcile_account(&account).await?.into_iter().collect())
+        let transition = self.watch.reconcile_account(&account).await?;
+        Ok(Changed::Controls(transition.into_iter().collect()))
     }
 
     /// Requeues buckets that were not begun for lack of time, in messages for up to 20. Returns the

@@ -2,7 +2,7 @@
 
 use crate::{SweepAccount, error::SweepError, part_done::PartDone, time::SweepTime};
 use facts::{Account, BucketId, BucketName, Fact, NameRange, Place, Tags};
-use findings::Item;
+use findings::{Item, transitions_in_words};
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use queue::SweepPart;
@@ -220,7 +220,7 @@ impl SweepAccount {
                 Looked::Unchanged
             }
             Ok(Sweeping::Reconciled(reconciled)) => {
-                let changed = reconciled.transitions.join(" ");
+                let changed = transitions_in_words(&reconciled.transitions);
                 tracing::info!(%account, %region, bucket = %name, changed, "evaluated");
                 Looked::Reconciled
             }

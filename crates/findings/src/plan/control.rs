@@ -1,7 +1,7 @@
 //! The next state of a control: what was observed, what changed, and whether an import is due.
 
 use super::{Look, NextState};
-use crate::{Change, Compliance, ControlState, Finding, Summary, Transition, spread};
+use crate::{Change, Compliance, ControlState, Finding, Slug, Summary, Transition, spread};
 use controls::Severity;
 use jiff::{SignedDuration, Timestamp};
 
@@ -10,9 +10,9 @@ const LATEST_IMPORT: SignedDuration = SignedDuration::from_mins(10);
 
 impl Look<'_> {
     /// Returns the next state of a control, given what was seen.
-    pub(super) fn judge(&self, slug: &str) -> NextState {
+    pub(super) fn judge(&self, slug: &Slug) -> NextState {
         let before = self.before.controls.get(slug);
-        let draft = self.seen.drafts.iter().find(|draft| draft.slug == slug);
+        let draft = self.seen.drafts.iter().find(|draft| draft.slug == *slug);
         let finding = draft
             .and_then(|draft| draft.finding.clone().ok())
             .filter(|now| self.is_imported(now, before));

@@ -1,7 +1,7 @@
 //! Changes that sweeps find: how many of them no event announced in time.
 
 use super::{Look, Looking};
-use crate::{ApiCall, ControlState, Unannounced};
+use crate::{ApiCall, ControlState, Slug, Unannounced};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ impl Look<'_> {
     /// that were not announced in time.
     pub(super) fn unannounced(
         &self,
-        controls: &BTreeMap<String, ControlState>,
+        controls: &BTreeMap<Slug, ControlState>,
     ) -> (Option<Unannounced>, u32) {
         let Self { before, seen, terms, .. } = self;
         if terms.looking == (Looking::Sweep { is_new: false }) {
@@ -28,7 +28,7 @@ impl Look<'_> {
 
     /// Returns the transitions that sweeps have found so far, this sweep included. Only a change of
     /// what was read from AWS has an event.
-    fn found_by_sweep(&self, controls: &BTreeMap<String, ControlState>) -> Option<Unannounced> {
+    fn found_by_sweep(&self, controls: &BTreeMap<Slug, ControlState>) -> Option<Unannounced> {
         let Self { before, seen, .. } = self;
         let is_created = before.version == 0 && before.controls.is_empty() && !seen.gone;
         let is_of_aws =

@@ -2,8 +2,8 @@
 
 use super::{Look, NextState, Plan};
 use crate::{
-    ApiCall, Change, Compliance, ControlState, Finding, RecordState, Summary, Transition, compose,
-    fields,
+    ApiCall, Change, Compliance, ControlState, Finding, ProductFields, RecordState, Slug, Summary,
+    Transition, compose,
 };
 use controls::Severity;
 use facts::Place;
@@ -11,7 +11,7 @@ use facts::Place;
 impl Look<'_> {
     /// Adds the import of a control to the plan, if an import was planned after the published
     /// version.
-    pub(super) fn publish(&self, slug: &str, next: NextState, plan: &mut Plan) {
+    pub(super) fn publish(&self, slug: &Slug, next: NextState, plan: &mut Plan) {
         let NextState { state: Some(state), finding } = next else { return };
         if state.planned <= self.before.published {
             return;
@@ -31,11 +31,11 @@ impl Look<'_> {
             plan.import.extend(old.map(|old| self.moved(finding.clone(), old)));
         } else if finding.compliance == Compliance::Passed {
             let open = in_doubt || state.is_repair || known.is_none_or(|known| !known.passed());
-            plan.set_resolved.extend((before.is_some() && open).then(|| finding.id.clone()));
+            plan.set_resolved.extend((before.is_some() && open).then(|| finding.id()));
         } else {
             let closed = in_doubt || known.is_some_and(|known| !known.passed());
             let is_new_work = reported.transition.is_new_work() && !state.is_repair;
-            plan.set_new.extend((closed && is_new_work).then(|| finding.id.clone()));
+            plan.set_new.extend((closed && is_new_work).then(|| finding.id()));
         }
         plan.import.push(finding);
     }
@@ -45,24 +45,15 @@ impl Look<'_> {
         finding.created_at = state.created_at.unwrap_or(state.updated_at);
         finding.first_observed_at = state.first_observed_at;
         finding.updated_at = state.updated_at;
-        let history = [
-            (fields::TRANSITION, Some(reported.transition.to_string())),
-            (
-                fields::STATE_VERSION,
-                Some(reported.version).filter(|version| *version > 0).map(|it| it.to_string()),
-            ),
-            (fields::TRANSITION_AT, Some(reported.at.to_string())),
-            (fields::STATUS_BEFORE, reported.before.map(|(status, _)| status.as_str().to_owned())),
-            (fields::SEVERITY_BEFORE, reported.before.map(|(_, severity)| severity.to_string())),
-            (fields::WORST_SEVERITY, state.worst.map(|worst| worst.to_string())),
-        ];
-        finding
-            .product_fields
-            .extend(history.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
-        let slug = finding.slug().to_owned();
-        if let Some(api_call) = ApiCall::of(self.api_calls(reported), &slug) {
-            api_call.describe(&mut finding.product_fields);
-        }
+        finding.product_fields = ProductFields {
+            transition: Some(reported.transition),
+            state_version: Some(reported.version).filter(|version| *version > 0),
+            transition_at: Some(reported.at),
+            before: reported.before,
+            worst: state.worst,
+            api_call: ApiCall::of(self.api_calls(reported), &finding.slug).cloned(),
+            ..std::mem::take(&mut finding.product_fields)
+        };
     }
 
     /// Returns the calls behind this evaluation if it changed the control. Otherwise returns the
@@ -79,7 +70,7 @@ impl Look<'_> {
 
     /// Writes the archived finding of a control that has no finding any more; `None` if Security
     /// Hub has none either.
-    fn archived(&self, slug: &str, state: &ControlState, reported: &Change) -> Option<Finding> {
+    fn archived(&self, slug: &Slug, state: &ControlState, reported: &Change) -> Option<Finding> {
         let any = Summary {
             status: Compliance::Passed,
             severity: Severity::Informational,
@@ -108,9 +99,8 @@ impl Look<'_> {
             format!("it is stored in the Security Hub of {} now", self.terms.security_hub.place);
         finding.stored_in = old.clone();
         finding.record_state = RecordState::Archived;
-        let history =
-            [(fields::GONE_BECAUSE, why), (fields::TRANSITION, Transition::Moved.to_string())];
-        finding.product_fields.extend(history.map(|(key, value)| (key.to_owned(), value)));
+        finding.product_fields.gone_because = Some(why);
+        finding.product_fields.transition = Some(Transition::Moved);
         finding
     }
 }

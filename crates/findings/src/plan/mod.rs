@@ -7,8 +7,8 @@ mod drift;
 mod import;
 
 use crate::{
-    ApiCall, Compliance, ControlState, Finding, Item, Neighbours, RecordState, Seen, StoredIn,
-    Transition, Unannounced, Workflow, fields, seen::keys_matter,
+    ApiCall, Compliance, ControlState, ControlTransition, Finding, Item, Neighbours, RecordState,
+    Seen, Slug, StoredIn, Transition, Unannounced, Workflow, seen::keys_matter,
 };
 use controls::Settings;
 use facts::Place;
@@ -30,7 +30,7 @@ pub struct Terms<'a> {
     pub api_calls: &'a [ApiCall],
     /// The controls whose findings in Security Hub are missing or wrong. The value is the
     /// `UpdatedAt` that Security Hub holds: the import must be newer. 1970 if it holds no finding.
-    pub repair: &'a BTreeMap<String, Timestamp>,
+    pub repair: &'a BTreeMap<Slug, Timestamp>,
 }
 
 /// The reason for an evaluation. It decides if an event has announced the changes that are found.
@@ -86,10 +86,10 @@ pub fn plan(before: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> Pl
     let starts_to_move = moves && before.moving_to.as_ref() != Some(terms.security_hub);
     let renamed = ApiCall::renamed(&before.api_calls, terms.api_calls);
     let look = Look { before, seen, terms, version, moves, starts_to_move, renamed };
-    let judged: Vec<_> = look.slugs().map(|slug| (slug, look.judge(slug))).collect();
+    let judged: Vec<_> = look.slugs().map(|slug| (look.judge(&slug), slug)).collect();
     let controls = judged
         .iter()
-        .filter_map(|(slug, next)| Some(((*slug).to_owned(), next.state.clone()?)))
+        .filter_map(|(next, slug)| Some((slug.clone(), next.state.clone()?)))
         .collect();
     let (unannounced, missed) = look.unannounced(&controls);
     let item = look.item(controls, unannounced);
@@ -106,8 +106,8 @@ pub fn plan(before: &Item, seen: &Seen, terms: &Terms<'_>, now: Timestamp) -> Pl
             .map(|old| old.place.clone())
             .filter(|old| *old != terms.security_hub.place),
     };
-    for (slug, next) in judged {
-        look.publish(slug, next, &mut plan);
+    for (next, slug) in judged {
+        look.publish(&slug, next, &mut plan);
     }
     // Findings of the old Security Hub are imported last.
     plan.import.sort_by_key(|finding| finding.stored_in != terms.security_hub.place);
@@ -145,26 +145,23 @@ impl Plan {
         self.set_resolved.retain(|id| !is(id, Workflow::Suppressed));
         let moves = self.moved_from.is_some();
         for finding in &mut self.import {
-            let Some(workflow) = workflows.get(&finding.id) else { continue };
+            let Some(workflow) = workflows.get(&finding.id()) else { continue };
             if moves && finding.record_state == RecordState::Active {
                 finding.workflow = workflow_in_new_hub(finding, *workflow);
             } else {
-                finding
-                    .product_fields
-                    .insert(fields::WORKFLOW_BEFORE.to_owned(), workflow.as_str().to_owned());
+                finding.product_fields.workflow_before = Some(*workflow);
             }
         }
     }
 
-    /// Returns the transition of each import, as `encrypted-with-cmk:opened`.
+    /// Returns the transition of each import.
     #[must_use]
-    pub fn transitions(&self) -> Vec<String> {
-        let word = |finding: &Finding| {
-            let transition =
-                finding.product_fields.get(fields::TRANSITION).map_or("", String::as_str);
-            format!("{}:{transition}", finding.slug())
+    pub fn transitions(&self) -> Vec<ControlTransition> {
+        let of = |finding: &Finding| {
+            let (slug, transition) = (finding.slug.clone(), finding.transition()?);
+            Some(ControlTransition { slug, transition })
         };
-        self.import.iter().map(word).collect()
+        self.import.iter().filter_map(of).collect()
     }
 }
 
@@ -202,16 +199,15 @@ struct NextState {
 impl<'a> Look<'a> {
     /// Returns the slug of every control. The controls that were judged now come first, in their
     /// order.
-    fn slugs(&self) -> impl Iterator<Item = &'a str> {
+    fn slugs(&self) -> impl Iterator<Item = Slug> + use<'a> {
         let (seen, before) = (self.seen, self.before);
-        let is_judged = |slug: &&str| seen.drafts.iter().any(|draft| draft.slug == *slug);
-        let known: BTreeSet<_> =
-            before.controls.keys().chain(self.terms.repair.keys()).map(String::as_str).collect();
+        let is_judged = |slug: &&Slug| seen.drafts.iter().any(|draft| draft.slug == **slug);
+        let known: BTreeSet<_> = before.controls.keys().chain(self.terms.repair.keys()).collect();
         let others = known.into_iter().filter(move |slug| !is_judged(slug));
-        seen.drafts.iter().map(|draft| draft.slug).chain(others)
+        seen.drafts.iter().map(|draft| &draft.slug).chain(others).cloned()
     }
 
-    fn differs(&self, slug: &str, state: &ControlState) -> bool {
+    fn differs(&self, slug: &Slug, state: &ControlState) -> bool {
         self.before.controls.get(slug).map(|before| &before.observed) != Some(&state.observed)
     }
 
@@ -221,7 +217,7 @@ impl<'a> Look<'a> {
     /// verdict would seem to have changed because of that fact.
     fn item(
         &self,
-        controls: BTreeMap<String, ControlState>,
+        controls: BTreeMap<Slug, ControlState>,
         unannounced: Option<Unannounced>,
     ) -> Item {
         let Self { before, seen, terms, .. } = self;

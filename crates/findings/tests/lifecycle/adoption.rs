@@ -78,7 +78,7 @@ fn versions_follow_the_clock_and_never_go_back() {
     let updated = back
         .import
         .iter()
-        .find(|finding| finding.slug() == "encrypted-with-kms")
+        .find(|finding| finding.slug.as_str() == "encrypted-with-kms")
         .unwrap()
         .updated_at;
     assert_eq!(
@@ -97,7 +97,7 @@ fn findings_of_security_hub_are_adopted_and_nothing_seems_to_have_changed() {
     story
         .findings
         .iter_mut()
-        .filter(|f| f.id == suppressed)
+        .filter(|f| f.id() == suppressed)
         .for_each(|f| f.workflow = Workflow::Suppressed);
     let (before, item) = (story.findings.clone(), story.item.clone());
     story.item = Item::adopt(&story.findings, &story.security_hub, at(60));
@@ -132,7 +132,7 @@ fn an_adopted_finding_that_passes_and_was_not_resolved_is_resolved() {
     story
         .findings
         .iter_mut()
-        .filter(|f| f.id.ends_with("/encrypted-with-kms"))
+        .filter(|f| f.id().ends_with("/encrypted-with-kms"))
         .for_each(|f| f.workflow = Workflow::New);
     story.item = Item::adopt(&story.findings, &story.security_hub, at(60));
     let plan = story.observe(cmk(KeyState::Enabled), 2);

@@ -91,12 +91,12 @@ fn the_callers_arn_is_published_when_its_record_arrives() {
     let by = |principal: &str| ApiCall { principal: Some(principal.to_owned()), ..call(1) };
     let opened = story.drifted(Looking::Message, &[by("AROA:bob of account 222222222222")], 2);
     let (changed_by, state_version) = ("cmkwatch/changed-by", "cmkwatch/state-version");
-    let before = &opened.import[0].product_fields;
+    let before = opened.import[0].product_fields.to_map();
     assert_eq!(before[changed_by], "AROA:bob of account 222222222222");
     let named =
         story.drifted(Looking::Message, &[by("arn:aws:sts::222222222222:assumed-role/etl/bob")], 3);
-    let after = &named.import[0].product_fields;
-    assert_eq!(named.import[0].id, opened.import[0].id);
+    let after = named.import[0].product_fields.to_map();
+    assert_eq!(named.import[0].id(), opened.import[0].id());
     assert_eq!(after[changed_by], "arn:aws:sts::222222222222:assumed-role/etl/bob");
     assert_eq!(
         (&after[state_version], &after["cmkwatch/transition"]),

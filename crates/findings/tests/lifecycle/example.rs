@@ -7,7 +7,7 @@ use facts::{
 };
 use findings::{
     About, ApiCall, Compliance, Finding, Held, Item, Looking, Observation, Plan, RecordState, Seen,
-    StoredIn, Terms, Workflow, fields, plan,
+    Slug, StoredIn, Terms, Workflow, plan,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -163,7 +163,7 @@ impl Story {
         &self,
         seen: &Seen,
         api_calls: &[ApiCall],
-        repair: &BTreeMap<String, Timestamp>,
+        repair: &BTreeMap<Slug, Timestamp>,
         minute: i64,
     ) -> Plan {
         let settings = self.settings.parse().unwrap();
@@ -186,7 +186,7 @@ impl Story {
         &mut self,
         seen: &Seen,
         api_calls: &[ApiCall],
-        repair: &BTreeMap<String, Timestamp>,
+        repair: &BTreeMap<Slug, Timestamp>,
         minute: i64,
     ) -> Plan {
         let plan = self.plan(seen, api_calls, repair, minute);
@@ -197,7 +197,7 @@ impl Story {
 
     fn workflows(&self, place: &facts::Place) -> BTreeMap<String, Workflow> {
         let held = self.findings.iter().filter(|finding| finding.stored_in == *place);
-        held.map(|finding| (finding.id.clone(), finding.workflow)).collect()
+        held.map(|finding| (finding.id(), finding.workflow)).collect()
     }
 
     pub(crate) fn apply(&mut self, plan: &Plan) {
@@ -209,13 +209,14 @@ impl Story {
     fn set(&mut self, ids: &[String], workflow: Workflow) {
         let here =
             self.findings.iter_mut().filter(|finding| finding.stored_in == self.security_hub.place);
-        here.filter(|finding| ids.contains(&finding.id))
+        here.filter(|finding| ids.contains(&finding.id()))
             .for_each(|finding| finding.workflow = workflow);
     }
 
     fn import(&mut self, finding: &Finding) {
-        let is_it =
-            |other: &&mut Finding| other.id == finding.id && other.stored_in == finding.stored_in;
+        let is_it = |other: &&mut Finding| {
+            other.id() == finding.id() && other.stored_in == finding.stored_in
+        };
         match self.findings.iter_mut().find(is_it) {
             None => {
                 assert_eq!(finding.created_at, finding.updated_at, "a new finding: {finding:?}");
@@ -232,7 +233,7 @@ impl Story {
         let id = About::Bucket(bucket_id()).id(slug);
         self.findings
             .iter()
-            .find(|finding| finding.id == id && finding.stored_in == self.security_hub.place)
+            .find(|finding| finding.id() == id && finding.stored_in == self.security_hub.place)
             .unwrap()
     }
 
@@ -241,7 +242,7 @@ impl Story {
         let active =
             self.findings.iter().filter(|finding| finding.record_state == RecordState::Active);
         let say = |f: &Finding| {
-            format!("{} {:?} {:?} {}", f.slug(), f.compliance, f.workflow, f.fingerprint)
+            format!("{} {:?} {:?} {}", f.slug, f.compliance, f.workflow, f.fingerprint)
         };
         let mut standing: Vec<_> = active.map(say).collect();
         standing.sort();
@@ -261,11 +262,8 @@ fn workflow_after(before: &Finding, now: &Finding) -> Workflow {
 
 /// Returns the transitions of a plan, by control.
 pub(crate) fn transitions(plan: &Plan) -> Vec<(String, String)> {
-    let slug = |finding: &Finding| finding.generator_id.trim_start_matches("cmkwatch/").to_owned();
-    plan.import
-        .iter()
-        .map(|finding| (slug(finding), finding.product_fields[fields::TRANSITION].clone()))
-        .collect()
+    let words = plan.transitions().into_iter();
+    words.map(|it| (it.slug.to_string(), it.transition.to_string())).collect()
 }
 
 pub(crate) fn expect(plan: &Plan, expected: &[(&str, &str)]) {

@@ -5,8 +5,8 @@ use crate::example::{SETTINGS, Story, at, bucket_id, cmk, own, sse_s3};
 use controls::{Settings, judge_account};
 use facts::{Account, Fact, KeyState, Place};
 use findings::{
-    Compliance, Finding, Item, Looking, Plan, RecordState, Seen, StoredIn, Terms, Workflow, fields,
-    plan,
+    Compliance, Finding, Item, Looking, Plan, RecordState, Seen, StoredIn, Terms, Transition,
+    Workflow, plan,
 };
 use std::collections::BTreeMap;
 
@@ -34,10 +34,10 @@ fn said(findings: &[Finding]) -> Vec<(&str, &str, Compliance, RecordState, Workf
         .iter()
         .map(|finding| {
             let (owner, compliance, state, workflow) = say(finding);
-            let word = &finding.product_fields[fields::TRANSITION];
+            let word = finding.product_fields.transition.map(Transition::as_str);
             (
                 owner,
-                *known.iter().find(|known| *known == word).unwrap(),
+                *known.iter().find(|known| Some(**known) == word).unwrap(),
                 compliance,
                 state,
                 workflow,
@@ -195,10 +195,10 @@ fn an_account_has_one_finding_in_the_hub() {
         said(&opened.import),
         [("hub", "opened", Compliance::Failed, RecordState::Active, Workflow::New)]
     );
-    assert_eq!(opened.import[0].id, "cmkwatch/aws/111111111111/us-east-1/account-readable");
+    assert_eq!(opened.import[0].id(), "cmkwatch/aws/111111111111/us-east-1/account-readable");
     assert_eq!(opened.import[0].resources[0].arn(), "AWS::::Account:111111111111");
     assert!(observe(false, 1).is_done());
     let resolved = observe(true, 2);
-    assert_eq!(resolved.import[0].product_fields[fields::TRANSITION], "resolved");
+    assert_eq!(resolved.import[0].product_fields.transition, Some(Transition::Resolved));
     assert_eq!(resolved.set_resolved.len(), 1);
 }

@@ -2,7 +2,7 @@
 
 use crate::example::{Story, at, bucket_id, cmk, expect, sse_s3, unreadable};
 use facts::{KeyState, Tags};
-use findings::{About, Compliance, Finding, Repairs, Workflow, fields, repairs};
+use findings::{About, Compliance, Finding, Repairs, Slug, Workflow, repairs};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -26,17 +26,17 @@ fn findings_that_differ_in_security_hub_are_repaired_without_a_new_report() {
     assert_eq!(held(&story), Repairs::default());
 
     let change = |story: &mut Story, slug: &str, change: fn(&mut Finding)| {
-        story.findings.iter_mut().filter(|finding| finding.id == id(slug)).for_each(change);
+        story.findings.iter_mut().filter(|finding| finding.id() == id(slug)).for_each(change);
     };
-    let opened = story.get("key-usable").product_fields[fields::STATE_VERSION].clone();
+    let opened = story.get("key-usable").product_fields.state_version;
     change(&mut story, "encrypted-with-kms", |finding| finding.workflow = Workflow::New);
-    let unknown = Finding { id: id("tls-only"), ..story.get("encrypted-with-kms").clone() };
+    let unknown = Finding { slug: "tls-only".into(), ..story.get("encrypted-with-kms").clone() };
     story.findings.push(unknown);
     change(&mut story, "encrypted-with-cmk", |finding| finding.compliance = Compliance::Failed);
-    story.findings.retain(|finding| finding.id != id("key-usable"));
+    story.findings.retain(|finding| finding.id() != id("key-usable"));
     let found = held(&story);
-    let imported_at = |slug: &str| (slug.to_owned(), story.get(slug).updated_at);
-    let missing = ("key-usable".to_owned(), Timestamp::UNIX_EPOCH);
+    let imported_at = |slug: &'static str| (Slug::from(slug), story.get(slug).updated_at);
+    let missing = (Slug::from("key-usable"), Timestamp::UNIX_EPOCH);
     assert_eq!(
         found.import,
         [imported_at("encrypted-with-cmk"), missing, imported_at("tls-only")].into()
@@ -52,7 +52,7 @@ fn findings_that_differ_in_security_hub_are_repaired_without_a_new_report() {
         &plan,
         &[("encrypted-with-cmk", "resolved"), ("key-usable", "opened"), ("tls-only", "gone")],
     );
-    let reported = |finding: &Finding| finding.product_fields[fields::STATE_VERSION].clone();
+    let reported = |finding: &Finding| finding.product_fields.state_version;
     assert_eq!(reported(story.get("key-usable")), opened);
     assert_eq!(held(&story).import, BTreeMap::new());
     assert_eq!(story.get("key-usable").first_observed_at, at(1));

@@ -3,9 +3,10 @@
 use crate::example::{
     KEY, SETTINGS, Story, api_call, at, bucket_id, cmk, expect, sse_s3, transitions, unreadable,
 };
+use controls::Severity;
 use facts::{KeyState, Tags};
 use findings::{
-    ClassAndKey, Compliance, Item, Neighbours, Plan, RecordState, Resource, Seen, Workflow, fields,
+    ClassAndKey, Compliance, Item, Neighbours, Plan, RecordState, Resource, Seen, Workflow,
 };
 use std::collections::BTreeMap;
 
@@ -19,7 +20,7 @@ fn a_drift_opens_and_a_fix_resolves() {
     let finding = story.get("encrypted-with-cmk").clone();
     assert_eq!((finding.compliance, finding.workflow), (Compliance::Failed, Workflow::New));
     assert_eq!((finding.created_at, finding.updated_at), (at(0), at(0)));
-    assert!(!finding.product_fields.contains_key(fields::STATUS_BEFORE));
+    assert_eq!(finding.product_fields.before, None);
 
     let fixed = story.observe(cmk(KeyState::Enabled), 5);
     expect(
@@ -39,12 +40,10 @@ fn a_drift_opens_and_a_fix_resolves() {
         (finding.created_at, finding.first_observed_at, finding.updated_at),
         (at(0), at(0), at(5))
     );
-    assert!(finding.resources.contains(&Resource::Key(KEY.into())));
-    let before = [fields::STATUS_BEFORE, fields::SEVERITY_BEFORE, fields::WORKFLOW_BEFORE];
-    assert_eq!(
-        before.map(|field| finding.product_fields[field].as_str()),
-        ["FAILED", "HIGH", "NEW"]
-    );
+    assert!(finding.resources.contains(&Resource::Key(KEY.parse().unwrap())));
+    let fields = &finding.product_fields;
+    assert_eq!(fields.before, Some((Compliance::Failed, Severity::High)));
+    assert_eq!(fields.workflow_before, Some(Workflow::New));
 }
 
 #[test]
@@ -52,7 +51,7 @@ fn an_unchanged_finding_is_not_imported_until_the_refresh_is_due() {
     let mut story = Story::default();
     story.observe(sse_s3(), 0);
     assert!(story.observe(sse_s3(), 1).is_done());
-    let version = story.get("encrypted-with-kms").product_fields[fields::STATE_VERSION].clone();
+    let version = story.get("encrypted-with-kms").product_fields.state_version;
     let mut refreshed = Vec::new();
     for day in 1..=65 {
         let plan = story.observe(sse_s3(), day * 24 * 60);
@@ -69,7 +68,8 @@ fn an_unchanged_finding_is_not_imported_until_the_refresh_is_due() {
         "{refreshed:?}"
     );
     let kept = &story.get("encrypted-with-kms").product_fields;
-    assert_eq!((kept[fields::EVENT_ID].as_str(), &kept[fields::STATE_VERSION]), ("b1c2", &version));
+    let event_id = kept.api_call.as_ref().and_then(|call| call.event_id.as_deref());
+    assert_eq!((event_id, kept.state_version), (Some("b1c2"), version));
 }
 
 #[test]
@@ -96,21 +96,20 @@ fn severity_and_evidence_make_their_own_transitions() {
 #[test]
 fn a_resolved_finding_names_its_worst_severity_even_if_it_eased() {
     let mut story = Story::default();
-    let worst =
-        |story: &Story| story.get("key-usable").product_fields.get(fields::WORST_SEVERITY).cloned();
+    let worst = |story: &Story| story.get("key-usable").product_fields.worst;
     for (minute, (state, expected)) in [
-        (KeyState::Disabled, Some("HIGH")),
-        (KeyState::PendingDeletion(Some(at(9999))), Some("CRITICAL")),
-        (KeyState::Disabled, Some("CRITICAL")),
-        (KeyState::Enabled, Some("CRITICAL")),
-        (KeyState::Disabled, Some("HIGH")),
-        (KeyState::Enabled, Some("HIGH")),
+        (KeyState::Disabled, Some(Severity::High)),
+        (KeyState::PendingDeletion(Some(at(9999))), Some(Severity::Critical)),
+        (KeyState::Disabled, Some(Severity::Critical)),
+        (KeyState::Enabled, Some(Severity::Critical)),
+        (KeyState::Disabled, Some(Severity::High)),
+        (KeyState::Enabled, Some(Severity::High)),
     ]
     .into_iter()
     .enumerate()
     {
         story.observe(cmk(state), i64::try_from(minute).unwrap());
-        assert_eq!(worst(&story).as_deref(), expected, "minute {minute}");
+        assert_eq!(worst(&story), expected, "minute {minute}");
     }
     // The finding is imported again without a change: it passes now, and passed before.
     story.observe(cmk(KeyState::Enabled), 31 * 24 * 60);
@@ -144,7 +143,8 @@ fn findings_of_a_deleted_bucket_are_archived_once_and_become_active_if_it_exists
     assert!(story.findings.iter().all(|finding| finding.record_state == RecordState::Archived));
     assert!(story.item.gone && story.item.class_and_key == ClassAndKey::default());
     for finding in &story.findings {
-        assert_eq!(finding.product_fields[fields::GONE_BECAUSE], "bucket acme does not exist");
+        let because = finding.product_fields.gone_because.as_deref();
+        assert_eq!(because, Some("bucket acme does not exist"));
         assert_eq!((finding.compliance, finding.first_observed_at), (Compliance::Passed, at(0)));
         assert_eq!(finding.resources.len(), 2, "the bucket and the key that it had");
     }
@@ -157,12 +157,7 @@ fn findings_of_a_deleted_bucket_are_archived_once_and_become_active_if_it_exists
         story.findings.iter().all(|finding| finding.workflow == Workflow::Resolved),
         "coming back makes it NEW"
     );
-    assert!(
-        story
-            .findings
-            .iter()
-            .all(|finding| !finding.product_fields.contains_key(fields::GONE_BECAUSE))
-    );
+    assert!(story.findings.iter().all(|finding| finding.product_fields.gone_because.is_none()));
 }
 
 #[test]
@@ -179,10 +174,8 @@ fn a_control_that_no_longer_applies_is_archived() {
     let public = [("data-classification".to_owned(), "public".to_owned())].into();
     let plan = story.observe_tagged(public, sse_s3(), 1);
     expect(&plan, &[("encrypted-with-cmk", "gone"), ("encrypted-with-kms", "gone")]);
-    assert!(
-        story.get("encrypted-with-kms").product_fields[fields::GONE_BECAUSE]
-            .contains("class public")
-    );
+    let because = story.get("encrypted-with-kms").product_fields.gone_because.as_ref();
+    assert!(because.unwrap().contains("class public"));
 }
 
 #[test]
@@ -190,9 +183,10 @@ fn a_finding_of_a_control_that_was_withdrawn_is_archived() {
     let mut story = Story::default();
     story.observe(sse_s3(), 0);
     let state = story.item.controls.remove("encrypted-with-kms").unwrap();
-    story.item.controls.insert("a-control-of-old".to_owned(), state);
+    story.item.controls.insert("a-control-of-old".into(), state);
     let plan = story.plan(&story.see(Tags::new(), sse_s3(), 1), &[], &BTreeMap::new(), 1);
-    let old = plan.import.iter().find(|finding| finding.id.ends_with("/a-control-of-old")).unwrap();
+    let old =
+        plan.import.iter().find(|finding| finding.slug.as_str() == "a-control-of-old").unwrap();
     assert_eq!(old.record_state, RecordState::Archived);
 }
 
@@ -201,7 +195,8 @@ fn a_bucket_that_starts_or_stops_using_a_key_concerns_the_other_buckets_of_the_k
     let mut story = Story::default();
     let enforced = format!("{SETTINGS}\n[class.restricted]\nlevel = \"enforced\"");
     let tagged = |class: &str| Tags::from([("data-classification".to_owned(), class.to_owned())]);
-    let neighbour = |class: &str| Neighbours { key: KEY.to_owned(), class: Some(class.to_owned()) };
+    let neighbour =
+        |class: &str| Neighbours { key: KEY.parse().unwrap(), class: Some(class.to_owned()) };
     assert!(
         story.observe(cmk(KeyState::Enabled), 0).item.neighbours.is_empty(),
         "no class depends on it"

@@ -83,10 +83,10 @@ fn an_exemption_that_ended_is_named_if_the_control_fails() {
         "the exemption of `?` (not in the story) ended on 2026-10-31. default encryption is AES256";
     let (fails, passes) = (found(sse_s3()), found(cmk(KeyState::Enabled)));
     assert!(fails.description.contains(over), "{}", fails.description);
-    assert_eq!(fails.product_fields[fields::EXEMPTION_ENDED], "2026-10-31");
+    assert_eq!(fails.product_fields.to_map()[fields::EXEMPTION_ENDED], "2026-10-31");
     assert!(
         !passes.description.contains("exemption")
-            && !passes.product_fields.contains_key(fields::EXEMPTION_ENDED)
+            && passes.product_fields.exemption_ended.is_none()
     );
 }
 
@@ -129,19 +129,19 @@ fn text_from_outside_is_made_plain() {
     let evil = "<script>\u{202e}*x*\n".repeat(200);
     story.observe(Fact::Known(used(&evil, Fact::Known(KeyLookup::Missing))), 0);
     for finding in &story.findings {
-        let told = finding.product_fields.values().chain([&finding.description]);
+        let fields = finding.product_fields.to_map();
+        let told = fields.values().chain([&finding.description]);
         for text in told.chain(finding.reasons.iter().map(|reason| &reason.description)) {
             assert!(!text.contains(['<', '\n', '\u{202e}', '*']), "{text}");
         }
         assert!(finding.description.chars().count() <= 1024);
-        let fields = &finding.product_fields;
         assert!(
             fields.len() <= 50
                 && fields.iter().all(|(key, value)| key.len() <= 128 && value.len() <= 2048)
         );
     }
     assert_eq!(
-        story.get("encrypted-with-kms").product_fields[fields::CHANGED_BY],
+        story.get("encrypted-with-kms").product_fields.to_map()[fields::CHANGED_BY],
         "arn:aws:iam::111111111111:user/?jane?"
     );
 }

@@ -12,7 +12,7 @@ use facts::{
 };
 use findings::{
     About, Compliance, Finding, Held, Item, Neighbours, Observation, RecordState, Seen, StoredIn,
-    Terms, Workflow, fields, repairs,
+    Terms, Transition, Workflow, repairs,
 };
 use jiff::Timestamp;
 use std::{
@@ -69,7 +69,7 @@ impl Outside {
     /// Imports a finding by [AWS's
     /// rules](https://docs.aws.amazon.com/securityhub/latest/userguide/finding-update-batchimportfindings.html).
     fn import(&mut self, finding: &Finding) {
-        let before = self.destination.get(&finding.id);
+        let before = self.destination.get(&finding.id());
         if before.is_some_and(|before| before.updated_at >= finding.updated_at) {
             return;
         }
@@ -92,18 +92,18 @@ impl Outside {
                 "AWS refuses to create it: {finding:?}"
             );
         }
-        match finding.product_fields[fields::TRANSITION].as_str() {
-            "opened" | "worsened" | "unreadable" => {
-                self.known.insert(finding.id.clone(), true);
+        match finding.product_fields.transition {
+            Some(Transition::Opened | Transition::Worsened | Transition::Unreadable) => {
+                self.known.insert(finding.id(), true);
             }
-            "resolved" => drop(self.known.insert(finding.id.clone(), false)),
+            Some(Transition::Resolved) => drop(self.known.insert(finding.id(), false)),
             // This transition is not alerted.
-            "first-seen" => drop(self.known.entry(finding.id.clone()).or_insert(false)),
-            "gone" => drop(self.known.remove(&finding.id)),
-            "eased" | "changed" | "unchanged" => {}
-            other => panic!("{other}"),
+            Some(Transition::FirstSeen) => drop(self.known.entry(finding.id()).or_insert(false)),
+            Some(Transition::Gone) => drop(self.known.remove(&finding.id())),
+            Some(Transition::Eased | Transition::Changed | Transition::Unchanged) => {}
+            other => panic!("{other:?}"),
         }
-        self.destination.insert(finding.id.clone(), Finding { workflow, ..finding.clone() });
+        self.destination.insert(finding.id(), Finding { workflow, ..finding.clone() });
         self.show();
     }
 
@@ -227,7 +227,7 @@ impl World for Model {
 
     async fn workflows(&self, _: &Place) -> Result<BTreeMap<String, Workflow>, WatchError> {
         Step::default().await;
-        Ok(self.visible().into_iter().map(|finding| (finding.id, finding.workflow)).collect())
+        Ok(self.visible().into_iter().map(|finding| (finding.id(), finding.workflow)).collect())
     }
 
     /// Imports findings one by one, so that a run can die between two of them.
@@ -279,7 +279,7 @@ fn seen(number: usize, truth: Truth, read_at: Timestamp, index: &[Option<Item>; 
     };
     let users = index.iter().enumerate().filter_map(|(other, item)| {
         let used = &item.as_ref()?.class_and_key;
-        let shares = other != number && used.key.as_deref() == Some(KEY);
+        let shares = other != number && used.key.as_ref().is_some_and(|key| key.as_str() == KEY);
         shares.then(|| KeyUser { bucket: bucket_id(other), class: used.class.clone() })
     });
     let users = users.filter(|user| user.class.as_deref() != Some(CLASSES[number])).collect();

@@ -58,7 +58,9 @@ fn handle(outside: &Rc<RefCell<Outside>>, message: ModelMessage) -> Running {
                         .as_ref()
                         .map(|item| item.class_and_key.clone())
                         .unwrap_or_default();
-                    if used.key.as_deref() == Some(KEY) && used.class != class {
+                    if used.key.as_ref().is_some_and(|key| key.as_str() == KEY)
+                        && used.class != class
+                    {
                         outside.queue.push(ModelMessage::Evaluate(number));
                     }
                 }
@@ -197,14 +199,16 @@ impl Play {
             let held = outside.destination.values().filter(|finding| finding.about == about);
             let active = held.filter(|finding| finding.record_state == RecordState::Active);
             let found: BTreeMap<_, _> = active
-                .map(|finding| (finding.slug().to_owned(), (finding.compliance, finding.workflow)))
+                .map(|finding| (finding.slug.to_string(), (finding.compliance, finding.workflow)))
                 .collect();
             prop_assert_eq!(&found, &expected, "Security Hub, {}", number);
             let item = outside.table[number].as_ref();
             let state: BTreeMap<_, _> = item
                 .iter()
                 .flat_map(|item| &item.controls)
-                .filter_map(|(slug, state)| Some((slug.clone(), state.observed.as_ref()?.status)))
+                .filter_map(|(slug, state)| {
+                    Some((slug.to_string(), state.observed.as_ref()?.status))
+                })
                 .collect();
             let statuses =
                 expected.iter().map(|(slug, (status, _))| (slug.clone(), *status)).collect();
