@@ -35,7 +35,7 @@ enum Follow {
 
 /// The changes that an evaluation made.
 enum Changed {
-    /// These transitions were published; none if the list is empty.
+    /// Transitions that were published; none if the list is empty.
     Controls(Vec<ControlTransition>),
     /// The account's finding says that its Security Hub refuses cmkwatch.
     SecurityHubRefused,
