@@ -12,7 +12,9 @@
 
 use crate::{Superseded, WatchError};
 use facts::Place;
-use findings::{ControlTransition, Finding, Item, Plan, Repairs, Seen, Terms, Workflow, plan};
+use findings::{
+    ControlTransition, Finding, Item, Plan, Repairs, Seen, Slug, Terms, Workflow, plan,
+};
 use jiff::{SignedDuration, Timestamp};
 use publish::PublishError;
 use std::collections::BTreeMap;
@@ -201,7 +203,8 @@ async fn mark(
 /// Takes back workflow statuses that are wrong by the latest version.
 ///
 /// Sets a finding NEW that was set RESOLVED and fails. Sets a finding RESOLVED that was opened and
-/// passes.
+/// passes. Another version may be committed between the read and the edit, and then the edit is
+/// wrong itself. So the item is read again after the edit.
 async fn take_back(
     world: &impl World,
     reopened: &[String],
@@ -210,14 +213,27 @@ async fn take_back(
     if reopened.is_empty() && resolved.is_empty() {
         return Ok(());
     }
-    let latest = world.read().await?;
-    let passes = |id: &String| latest.passes(id.rsplit('/').next().unwrap_or_default());
-    let hidden: Vec<_> = resolved.iter().filter(|id| passes(id) == Some(false)).cloned().collect();
-    // An archived finding stays as it is. RESOLVED could take effect after the finding has failed
-    // again, and would then look like a person's edit.
-    let open: Vec<_> = reopened.iter().filter(|id| passes(id) == Some(true)).cloned().collect();
-    set_workflow(world, &hidden, Workflow::New).await?;
-    set_workflow(world, &open, Workflow::Resolved).await
+    let (mut reopened, mut resolved) = (reopened.to_vec(), resolved.to_vec());
+    let mut latest = world.read().await?;
+    for _ in 0..MOST_TRIES {
+        let passes = |id: &String| latest.passes(Slug::of_id(id).as_str());
+        let hidden: Vec<_> = resolved.extract_if(.., |id| passes(id) == Some(false)).collect();
+        // An archived finding stays as it is. RESOLVED could take effect after the finding has
+        // failed again, and would then look like a person's edit.
+        let open: Vec<_> = reopened.extract_if(.., |id| passes(id) == Some(true)).collect();
+        if hidden.is_empty() && open.is_empty() {
+            return Ok(());
+        }
+        set_workflow(world, &hidden, Workflow::New).await?;
+        set_workflow(world, &open, Workflow::Resolved).await?;
+        let read = std::mem::replace(&mut latest, world.read().await?);
+        if latest.version == read.version {
+            return Ok(());
+        }
+        reopened.extend(hidden);
+        resolved.extend(open);
+    }
+    Err(WatchError::Unsettled { looks: MOST_TRIES })
 }
 
 async fn set_workflow(
