@@ -57,11 +57,16 @@ def clean_up(folder):
 
 
 def load():
-    """Returns MiniStack's application with the additions. `prepare` must be called first."""
+    """Returns MiniStack's application with the additions.
+
+    Raises RuntimeError if `prepare` was not called before the first import of MiniStack.
+    """
     from ministack import app as ministack
 
     from . import authority, calls, cloudtrail, endpoints, faults, kills
 
+    if not ministack.AUTH:
+        raise RuntimeError("MiniStack was imported before server.prepare, so it would not enforce IAM")
     for name in _ADDITIONS:
         importlib.import_module(f".{name}", __package__).install()
     faulty = faults.Faults(authority.Denials(ministack.app))

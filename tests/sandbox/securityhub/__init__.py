@@ -6,6 +6,13 @@
 - `asff` checks the format of a finding.
 """
 
-from .service import install
 
-__all__ = ["install"]
+def install():
+    """Adds Security Hub to MiniStack.
+
+    The import is here because unittest imports each package to look for tests. MiniStack must not
+    be imported before `server.prepare`.
+    """
+    from . import service
+
+    service.install()
