@@ -25,7 +25,7 @@ kill = SANDBOX_ARGUMENTS="--settle-delay 0 --second-look 1 --timeout 8 --sweep-t
 # What infra/deploy is asked for. It comes to it in the environment, so that no shell looks into the values.
 export ARTIFACTS ORGANIZATION_ID TARGETS REGION REGIONS PARAMETERS REMOVE BUS_ARN HOME_REGION ROLE_ARN UNCHECKED
 deploy: export ARCH := $(ARCH)
-export PYTHONPATH := $(CURDIR)/tests
+export PYTHONPATH := $(CURDIR):$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
@@ -53,9 +53,10 @@ check: $(INSTALLED) $(CHECKOV_INSTALLED) ## Check formatting, lints, docs, templ
 	cargo fmt --all --check
 	$(VENV)/bin/ruff format --quiet --check tests infra crates
 	$(VENV)/bin/ruff check --quiet tests infra crates
-	$(VENV)/bin/cfn-lint infra/*.yaml
+	$(PYTHON) -m infra.deploy template
+	$(VENV)/bin/cfn-lint target/hub.yaml infra/member.yaml
 	$(VENV)/bin/zizmor --quiet --offline --pedantic .github
-	$(CHECKOV)/bin/checkov --quiet --compact --framework cloudformation --skip-download --file infra/*.yaml
+	$(CHECKOV)/bin/checkov --quiet --compact --framework cloudformation --skip-download --file target/hub.yaml infra/member.yaml
 	$(PYTHON) tests/prose.py
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet

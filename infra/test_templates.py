@@ -107,7 +107,7 @@ class Statements(unittest.TestCase):
 
 class Contents(unittest.TestCase):
     def test_the_table_of_contents_lists_every_section_with_its_resources(self):
-        for name in ("template.yaml", "member.yaml"):
+        for name in ("template.yaml", "monitoring.yaml", "member.yaml"):
             head, _, rest = (ROOT / "infra" / name).read_text().partition("\nResources:\n")
             listed = re.findall(r"^# - (.+) \((.+)\)$", head.replace("\n#   ", " "), re.MULTILINE)
             before, *parts = re.split(r"^  # ---- (.+) ----$", rest.partition("\nOutputs:\n")[0], flags=re.MULTILINE)

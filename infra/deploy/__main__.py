@@ -8,10 +8,11 @@ import sys
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import preconditions, preview, stacks
+from . import hub, preconditions, preview, stacks
 from .asked import Refused
 
 ACTIONS = {
+    "template": hub.write_into_target,
     "check": preconditions.check_hub,
     "preview": preview.preview_hub,
     "deploy": stacks.deploy_hub,

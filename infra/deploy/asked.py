@@ -5,13 +5,14 @@ the build, which takes minutes, and not after it.
 """
 
 import functools
-import pathlib
 import re
 import shlex
 
 from awscli.customizations.cloudformation.yamlhelper import yaml_parse
 
-INFRA = pathlib.Path(__file__).resolve().parents[1]
+from . import hub
+from .hub import INFRA
+
 # The parameters that have a variable of `make`. All others are given in PARAMETERS.
 OWN = {"OrganizationId": "ORGANIZATION_ID", "Targets": "TARGETS", "Regions": "REGIONS", "Architecture": "ARCH"}
 MEMBERS_OWN = {"HubBusArn": "BUS_ARN", "OrganizationId": "ORGANIZATION_ID", "HomeRegion": "HOME_REGION"}
@@ -30,7 +31,7 @@ class Refused(Exception):
 
 
 def hub_parameters(asked, standing=None):
-    """Returns the parameters of infra/template.yaml, and checks them.
+    """Returns the parameters of the hub's template, and checks them.
 
     An omitted parameter is checked with the value that the stack has, from `standing`. Raises
     Refused, which names every wrong parameter.
@@ -67,8 +68,8 @@ def hub_parameters(asked, standing=None):
             )
         else:
             given[name] = value
-    faults += _faults("template.yaml", given, OWN)
-    faults += _too_early("template.yaml", {**(standing or {}), **given})
+    faults += _faults(_of_hub(), given, OWN, "the template of the hub")
+    faults += _too_early({**(standing or {}), **given})
     if given["Regions"] and region not in given["Regions"].split(","):
         faults.append(f"REGIONS is `{given['Regions']}`, but must contain REGION, `{region}`")
     topic = given.get("AlarmTopicArn", "").split(":")
@@ -90,7 +91,7 @@ def member_parameters(asked):
     """
     given = {name: asked.get(variable, "") for name, variable in MEMBERS_OWN.items()}
     given["IsManagementAccount"] = "yes"
-    faults = list(_faults("member.yaml", given, MEMBERS_OWN))
+    faults = list(_faults(_of_members(), given, MEMBERS_OWN, "infra/member.yaml"))
     home, all_regions = given["HomeRegion"], regions(asked)
     if home and (reported := account_events(home)) not in all_regions:
         faults.append(f"REGIONS is `{','.join(all_regions)}`, but must contain {reported}, where AWS reports accounts "
@@ -112,8 +113,8 @@ def account_events(region):
 
 
 def value_of(name, given, standing):
-    """Returns the value that a parameter of infra/template.yaml will have."""
-    return given.get(name) or standing.get(name) or str(_declared("template.yaml")[name].get("Default", ""))
+    """Returns the value that a parameter of the hub's template will have."""
+    return given.get(name) or standing.get(name) or str(_of_hub()[name].get("Default", ""))
 
 
 def regions(asked):
@@ -123,12 +124,11 @@ def regions(asked):
     return _unless([f"REGIONS contains `{region}`, expected region codes, such as us-east-1" for region in wrong], found)
 
 
-def _faults(template, given, variables):
-    declared = _declared(template)
+def _faults(declared, given, variables, template):
     for name, value in given.items():
         called = variables.get(name, name)
         if name not in declared:
-            yield f"infra/{template} has no parameter {name}"
+            yield f"{template} has no parameter {name}"
         elif not value and "Default" not in declared[name]:
             yield f"{called} is missing: {declared[name]['Description']}"
         elif (value or name not in variables) and not _fits(value, declared[name]):
@@ -137,8 +137,8 @@ def _faults(template, given, variables):
             yield f"{called} is `{value}`, expected each of them once"
 
 
-def _too_early(template, known):
-    declared = _declared(template)
+def _too_early(known):
+    declared = _of_hub()
     for name, others in NOT_BEFORE.items():
         values = [known.get(each) or str(declared[each]["Default"]) for each in (name, *others)]
         if all(map(str.isdecimal, values)) and int(values[0]) < sum(map(int, values[1:])):
@@ -158,9 +158,13 @@ def _taken_away(asked, given, standing):
             yield f"{what}. REMOVE=yes removes cmkwatch from accounts and regions that no other entry covers"
 
 
+def _of_hub():
+    return hub.template()["Parameters"]
+
+
 @functools.cache
-def _declared(template):
-    return yaml_parse((INFRA / template).read_text())["Parameters"]
+def _of_members():
+    return yaml_parse((INFRA / "member.yaml").read_text())["Parameters"]
 
 
 def _fits(value, declared):

@@ -2,15 +2,15 @@
 
 import hashlib
 import pathlib
-import shutil
 import tempfile
 import time
 
 from awscli.customizations.cloudformation.yamlhelper import yaml_parse
 from botocore.exceptions import ClientError, WaiterError
 
+from . import hub
 from .asked import INFRA, Refused, hub_parameters
-from .stacks import HUB, aws, client, described, standing_parameters, status_of, upload_member, url_of
+from .stacks import HUB, client, described, package, standing_parameters, status_of, upload_member, url_of
 
 
 def preview_hub(asked):
@@ -30,16 +30,12 @@ def preview_hub(asked):
 
 def package_without_code(folder, bucket, region):
     """Packages the hub's template with a placeholder for each function. Returns its path."""
-    (folder / "infra").mkdir()
-    shutil.copy(INFRA / "template.yaml", folder / "infra")
     for function in (INFRA.parent / "functions").iterdir():
         code = folder / "target" / "lambda" / function.name
         code.mkdir(parents=True)
         (code / "bootstrap").write_text("not built yet")
-    packaged = folder / "template.yaml"
-    aws(region, "package", "--template-file", folder / "infra" / "template.yaml", "--s3-bucket", bucket,
-         "--s3-prefix", HUB, "--output-template-file", packaged)  # fmt: skip
-    return packaged
+    template = hub.write(folder / "infra" / "hub.yaml")
+    return package(template, folder / "packaged.yaml", bucket, region)
 
 
 def preview_stack(region, template, stack, parameters, bucket, role_arn=None):

@@ -8,6 +8,7 @@ import time
 import boto3
 from botocore.exceptions import ClientError, WaiterError
 
+from . import hub
 from .asked import INFRA, Refused, hub_parameters, member_parameters, regions
 
 HUB, MEMBER = "cmkwatch", "cmkwatch-member"
@@ -34,14 +35,14 @@ STUCK = {
 
 
 def deploy_hub(asked):
-    """Packages and deploys infra/template.yaml.
+    """Packages and deploys the template of the hub's stack.
 
     Prints the outputs, and the accounts and regions where the StackSet is not current.
     """
     region, bucket = asked["REGION"], asked["ARTIFACTS"]
     parameters = hub_parameters(asked, standing_parameters(HUB, region))
-    packaged = INFRA.parent / "target" / "template.yaml"
-    package(packaged, bucket, region)
+    target = INFRA.parent / "target"
+    packaged = package(hub.write(target / "hub.yaml"), target / "packaged.yaml", bucket, region)
     parameters["MemberTemplateUrl"] = upload_member(bucket, region)
     parameters["Generation"] = int(time.time())
     deploy_stack(region, packaged, HUB, parameters, ["--s3-bucket", bucket, "--s3-prefix", HUB, *_role_of(asked)])
@@ -60,10 +61,11 @@ def _role_of(asked):
     return ["--role-arn", asked["ROLE_ARN"]] if asked.get("ROLE_ARN") else []
 
 
-def package(packaged, bucket, region, *more):
-    """Uploads the functions' code. Writes a copy of infra/template.yaml that names it."""
-    aws(region, "package", "--template-file", INFRA / "template.yaml", "--s3-bucket", bucket, "--s3-prefix", HUB,
-         "--output-template-file", packaged, *more)  # fmt: skip
+def package(template, packaged, bucket, region):
+    """Uploads the functions' code. Writes a copy of the template that names it, and returns its path."""
+    aws(region, "package", "--template-file", template, "--s3-bucket", bucket, "--s3-prefix", HUB,
+         "--output-template-file", packaged)  # fmt: skip
+    return packaged
 
 
 def upload_member(bucket, region):

@@ -49,7 +49,7 @@ class Deploy(unittest.TestCase):
             ({"REGIONS": "eu-west-1,eu-west-1"}, "expected each of them once"),
             ({"TARGETS": "r-abcd,r-abcd"}, "expected each of them once"),
             ({"PARAMETERS": "SweepSchedule='rate(1 day)"}, "PARAMETERS cannot be parsed: No closing quotation"),
-            ({"PARAMETERS": "Timeout=10"}, "infra/template.yaml has no parameter Timeout"),
+            ({"PARAMETERS": "Timeout=10"}, "the template of the hub has no parameter Timeout"),
             ({"PARAMETERS": "TimeoutSeconds"}, "PARAMETERS contains `TimeoutSeconds`, expected Name=value"),
             ({"PARAMETERS": "TimeoutSeconds=901"}, "TimeoutSeconds is `901`, expected 5 to 900 seconds"),
             ({"PARAMETERS": "SecondLookSeconds=901"}, "SecondLookSeconds is `901`, expected 1 to 900 seconds"),

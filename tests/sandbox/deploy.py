@@ -1,4 +1,4 @@
-"""Deploys infra/template.yaml, without what MiniStack cannot make, and infra/member.yaml."""
+"""Deploys the hub's template, without what MiniStack cannot make, and infra/member.yaml."""
 
 import json
 import os
@@ -11,6 +11,8 @@ import uuid
 
 import boto3
 from botocore.config import Config
+
+from infra.deploy import hub
 
 from . import organization
 
@@ -38,7 +40,7 @@ def client(service, account, region=organization.HOME):
 
 
 def parameters(arguments):
-    """Returns the parameters of infra/template.yaml that differ from the defaults.
+    """Returns the parameters of the hub's template that differ from the defaults.
 
     They keep the tests short.
     """
@@ -78,10 +80,11 @@ def deploy(root, folder, parameters, settings=None):
 
 
 def _with_settings(root, folder, settings):
-    """Makes a folder with the template and functions of `root`, and with other settings."""
+    """Makes a folder with the functions of `root` and with other settings."""
     other = folder / "with-settings"
     shutil.rmtree(other, ignore_errors=True)
-    shutil.copytree(root / "infra", other / "infra", ignore=shutil.ignore_patterns("deploy", "checkov"))
+    (other / "infra").mkdir(parents=True)
+    shutil.copy(root / "infra" / "member.yaml", other / "infra")
     for function in (root / "functions").iterdir():
         packed = other / "target" / "lambda" / function.name
         shutil.copytree(root / "target" / "lambda" / function.name, packed)
@@ -92,7 +95,7 @@ def _with_settings(root, folder, settings):
 def _deploy_hub(root, folder, parameters):
     """Packages and deploys the hub's template with the AWS CLI, as `make deploy` does."""
     client("s3", organization.HUB).create_bucket(Bucket=_ARTIFACTS)
-    packaged, template = folder / "template.json", root / "infra" / "template.yaml"
+    packaged, template = folder / "template.json", hub.write(root / "target" / "hub.yaml")
     _aws("package", "--template-file", template, "--s3-bucket", _ARTIFACTS, "--output-template-file", packaged,
          "--use-json")  # fmt: skip
     reduced = leave_out(json.loads(packaged.read_text()))

@@ -140,7 +140,7 @@ fn start() -> (Child, Sandbox) {
         .arg("--folder")
         .arg(&folder)
         .args(env::var("SANDBOX_ARGUMENTS").unwrap_or_default().split_whitespace())
-        .env("PYTHONPATH", root().join("tests"))
+        .env("PYTHONPATH", env::join_paths([root(), root().join("tests")]).unwrap())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
