@@ -248,7 +248,7 @@ impl Alert {
             self.answer.store(true, Ordering::Relaxed);
         }
         self.answer.load(Ordering::Relaxed)
-            && has_logged(&sandbox().hub().await, "cmkwatch-alert", since, &["message sent"])
+            && has_logged(&sandbox().hub().await, "cmkwatch-alert", since, &["alert sent"])
     }
 }
 

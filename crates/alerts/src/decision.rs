@@ -97,7 +97,7 @@ pub fn correction(event: &FindingEvent, known: Option<AlertedState>) -> FindingE
 pub enum Decision {
     /// The message must be claimed and sent.
     Alert,
-    /// Another run is sending a message about the finding. The event must be received again.
+    /// Another run is sending an alert about the finding. The event must be received again.
     Wait,
     /// No message is sent.
     Silent(Silence),

@@ -1,11 +1,11 @@
-//! The reasons why an event of Security Hub does not become a message.
+//! The reasons why an event of Security Hub does not become an alert.
 //!
 //! `docs/operations.md` explains each reason.
 
 use findings::Transition;
 use std::fmt;
 
-/// An event that does not become a message.
+/// An event that does not become an alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Silent {
     /// The id of the finding.
@@ -16,7 +16,7 @@ pub struct Silent {
     pub reason: Silence,
 }
 
-/// The reason why an event of Security Hub does not become a message.
+/// The reason why an event of Security Hub does not become an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Silence {
     /// Somebody edited the finding. The bucket did not change.
@@ -25,7 +25,7 @@ pub enum Silence {
     /// Security Hub.
     Unchanged,
     /// The change needs nobody: a new finding that passes, a lower severity, or other evidence. The
-    /// last message is still true.
+    /// last alert is still true.
     Minor,
     /// The finding was archived because another Security Hub stores it now.
     Moved,
@@ -38,7 +38,7 @@ pub enum Silence {
     /// finding.
     TakenUp,
     /// The finding passes and is not RESOLVED yet. The event of RESOLVED follows, and becomes the
-    /// message.
+    /// alert.
     NotClosed,
     /// The severity is below `alerts.minimum-severity`.
     BelowMinimum,

@@ -28,7 +28,7 @@ pub struct ClaimsError {
 pub enum Claimed {
     /// The claim was made: this run must send the message, and record that it did.
     Won(LastDecision),
-    /// Another run is sending a message about the finding: the event must be delivered again.
+    /// Another run is sending an alert about the finding: the event must be delivered again.
     Wait,
     /// No message is needed, for the given reason.
     Silent(Silence),
@@ -182,7 +182,7 @@ impl Claims {
     }
 
     /// Claims the message about a minor change, if people know another state of the finding.
-    /// Returns the state that they know, too. 1 call. If another run is sending a message about the
+    /// Returns the state that they know, too. 1 call. If another run is sending an alert about the
     /// finding, 2, or 3 if its claim has lapsed.
     ///
     /// # Errors

@@ -235,10 +235,7 @@ fn the_page_of_the_controls_is_generated_from_the_catalogue() {
     let page = text(&run(&["explain", "--output", "markdown"], "").stdout);
     let kept =
         fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../controls/README.md")).unwrap();
-    assert!(
-        page == kept,
-        "run: cargo run --bin cmkwatch explain --output markdown > crates/controls/README.md"
-    );
+    assert!(page == kept, "run `make control-page`");
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl BatchDone {
                 Ok(Claimed::Wait) => {
                     tracing::warn!(
                         finding,
-                        "event will be delivered again: another run is sending a message about the finding"
+                        "event will be delivered again: another run is sending an alert about the finding"
                     );
                     self.failed.extend(selected.receipts);
                 }
@@ -76,7 +76,7 @@ impl BatchDone {
                     tracing::error!(
                         finding,
                         error,
-                        "message not claimed: its events will be delivered again"
+                        "alert not claimed: its events will be delivered again"
                     );
                     self.failed.extend(selected.receipts);
                 }
@@ -268,7 +268,7 @@ impl Alert {
             // The event of a message that was sent is not delivered again: that would repeat the
             // message.
             let what = if is_published {
-                "message sent but not recorded"
+                "alert sent but not recorded"
             } else {
                 "claim not released: it lapses by itself"
             };
@@ -279,14 +279,14 @@ impl Alert {
             Ok(()) => {
                 metrics::counter!("AlertsSent").increment(1);
                 metrics::counter!("FindingsAlerted").increment(findings as u64);
-                tracing::info!(subject, findings, "message sent");
+                tracing::info!(subject, findings, "alert sent");
                 Vec::new()
             }
             Err(error) => {
                 tracing::error!(
                     subject,
                     error,
-                    "message not sent: its events will be delivered again"
+                    "alert not sent: its events will be delivered again"
                 );
                 won.into_iter().flat_map(|won| won.selected.receipts).collect()
             }
