@@ -46,6 +46,12 @@ pub enum WatchError {
         /// The number of looks.
         looks: usize,
     },
+    /// Another version was committed during each of several edits of a workflow status.
+    #[error("another version was committed during each of {edits} edits of a workflow status")]
+    StatusUnsettled {
+        /// The number of edits.
+        edits: usize,
+    },
     /// Security Hub is off in a place, and that could not be published.
     #[error("Security Hub is off there, and that could not be published")]
     OffUnpublished(#[source] Box<Self>),

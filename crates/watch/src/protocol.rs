@@ -233,7 +233,7 @@ async fn take_back(
         reopened.extend(hidden);
         resolved.extend(open);
     }
-    Err(WatchError::Unsettled { looks: MOST_TRIES })
+    Err(WatchError::StatusUnsettled { edits: MOST_TRIES })
 }
 
 async fn set_workflow(

@@ -174,6 +174,60 @@ fn concurrent_evaluations_end_with_the_last_state() {
     }
 }
 
+/// An evaluation that another one overtook takes its RESOLVED back. A third one makes the finding
+/// pass between its read and its edit.
+#[test]
+fn a_status_that_is_taken_back_is_right_by_the_latest_version() {
+    use Happening::{Advance, Change, Take};
+    use Truth::{SharedKey, SseS3};
+    let happenings = [
+        Take(2),
+        Advance(0, 3),
+        Advance(0, 3),
+        Advance(0, 2),
+        Take(0),
+        Advance(0, 3),
+        Change(0, SharedKey),
+        Take(0),
+        Change(1, SseS3),
+        Change(0, SseS3),
+        Advance(0, 2),
+        Advance(1, 2),
+        Advance(1, 1),
+        Change(0, SharedKey),
+        Advance(0, 1),
+        Advance(0, 1),
+        Change(1, SharedKey),
+        Advance(5, 2),
+        Take(0),
+        Take(2),
+        Take(0),
+        Advance(2, 1),
+        Change(0, SharedKey),
+        Advance(6, 1),
+        Advance(2, 1),
+        Advance(6, 3),
+        Advance(0, 3),
+        Advance(1, 1),
+        Advance(0, 1),
+        Take(0),
+        Take(0),
+        Advance(6, 2),
+        Change(0, SharedKey),
+        Change(0, SharedKey),
+        Take(0),
+        Change(1, SseS3),
+        Advance(1, 3),
+        Advance(6, 2),
+        Advance(1, 2),
+        Change(1, SharedKey),
+    ];
+    let mut play = Play::new();
+    play.outside.borrow_mut().is_late = false;
+    play.play(&happenings);
+    play.check().unwrap();
+}
+
 #[test]
 fn a_newer_deployment_is_not_overwritten_for_an_hour() {
     let (destination, nothing) = (stored_in(), BTreeMap::new());
