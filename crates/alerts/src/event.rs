@@ -184,8 +184,9 @@ fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<Parsed, &'stati
     let of_time = u64::try_from(updated_at.as_millisecond()).unwrap_or_default();
     let is_versioned = finding.product_fields.contains_key(fields::STATE_VERSION);
     let state_version = match fields.state_version {
+        Some(version) => version,
         None if is_versioned => return Err("the state version is no number"),
-        version => version.unwrap_or(of_time),
+        None => of_time,
     };
     // Otherwise every later change of the finding would count as known.
     if state_version > latest_version(sent_at) {
@@ -198,8 +199,8 @@ fn read(finding: Asff, sent_at: &str, hub: &AccountId) -> Result<Parsed, &'stati
         severity: Severity::of_label(&finding.severity.label).ok_or("an unknown severity")?,
         status: Compliance::of_word(&finding.compliance.status)
             .ok_or("an unknown compliance status")?,
-        before: fields.before.map(|(status, _)| status),
-        severity_before: fields.before.map(|(_, severity)| severity),
+        before: fields.status_before,
+        severity_before: fields.severity_before,
         worst: fields.worst,
         workflow_before: fields.workflow_before,
         workflow: Workflow::of_word(&finding.workflow.status)
@@ -275,7 +276,7 @@ mod tests {
             event.class,
             Some(findings::ClassField::Known {
                 name: "confidential".into(),
-                level: controls::Level::Cmk
+                level: Some(controls::Level::Cmk)
             })
         );
         assert_eq!(event.evidence[0].value, "aws/s3 (AWS-managed)");

@@ -107,7 +107,8 @@ fn bucket(event: &FindingEvent) -> Option<Line> {
     Some(match &event.class {
         Some(ClassField::Unreadable) => line.words(", its class could not be read"),
         Some(ClassField::Known { name, level }) => {
-            line.words(", class ").value(name.as_str()).words(" requires ").value(level.as_str())
+            let line = line.words(", class ").value(name.as_str());
+            level.iter().fold(line, |line, level| line.words(" requires ").value(level.as_str()))
         }
         None => line,
     })
@@ -324,7 +325,8 @@ mod tests {
         let mut event = example::event();
         event.statement = Some(bad.into());
         event.account_name = Some(bad.into());
-        event.class = Some(ClassField::Known { name: bad.into(), level: controls::Level::Cmk });
+        event.class =
+            Some(ClassField::Known { name: bad.into(), level: Some(controls::Level::Cmk) });
         event.evidence =
             vec![EvidenceText { fact: bad.into(), value: bad.into(), expected: bad.into() }];
         event.api_call = Some(ApiCall {

@@ -28,7 +28,7 @@ pub(crate) fn compose(observation: &Observation<'_>, verdict: &Verdict) -> Resul
     let class = judgement.class.known().ok();
     let alias = key_alias(bucket);
     finding.product_fields.class = Some(class.map_or(ClassField::Unreadable, |class| {
-        ClassField::Known { name: class.name.to_string(), level: class.level }
+        ClassField::Known { name: class.name.to_string(), level: Some(class.level) }
     }));
     finding.product_fields.level_reached =
         Some(judgement.reached.map_or(LevelReached::Undetermined, LevelReached::Level));
@@ -74,7 +74,6 @@ pub(crate) fn archived(
         About::Bucket(bucket) => format!("Bucket {}", bucket.name()),
         About::Account(place) => format!("Account {} in region {}", place.account, place.region),
     };
-    let class = class_and_key.class.clone().zip(class_and_key.level);
     let key = class_and_key.key.clone().map(Resource::Key);
     Finding {
         about: about.clone(),
@@ -92,7 +91,10 @@ pub(crate) fn archived(
             .to_owned(),
         resources: std::iter::once(resource_of(about)).chain(key).collect(),
         product_fields: ProductFields {
-            class: class.map(|(name, level)| ClassField::Known { name, level }),
+            class: class_and_key
+                .class
+                .clone()
+                .map(|name| ClassField::Known { name, level: class_and_key.level }),
             key_alias: class_and_key.alias.clone(),
             gone_because: Some(because.to_owned()),
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),

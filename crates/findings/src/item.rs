@@ -176,7 +176,10 @@ impl Change {
             version: finding.product_fields.state_version?,
             transition,
             at: finding.product_fields.transition_at?,
-            before: finding.product_fields.before,
+            before: finding
+                .product_fields
+                .status_before
+                .zip(finding.product_fields.severity_before),
         })
     }
 }
@@ -319,7 +322,7 @@ fn adopted(finding: &Finding, now: Timestamp) -> ControlState {
 
 fn class_and_key_of(finding: &Finding) -> ClassAndKey {
     let (class, level) = match &finding.product_fields.class {
-        Some(ClassField::Known { name, level }) => (Some(name.clone()), Some(*level)),
+        Some(ClassField::Known { name, level }) => (Some(name.clone()), *level),
         Some(ClassField::Unreadable) | None => (None, None),
     };
     let (key, alias) = (finding.key().cloned(), finding.product_fields.key_alias.clone());

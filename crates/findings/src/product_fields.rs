@@ -27,8 +27,10 @@ pub struct ProductFields {
     pub state_version: Option<u64>,
     /// The time of the transition.
     pub transition_at: Option<Timestamp>,
-    /// The status and the severity before the transition; `None` if there was no active finding.
-    pub before: Option<(Compliance, Severity)>,
+    /// The status before the transition; `None` if there was no active finding.
+    pub status_before: Option<Compliance>,
+    /// The severity before the transition; `None` if there was no active finding.
+    pub severity_before: Option<Severity>,
     /// The worst severity since the control last passed.
     pub worst: Option<Severity>,
     /// The workflow status before the import.
@@ -52,8 +54,8 @@ pub enum ClassField {
     Known {
         /// The name of the class.
         name: String,
-        /// The level that the class requires.
-        level: Level,
+        /// The level that the class requires; `None` if this version does not know it.
+        level: Option<Level>,
     },
     /// The tags of the bucket could not be read.
     Unreadable,
@@ -84,14 +86,14 @@ impl ProductFields {
         let evidence = Some(&self.evidence).filter(|evidence| !evidence.is_empty());
         let all = [
             (fields::CLASS, class.map(|class| class.as_str().to_owned())),
-            (fields::LEVEL_REQUIRED, class.map(|class| class.level().to_owned())),
+            (fields::LEVEL_REQUIRED, class.and_then(ClassField::level).map(str::to_owned)),
             (fields::LEVEL_REACHED, self.level_reached.map(|level| level.as_str().to_owned())),
             (fields::KEY_ALIAS, self.key_alias.as_ref().map(ToString::to_string)),
             (fields::TRANSITION, self.transition.map(|transition| transition.to_string())),
             (fields::STATE_VERSION, self.state_version.map(|version| version.to_string())),
             (fields::TRANSITION_AT, self.transition_at.map(|at| at.to_string())),
-            (fields::STATUS_BEFORE, self.before.map(|(status, _)| status.as_str().to_owned())),
-            (fields::SEVERITY_BEFORE, self.before.map(|(_, severity)| severity.to_string())),
+            (fields::STATUS_BEFORE, self.status_before.map(|status| status.as_str().to_owned())),
+            (fields::SEVERITY_BEFORE, self.severity_before.map(|severity| severity.to_string())),
             (fields::WORST_SEVERITY, self.worst.map(|worst| worst.to_string())),
             (fields::WORKFLOW_BEFORE, self.workflow_before.map(|it| it.as_str().to_owned())),
             (fields::EXEMPTION_ENDED, self.exemption_ended.map(|day| day.to_string())),
@@ -116,17 +118,16 @@ impl ProductFields {
     pub fn of_map(map: &BTreeMap<String, String>) -> Self {
         let word = |name: &str| map.get(name).map(String::as_str);
         let text = |name: &str| map.get(name).cloned();
-        let status = word(fields::STATUS_BEFORE).and_then(Compliance::of_word);
         Self {
             class: word(fields::CLASS)
-                .zip(word(fields::LEVEL_REQUIRED))
-                .and_then(|(name, level)| ClassField::of_words(name, level)),
+                .map(|name| ClassField::of_words(name, word(fields::LEVEL_REQUIRED))),
             level_reached: word(fields::LEVEL_REACHED).and_then(LevelReached::of_word),
             key_alias: word(fields::KEY_ALIAS).and_then(|arn| arn.parse().ok()),
             transition: word(fields::TRANSITION).and_then(Transition::of_word),
             state_version: word(fields::STATE_VERSION).and_then(|version| version.parse().ok()),
             transition_at: word(fields::TRANSITION_AT).and_then(|at| at.parse().ok()),
-            before: status.zip(word(fields::SEVERITY_BEFORE).and_then(Severity::of_label)),
+            status_before: word(fields::STATUS_BEFORE).and_then(Compliance::of_word),
+            severity_before: word(fields::SEVERITY_BEFORE).and_then(Severity::of_label),
             worst: word(fields::WORST_SEVERITY).and_then(Severity::of_label),
             workflow_before: word(fields::WORKFLOW_BEFORE).and_then(Workflow::of_word),
             exemption_ended: word(fields::EXEMPTION_ENDED).and_then(|day| day.parse().ok()),
@@ -154,18 +155,18 @@ impl ClassField {
         }
     }
 
-    fn level(&self) -> &'static str {
+    fn level(&self) -> Option<&'static str> {
         match self {
-            Self::Known { level, .. } => level.as_str(),
-            Self::Unreadable => fields::UNREADABLE,
+            Self::Known { level, .. } => level.map(Level::as_str),
+            Self::Unreadable => Some(fields::UNREADABLE),
         }
     }
 
-    fn of_words(name: &str, level: &str) -> Option<Self> {
-        if level == fields::UNREADABLE {
-            return Some(Self::Unreadable);
+    fn of_words(name: &str, level: Option<&str>) -> Self {
+        match level {
+            Some(fields::UNREADABLE) => Self::Unreadable,
+            level => Self::Known { name: name.to_owned(), level: level.and_then(Level::of_word) },
         }
-        Some(Self::Known { name: name.to_owned(), level: Level::of_word(level)? })
     }
 }
 
@@ -205,7 +206,7 @@ mod tests {
     fn class() -> impl Strategy<Value = ClassField> {
         prop_oneof![
             Just(ClassField::Unreadable),
-            ("[a-z]{1,9}|unreadable", select(Level::ALL.to_vec()))
+            ("[a-z]{1,9}|unreadable", of(select(Level::ALL.to_vec())))
                 .prop_map(|(name, level)| ClassField::Known { name, level }),
         ]
     }
@@ -237,13 +238,14 @@ mod tests {
 
     fn history() -> impl Strategy<Value = ProductFields> {
         let transition = select(Transition::ALL.to_vec());
-        let before = of((status(), severity()));
+        let before = (of(status()), of(severity()));
         (of(transition), of(any::<u64>()), of(time()), before, of(severity())).prop_map(
             |(transition, state_version, transition_at, before, worst)| ProductFields {
                 transition,
                 state_version,
                 transition_at,
-                before,
+                status_before: before.0,
+                severity_before: before.1,
                 worst,
                 ..ProductFields::default()
             },
@@ -318,14 +320,22 @@ mod tests {
     fn what_cmkwatch_does_not_write_is_not_read() {
         let map = [
             (fields::TRANSITION, "exploded"),
-            (fields::CLASS, "secret"),
             (fields::LEVEL_REQUIRED, "highest"),
             (fields::STATE_VERSION, "-1"),
             (fields::KEY_ALIAS, "alias/acme"),
-            (fields::SEVERITY_BEFORE, "HIGH"),
+            (fields::SEVERITY_BEFORE, "high"),
             (fields::EVIDENCE, "{"),
         ];
         let map = map.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         assert_eq!(ProductFields::of_map(&map), ProductFields::default());
+    }
+
+    /// A later version may have written the finding.
+    #[test]
+    fn a_class_of_an_unknown_level_keeps_its_name() {
+        let map = [(fields::CLASS, "secret"), (fields::LEVEL_REQUIRED, "highest")];
+        let map = map.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let class = Some(ClassField::Known { name: "secret".into(), level: None });
+        assert_eq!(ProductFields::of_map(&map).class, class);
     }
 }

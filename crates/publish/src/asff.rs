@@ -103,7 +103,8 @@ fn product_fields(finding: &Finding) -> HashMap<String, String> {
         (fields::OWNER_REGION, owner.region.to_string()),
     ];
     let named = named.into_iter().filter(|_| elsewhere).map(|(key, value)| (key.to_owned(), value));
-    let fingerprint = Some(finding.fingerprint.clone()).filter(|it| !it.is_empty());
+    // "NonEmptyString": Security Hub refuses a whole finding for one blank value.
+    let fingerprint = Some(finding.fingerprint.clone()).filter(|it| !it.trim().is_empty());
     let fingerprint = fingerprint.map(|fingerprint| (fields::FINGERPRINT.to_owned(), fingerprint));
     finding.product_fields.to_map().into_iter().chain(fingerprint).chain(named).collect()
 }

@@ -37,7 +37,7 @@ enum Follow {
 enum Changed {
     /// Transitions that were published; none if the list is empty.
     Controls(Vec<ControlTransition>),
-    /// The account's finding says that its Security Hub refuses cmkwatch.
+    /// The finding `account-readable` says that Security Hub of the account refuses cmkwatch.
     SecurityHubRefused,
     /// A later deployment committed meanwhile, so the message was requeued.
     Requeued,

@@ -49,7 +49,8 @@ impl Look<'_> {
             transition: Some(reported.transition),
             state_version: Some(reported.version).filter(|version| *version > 0),
             transition_at: Some(reported.at),
-            before: reported.before,
+            status_before: reported.before.map(|(status, _)| status),
+            severity_before: reported.before.map(|(_, severity)| severity),
             worst: state.worst,
             api_call: ApiCall::of(self.api_calls(reported), &finding.slug).cloned(),
             ..std::mem::take(&mut finding.product_fields)

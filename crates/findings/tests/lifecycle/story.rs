@@ -20,7 +20,7 @@ fn a_drift_opens_and_a_fix_resolves() {
     let finding = story.get("encrypted-with-cmk").clone();
     assert_eq!((finding.compliance, finding.workflow), (Compliance::Failed, Workflow::New));
     assert_eq!((finding.created_at, finding.updated_at), (at(0), at(0)));
-    assert_eq!(finding.product_fields.before, None);
+    assert_eq!(finding.product_fields.status_before, None);
 
     let fixed = story.observe(cmk(KeyState::Enabled), 5);
     expect(
@@ -42,7 +42,8 @@ fn a_drift_opens_and_a_fix_resolves() {
     );
     assert!(finding.resources.contains(&Resource::Key(KEY.parse().unwrap())));
     let fields = &finding.product_fields;
-    assert_eq!(fields.before, Some((Compliance::Failed, Severity::High)));
+    assert_eq!(fields.status_before, Some(Compliance::Failed));
+    assert_eq!(fields.severity_before, Some(Severity::High));
     assert_eq!(fields.workflow_before, Some(Workflow::New));
 }
 
