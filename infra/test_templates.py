@@ -6,6 +6,7 @@ import re
 import unittest
 
 from awscli.customizations.cloudformation.yamlhelper import yaml_parse
+from cfnlint.decode import cfn_yaml
 from moto.events.models import EventPattern
 
 from infra.deploy import preconditions
@@ -106,6 +107,12 @@ class Statements(unittest.TestCase):
 
 
 class Contents(unittest.TestCase):
+    def test_no_name_is_repeated(self):
+        """The parser of the AWS CLI would drop the first one of two."""
+        for name in ("template.yaml", "monitoring.yaml", "member.yaml"):
+            with self.subTest(name):
+                cfn_yaml.load(str(ROOT / "infra" / name))
+
     def test_the_table_of_contents_lists_every_section_with_its_resources(self):
         for name in ("template.yaml", "monitoring.yaml", "member.yaml"):
             head, _, rest = (ROOT / "infra" / name).read_text().partition("\nResources:\n")

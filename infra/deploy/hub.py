@@ -22,14 +22,14 @@ def template():
     """
     whole, monitoring = (yaml_parse(file.read_text()) for file in (TEMPLATE, MONITORING))
     for section, entries in monitoring.items():
-        if twice := sorted(whole[section].keys() & entries.keys()):
+        if twice := sorted(whole.setdefault(section, {}).keys() & entries.keys()):
             raise ValueError(f"infra/monitoring.yaml defines {', '.join(twice)}, which infra/template.yaml defines too")
         whole[section] |= entries
     return whole
 
 
 def write(path):
-    """Writes the template to a file. The code of a function is in ../target/lambda from there."""
+    """Writes the template to a file. Its folder must be beside a folder target with the code of the functions."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Two test suites may write and read the same file at the same time.
     unfinished = path.with_suffix(f".{os.getpid()}")

@@ -26,7 +26,7 @@ def main():
         sys.exit(f"the sandbox did not start: {error}\nmore in {arguments.folder / 'server.log'}")
     finally:
         arguments.json.unlink(missing_ok=True)
-        server.clean_up(arguments.folder)
+        server.clean_up()
 
 
 def _arguments():

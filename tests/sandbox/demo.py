@@ -44,7 +44,7 @@ def main():
         command = [sys.executable, "-m", "sandbox", "--while-stdin-is-open", "--json", told, "--folder", FOLDER]
         sandbox = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         try:
-            with console.status("starting a local AWS and deploying infra/template.yaml and infra/member.yaml into it"):
+            with console.status("starting a local AWS and deploying cmkwatch into it"):
                 if not any(line.strip() == "ready" for line in sandbox.stdout):
                     raise Unexpected(f"the local AWS did not start; see {FOLDER}/server.log")
             Story(json.loads(told.read_text())).play()

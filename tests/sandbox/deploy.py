@@ -2,10 +2,12 @@
 
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 
@@ -71,7 +73,7 @@ def deploy(root, folder, parameters, settings=None):
     for account in organization.ACCOUNTS:
         for region in organization.REGIONS:
             client("securityhub", account, region).enable_security_hub()
-    outputs = _deploy_hub(_with_settings(root, folder, settings) if settings else root, folder, parameters)
+    outputs = _deploy_hub(_with_settings(root, settings) if settings else root, folder, parameters)
     for account in organization.ACCOUNTS:
         for region in organization.REGIONS:
             _deploy_member(root, account, region, outputs)
@@ -79,12 +81,9 @@ def deploy(root, folder, parameters, settings=None):
     return outputs | ({"SubscriberQueueUrl": _subscribe(outputs["TopicArn"])} if "TopicArn" in outputs else {})
 
 
-def _with_settings(root, folder, settings):
+def _with_settings(root, settings):
     """Makes a folder with the functions of `root` and with other settings."""
-    other = folder / "with-settings"
-    shutil.rmtree(other, ignore_errors=True)
-    (other / "infra").mkdir(parents=True)
-    shutil.copy(root / "infra" / "member.yaml", other / "infra")
+    other = pathlib.Path(tempfile.mkdtemp(prefix="with-settings-"))
     for function in (root / "functions").iterdir():
         packed = other / "target" / "lambda" / function.name
         shutil.copytree(root / "target" / "lambda" / function.name, packed)

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import socket
+import tempfile
 
 _ADDITIONS = (
     "access", "accounts", "buckets", "encryption", "events", "formation", "functions", "keys", "lag", "metrics", "queues",
@@ -28,8 +29,10 @@ def prepare(port, folder):
     """
     for name in [name for name in os.environ if name.startswith(("AWS_", "MINISTACK_"))]:
         del os.environ[name]
-    temporary = folder / "tmp"
-    temporary.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Another sandbox of the same folder may still be stopping.
+    temporary = tempfile.mkdtemp(prefix="run-", dir=folder)
+    tempfile.tempdir = temporary
     os.environ |= {
         "AUTH": "true",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
@@ -45,15 +48,14 @@ def prepare(port, folder):
         "MINISTACK_HOST": "127.0.0.1",
         "SFTP_ENABLED": "0",
         "STATE_DIR": str(folder / "state"),
-        "TMPDIR": str(temporary),
+        "TMPDIR": temporary,
     }
     logging.basicConfig(filename=folder / "server.log", filemode="w", level=logging.INFO, force=True)
 
 
-def clean_up(folder):
+def clean_up():
     """Removes the copies of the functions, up to 600 MB. The log stays."""
-    for copies in ("tmp", "with-settings"):
-        shutil.rmtree(folder / copies, ignore_errors=True)
+    shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
 
 
 def load():

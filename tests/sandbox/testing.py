@@ -38,6 +38,7 @@ def setUpModule():
     serving = server.serve(server.load(), PORT, stop)
     thread = threading.Thread(target=loop.run_until_complete, args=[serving], daemon=True)
     thread.start()
+    atexit.register(server.clean_up)
     atexit.register(thread.join)
     atexit.register(loop.call_soon_threadsafe, stop.set)
     while thread.is_alive():
