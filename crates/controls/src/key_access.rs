@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 pub struct KeyAccess {
     /// The statement that allows the use: its Sid, or its index from 0.
     pub statement: String,
+    /// The index of that statement.
+    #[serde(skip)]
+    pub(crate) index: usize,
     /// The principal that the statement names. If that is everyone, the caller that gets through
     /// follows, if it is known. The text is from outside.
     pub principal: String,
@@ -50,6 +53,12 @@ impl How {
 /// that names the service which passes a call on. Absent if KMS is called directly.
 pub(crate) const VIA_SERVICE: &str = "kms:ViaService";
 
+/// The [condition
+/// keys](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-calledvia)
+/// that name the services which made a request with the caller's credentials. Absent if KMS is
+/// called directly.
+const CALLED_VIA: [&str; 3] = ["aws:CalledVia", "aws:CalledViaFirst", "aws:CalledViaLast"];
+
 /// Returns the request for an operation that is called in this way. `service` is the value of
 /// `kms:ViaService` if a service passes the call on.
 pub(crate) fn request(key: &KeyArn, operation: &str, how: How, service: Given) -> Request {
@@ -58,10 +67,14 @@ pub(crate) fn request(key: &KeyArn, operation: &str, how: How, service: Given) -
         How::Direct => (Given::absent(), "false"),
         How::OtherService => (service, "true"),
     };
-    Request::new(operation, key.as_str())
+    let request = Request::new(operation, key.as_str())
         .with(VIA_SERVICE, via)
         .with("aws:ViaAWSService", Given::text(is_via))
-        .with("aws:ResourceAccount", Given::text(key.account().as_str()))
+        .with("aws:ResourceAccount", Given::text(key.account().as_str()));
+    match how {
+        How::Direct => CALLED_VIA.into_iter().fold(request, |r, key| r.with(key, Given::absent())),
+        How::OtherService => request,
+    }
 }
 
 /// Returns the values of `kms:ViaService` for services other than S3. The value for S3 is
@@ -88,6 +101,7 @@ pub(crate) fn accesses(
         let entry =
             found.entry((grant.statement, how, principal.clone())).or_insert_with(|| KeyAccess {
                 statement: policy.name(grant.statement),
+                index: grant.statement,
                 principal,
                 operations: Vec::new(),
                 how,

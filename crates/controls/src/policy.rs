@@ -4,13 +4,14 @@ use crate::{
     BucketPolicyVerdict, Class, Evidence, KeyPolicyVerdict, Outcome, control, unrefused::Owned,
 };
 use facts::{AccountId, KeyArn};
-use iam_policy::{Policy, Principal};
+use iam_policy::{Effect, Policy, Principal, Selection, Statement};
 
 /// Judges a key policy by the requirements of a class: `key-used-only-via-s3` and
 /// `key-policy-closed`.
 ///
-/// The policy is not in use yet. An identity that it names by a unique id may exist, and AWS then
-/// resolves the id when the policy is put. So a policy that names a unique id does not pass.
+/// A unique id in a policy is that of a deleted identity, which an Allow does not admit. If a Deny or
+/// NotPrincipal names one, the policy does not pass. It is not in use yet, so the identity may exist,
+/// and AWS then resolves the id when the policy is put.
 #[must_use]
 pub fn judge_key_policy(policy: &Policy, key: &KeyArn, class: &Class) -> [KeyPolicyVerdict; 2] {
     let via_s3 = control::key_used_only_via_s3(policy, key, class);
@@ -43,10 +44,13 @@ pub fn judge_bucket_policy(
     .map(|verdict| BucketPolicyVerdict { outcome: without_ids(policy, verdict.outcome), ..verdict })
 }
 
-/// Makes a pass undetermined if the policy names a principal by a unique id: that principal may get
-/// through.
+/// Makes a pass undetermined if a Deny or NotPrincipal names a principal by a unique id: the verdict
+/// may depend on that principal.
 fn without_ids(policy: &Policy, outcome: Outcome) -> Outcome {
-    let named = policy.statements.iter().flat_map(|statement| statement.principals.named());
+    let decides = |statement: &&Statement| {
+        statement.effect == Effect::Deny || matches!(statement.principals, Selection::Except(_))
+    };
+    let named = policy.statements.iter().filter(decides).flat_map(|it| it.principals.named());
     let id = named
         .filter_map(
             |principal| if let Principal::Deleted(id) = principal { Some(id) } else { None },

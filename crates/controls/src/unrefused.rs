@@ -5,7 +5,7 @@ use crate::{
     ProbedRequest, Unrefused, control::too_complex,
 };
 use facts::AccountId;
-use iam_policy::{Gap, Given, Policy, Request, TooComplex};
+use iam_policy::{Condition, Gap, Given, Policy, Request, Statement, TooComplex};
 
 /// The greatest number of statements that the evidence lists for a request: those that almost
 /// refuse it.
@@ -48,9 +48,12 @@ pub(crate) fn verdict(
     BucketPolicyVerdict { control, outcome }
 }
 
+/// Returns the request on a bucket of this owner, by a caller that is no AWS service. A policy may
+/// exempt services that act for themselves, such as writers of logs.
 fn owned(request: &Request, of: Owned<'_>) -> Request {
     let owner = || Given::text(of.owner.as_str());
-    OWNER_KEYS.into_iter().fold(request.clone(), |request, key| request.with(key, owner()))
+    let request = request.clone().not_by_a_service();
+    OWNER_KEYS.into_iter().fold(request, |request, key| request.with(key, owner()))
 }
 
 /// Returns the requests that the policy does not refuse, with the statements that almost do.
@@ -66,12 +69,27 @@ fn unrefused(
     let requests: Vec<_> = probes.iter().map(|(_, request)| owned(request, of)).collect();
     let gaps = policy.gaps(&requests)?;
     let unrefused = probes.iter().zip(gaps);
-    Ok(unrefused.filter_map(|((probe, _), gap)| Some(found(probe, close(policy, &gap?)))).collect())
+    let close = |(probe, request): &Probe, gap: Option<Gap>| {
+        Some(found(probe, close(policy, request, &gap?)))
+    };
+    Ok(unrefused.filter_map(|(probe, gap)| close(probe, gap)).collect())
 }
 
-fn close(policy: &Policy, gap: &Gap) -> NotRefused {
-    let statements = gap.because.iter().take(MOST_LISTED).map(|(statement, leaves)| {
-        CloseStatement { statement: policy.name(*statement), leaves: leaves.clone() }
+/// Returns the statements that almost refuse a request. A Deny that depends on conditions counts
+/// only if one of them is about what makes the request wrong. A Deny of plain HTTP has nothing to
+/// do with the key of an upload.
+fn close(policy: &Policy, request: &Request, gap: &Gap) -> NotRefused {
+    let is_about = |statement: &Statement| {
+        let about = |condition: &Condition| {
+            request.context.iter().any(|(key, _)| *key == condition.key.to_lowercase())
+        };
+        statement.conditions.is_empty() || statement.conditions.iter().any(about)
+    };
+    let related =
+        gap.because.iter().filter(|(at, _)| policy.statements.get(*at).is_some_and(is_about));
+    let statements = related.take(MOST_LISTED).map(|(statement, leaves)| CloseStatement {
+        statement: policy.name(*statement),
+        leaves: leaves.clone(),
     });
     NotRefused::Close(statements.collect())
 }

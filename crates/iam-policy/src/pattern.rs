@@ -100,6 +100,32 @@ impl Pattern {
         Self::new(&self.source, self.tokens.iter().flat_map(fold).collect())
     }
 
+    /// Splits the pattern at its first five colons. `None` if it has fewer, or if a wildcard or a
+    /// variable before the fifth may match a colon itself.
+    pub(crate) fn arn_parts(&self) -> Option<Vec<Self>> {
+        let fixed = self.tokens.iter().take_while(|token| matches!(token, Token::Char(_)));
+        let colons: Vec<_> = fixed
+            .enumerate()
+            .filter_map(|(at, token)| (*token == Token::Char(':')).then_some(at))
+            .take(5)
+            .collect();
+        let ends = colons.iter().copied().chain([self.tokens.len()]);
+        let starts = std::iter::once(0).chain(colons.iter().map(|at| at + 1));
+        let part = |(start, end): (usize, usize)| self.tokens.get(start..end);
+        let parts: Vec<_> = starts
+            .zip(ends)
+            .filter_map(part)
+            .map(|tokens| Self::new(&self.source, tokens.to_vec()))
+            .collect();
+        (parts.len() == 6).then_some(parts)
+    }
+
+    /// True if no character of the pattern has a capital and a small form.
+    pub(crate) fn is_caseless(&self) -> bool {
+        let is_caseless = |c: char| !c.is_lowercase() && !c.is_uppercase();
+        self.tokens.iter().all(|token| !matches!(token, Token::Char(c) if !is_caseless(*c)))
+    }
+
     /// True if the pattern matches every text.
     pub(crate) fn is_universal(&self) -> bool {
         self.tokens == [Token::Many]

@@ -1,6 +1,12 @@
 //! The sets of requests that questions are about.
 
-use crate::{Pattern, Version, analysis::Shape};
+use crate::{
+    Pattern, Version,
+    analysis::{
+        Shape,
+        caller::{KEYS_OF_SERVICES, SERVICE_KEY},
+    },
+};
 
 /// A set of requests: an action, a resource, and what is known of their condition keys.
 #[derive(Debug, Clone)]
@@ -28,6 +34,16 @@ impl Request {
     pub fn with(mut self, key: &str, given: Given) -> Self {
         self.context.push((key.to_lowercase(), given));
         self
+    }
+
+    /// Adds what is known of a request that no AWS service makes for itself. A request without a
+    /// signature lacks `aws:PrincipalIsAWSService`.
+    #[must_use]
+    pub fn not_by_a_service(self) -> Self {
+        let not_a_service = self.with(SERVICE_KEY, Given::text("false").or_absent());
+        KEYS_OF_SERVICES
+            .into_iter()
+            .fold(not_a_service, |request, key| request.with(key, Given::absent()))
     }
 }
 

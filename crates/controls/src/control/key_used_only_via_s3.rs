@@ -10,9 +10,9 @@
 //!
 //! CreateGrant gives such use to others, unless
 //! [`kms:GrantIsForAWSResource`](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-grant-is-for-aws-resource)
-//! is required or the call must come through a service. A principal that may call PutKeyPolicy
-//! administers the key and could give itself any access. So its CreateGrant does not count, but its
-//! Decrypt does.
+//! is required or the call must come through a service. An identity that may call PutKeyPolicy under
+//! the same conditions administers the key and could give itself any access. So its CreateGrant does
+//! not count, but its Decrypt does.
 //!
 //! The control does not know the principals that the account's own IAM policies admit. A statement
 //! that leaves the key to IAM policies is reported. It fails only if the class says
@@ -25,7 +25,7 @@ use crate::{
     key_access::{accesses, other_than_s3, request},
 };
 use facts::{Bucket, KeyArn};
-use iam_policy::{Given, Policy, Request, TooComplex};
+use iam_policy::{Caller, Given, Policy, Request, TooComplex};
 use serde_json::{Value, json};
 
 /// The control `key-used-only-via-s3`.
@@ -92,13 +92,18 @@ fn used(policy: &Policy, key: &KeyArn) -> Result<Vec<KeyAccess>, TooComplex> {
     let requests: Vec<_> =
         asked.iter().map(|&(operation, how)| asked_for(key, operation, how)).collect();
     let mut found = accesses(policy, key, &asked, &requests)?;
-    let administer = asked_for(key, ADMINISTER, How::Direct);
+    let [grant, administer] =
+        [GRANT, ADMINISTER].map(|operation| asked_for(key, operation, How::Direct));
     for one in &mut found {
         // PutKeyPolicy has no effect across accounts. A principal that the policy may refuse is no
-        // administrator.
-        let is_administrator = one.operations.contains(&GRANT)
-            && one.caller.account() == Some(key.account().as_str())
-            && policy.surely_allows(&administer, &one.caller)?;
+        // administrator. An account is no administrator either: its IAM policies may give one
+        // identity CreateGrant, and PutKeyPolicy to another.
+        let is_own = matches!(one.caller, Caller::Identity { .. })
+            && one.caller.account() == Some(key.account().as_str());
+        let is_administrator = is_own
+            && one.operations.contains(&GRANT)
+            && (policy.surely_allows(&administer, &one.caller)?
+                || policy.allows_alike(one.index, &grant, &administer, &one.caller)?);
         one.operations.retain(|operation| !(is_administrator && *operation == GRANT));
     }
     found.retain(|one| !one.operations.is_empty());

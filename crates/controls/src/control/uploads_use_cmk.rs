@@ -44,6 +44,7 @@ pub(crate) const UPLOADS_USE_CMK: Control = Control {
 
 const ALGORITHM: &str = "s3:x-amz-server-side-encryption";
 const KEY: &str = "s3:x-amz-server-side-encryption-aws-kms-key-id";
+const SSE_C_ALGORITHM: &str = "s3:x-amz-server-side-encryption-customer-algorithm";
 
 fn check(bucket: &Bucket, _: &Class) -> Outcome {
     let judged = customer_key(bucket).and_then(|(key, _)| {
@@ -81,7 +82,10 @@ pub(crate) fn of_policy(
 fn upload(bucket: &str, algorithm: &'static str, key: UploadKey, given: Given) -> Probe {
     let request = Request::new("s3:PutObject", format!("{bucket}/?*"))
         .with(ALGORITHM, Given::text(algorithm))
-        .with(KEY, given);
+        .with(KEY, given)
+        // S3 refuses a request that names a key of the caller's own as well
+        // (https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html).
+        .with(SSE_C_ALGORITHM, Given::absent());
     (ProbedRequest::Upload { algorithm, key }, request)
 }
 

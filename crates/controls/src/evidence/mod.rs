@@ -325,6 +325,7 @@ mod tests {
 
     fn access() -> KeyAccess {
         KeyAccess {
+            index: 0,
             statement: "App".into(),
             principal: "*".into(),
             operations: vec!["kms:Decrypt"],

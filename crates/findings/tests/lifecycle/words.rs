@@ -101,7 +101,7 @@ fn access_that_a_policy_grants_is_described_with_its_remedy() {
     story.observe_tagged(tags, cmk(KeyState::Enabled), 0);
     let direct = story.get("key-used-only-via-s3");
     let said = "direct use of the key is open to account 111111111111: kms:Decrypt, kms:Encrypt, kms:GenerateDataKey, \
-                kms:GenerateDataKeyWithoutPlaintext, kms:ReEncryptFrom, kms:ReEncryptTo (statement 0), expected none";
+                kms:GenerateDataKeyWithoutPlaintext, kms:ReEncryptFrom, kms:ReEncryptTo, kms:CreateGrant (statement 0), expected none";
     assert!(direct.description.contains(said), "{}", direct.description);
     assert!(
         direct.remediation.contains(r#""kms:ViaService":"s3.us-east-1.amazonaws.com""#),

@@ -100,6 +100,42 @@ pub(super) fn surely(
     Ok(allowed)
 }
 
+/// Answers [`crate::Policy::allows_alike`].
+pub(super) fn alike(
+    analysis: &Analysis<'_>,
+    statement: usize,
+    granted: &Request,
+    other: &Request,
+    caller: &Caller,
+) -> Result<bool, TooComplex> {
+    let about_granted: HashMap<_, _> = concern(analysis, granted)?.into_iter().collect();
+    let is_same = |rule: &StatementRule<'_>| {
+        let is_shared = |key: &str| {
+            key.starts_with("aws:") || ["kms:calleraccount", "kms:viaservice"].contains(&key)
+        };
+        about_granted.get(&rule.index) == Some(&Truth::Always)
+            && rule.statement.conditions.iter().all(|condition| is_shared(&condition.key))
+    };
+    let mut allowed = false;
+    for (index, truth) in concern(analysis, other)? {
+        let Some(rule) = analysis.rules.get(index) else { continue };
+        let principals = &rule.statement.principals;
+        match rule.statement.effect {
+            Effect::Deny if caller::named(principals, caller) != Truth::Never && !is_same(rule) => {
+                return Ok(false);
+            }
+            Effect::Allow => {
+                allowed |= index == statement
+                    && truth == Truth::Always
+                    && is_same(rule)
+                    && caller::is_enough(principals, caller);
+            }
+            Effect::Deny => {}
+        }
+    }
+    Ok(allowed)
+}
+
 /// Returns the callers that an Allow names and for which its conditions may hold. A Deny has no
 /// candidates.
 fn candidates<'a>(

@@ -49,7 +49,19 @@ const ACCOUNT_KEYS: [&str; 2] = ["aws:principalaccount", "kms:calleraccount"];
 const ARN_KEY: &str = "aws:principalarn";
 /// The key that is true if [a service calls for
 /// itself](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalisawsservice).
-const SERVICE_KEY: &str = "aws:principalisawsservice";
+pub(crate) const SERVICE_KEY: &str = "aws:principalisawsservice";
+/// The keys that only a request has which an AWS service makes for itself: the
+/// [source](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-sourcearn)
+/// for which it calls, and its
+/// [name](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalservicename).
+pub(crate) const KEYS_OF_SERVICES: [&str; 6] = [
+    "aws:sourcearn",
+    "aws:sourceaccount",
+    "aws:sourceorgid",
+    "aws:sourceorgpaths",
+    "aws:principalservicename",
+    "aws:principalservicenameslist",
+];
 
 /// Returns the condition keys that follow from each caller. A stranger belongs to none of the
 /// accounts of the callers. An account represents those of its identities that are not callers
@@ -61,6 +73,7 @@ pub(super) fn contexts(
     let asked: Vec<_> = ACCOUNT_KEYS
         .into_iter()
         .chain([ARN_KEY, SERVICE_KEY])
+        .chain(KEYS_OF_SERVICES)
         .filter(|key| spoken_of(key))
         .collect();
     let context = |caller| {
@@ -77,6 +90,10 @@ fn given(key: &str, caller: &Caller, callers: &BTreeSet<Caller>) -> Option<Given
     };
     match (key, caller) {
         (SERVICE_KEY, _) => Some(Given::text("false")),
+        // An origin access identity is CloudFront itself. AWS does not say which keys it has.
+        (key, caller) if KEYS_OF_SERVICES.contains(&key) => {
+            (!matches!(caller, Caller::CanonicalUser(_))).then(Given::absent)
+        }
         (_, Caller::Federated(_) | Caller::CanonicalUser(_)) => None,
         (ARN_KEY, Caller::Account(account)) => {
             let arns = callers

@@ -14,7 +14,7 @@
 
 mod allowed;
 mod budget;
-mod caller;
+pub(crate) mod caller;
 mod condition_keys;
 mod gap;
 mod known_values;
@@ -122,6 +122,24 @@ impl Policy {
     /// Returns [`TooComplex`] if the answer cannot be found in reasonable time.
     pub fn surely_allows(&self, request: &Request, caller: &Caller) -> Result<bool, TooComplex> {
         allowed::surely(&Analysis::new(self, std::slice::from_ref(request))?, request, caller)
+    }
+
+    /// True if a caller that gets `granted` through an Allow may make the other request under the
+    /// same conditions. The Allow names the caller and is about both. Each Deny that may refuse the
+    /// other request refuses `granted` as well. Only conditions on keys that every request has
+    /// (`aws:...`, `kms:CallerAccount`, `kms:ViaService`) count as the same.
+    ///
+    /// # Errors
+    /// Returns [`TooComplex`] if the answer cannot be found in reasonable time.
+    pub fn allows_alike(
+        &self,
+        statement: usize,
+        granted: &Request,
+        other: &Request,
+        caller: &Caller,
+    ) -> Result<bool, TooComplex> {
+        let analysis = Analysis::new(self, &[granted.clone(), other.clone()])?;
+        allowed::alike(&analysis, statement, granted, other, caller)
     }
 
     /// Returns for each request `None` if it is refused for all callers, or else a kind of such

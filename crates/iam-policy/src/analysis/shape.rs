@@ -124,14 +124,21 @@ impl Shape {
                     let set: Vec<_> = split(&text).into_iter().map(Pattern::literal).collect();
                     if set.len() == 6 { all(parts, &set) } else { Truth::Never }
                 }
-                None => whole.holds_for(set).min(Truth::Maybe),
+                None => match set.arn_parts() {
+                    Some(set) => all(parts, &set),
+                    None => whole.holds_for(set).min(Truth::Maybe),
+                },
+            },
+            (Self::Arn { whole, parts }, Self::AnyCase(set)) => match set.arn_parts() {
+                Some(set) => in_any_case(parts, &set),
+                None => whole.folded().holds_for(set).min(Truth::Maybe),
             },
             (Self::AnyCase(pattern), Self::AnyCase(set)) => pattern.holds_for(set),
             (Self::AnyCase(pattern), Self::Text(set) | Self::Arn { whole: set, .. }) => {
                 pattern.holds_for(&set.folded())
             }
             (Self::Text(pattern), Self::AnyCase(_)) if pattern.is_universal() => Truth::Always,
-            (Self::Text(pattern) | Self::Arn { whole: pattern, .. }, Self::AnyCase(set)) => {
+            (Self::Text(pattern), Self::AnyCase(set)) => {
                 pattern.folded().holds_for(set).min(Truth::Maybe)
             }
         }
@@ -148,6 +155,15 @@ fn all(parts: &[Pattern], set: &[Pattern]) -> Truth {
         }
     }
     all
+}
+
+/// Judges whether ARNs whose case is not known match. The first part of each ARN is `arn`, as AWS
+/// writes it.
+fn in_any_case(parts: &[Pattern], set: &[Pattern]) -> Truth {
+    let folded: Vec<_> = parts.iter().map(Pattern::folded).collect();
+    let is_sure = parts.iter().skip(1).all(Pattern::is_caseless);
+    let truth = all(&folded, set);
+    if is_sure { truth } else { truth.min(Truth::Maybe) }
 }
 
 fn pattern(text: &str, version: Version) -> Pattern {

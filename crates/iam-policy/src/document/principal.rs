@@ -32,9 +32,15 @@ pub enum Principal {
     Service(String),
     /// An identity provider.
     Federated(String),
-    /// An account, by its canonical user id.
+    /// An account, by its canonical user id. Or a CloudFront [origin access
+    /// identity](https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-restricting-access-to-s3.html),
+    /// by its canonical user id or its ARN.
     CanonicalUser(String),
 }
+
+/// The beginning of the resource in the ARN of an origin access identity. The account of that ARN
+/// is the word `cloudfront`.
+const ORIGIN_ACCESS_IDENTITY: &str = "user/CloudFront Origin Access Identity ";
 
 /// Prefixes of the [unique
 /// ids](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids)
@@ -49,6 +55,12 @@ impl Principal {
         }
         if is_account(&text) {
             return Ok(Self::Account(text));
+        }
+        if let ["arn", _, "iam", "", "cloudfront", resource] =
+            text.splitn(6, ':').collect::<Vec<_>>()[..]
+            && resource.starts_with(ORIGIN_ACCESS_IDENTITY)
+        {
+            return Ok(Self::CanonicalUser(text));
         }
         if let ["arn", _, "iam" | "sts", "", account, resource] =
             text.splitn(6, ':').collect::<Vec<_>>()[..]
