@@ -1,7 +1,11 @@
 //! Finds the principals that may use a key by its policy, and the ways in which they may.
 
+use crate::OrganizationId;
 use facts::KeyArn;
-use iam_policy::{Caller, Given, Grant, Pattern, Policy, Principal, Request, TooComplex};
+use iam_policy::{
+    Caller, Comparison, Condition, Given, Grant, Operator, Pattern, Policy, Principal, Quantifier,
+    Request, Statement, TooComplex,
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -97,7 +101,7 @@ pub(crate) fn accesses(
     let mut found: BTreeMap<_, KeyAccess> = BTreeMap::new();
     for grant in policy.allowed(requests)? {
         let Some(&(operation, how)) = asked.get(grant.request) else { continue };
-        let principal = said(&grant);
+        let principal = said(&grant, policy.statements.get(grant.statement));
         let entry =
             found.entry((grant.statement, how, principal.clone())).or_insert_with(|| KeyAccess {
                 statement: policy.name(grant.statement),
@@ -128,10 +132,101 @@ fn without_repeats(found: Vec<KeyAccess>) -> Vec<KeyAccess> {
     found.into_iter().filter(|one| !repeats(one)).collect()
 }
 
+/// The condition keys that limit everyone to the members of an organization, to a network of
+/// somebody, or to one identity, and their spelling
+/// ([global](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html)).
+const LIMITS: [&str; 8] = [
+    ORGANIZATION,
+    ORGANIZATION_PATHS,
+    "aws:SourceVpc",
+    "aws:SourceVpce",
+    "aws:VpceAccount",
+    "aws:VpceOrgID",
+    "aws:VpceOrgPaths",
+    USER_ID,
+];
+/// The condition key that holds the id of the caller's organization.
+pub(crate) const ORGANIZATION: &str = "aws:PrincipalOrgID";
+/// The condition key that holds the paths of the caller within its organization.
+pub(crate) const ORGANIZATION_PATHS: &str = "aws:PrincipalOrgPaths";
+/// The key that holds [the id of the
+/// caller](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#principaltable):
+/// for a session, the id of the role, a colon and the name of the session.
+const USER_ID: &str = "aws:userid";
+
+/// The length of the shortest text that identifies somebody: `vpc-` and 8 digits, or `o-` and 10
+/// characters.
+const SHORTEST_ID: usize = 12;
+
+/// Returns the conditions of a statement that limit everyone to known callers, with the spelling of
+/// the key.
+fn limits(statement: &Statement) -> impl Iterator<Item = (&'static str, &Condition)> {
+    statement.conditions.iter().filter_map(|condition| {
+        let Operator { negated, quantifier, if_exists, .. } = condition.operator;
+        let holds_without_the_key = negated || if_exists || quantifier == Quantifier::ForAllValues;
+        let key = LIMITS.into_iter().find(|key| key.eq_ignore_ascii_case(&condition.key))?;
+        let is_limit = !holds_without_the_key && names_somebody(condition);
+        is_limit.then_some((key, condition))
+    })
+}
+
+/// True if every value of a condition identifies somebody. `*` alone does not: what comes before a
+/// wildcard must be long enough.
+fn names_somebody(condition: &Condition) -> bool {
+    let comparison = condition.operator.comparison;
+    let is_known = |value: &String| {
+        let known = value.split(['*', '?', '$']).next().unwrap_or_default();
+        known.len() >= SHORTEST_ID && (comparison != Comparison::String || known == value)
+    };
+    matches!(comparison, Comparison::String | Comparison::StringLike)
+        && !condition.values.is_empty()
+        && condition.values.iter().all(is_known)
+}
+
+fn limit_in_words((key, condition): (&str, &Condition)) -> String {
+    format!("{key} {}", condition.values.join(" or "))
+}
+
+/// True if a statement admits only identities that it names by their ids.
+pub(crate) fn names_identities(statement: &Statement) -> bool {
+    limits(statement).any(|(key, _)| key == USER_ID)
+}
+
+/// Returns the request of an unknown caller. No condition of the policy names its organization, its
+/// network or its id. It does not belong to `organizations` either.
+pub(crate) fn by_unknown_caller(
+    request: Request,
+    policy: &Policy,
+    organizations: &[OrganizationId],
+) -> Request {
+    let conditions = || policy.statements.iter().flat_map(|statement| &statement.conditions);
+    let unlike = |key: &'static str| {
+        let named = conditions()
+            .filter(|condition| key.eq_ignore_ascii_case(&condition.key))
+            .filter(|condition| names_somebody(condition))
+            .flat_map(|condition| &condition.values)
+            .map(|value| Pattern::wildcard(value));
+        let trusted = organizations.iter().map(|id| match key {
+            ORGANIZATION => Pattern::literal(id.as_str()),
+            _ => Pattern::wildcard(&format!("{}/*", id.as_str())),
+        });
+        let trusted = trusted.filter(|_| [ORGANIZATION, ORGANIZATION_PATHS].contains(&key));
+        Given::unlike(named.chain(trusted))
+    };
+    LIMITS.into_iter().fold(request, |request, key| match key {
+        USER_ID => request.with(key, unlike(key)),
+        _ => request.with(key, unlike(key).or_absent()),
+    })
+}
+
 /// Returns the principal, as the statement names it. For everyone, the caller that gets through
-/// follows, if it is known.
-fn said(grant: &Grant) -> String {
+/// follows, if it is known. Or the conditions follow that limit everyone.
+fn said(grant: &Grant, statement: Option<&Statement>) -> String {
+    let limits: Vec<_> = statement.into_iter().flat_map(limits).map(limit_in_words).collect();
     match (&grant.principal, &grant.caller) {
+        (Principal::Anyone, Caller::Stranger) if !limits.is_empty() => {
+            format!("callers with {}", limits.join(" and "))
+        }
         (Principal::Anyone, Caller::Account(account)) => format!("* (account {account})"),
         (Principal::Anyone, Caller::Identity { arn, .. }) => format!("* ({arn})"),
         (Principal::Anyone, Caller::Federated(name) | Caller::CanonicalUser(name)) => {

@@ -9,9 +9,9 @@ use iam_policy::{Effect, Policy, Principal, Selection, Statement};
 /// Judges a key policy by the requirements of a class: `key-used-only-via-s3` and
 /// `key-policy-closed`.
 ///
-/// A unique id in a policy is that of a deleted identity, which an Allow does not admit. If a Deny or
-/// NotPrincipal names one, the policy does not pass. It is not in use yet, so the identity may exist,
-/// and AWS then resolves the id when the policy is put.
+/// A unique id in a policy is that of a deleted identity, which an Allow does not admit. If a Deny
+/// or NotPrincipal names one, the policy does not pass. It is not in use yet, so the identity may
+/// exist, and AWS then resolves the id when the policy is put.
 #[must_use]
 pub fn judge_key_policy(policy: &Policy, key: &KeyArn, class: &Class) -> [KeyPolicyVerdict; 2] {
     let via_s3 = control::key_used_only_via_s3(policy, key, class);
@@ -44,8 +44,8 @@ pub fn judge_bucket_policy(
     .map(|verdict| BucketPolicyVerdict { outcome: without_ids(policy, verdict.outcome), ..verdict })
 }
 
-/// Makes a pass undetermined if a Deny or NotPrincipal names a principal by a unique id: the verdict
-/// may depend on that principal.
+/// Makes a pass undetermined if a Deny or NotPrincipal names a principal by a unique id: the
+/// verdict may depend on that principal.
 fn without_ids(policy: &Policy, outcome: Outcome) -> Outcome {
     let decides = |statement: &&Statement| {
         statement.effect == Effect::Deny || matches!(statement.principals, Selection::Except(_))

@@ -13,7 +13,9 @@ use crate::{
     Class, Control, Evidence, How, KeyAccess, Level, OrganizationId, Outcome, PolicyOf, Rule,
     Severity, Subject, call,
     control::{customer_key, key_policy, too_complex},
-    key_access::{accesses, request},
+    key_access::{
+        ORGANIZATION, ORGANIZATION_PATHS, accesses, by_unknown_caller, names_identities, request,
+    },
 };
 use facts::{AccountId, Bucket, KeyArn};
 use iam_policy::{Caller, Given, Pattern, Policy, TooComplex};
@@ -71,11 +73,6 @@ const OPERATIONS: [&str; 20] = [
     "kms:VerifyMac",
 ];
 
-/// The condition key that holds the id of the caller's organization.
-const ORGANIZATION: &str = "aws:PrincipalOrgID";
-/// The condition key that holds the paths of the caller within its organization.
-const ORGANIZATION_PATHS: &str = "aws:PrincipalOrgPaths";
-
 fn check(bucket: &Bucket, class: &Class) -> Outcome {
     let judged = customer_key(bucket).and_then(|(key, administration)| {
         Ok(of_policy(key_policy(&administration.policy)?, &key.arn, class).0)
@@ -87,19 +84,19 @@ fn check(bucket: &Bucket, class: &Class) -> Outcome {
 pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> (Outcome, Vec<KeyAccess>) {
     let found = outsiders(policy, key, class, &OPERATIONS, false);
     let judged = found.and_then(|accesses| {
-        Ok((outcome(&accesses, admits_anyone(policy, key, class, &accesses)?), accesses))
+        Ok((outcome(policy, &accesses, admits_anyone(policy, key, class, &accesses)?), accesses))
     });
     judged.unwrap_or_else(|error| (too_complex(PolicyOf::Key, error), Vec::new()))
 }
 
 /// Returns the uses that the policy may allow to callers that are neither of the key's account nor
-/// trusted. If `alone` is true, only callers without an organization count.
+/// trusted. If `unknown` is true, only callers count that no condition of the policy knows.
 fn outsiders(
     policy: &Policy,
     key: &KeyArn,
     class: &Class,
     operations: &[&'static str],
-    alone: bool,
+    unknown: bool,
 ) -> Result<Vec<KeyAccess>, TooComplex> {
     let asked: Vec<_> =
         operations.iter().flat_map(|&o| [(o, How::Direct), (o, How::OtherService)]).collect();
@@ -107,7 +104,10 @@ fn outsiders(
         .iter()
         .map(|&(operation, how)| {
             let request = request(key, operation, how, Given::unlike([]));
-            let [organization, paths] = organizations(class, alone);
+            if unknown {
+                return by_unknown_caller(request, policy, &class.trusted_organizations);
+            }
+            let [organization, paths] = organizations(class);
             [(ORGANIZATION, organization), (ORGANIZATION_PATHS, paths)].into_iter().fold(
                 request,
                 |request, (name, given)| {
@@ -122,11 +122,8 @@ fn outsiders(
 }
 
 /// Returns the organization keys of a caller that is not trusted, `None` for a key that can have
-/// any value. A caller that is `alone` has no organization.
-fn organizations(class: &Class, alone: bool) -> [Option<Given>; 2] {
-    if alone {
-        return [Some(Given::absent()), Some(Given::absent())];
-    }
+/// any value.
+fn organizations(class: &Class) -> [Option<Given>; 2] {
     let trusted = &class.trusted_organizations;
     if trusted.is_empty() {
         return [None, None];
@@ -145,8 +142,8 @@ fn is_trusted(caller: &Caller, key: &KeyArn, class: &Class) -> bool {
     })
 }
 
-/// True if an unknown caller gets in: the policy does not name its account, and it belongs to no
-/// organization.
+/// True if a caller gets in that neither the policy nor the settings know: neither by account,
+/// organization or network, nor by its id.
 fn admits_anyone(
     policy: &Policy,
     key: &KeyArn,
@@ -168,11 +165,23 @@ fn admits_anyone(
     Ok(outsiders(policy, key, class, &operations, true)?.iter().any(is_stranger))
 }
 
-fn outcome(found: &[KeyAccess], anyone: bool) -> Outcome {
+/// True if the statement admits only identities that it names by their ids.
+fn names_identity(policy: &Policy, access: &KeyAccess) -> bool {
+    policy.statements.get(access.index).is_some_and(names_identities)
+}
+
+fn outcome(policy: &Policy, found: &[KeyAccess], anyone: bool) -> Outcome {
     if found.is_empty() {
         return Outcome::Passed(vec![Evidence::OutsideAccess { access: None }]);
     }
-    let severity = if anyone { Severity::Critical } else { KEY_POLICY_CLOSED.severity };
+    let severity = if anyone {
+        Severity::Critical
+    } else if found.iter().all(|one| names_identity(policy, one)) {
+        // Known identities, whose account the policy does not name.
+        Severity::Medium
+    } else {
+        KEY_POLICY_CLOSED.severity
+    };
     let evidence = found
         .iter()
         .take(MOST_LISTED)

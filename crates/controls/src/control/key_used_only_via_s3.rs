@@ -10,9 +10,9 @@
 //!
 //! CreateGrant gives such use to others, unless
 //! [`kms:GrantIsForAWSResource`](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-grant-is-for-aws-resource)
-//! is required or the call must come through a service. An identity that may call PutKeyPolicy under
-//! the same conditions administers the key and could give itself any access. So its CreateGrant does
-//! not count, but its Decrypt does.
+//! is required or the call must come through a service. An identity that may call PutKeyPolicy
+//! under the same conditions administers the key and could give itself any access. So its
+//! CreateGrant does not count, but its Decrypt does.
 //!
 //! The control does not know the principals that the account's own IAM policies admit. A statement
 //! that leaves the key to IAM policies is reported. It fails only if the class says
