@@ -93,7 +93,7 @@ async fn the_sweep_finds_what_events_missed_and_ends_the_same_after_kills() {
         let gone: Vec<_> = disturbed.keys().filter(|id| !undisturbed.contains_key(*id)).collect();
         assert!(gone.is_empty(), "{gone:?}");
     }
-    assert!(killed >= 20, "{killed}");
+    assert!(killed >= 8, "{killed}");
     let imports = calls_that_publish();
     sandbox().sweep(&[]).await;
     assert_eq!(
@@ -198,6 +198,9 @@ async fn forget_findings() {
 /// Sweeps, and kills all busy processes of the sweep four times. The moments differ from round to
 /// round. Returns the number of killed processes.
 ///
+/// How many are busy at once differs: the sweep has fewer processes than accounts, and a message
+/// whose run was killed comes back after the others may have ended.
+///
 /// A message is delivered five times before it becomes a dead letter. So a message whose run was
 /// killed four times is handled at the fifth delivery.
 async fn kill_while_sweeping(round: u64) -> usize {
@@ -222,13 +225,13 @@ fn busy(killed: &BTreeSet<u32>) -> Vec<Worker> {
     all.filter(|worker| worker.busy && !killed.contains(&worker.pid)).collect()
 }
 
-/// Waits until as many processes sweep as there are members.
+/// Waits until a process sweeps that was not killed.
 async fn until_busy(killed: &BTreeSet<u32>) {
     for _ in 0..600 {
-        if busy(killed).len() >= sandbox().member_accounts.len() {
+        if !busy(killed).is_empty() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("the accounts were not swept again within 30 s");
+    panic!("no account was swept again within 30 s");
 }
