@@ -1,8 +1,9 @@
 //! Reads the input of the commands: policies and settings.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use controls::{Class, Settings};
-use iam_policy::{LONGEST, Policy};
+use facts::PolicyDocument;
+use iam_policy::{LONGEST, NotAPolicy};
 use std::{
     fs::File,
     io::{self, Read},
@@ -12,15 +13,21 @@ use std::{
 /// The built-in settings.
 const DEFAULT_SETTINGS: &str = include_str!("../../../infra/cmkwatch.toml");
 
-/// Reads a policy from a file, or from standard input if the file is `-`.
-pub(crate) fn policy(path: &Path) -> anyhow::Result<Policy> {
+/// Reads a policy from a file, or from standard input if the file is `-`. A policy in which a
+/// member occurs twice is no error here: AWS accepts it.
+pub(crate) fn policy(path: &Path) -> anyhow::Result<PolicyDocument> {
     let (text, name) = if path == Path::new("-") {
         (read(io::stdin().lock()), "standard input".to_owned())
     } else {
         (File::open(path).and_then(read), format!("`{}`", path.display()))
     };
     let text = text.with_context(|| format!("cannot read {name}"))?;
-    text.parse().with_context(|| format!("{name} is not a policy"))
+    match text.parse() {
+        Err(NotAPolicy { repeats: false, place, reason }) => {
+            Err(anyhow!("{place}: {reason}").context(format!("{name} is not a policy")))
+        }
+        document => Ok(document),
+    }
 }
 
 /// Reads a text of at most [`LONGEST`] bytes, so that input without an end is refused.

@@ -209,6 +209,48 @@ fn a_bucket_policy_is_reported_with_the_requests_that_it_does_not_refuse() {
 }
 
 #[test]
+fn a_bucket_policy_is_judged_by_the_class_of_the_settings() {
+    let other = "arn:aws:kms:us-east-1:111111111111:key/9999ffff-12ab-34cd-56ef-1234567890ab";
+    let policy = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::acme/*",
+        "Condition": { "StringNotEquals": { "s3:x-amz-server-side-encryption-aws-kms-key-id": [KEY, other] } },
+    }] });
+    let settings = concat!(env!("CARGO_TARGET_TMPDIR"), "/allowed-keys.toml");
+    let text_of = format!(
+        "classification = {{ tag = \"class\", default = \"one\" }}\nclass.one.level = \"enforced\"\n\
+         class.moving = {{ level = \"enforced\", allowed-keys = [\"{other}\"] }}"
+    );
+    fs::write(settings, text_of).unwrap();
+    for (class, expected) in [("one", "failed"), ("moving", "passed")] {
+        let arguments =
+            ["bucket-policy", "-", "--bucket", "acme", "--key-arn", KEY, "--output", "json"];
+        let more = ["--settings", settings, "--class", class];
+        let output = run(&[&arguments[..], &more].concat(), &policy.to_string());
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let verdicts = report["verdicts"].as_array().unwrap();
+        let uploads = verdicts.iter().find(|it| it["control"] == "uploads-use-cmk").unwrap();
+        assert_eq!(uploads["outcome"], expected, "{}", text(&output.stderr));
+    }
+}
+
+/// AWS accepts such a policy and does not document how it reads it.
+#[test]
+fn a_member_that_occurs_twice_leaves_all_verdicts_undetermined() {
+    let policy = r#"{"Statement": {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "*",
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}, "Bool": {"aws:ViaAWSService": "false"}}}}"#;
+    for arguments in [
+        &["bucket-policy", "-", "--bucket", "acme", "--key-arn", KEY][..],
+        &["key-policy", "-", "--key-arn", KEY],
+    ] {
+        let output = run(arguments, policy);
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+        let said = text(&output.stdout);
+        assert!(said.contains("UNDETERMINED") && !said.contains("PASSED"), "{said}");
+        assert!(said.contains("Condition") && said.contains("`Bool` occurs twice"), "{said}");
+    }
+}
+
+#[test]
 fn each_control_is_explained_with_the_file_that_decides_it() {
     let list = text(&run(&["explain"], "").stdout);
     assert_eq!(list.lines().count(), controls::ALL.len());

@@ -44,13 +44,13 @@ fn policy(kilobytes: usize, statement: impl Fn(usize) -> Value) -> String {
 
 fn judge_key(bencher: Bencher, text: &str) {
     let (key, class): (KeyArn, _) = (KEY.parse().unwrap(), class());
-    bencher.bench(|| judge_key_policy(&text.parse::<Policy>().unwrap(), &key, &class));
+    bencher.bench(|| judge_key_policy(&text.parse::<Policy>(), &key, &class));
 }
 
 fn judge_bucket(bencher: Bencher, text: &str) {
-    let key: KeyArn = KEY.parse().unwrap();
+    let (key, class): (KeyArn, _) = (KEY.parse().unwrap(), class());
     bencher.bench(|| {
-        judge_bucket_policy(&text.parse::<Policy>().unwrap(), BUCKET, key.account(), &key)
+        judge_bucket_policy(&text.parse::<Policy>(), BUCKET, key.account(), &key, &class)
     });
 }
 

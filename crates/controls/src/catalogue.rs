@@ -2,6 +2,7 @@
 
 use crate::{Class, Level, OrganizationId, Outcome, Severity, control};
 use facts::{Account, AccountId, Bucket, KeyArn};
+use iam_policy::Pattern;
 use serde_json::Value;
 
 /// The greatest length of a remediation in characters, from
@@ -68,6 +69,8 @@ pub struct Subject {
     pub trusted_accounts: Vec<AccountId>,
     /// The organizations that the bucket's class trusts.
     pub trusted_organizations: Vec<OrganizationId>,
+    /// The ARNs of the other keys that uploads may name, with wildcards.
+    pub allowed_keys: Vec<Pattern>,
 }
 
 impl Subject {
@@ -78,12 +81,11 @@ impl Subject {
         Self { bucket: Some(bucket.id.arn()), key, ..Self::default() }
     }
 
-    /// Returns the subject with the accounts and organizations that a class trusts.
+    /// Returns the subject with the accounts, organizations and keys that a class trusts.
     #[must_use]
     pub fn trusting(self, class: &Class) -> Self {
-        let (trusted_accounts, trusted_organizations) =
-            (class.trusted_accounts.clone(), class.trusted_organizations.clone());
-        Self { trusted_accounts, trusted_organizations, ..self }
+        let Class { trusted_accounts, trusted_organizations, allowed_keys, .. } = class.clone();
+        Self { trusted_accounts, trusted_organizations, allowed_keys, ..self }
     }
 }
 

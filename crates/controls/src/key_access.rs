@@ -29,6 +29,9 @@ pub struct KeyAccess {
     pub(crate) caller: Caller,
     /// True if the statement leaves the use to the IAM policies of the key's own account.
     pub delegated: bool,
+    /// True if the statement admits the root user of an account only.
+    #[serde(skip)]
+    pub(crate) by_root_user: bool,
 }
 
 /// The way in which a key is used.
@@ -101,7 +104,9 @@ pub(crate) fn accesses(
     let mut found: BTreeMap<_, KeyAccess> = BTreeMap::new();
     for grant in policy.allowed(requests)? {
         let Some(&(operation, how)) = asked.get(grant.request) else { continue };
-        let principal = said(&grant, policy.statements.get(grant.statement));
+        let statement = policy.statements.get(grant.statement);
+        let principal = said(&grant, statement);
+        let by_root_user = statement.is_some_and(admits_root_user_only);
         let entry =
             found.entry((grant.statement, how, principal.clone())).or_insert_with(|| KeyAccess {
                 statement: policy.name(grant.statement),
@@ -109,7 +114,9 @@ pub(crate) fn accesses(
                 principal,
                 operations: Vec::new(),
                 how,
-                delegated: grant.principal == Principal::Account(key.account().to_string()),
+                delegated: !by_root_user
+                    && grant.principal == Principal::Account(key.account().to_string()),
+                by_root_user,
                 caller: grant.caller,
             });
         if !entry.operations.contains(&operation) {
@@ -154,6 +161,36 @@ pub(crate) const ORGANIZATION_PATHS: &str = "aws:PrincipalOrgPaths";
 /// for a session, the id of the role, a colon and the name of the session.
 const USER_ID: &str = "aws:userid";
 
+/// True if a condition of a statement holds for no caller but the root user of an account. The
+/// [type](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principaltype)
+/// of such a caller is `Account`.
+fn admits_root_user_only(statement: &Statement) -> bool {
+    let is_root_user = |condition: &Condition| match condition.key.as_str() {
+        "aws:principaltype" => condition.values.iter().all(|value| value == "Account"),
+        "aws:principalarn" => condition
+            .values
+            .iter()
+            .all(|value| value.ends_with(":root") && !value.contains(['*', '?', '$'])),
+        _ => false,
+    };
+    statement.conditions.iter().any(|condition| {
+        !condition.values.is_empty() && needs_the_key(condition) && is_root_user(condition)
+    })
+}
+
+/// True if a condition holds only for requests that have its key with one of the values.
+fn needs_the_key(condition: &Condition) -> bool {
+    let Operator { comparison, negated, quantifier, if_exists } = condition.operator;
+    let is_text = matches!(
+        comparison,
+        Comparison::String
+            | Comparison::StringLike
+            | Comparison::StringIgnoreCase
+            | Comparison::Arn
+    );
+    is_text && !negated && !if_exists && quantifier != Quantifier::ForAllValues
+}
+
 /// The length of the shortest text that identifies somebody: `vpc-` and 8 digits, or `o-` and 10
 /// characters.
 const SHORTEST_ID: usize = 12;
@@ -162,11 +199,8 @@ const SHORTEST_ID: usize = 12;
 /// the key.
 fn limits(statement: &Statement) -> impl Iterator<Item = (&'static str, &Condition)> {
     statement.conditions.iter().filter_map(|condition| {
-        let Operator { negated, quantifier, if_exists, .. } = condition.operator;
-        let holds_without_the_key = negated || if_exists || quantifier == Quantifier::ForAllValues;
         let key = LIMITS.into_iter().find(|key| key.eq_ignore_ascii_case(&condition.key))?;
-        let is_limit = !holds_without_the_key && names_somebody(condition);
-        is_limit.then_some((key, condition))
+        (needs_the_key(condition) && names_somebody(condition)).then_some((key, condition))
     })
 }
 
@@ -231,6 +265,9 @@ fn said(grant: &Grant, statement: Option<&Statement>) -> String {
         (Principal::Anyone, Caller::Identity { arn, .. }) => format!("* ({arn})"),
         (Principal::Anyone, Caller::Federated(name) | Caller::CanonicalUser(name)) => {
             format!("* ({name})")
+        }
+        (Principal::Account(account), _) if statement.is_some_and(admits_root_user_only) => {
+            format!("the root user of account {account}")
         }
         (Principal::Account(account), _) => format!("account {account}"),
         (principal, _) => principal.to_string(),

@@ -1,9 +1,10 @@
 //! Applies the controls that a policy alone decides, before there is a bucket.
 
 use crate::{
-    BucketPolicyVerdict, Class, Evidence, KeyPolicyVerdict, Outcome, control, unrefused::Owned,
+    BucketPolicyVerdict, Class, Evidence, KeyPolicyVerdict, Outcome, PolicyOf, control,
+    unrefused::Owned,
 };
-use facts::{AccountId, KeyArn};
+use facts::{AccountId, KeyArn, PolicyDocument};
 use iam_policy::{Effect, Policy, Principal, Selection, Statement};
 
 /// Judges a key policy by the requirements of a class: `key-used-only-via-s3` and
@@ -12,8 +13,23 @@ use iam_policy::{Effect, Policy, Principal, Selection, Statement};
 /// A unique id in a policy is that of a deleted identity, which an Allow does not admit. If a Deny
 /// or NotPrincipal names one, the policy does not pass. It is not in use yet, so the identity may
 /// exist, and AWS then resolves the id when the policy is put.
+///
+/// A document that is not a policy is undetermined.
 #[must_use]
-pub fn judge_key_policy(policy: &Policy, key: &KeyArn, class: &Class) -> [KeyPolicyVerdict; 2] {
+pub fn judge_key_policy(
+    document: &PolicyDocument,
+    key: &KeyArn,
+    class: &Class,
+) -> [KeyPolicyVerdict; 2] {
+    let policy = match control::understood(document, PolicyOf::Key) {
+        Ok(policy) => policy,
+        Err(outcome) => {
+            return [&control::KEY_USED_ONLY_VIA_S3, &control::KEY_POLICY_CLOSED].map(|control| {
+                let outcome = outcome.clone();
+                KeyPolicyVerdict { control, outcome, delegates_to_iam: false, accesses: Vec::new() }
+            });
+        }
+    };
     let via_s3 = control::key_used_only_via_s3(policy, key, class);
     let (closed, accesses) = control::key_policy_closed(policy, key, class);
     let delegates_to_iam = via_s3.delegates_to_iam;
@@ -27,18 +43,28 @@ pub fn judge_key_policy(policy: &Policy, key: &KeyArn, class: &Class) -> [KeyPol
 /// `ssec-blocked`.
 ///
 /// `bucket` is the ARN of the bucket, `owner` its account, and `key` the key of its default
-/// encryption. Unique ids are treated as in [`judge_key_policy`].
+/// encryption. `class` is the class of the bucket. Unique ids, and a document that is not a policy,
+/// are treated as in [`judge_key_policy`].
 #[must_use]
 pub fn judge_bucket_policy(
-    policy: &Policy,
+    document: &PolicyDocument,
     bucket: &str,
     owner: &AccountId,
     key: &KeyArn,
+    class: &Class,
 ) -> [BucketPolicyVerdict; 3] {
+    let policy = match control::understood(document, PolicyOf::Bucket) {
+        Ok(policy) => policy,
+        Err(outcome) => {
+            let controls = [&control::TLS_ONLY, &control::UPLOADS_USE_CMK, &control::SSEC_BLOCKED];
+            return controls
+                .map(|control| BucketPolicyVerdict { control, outcome: outcome.clone() });
+        }
+    };
     let of = Owned { bucket, owner };
     [
         control::tls_only(Some(policy), of),
-        control::uploads_use_cmk(Some(policy), of, key),
+        control::uploads_use_cmk(Some(policy), of, key, &class.allowed_keys),
         control::ssec_blocked(Some(policy), of),
     ]
     .map(|verdict| BucketPolicyVerdict { outcome: without_ids(policy, verdict.outcome), ..verdict })

@@ -2,10 +2,10 @@
 
 use crate::{
     BucketPolicyVerdict, CloseStatement, Control, Evidence, NotRefused, Outcome, PolicyOf,
-    ProbedRequest, Unrefused, control::too_complex,
+    ProbedRequest, Shortfall, Unrefused, control::too_complex,
 };
 use facts::AccountId;
-use iam_policy::{Condition, Gap, Given, Policy, Request, Statement, TooComplex};
+use iam_policy::{Condition, Gap, Given, Policy, Remainder, Request, Statement, TooComplex};
 
 /// The greatest number of statements that the evidence lists for a request: those that almost
 /// refuse it.
@@ -40,10 +40,15 @@ pub(crate) fn verdict(
     let outcome = match unrefused(policy, of, probes) {
         Err(error) => too_complex(PolicyOf::Bucket, error),
         Ok(found) if found.is_empty() => Outcome::Passed(vec![evidence(None)]),
-        Ok(found) => {
-            let evidence = found.into_iter().map(Some).map(evidence).collect();
-            Outcome::Failed { severity: control.severity, evidence }
-        }
+        Ok(found) => match found.iter().map(|one| one.variable.clone()).collect() {
+            // Nobody can tell from the policy whether one of the requests gets through.
+            Some(variables) => Outcome::Undetermined(distinct(variables)),
+            None => {
+                let sure = found.into_iter().filter(|one| one.variable.is_none());
+                let evidence = sure.map(|one| evidence(Some(one.unrefused))).collect();
+                Outcome::Failed { severity: control.severity, evidence }
+            }
+        },
     };
     BucketPolicyVerdict { control, outcome }
 }
@@ -56,13 +61,34 @@ fn owned(request: &Request, of: Owned<'_>) -> Request {
     OWNER_KEYS.into_iter().fold(request, |request, key| request.with(key, owner()))
 }
 
+/// A request that the policy does not refuse for sure.
+struct Found {
+    unrefused: Unrefused,
+    /// The policy variable that decides if the request is refused; `None` if it is not refused.
+    variable: Option<Evidence>,
+}
+
+/// Returns each piece of evidence once.
+fn distinct(evidence: Vec<Evidence>) -> Vec<Shortfall> {
+    let mut all: Vec<Evidence> = Vec::new();
+    for one in evidence {
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+    all.into_iter().map(Shortfall::NotUnderstood).collect()
+}
+
 /// Returns the requests that the policy does not refuse, with the statements that almost do.
 fn unrefused(
     policy: Option<&Policy>,
     of: Owned<'_>,
     probes: &[Probe],
-) -> Result<Vec<Unrefused>, TooComplex> {
-    let found = |request: &ProbedRequest, because| Unrefused { request: request.clone(), because };
+) -> Result<Vec<Found>, TooComplex> {
+    let found = |request: &ProbedRequest, because| Found {
+        unrefused: Unrefused { request: request.clone(), because },
+        variable: None,
+    };
     let Some(policy) = policy else {
         return Ok(probes.iter().map(|(probe, _)| found(probe, NotRefused::NoPolicy)).collect());
     };
@@ -70,9 +96,24 @@ fn unrefused(
     let gaps = policy.gaps(&requests)?;
     let unrefused = probes.iter().zip(gaps);
     let close = |(probe, request): &Probe, gap: Option<Gap>| {
-        Some(found(probe, close(policy, request, &gap?)))
+        let gap = gap?;
+        let variable = variable(policy, &gap);
+        Some(Found { variable, ..found(probe, close(policy, request, &gap)) })
     };
     Ok(unrefused.filter_map(|(probe, gap)| close(probe, gap)).collect())
+}
+
+/// Returns the policy variable that decides if a Deny refuses the request.
+fn variable(policy: &Policy, gap: &Gap) -> Option<Evidence> {
+    gap.because.iter().find_map(|(statement, leaves)| {
+        let Remainder::Condition(key) = leaves else { return None };
+        let value = policy.variable(*statement, key)?.to_owned();
+        Some(Evidence::PolicyVariable {
+            statement: policy.name(*statement),
+            key: key.clone(),
+            value,
+        })
+    })
 }
 
 /// Returns the statements that almost refuse a request. A Deny that depends on conditions counts

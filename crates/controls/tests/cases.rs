@@ -9,7 +9,9 @@
     reason = "a test may stop at the first thing that is not as expected"
 )]
 
-use controls::{Class, Evidence, Outcome, Settings, judge_bucket_policy, judge_key_policy};
+use controls::{
+    Class, Evidence, Outcome, Settings, Shortfall, judge_bucket_policy, judge_key_policy,
+};
 use iam_policy::Policy;
 use serde::Deserialize;
 use std::{fs, path::Path};
@@ -22,7 +24,7 @@ const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/1234abcd-12ab-34cd-56e
 struct Case {
     case: String,
     page: String,
-    /// `passed`, or `failed` with the severity.
+    /// `passed`, `undetermined`, or `failed` with the severity.
     expect: String,
     /// Texts that the evidence contains, among others.
     #[serde(default)]
@@ -37,24 +39,28 @@ struct Case {
     trusted: Vec<String>,
     #[serde(default)]
     organizations: Vec<String>,
+    /// `allowed-keys` of the class.
+    #[serde(default)]
+    keys: Vec<String>,
     policy: serde_json::Value,
 }
 
 fn class(case: &Case) -> Class {
     let delegation = if case.reject { "reject" } else { "accept" };
     let settings = format!(
-        "classification = {{ tag = \"t\", default = \"all\" }}\nclass.all.level = \"enforced\"\n[key-policy]\n\
+        "classification = {{ tag = \"t\", default = \"all\" }}\nclass.all = {{ level = \"enforced\", allowed-keys = {:?} }}\n[key-policy]\n\
          root-delegation = \"{delegation}\"\ntrusted-accounts = {:?}\ntrusted-organizations = {:?}",
-        case.trusted, case.organizations
+        case.keys, case.trusted, case.organizations
     );
     settings.parse::<Settings>().unwrap().default
 }
 
 fn judged(control: &str, case: &Case) -> Outcome {
-    let (policy, key) = (case.policy.to_string().parse::<Policy>().unwrap(), KEY.parse().unwrap());
+    let (policy, key) = (case.policy.to_string().parse::<Policy>(), KEY.parse().unwrap());
+    assert!(policy.is_ok(), "{}: {policy:?}", case.case);
     let keys = judge_key_policy(&policy, &key, &class(case))
         .map(|verdict| (verdict.control.slug, verdict.outcome));
-    let buckets = judge_bucket_policy(&policy, BUCKET, key.account(), &key)
+    let buckets = judge_bucket_policy(&policy, BUCKET, key.account(), &key, &class(case))
         .map(|verdict| (verdict.control.slug, verdict.outcome));
     keys.into_iter().chain(buckets).find(|(slug, _)| *slug == control).unwrap().1
 }
@@ -70,7 +76,15 @@ fn described(outcome: &Outcome) -> (String, String) {
     match outcome {
         Outcome::Passed(evidence) => ("passed".into(), join(evidence)),
         Outcome::Failed { severity, evidence } => (format!("failed {severity}"), join(evidence)),
-        other => (format!("{other:?}"), String::new()),
+        Outcome::Undetermined(shortfalls) => {
+            let not_understood = |shortfall: &Shortfall| match shortfall {
+                Shortfall::NotUnderstood(evidence) => Some(evidence.clone()),
+                Shortfall::Unreadable(_) => None,
+            };
+            let evidence: Vec<_> = shortfalls.iter().filter_map(not_understood).collect();
+            ("undetermined".into(), join(&evidence))
+        }
+        Outcome::NotApplicable(why) => (format!("not applicable: {why}"), String::new()),
     }
 }
 

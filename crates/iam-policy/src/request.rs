@@ -105,6 +105,13 @@ impl Given {
         self
     }
 
+    /// Excludes the texts that match one of the patterns.
+    #[must_use]
+    pub fn except(mut self, patterns: impl IntoIterator<Item = Pattern>) -> Self {
+        self.unlike.extend(patterns.into_iter().map(Shape::Text));
+        self
+    }
+
     /// Adds the possibility that the key is absent.
     #[must_use]
     pub fn or_absent(self) -> Self {

@@ -22,9 +22,10 @@ pub(crate) const BUCKET_KEY_ON: Control = Control {
     reference: "https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-key.html",
     requirements: &[],
     remediation: "Set BucketKeyEnabled in the bucket's default encryption \
-          (s3:PutBucketEncryption). Existing objects keep their own data keys. The \
-          encryption context becomes the ARN of the bucket: a key policy that names ARNs of \
-          objects in kms:EncryptionContext:aws:s3:arn must name the bucket instead.",
+          (s3:PutBucketEncryption). Existing objects keep their own data keys and their \
+          encryption context, which is the ARN of the object. For new objects it is the ARN of \
+          the bucket. So a key policy or IAM policy that names ARNs of objects in \
+          kms:EncryptionContext:aws:s3:arn must name both.",
     calls: &[call::ENCRYPTION],
     statement: None,
     exempts_log_buckets: false,

@@ -36,11 +36,13 @@ pub(crate) const KEY_USED_ONLY_VIA_S3: Control = Control {
     title: "The policy of an S3 bucket's KMS key should admit use only through S3",
     holds_when: "no principal that the key policy admits can use the key except through S3 \
           (`kms:ViaService`)",
-    why: "A principal that can call KMS directly can decrypt copied data keys and data. Neither \
-          the policies nor the logs of S3 see it.",
+    why: "A principal that can use the key without S3 can decrypt copied data keys and data. \
+          Neither the policies nor the logs of S3 see it.",
     reference: "https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service",
     requirements: &["AWS Well-Architected SEC08-BP01", "NIST.800-53.r5 AC-6"],
-    remediation: "Add a Deny to the key policy (kms:PutKeyPolicy).",
+    remediation: "Add a Deny to the key policy (kms:PutKeyPolicy). It overrides grants: other \
+          services, such as EBS, can no longer use the key. If they need it, restrict the named \
+          statement by kms:ViaService instead.",
     calls: &[call::KEY_POLICY, call::ENCRYPTION, call::ALIAS],
     statement: Some(statement),
     exempts_log_buckets: false,
@@ -98,7 +100,7 @@ fn used(policy: &Policy, key: &KeyArn) -> Result<Vec<KeyAccess>, TooComplex> {
         // PutKeyPolicy has no effect across accounts. A principal that the policy may refuse is no
         // administrator. An account is no administrator either: its IAM policies may give one
         // identity CreateGrant, and PutKeyPolicy to another.
-        let is_own = matches!(one.caller, Caller::Identity { .. })
+        let is_own = (matches!(one.caller, Caller::Identity { .. }) || one.by_root_user)
             && one.caller.account() == Some(key.account().as_str());
         let is_administrator = is_own
             && one.operations.contains(&GRANT)

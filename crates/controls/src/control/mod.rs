@@ -97,8 +97,9 @@ fn key_policy(policy: &Fact<PolicyDocument>) -> Result<&Policy, Outcome> {
     understood(policy.known().map_err(Outcome::unreadable)?, PolicyOf::Key)
 }
 
-fn understood(document: &PolicyDocument, of: PolicyOf) -> Result<&Policy, Outcome> {
-    document.as_ref().map_err(|NotAPolicy { place, reason }| {
+/// Returns the policy of a document. The error is the outcome if it is not understood.
+pub(crate) fn understood(document: &PolicyDocument, of: PolicyOf) -> Result<&Policy, Outcome> {
+    document.as_ref().map_err(|NotAPolicy { place, reason, .. }| {
         let problem = PolicyProblem::NotAPolicy { place: place.clone(), reason: reason.clone() };
         Outcome::not_understood(Evidence::Policy { of, problem })
     })

@@ -7,7 +7,7 @@
 //!
 //! - SSE-S3;
 //! - a KMS encryption without a key, which means `aws/s3`;
-//! - a KMS encryption with any key but the bucket's.
+//! - a KMS encryption with any key but the bucket's, and but those that the class allows.
 //!
 //! An upload without such headers gets the default and may pass, because refusing it would break
 //! the delivery of logs. "The key ID must be a key ARN", as the condition key always holds an ARN
@@ -20,7 +20,7 @@ use crate::{
     unrefused::{self, Owned, Probe},
 };
 use facts::{Bucket, KeyArn};
-use iam_policy::{Given, Pattern, Policy, Request};
+use iam_policy::{Condition, Effect, Given, Pattern, Policy, Request};
 use serde_json::{Value, json};
 
 /// The control `uploads-use-cmk`.
@@ -44,28 +44,38 @@ pub(crate) const UPLOADS_USE_CMK: Control = Control {
 
 const ALGORITHM: &str = "s3:x-amz-server-side-encryption";
 const KEY: &str = "s3:x-amz-server-side-encryption-aws-kms-key-id";
+/// The ARNs of keys. S3 compares the ARN of the key with the condition. The upload itself may
+/// name an id or an alias.
+const KEY_ARNS: &str = "arn:*:kms:*:*:key/*";
 const SSE_C_ALGORITHM: &str = "s3:x-amz-server-side-encryption-customer-algorithm";
 
-fn check(bucket: &Bucket, _: &Class) -> Outcome {
+fn check(bucket: &Bucket, class: &Class) -> Outcome {
     let judged = customer_key(bucket).and_then(|(key, _)| {
         Ok(of_policy(
             policy_of(bucket)?,
             Owned { bucket: &bucket.id.arn(), owner: bucket.id.account() },
             &key.arn,
+            &class.allowed_keys,
         )
         .outcome)
     });
     decided(judged)
 }
 
-/// Judges a bucket policy.
+/// Judges a bucket policy. `allowed` are the ARNs of the other keys that an upload may name.
 pub(crate) fn of_policy(
     policy: Option<&Policy>,
     of: Owned<'_>,
     key: &KeyArn,
+    allowed: &[Pattern],
 ) -> BucketPolicyVerdict {
     let bucket = of.bucket;
-    let another = Given::unlike([Pattern::wildcard(&format!("*{}", key.id()))]);
+    if let Some(outcome) = policy.and_then(|policy| no_key_arn(policy, of, key)) {
+        return BucketPolicyVerdict { control: &UPLOADS_USE_CMK, outcome };
+    }
+    let own = Pattern::wildcard(&format!("*{}", key.id()));
+    let another =
+        Given::like(Pattern::wildcard(KEY_ARNS)).except(allowed.iter().cloned().chain([own]));
     let probes = [
         ("AES256", UploadKey::NotApplicable, Given::absent()),
         ("aws:kms", UploadKey::Absent, Given::absent()),
@@ -79,6 +89,40 @@ pub(crate) fn of_policy(
     })
 }
 
+/// Returns the outcome if the policy refuses the bucket's own key because of a mistake. A Deny then
+/// compares the ARN of the key with a text that is no ARN of a key.
+fn no_key_arn(policy: &Policy, of: Owned<'_>, key: &KeyArn) -> Option<Outcome> {
+    let (_, own) = upload(of.bucket, "aws:kms", UploadKey::Another, Given::text(key.as_str()));
+    let gaps = policy.gaps(&[own]).ok()?;
+    if gaps.first()?.is_some() {
+        return None;
+    }
+    let compares = |condition: &&Condition| {
+        condition.key.eq_ignore_ascii_case(KEY)
+            && condition.operator.negated
+            && condition.values.iter().all(|value| is_no_key_arn(value))
+    };
+    let statements = policy.statements.iter().enumerate();
+    let evidence: Vec<_> = statements
+        .filter(|(_, statement)| statement.effect == Effect::Deny)
+        .flat_map(|(at, statement)| {
+            let values = statement.conditions.iter().filter(compares).flat_map(|it| &it.values);
+            values.map(move |value| Evidence::NoKeyArn {
+                statement: policy.name(at),
+                value: value.clone(),
+                expected: key.clone(),
+            })
+        })
+        .collect();
+    let severity = UPLOADS_USE_CMK.severity;
+    (!evidence.is_empty()).then_some(Outcome::Failed { severity, evidence })
+}
+
+/// True for a bare key id and for an alias. A text with wildcards or variables may be an ARN.
+fn is_no_key_arn(value: &str) -> bool {
+    !value.contains(['*', '?', '$']) && !Pattern::wildcard(KEY_ARNS).matches(value)
+}
+
 fn upload(bucket: &str, algorithm: &'static str, key: UploadKey, given: Given) -> Probe {
     let request = Request::new("s3:PutObject", format!("{bucket}/?*"))
         .with(ALGORITHM, Given::text(algorithm))
@@ -90,12 +134,18 @@ fn upload(bucket: &str, algorithm: &'static str, key: UploadKey, given: Given) -
 }
 
 /// Builds a statement that refuses an upload which names an encryption but not this key. An upload
-/// that names no encryption gets the default.
+/// that names no encryption gets the default. AWS services that act for themselves are not refused,
+/// because writers of logs name SSE-S3, or KMS without a key.
 fn statement(subject: &Subject) -> Option<Value> {
     let (bucket, key) = (subject.bucket.as_ref()?, subject.key.as_ref()?);
+    let others: Vec<_> = subject.allowed_keys.iter().map(Pattern::as_str).collect();
+    let keys = match others.is_empty() {
+        true => json!(key.as_str()),
+        false => json!([&[key.as_str()], &others[..]].concat()),
+    };
     Some(json!({
         "Sid": "OnlyOurKey", "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": format!("{bucket}/*"),
-        "Condition": { "Null": { ALGORITHM: "false" }, "ArnNotEquals": { KEY: key.as_str() } },
+        "Condition": { "Null": { ALGORITHM: "false" }, "ArnNotEquals": { KEY: keys }, "BoolIfExists": { "aws:PrincipalIsAWSService": "false" } },
     }))
 }
 

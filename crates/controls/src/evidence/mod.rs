@@ -143,6 +143,26 @@ pub enum Evidence {
         /// The reason.
         problem: PolicyProblem,
     },
+    /// A condition whose value only the request knows.
+    PolicyVariable {
+        /// The statement's Sid, or its index from 0.
+        statement: String,
+        /// The condition key.
+        key: String,
+        /// The value with the variable: `${aws:ResourceTag/key}`.
+        value: String,
+    },
+    /// A condition on the key of uploads that no ARN of a key can meet. The statement refuses the
+    /// bucket's own key, too.
+    NoKeyArn {
+        /// The statement's Sid, or its index from 0.
+        statement: String,
+        /// The value: a bare key id, or an alias.
+        value: String,
+        /// The bucket's own key.
+        #[serde(serialize_with = "text")]
+        expected: KeyArn,
+    },
     /// A principal that a policy names by its unique id.
     UniqueId {
         /// The id, such as `AIDACKCEVSQ6C2EXAMPLE`.
@@ -332,6 +352,7 @@ mod tests {
             how: How::Direct,
             caller: Caller::Stranger,
             delegated: false,
+            by_root_user: false,
         }
     }
 
@@ -406,6 +427,16 @@ mod tests {
                 } }),
             ),
             (Evidence::SseCBlocked, json!({ "fact": "sse-c-blocked" })),
+            (
+                Evidence::NoKeyArn {
+                    statement: "Own".into(),
+                    value: "alias/acme".into(),
+                    expected: key.clone(),
+                },
+                json!({
+                    "fact": "no-key-arn", "statement": "Own", "value": "alias/acme", "expected": key.as_str(),
+                }),
+            ),
         ] {
             // The order of the fields counts: the fingerprint is a hash of this text.
             assert_eq!(serde_json::to_string(&evidence).unwrap(), expected.to_string());

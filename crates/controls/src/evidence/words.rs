@@ -35,6 +35,8 @@ impl Evidence {
             Self::SecurityHub { .. } => "Security Hub",
             Self::Policy { of: PolicyOf::Bucket, .. } => "bucket policy",
             Self::Policy { of: PolicyOf::Key, .. } => "key policy",
+            Self::PolicyVariable { .. } => "condition with a policy variable",
+            Self::NoKeyArn { .. } => "key in a condition",
             Self::UniqueId { .. } => "principal",
         }
     }
@@ -84,6 +86,12 @@ impl Evidence {
                 format!("{code} ({permission} on {subject})")
             }
             Self::Policy { problem, .. } => problem.describe(),
+            Self::PolicyVariable { statement, key, value } => {
+                format!("{key} is compared with {value} (statement {statement})")
+            }
+            Self::NoKeyArn { statement, value, .. } => {
+                format!("{value}, which S3 compares with the ARN of a key (statement {statement})")
+            }
             Self::UniqueId { id } => {
                 format!("{id} (a unique id, which AWS resolves when the policy is put)")
             }
@@ -125,6 +133,8 @@ impl Evidence {
             Self::Policy { problem: PolicyProblem::TooComplex { .. }, .. } => {
                 "statements that can be analysed"
             }
+            Self::PolicyVariable { .. } => "a value that the policy contains",
+            Self::NoKeyArn { expected, .. } => expected.as_str(),
             Self::UniqueId { .. } => "the ARN of an identity",
         }
         .to_owned()

@@ -74,6 +74,8 @@ struct ClassTable {
     trusted_organizations: Option<Vec<OrganizationId>>,
     trust_own_organization: Option<bool>,
     max_rotation_days: Option<Spanned<u32>>,
+    #[serde(default)]
+    allowed_keys: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -183,7 +185,25 @@ impl ClassTable {
                 .or(common.trust_own_organization)
                 .unwrap_or(true),
             max_rotation_days: rotation_days(days)?,
+            allowed_keys: self.allowed_keys.iter().map(allowed_key).collect::<Result<_, _>>()?,
         })
+    }
+}
+
+/// Reads the ARN of a key in which `*` and `?` are wildcards. S3 compares the ARN that an upload
+/// names, so an alias or a bare id would allow nothing.
+fn allowed_key(text: &Spanned<String>) -> Result<Pattern, Mistake> {
+    match text.get_ref().splitn(6, ':').collect::<Vec<_>>()[..] {
+        ["arn", _, "kms", _, _, resource] if resource.starts_with("key/") => {
+            Ok(Pattern::wildcard(text.get_ref()))
+        }
+        _ => Err((
+            text.span(),
+            format!(
+                "allowed-keys has ARNs of keys (arn:aws:kms:REGION:ACCOUNT:key/ID, * matches any characters), unlike `{}`",
+                text.get_ref()
+            ),
+        )),
     }
 }
 

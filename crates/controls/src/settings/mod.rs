@@ -14,6 +14,7 @@ pub use exemption::Exemption;
 
 use crate::Level;
 use facts::AccountId;
+use iam_policy::Pattern;
 use serde::{Deserialize, Deserializer, de};
 use std::{borrow::Borrow, collections::BTreeMap, fmt, str::FromStr};
 
@@ -80,6 +81,8 @@ pub struct Class {
     pub trust_own_organization: bool,
     /// The longest period of rotation in days, 90 to 2560.
     pub max_rotation_days: u32,
+    /// The ARNs of keys that uploads may name besides the bucket's own key, with wildcards.
+    pub allowed_keys: Vec<Pattern>,
 }
 
 /// The treatment of a key policy that leaves the key to the IAM policies of its own account, as

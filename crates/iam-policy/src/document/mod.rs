@@ -7,6 +7,7 @@ mod condition;
 mod one_or_many;
 mod operator;
 mod principal;
+mod repeats;
 mod statement;
 
 pub use condition::Condition;
@@ -14,7 +15,9 @@ pub use operator::{Comparison, Operator, Order, Quantifier, UnknownOperator};
 pub use principal::Principal;
 pub use statement::{Effect, Selection, Statement};
 
+use crate::Pattern;
 use one_or_many::{Object, OneOrMany};
+use repeats::repeats;
 use serde::Deserialize;
 use std::str::FromStr;
 
@@ -54,6 +57,9 @@ pub struct NotAPolicy {
     pub place: String,
     /// The error at that place.
     pub reason: String,
+    /// True if a member of a JSON object occurs twice. AWS accepts such policies and does not say
+    /// which of the two members counts.
+    pub repeats: bool,
 }
 
 #[derive(Deserialize)]
@@ -70,7 +76,8 @@ impl FromStr for Policy {
     type Err = NotAPolicy;
 
     fn from_str(text: &str) -> Result<Self, NotAPolicy> {
-        let whole = |reason: String| NotAPolicy { place: "the policy".into(), reason };
+        let at = |place: String, reason: String| NotAPolicy { place, reason, repeats: false };
+        let whole = |reason: String| at("the policy".into(), reason);
         if text.len() > LONGEST {
             return Err(whole(format!(
                 "{} bytes are more than AWS takes in any policy",
@@ -82,13 +89,13 @@ impl FromStr for Policy {
             .map_err(|error| {
                 let path = error.path().to_string();
                 let reason = error.into_inner().to_string();
-                if path == "." { whole(reason) } else { NotAPolicy { place: path, reason } }
+                let error = if path == "." { whole(reason) } else { at(path, reason) };
+                NotAPolicy { repeats: repeats(text), ..error }
             })?;
         json.end().map_err(|error| whole(error.to_string()))?;
         let OneOrMany(raw) = document.statement;
         let statement = |(index, raw): (usize, statement::Raw)| {
-            Statement::try_from(raw)
-                .map_err(|reason| NotAPolicy { place: format!("Statement[{index}]"), reason })
+            Statement::try_from(raw).map_err(|reason| at(format!("Statement[{index}]"), reason))
         };
         let statements = raw.into_iter().enumerate().map(statement).collect::<Result<_, _>>()?;
         Ok(Self { version: document.version, statements })
@@ -101,6 +108,24 @@ impl Policy {
     pub fn name(&self, statement: usize) -> String {
         let sid = self.statements.get(statement).and_then(|statement| statement.sid.clone());
         sid.unwrap_or_else(|| statement.to_string())
+    }
+
+    /// Returns the first value with a [policy
+    /// variable](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html)
+    /// that a statement compares with a condition key. `None` if there is none. Only the request
+    /// knows what such a value is.
+    #[must_use]
+    pub fn variable(&self, statement: usize, key: &str) -> Option<&str> {
+        let conditions = &self.statements.get(statement)?.conditions;
+        let values = conditions
+            .iter()
+            .filter(|condition| condition.key.eq_ignore_ascii_case(key))
+            .flat_map(|condition| &condition.values);
+        let has_variable = |value: &&String| {
+            let pattern = Pattern::with_variables(value, false);
+            self.version == Version::V2012 && pattern.widened() != pattern
+        };
+        values.into_iter().find(has_variable).map(String::as_str)
     }
 }
 

@@ -127,6 +127,12 @@ fn errors_name_line_and_key() {
             ["trusted-accounts", "`2222` is not an account id"],
         ),
         ("o-exampleorg", "exampleorg", 17, ["trusted-organizations", "o- and 10 to 32"]),
+        (
+            "max-rotation-days = 180",
+            "allowed-keys = [\"alias/acme\"]",
+            12,
+            ["allowed-keys", "ARNs of keys"],
+        ),
         ("log-buckets = \"check\"", "log-buckets = true", 14, ["log-buckets", "wanted string"]),
         ("\"encrypted-with-cmk\"]", "\"encrypted\"]", 24, ["controls", "no control `encrypted`"]),
         ("\"public assets, see SEC-142\"", "\" \"", 25, ["reason", "empty"]),
