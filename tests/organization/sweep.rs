@@ -198,8 +198,8 @@ async fn forget_findings() {
 /// Sweeps, and kills all busy processes of the sweep four times. The moments differ from round to
 /// round. Returns the number of killed processes.
 ///
-/// The number of processes that are busy at once differs. There are fewer processes than accounts. A
-/// message whose run was killed comes back later, perhaps after the others have ended.
+/// The number of processes that are busy at once differs. There are fewer processes than accounts.
+/// A message whose run was killed comes back later, perhaps after the others have ended.
 ///
 /// A message is delivered five times before it becomes a dead letter. So a message whose run was
 /// killed four times is handled at the fifth delivery.

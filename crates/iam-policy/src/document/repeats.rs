@@ -11,7 +11,7 @@ pub(super) fn repeats(text: &str) -> bool {
     serde_json::from_str::<WithoutRepeats>(text).is_err_and(|error| error.is_data())
 }
 
-/// Any JSON value in which no member occurs twice.
+/// A JSON value of any kind in which no member occurs twice.
 struct WithoutRepeats;
 
 impl<'de> Deserialize<'de> for WithoutRepeats {
