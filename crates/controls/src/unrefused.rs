@@ -55,7 +55,7 @@ pub(crate) fn verdict(
 
 /// Returns the request on a bucket of this owner, by a caller that is no AWS service. A policy may
 /// exempt services that act for themselves, such as writers of logs.
-fn owned(request: &Request, of: Owned<'_>) -> Request {
+pub(crate) fn owned(request: &Request, of: Owned<'_>) -> Request {
     let owner = || Given::text(of.owner.as_str());
     let request = request.clone().not_by_a_service();
     OWNER_KEYS.into_iter().fold(request, |request, key| request.with(key, owner()))
@@ -97,16 +97,21 @@ fn unrefused(
     let unrefused = probes.iter().zip(gaps);
     let close = |(probe, request): &Probe, gap: Option<Gap>| {
         let gap = gap?;
-        let variable = variable(policy, &gap);
+        let variable = variable(policy, request, &gap);
         Some(Found { variable, ..found(probe, close(policy, request, &gap)) })
     };
     Ok(unrefused.filter_map(|(probe, gap)| close(probe, gap)).collect())
 }
 
-/// Returns the policy variable that decides if a Deny refuses the request.
-fn variable(policy: &Policy, gap: &Gap) -> Option<Evidence> {
+/// Returns the policy variable with which a Deny compares what makes the request wrong, such as the
+/// key of an upload. A variable in a Deny about something else, such as the tags of the caller,
+/// decides nothing: some callers get through.
+fn variable(policy: &Policy, request: &Request, gap: &Gap) -> Option<Evidence> {
     gap.because.iter().find_map(|(statement, leaves)| {
         let Remainder::Condition(key) = leaves else { return None };
+        if !request.context.iter().any(|(known, _)| known.eq_ignore_ascii_case(key)) {
+            return None;
+        }
         let value = policy.variable(*statement, key)?.to_owned();
         Some(Evidence::PolicyVariable {
             statement: policy.name(*statement),

@@ -176,7 +176,8 @@ fn outcome(policy: &Policy, found: &[KeyAccess], anyone: bool) -> Outcome {
     }
     let severity = if anyone {
         Severity::Critical
-    } else if found.iter().all(|one| names_identity(policy, one)) {
+    } else if found.iter().all(|one| one.caller == Caller::Stranger && names_identity(policy, one))
+    {
         // Known identities, whose account the policy does not name.
         Severity::Medium
     } else {

@@ -93,7 +93,7 @@ pub(crate) fn of_policy(
 /// compares the ARN of the key with a text that is no ARN of a key.
 fn no_key_arn(policy: &Policy, of: Owned<'_>, key: &KeyArn) -> Option<Outcome> {
     let (_, own) = upload(of.bucket, "aws:kms", UploadKey::Another, Given::text(key.as_str()));
-    let gaps = policy.gaps(&[own]).ok()?;
+    let gaps = policy.gaps(&[unrefused::owned(&own, of)]).ok()?;
     if gaps.first()?.is_some() {
         return None;
     }
