@@ -3,8 +3,10 @@
 use crate::stdout;
 use clap::ValueEnum;
 use controls::{Control, Evidence, Outcome, Severity, Shortfall, Subject};
+use iam_policy::Witness;
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// The format of the verdicts.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -46,6 +48,12 @@ struct VerdictJson {
     severity: &'static str,
     #[serde(flatten)]
     more: Value,
+    /// The facts that show why the control passes or fails, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    evidence: Vec<String>,
+    /// A request that shows why the control fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    witness: Option<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     undetermined: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,10 +68,42 @@ fn as_json(VerdictLine { control, outcome, more }: &VerdictLine, subject: &Subje
         outcome: word(outcome),
         severity: severity(control, outcome).as_str(),
         more: more.clone(),
+        evidence: in_words(outcome),
+        witness: shown(outcome),
         undetermined: shortfalls(outcome),
         remediation: failed
             .then(|| json!({ "text": control.remediation, "statement": statement() })),
     }
+}
+
+fn in_words(outcome: &Outcome) -> Vec<String> {
+    match outcome {
+        Outcome::Passed(evidence) => evidence.iter().map(holds).collect(),
+        Outcome::Failed { evidence, .. } => evidence.iter().map(found).collect(),
+        Outcome::Undetermined(_) | Outcome::NotApplicable(_) => Vec::new(),
+    }
+}
+
+/// Returns the request that shows best why a control fails.
+fn shown(outcome: &Outcome) -> Option<Value> {
+    let Outcome::Failed { evidence, .. } = outcome else { return None };
+    evidence.iter().find_map(|one| Some(witness(one.witness()?, one.is_refused())))
+}
+
+/// Writes a request as JSON. A condition key with several values has a list. `is_refused` is true
+/// if the policy refuses the request although it should not.
+fn witness(witness: &Witness, is_refused: bool) -> Value {
+    let Witness { principal, action, resource, condition_keys, absent_keys } = witness;
+    let one_or_many = |values: &Vec<String>| match &values[..] {
+        [one] => json!(one),
+        many => json!(many),
+    };
+    let keys: BTreeMap<_, _> =
+        condition_keys.iter().map(|(key, values)| (key, one_or_many(values))).collect();
+    json!({
+        "principal": principal, "action": action, "resource": resource,
+        "condition_keys": keys, "absent_keys": absent_keys, "refused": is_refused,
+    })
 }
 
 fn as_text(VerdictLine { control, outcome, .. }: &VerdictLine, subject: &Subject) -> String {
@@ -75,11 +115,15 @@ fn as_text(VerdictLine { control, outcome, .. }: &VerdictLine, subject: &Subject
     let mut text = format!("{} {}{severity}\n", control.slug, word(outcome).to_uppercase());
     let mut say = |line: &str| text.push_str(&format!("  {}\n", printable(line)));
     match outcome {
-        Outcome::Passed(evidence) => {
-            evidence.iter().for_each(|e| say(&format!("{} is {}", e.fact(), e.value())))
-        }
+        Outcome::Passed(_) => in_words(outcome).iter().for_each(|words| say(words)),
         Outcome::Failed { evidence, .. } => {
-            evidence.iter().for_each(|e| say(&found(e)));
+            for evidence in evidence {
+                say(&found(evidence));
+                if let Some(witness) = evidence.witness() {
+                    let refused = if evidence.is_refused() { ", and is refused" } else { "" };
+                    say(&format!("for example: {witness}{refused}"));
+                }
+            }
             say(control.why);
             say(control.remediation);
             let statement = control.statement.and_then(|statement| statement(subject));
@@ -91,6 +135,10 @@ fn as_text(VerdictLine { control, outcome, .. }: &VerdictLine, subject: &Subject
         Outcome::NotApplicable(why) => say(why),
     }
     text
+}
+
+fn holds(evidence: &Evidence) -> String {
+    format!("{} is {}", evidence.fact(), evidence.value())
 }
 
 fn found(evidence: &Evidence) -> String {
@@ -124,6 +172,11 @@ fn shortfalls(outcome: &Outcome) -> Vec<String> {
     let told = |shortfall: &Shortfall| match shortfall {
         Shortfall::Unreadable(why) => why.to_string(),
         Shortfall::NotUnderstood(evidence) => found(evidence),
+        Shortfall::NoWitness(evidence) => format!(
+            "{} may be {}, but no request was found that gets through",
+            evidence.fact(),
+            evidence.value()
+        ),
     };
     shortfalls.iter().map(told).collect()
 }

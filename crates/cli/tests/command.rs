@@ -59,6 +59,11 @@ fn a_key_policy_is_reported_as_json() {
     assert_eq!(verdict["control"], "key-used-only-via-s3");
     assert_eq!((&verdict["outcome"], &verdict["severity"]), (&json!("failed"), &json!("MEDIUM")));
     assert_eq!((&verdict["uses"], &verdict["delegates_to_iam"]), (&expected, &json!(false)));
+    let witness = json!({
+        "principal": ROLE, "action": "kms:Decrypt", "resource": KEY, "condition_keys": {},
+        "absent_keys": ["kms:ViaService"], "refused": false,
+    });
+    assert_eq!(verdict["witness"], witness);
     assert_eq!(
         verdict["remediation"]["statement"]["Condition"]["StringNotEquals"]["kms:ViaService"],
         "s3.us-east-1.amazonaws.com"

@@ -4,7 +4,7 @@ use crate::OrganizationId;
 use facts::KeyArn;
 use iam_policy::{
     Caller, Comparison, Condition, Given, Grant, Operator, Pattern, Policy, Principal, Quantifier,
-    Request, Statement, TooComplex,
+    Request, Statement, TooComplex, Witness,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -32,6 +32,15 @@ pub struct KeyAccess {
     /// True if the statement admits the root user of an account only.
     #[serde(skip)]
     pub(crate) by_root_user: bool,
+    /// The grants behind the access.
+    #[serde(skip)]
+    pub(crate) grants: Vec<Grant>,
+    /// A request that gets through; `None` if none was looked for, or none was found.
+    #[serde(skip)]
+    pub witness: Option<Witness>,
+    /// True if neither the policy nor the settings know the caller of the witness.
+    #[serde(skip)]
+    pub(crate) by_anyone: bool,
 }
 
 /// The way in which a key is used.
@@ -84,59 +93,151 @@ pub(crate) fn request(key: &KeyArn, operation: &str, how: How, service: Given) -
     }
 }
 
-/// Returns the values of `kms:ViaService` for services other than S3. The value for S3 is
-/// `s3.REGION.amazonaws.com` in all partitions.
-pub(crate) fn other_than_s3() -> Given {
-    Given::unlike([Pattern::wildcard("s3.*.amazonaws.com")])
+/// Services that pass calls on to KMS, for examples.
+const OTHER_SERVICES: [&str; 4] = ["ec2", "rds", "lambda", "secretsmanager"];
+
+/// Returns the values of `kms:ViaService` in calls of a key of this region. Each value is
+/// `SERVICE.REGION.amazonaws.com`, in all partitions.
+pub(crate) fn any_service(key: &KeyArn) -> Given {
+    let examples = OTHER_SERVICES.map(|name| format!("{name}.{}.amazonaws.com", key.region()));
+    Given::like(Pattern::wildcard("*.*.amazonaws.com")).such_as(examples)
+}
+
+/// Returns the values of `kms:ViaService` for services other than S3.
+pub(crate) fn other_than_s3(key: &KeyArn) -> Given {
+    any_service(key).except([Pattern::wildcard("s3.*.amazonaws.com")])
+}
+
+/// The operations that a control asks about, the way in which each is called, and the requests for
+/// them, in the same order.
+pub(crate) struct Uses {
+    uses: Vec<(&'static str, How)>,
+    requests: Vec<Request>,
+    /// The index of the first request that only unknown callers make.
+    unknown: usize,
+}
+
+impl Uses {
+    /// Creates the question. `request` makes the request for an operation that is called in a way.
+    pub(crate) fn new(
+        uses: impl IntoIterator<Item = (&'static str, How)>,
+        request: impl Fn(&'static str, How) -> Request,
+    ) -> Self {
+        let uses: Vec<_> = uses.into_iter().collect();
+        let requests: Vec<_> =
+            uses.iter().map(|&(operation, how)| request(operation, how)).collect();
+        Self { unknown: requests.len(), uses, requests }
+    }
+
+    /// Adds the same requests of unknown callers. Neither the policy nor the settings know their
+    /// organization, their network or their id.
+    pub(crate) fn also_by_anyone(
+        mut self,
+        policy: &Policy,
+        organizations: &[OrganizationId],
+    ) -> Self {
+        let by_anyone = |it: &Request| by_unknown_caller(it.clone(), policy, organizations);
+        let by_anyone: Vec<_> = self.requests.iter().map(by_anyone).collect();
+        self.requests.extend(by_anyone);
+        self.uses.extend_from_within(..);
+        self
+    }
+
+    /// True if an unknown caller makes this request.
+    fn is_by_anyone(&self, grant: &Grant) -> bool {
+        grant.request >= self.unknown && grant.caller == Caller::Stranger
+    }
 }
 
 /// Returns the uses that a policy may allow.
 ///
-/// `asked` lists the operations and the way in which each is called. `requests` has the request for
-/// each of them, in the same order. Grants of one statement to one principal are one use. A use
-/// through a service is left out if the same use is possible directly.
+/// Grants of one statement to one principal are one use.
 pub(crate) fn accesses(
     policy: &Policy,
     key: &KeyArn,
-    asked: &[(&'static str, How)],
-    requests: &[Request],
+    asked: &Uses,
 ) -> Result<Vec<KeyAccess>, TooComplex> {
     let mut found: BTreeMap<_, KeyAccess> = BTreeMap::new();
-    for grant in policy.allowed(requests)? {
-        let Some(&(operation, how)) = asked.get(grant.request) else { continue };
+    for grant in policy.allowed(&asked.requests)? {
+        let Some(&(operation, how)) = asked.uses.get(grant.request) else { continue };
         let statement = policy.statements.get(grant.statement);
         let principal = said(&grant, statement);
         let by_root_user = statement.is_some_and(admits_root_user_only);
-        let entry =
-            found.entry((grant.statement, how, principal.clone())).or_insert_with(|| KeyAccess {
-                statement: policy.name(grant.statement),
-                index: grant.statement,
-                principal,
-                operations: Vec::new(),
-                how,
-                delegated: !by_root_user
-                    && grant.principal == Principal::Account(key.account().to_string()),
-                by_root_user,
-                caller: grant.caller,
-            });
+        let access = (grant.statement, how, principal.clone());
+        let entry = found.entry(access).or_insert_with(|| KeyAccess {
+            statement: policy.name(grant.statement),
+            index: grant.statement,
+            principal,
+            operations: Vec::new(),
+            how,
+            delegated: !by_root_user
+                && grant.principal == Principal::Account(key.account().to_string()),
+            by_root_user,
+            caller: grant.caller.clone(),
+            grants: Vec::new(),
+            witness: None,
+            by_anyone: false,
+        });
         if !entry.operations.contains(&operation) {
             entry.operations.push(operation);
         }
+        entry.grants.push(grant);
     }
-    Ok(without_repeats(found.into_values().collect()))
+    Ok(found.into_values().collect())
 }
 
-/// Removes the uses through a service that are possible directly as well.
-fn without_repeats(found: Vec<KeyAccess>) -> Vec<KeyAccess> {
-    let direct: Vec<_> = found.iter().filter(|one| one.how == How::Direct).cloned().collect();
-    let repeats = |one: &KeyAccess| {
-        one.how != How::Direct
-            && direct.iter().any(|other| {
-                (&other.statement, &other.principal) == (&one.statement, &one.principal)
-                    && one.operations.iter().all(|operation| other.operations.contains(operation))
-            })
+/// Looks for a request that gets through by each access. Returns the accesses with such a request,
+/// and those for which none was found. A use through a service is left out if the same use is
+/// possible directly.
+pub(crate) fn witnessed(
+    policy: &Policy,
+    asked: &Uses,
+    mut accesses: Vec<KeyAccess>,
+) -> (Vec<KeyAccess>, Vec<KeyAccess>) {
+    for access in &mut accesses {
+        let is_counted = |grant: &Grant| {
+            let asked = asked.uses.get(grant.request);
+            asked.is_some_and(|(operation, _)| access.operations.contains(operation))
+        };
+        access.grants.retain(is_counted);
+    }
+    let is_repeat = |one: &KeyAccess, all: &[KeyAccess]| all.iter().any(|other| other.repeats(one));
+    let (repeats, others): (Vec<_>, Vec<_>) =
+        accesses.iter().cloned().partition(|one| is_repeat(one, &accesses));
+    let (mut found, mut doubtful) = split(policy, asked, others);
+    let (_, open): (Vec<_>, Vec<_>) = repeats.into_iter().partition(|one| is_repeat(one, &found));
+    if !open.is_empty() {
+        let (more, others) = split(policy, asked, open);
+        found.extend(more);
+        doubtful.extend(others);
+    }
+    (found, doubtful)
+}
+
+/// Returns the accesses with a witness, and those for which none was found.
+fn split(
+    policy: &Policy,
+    asked: &Uses,
+    accesses: Vec<KeyAccess>,
+) -> (Vec<KeyAccess>, Vec<KeyAccess>) {
+    // A request of an unknown caller shows best what a statement admits.
+    let of = |access, by_anyone| {
+        let KeyAccess { grants, .. }: &KeyAccess = access;
+        grants.iter().filter(|grant| asked.is_by_anyone(grant) == by_anyone).collect()
     };
-    found.into_iter().filter(|one| !repeats(one)).collect()
+    let groups: Vec<_> = accesses.iter().flat_map(|it| [of(it, true), of(it, false)]).collect();
+    let mut witnesses = policy.witnesses(&asked.requests, &groups).into_iter();
+    let mut next = || witnesses.next().flatten();
+    let all = accesses.into_iter().map(|access| {
+        let (by_anyone, by_others) = (next(), next());
+        KeyAccess {
+            by_anyone: by_anyone.is_some(),
+            witness: by_anyone.or(by_others),
+            grants: Vec::new(),
+            ..access
+        }
+    });
+    all.partition(|access| access.witness.is_some())
 }
 
 /// The condition keys that limit everyone to the members of an organization, to a network of
@@ -228,7 +329,7 @@ pub(crate) fn names_identities(statement: &Statement) -> bool {
 
 /// Returns the request of an unknown caller. No condition of the policy names its organization, its
 /// network or its id. It does not belong to `organizations` either.
-pub(crate) fn by_unknown_caller(
+fn by_unknown_caller(
     request: Request,
     policy: &Policy,
     organizations: &[OrganizationId],
@@ -275,6 +376,13 @@ fn said(grant: &Grant, statement: Option<&Statement>) -> String {
 }
 
 impl KeyAccess {
+    /// True if this direct use includes the other use, which is through a service.
+    fn repeats(&self, other: &Self) -> bool {
+        (self.how, other.how) == (How::Direct, How::OtherService)
+            && (self.index, &self.principal) == (other.index, &other.principal)
+            && other.operations.iter().all(|operation| self.operations.contains(operation))
+    }
+
     /// Describes the access: `open to arn:...:role/app: kms:Decrypt (statement AppRole)`. A leading
     /// `*` is written as `everyone`, because `*` is markup in some places.
     pub(crate) fn describe(&self) -> String {

@@ -23,6 +23,7 @@ mod log_delivery;
 mod outcome;
 mod policy;
 mod policy_verdict;
+mod s3_actions;
 mod settings;
 mod unrefused;
 
@@ -31,6 +32,7 @@ pub use evidence::{
     CloseStatement, Evidence, ExpectedEncryption, ExpectedKey, KeyIdentity, NotRefused, PolicyOf,
     PolicyProblem, ProbedRequest, Unrefused, UploadKey,
 };
+pub use iam_policy::Witness;
 pub use judge::{Judgement, Verdict, judge, judge_account};
 pub use key_access::{How, KeyAccess};
 pub use level::Level;

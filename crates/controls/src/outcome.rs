@@ -48,6 +48,9 @@ pub enum Shortfall {
     Unreadable(Unreadable),
     /// A value was read that this version does not know.
     NotUnderstood(Evidence),
+    /// The analysis finds a request possible, but no example of such a request was found. So it may
+    /// be that there is none.
+    NoWitness(Evidence),
 }
 
 /// The severity of a failure, in the terms of

@@ -45,8 +45,17 @@ pub(crate) fn verdict(
             Some(variables) => Outcome::Undetermined(distinct(variables)),
             None => {
                 let sure = found.into_iter().filter(|one| one.variable.is_none());
-                let evidence = sure.map(|one| evidence(Some(one.unrefused))).collect();
-                Outcome::Failed { severity: control.severity, evidence }
+                let (shown, doubtful): (Vec<_>, Vec<_>) = sure
+                    .map(|one| one.unrefused)
+                    .partition(|unrefused| unrefused.witness.is_some());
+                let all =
+                    |requests: Vec<Unrefused>| requests.into_iter().map(|it| evidence(Some(it)));
+                if shown.is_empty() {
+                    Outcome::Undetermined(all(doubtful).map(Shortfall::NoWitness).collect())
+                } else {
+                    let evidence = all(shown).collect();
+                    Outcome::Failed { severity: control.severity, evidence }
+                }
             }
         },
     };
@@ -57,7 +66,7 @@ pub(crate) fn verdict(
 /// exempt services that act for themselves, such as writers of logs.
 pub(crate) fn owned(request: &Request, of: Owned<'_>) -> Request {
     let owner = || Given::text(of.owner.as_str());
-    let request = request.clone().not_by_a_service();
+    let request = request.clone().not_by_a_service().preferably_by(of.owner.as_str());
     OWNER_KEYS.into_iter().fold(request, |request, key| request.with(key, owner()))
 }
 
@@ -85,22 +94,17 @@ fn unrefused(
     of: Owned<'_>,
     probes: &[Probe],
 ) -> Result<Vec<Found>, TooComplex> {
-    let found = |request: &ProbedRequest, because| Found {
-        unrefused: Unrefused { request: request.clone(), because },
-        variable: None,
-    };
-    let Some(policy) = policy else {
-        return Ok(probes.iter().map(|(probe, _)| found(probe, NotRefused::NoPolicy)).collect());
-    };
+    let none = Policy::default();
     let requests: Vec<_> = probes.iter().map(|(_, request)| owned(request, of)).collect();
-    let gaps = policy.gaps(&requests)?;
-    let unrefused = probes.iter().zip(gaps);
-    let close = |(probe, request): &Probe, gap: Option<Gap>| {
+    let gaps = policy.unwrap_or(&none).gaps(&requests)?;
+    let found = |((probe, request), gap): (&Probe, Option<Gap>)| {
         let gap = gap?;
-        let variable = variable(policy, request, &gap);
-        Some(Found { variable, ..found(probe, close(policy, request, &gap)) })
+        let because = policy.map_or(NotRefused::NoPolicy, |policy| close(policy, request, &gap));
+        let variable = policy.and_then(|policy| variable(policy, request, &gap));
+        let unrefused = Unrefused { request: probe.clone(), because, witness: gap.witness };
+        Some(Found { unrefused, variable })
     };
-    Ok(unrefused.filter_map(|(probe, gap)| close(probe, gap)).collect())
+    Ok(probes.iter().zip(gaps).filter_map(found).collect())
 }
 
 /// Returns the policy variable with which a Deny compares what makes the request wrong, such as the
@@ -127,7 +131,7 @@ fn variable(policy: &Policy, request: &Request, gap: &Gap) -> Option<Evidence> {
 fn close(policy: &Policy, request: &Request, gap: &Gap) -> NotRefused {
     let is_about = |statement: &Statement| {
         let about = |condition: &Condition| {
-            request.context.iter().any(|(key, _)| *key == condition.key.to_lowercase())
+            request.context.iter().any(|(key, _)| key.eq_ignore_ascii_case(&condition.key))
         };
         statement.conditions.is_empty() || statement.conditions.iter().any(about)
     };

@@ -78,7 +78,9 @@ fn described(outcome: &Outcome) -> (String, String) {
         Outcome::Failed { severity, evidence } => (format!("failed {severity}"), join(evidence)),
         Outcome::Undetermined(shortfalls) => {
             let not_understood = |shortfall: &Shortfall| match shortfall {
-                Shortfall::NotUnderstood(evidence) => Some(evidence.clone()),
+                Shortfall::NotUnderstood(evidence) | Shortfall::NoWitness(evidence) => {
+                    Some(evidence.clone())
+                }
                 Shortfall::Unreadable(_) => None,
             };
             let evidence: Vec<_> = shortfalls.iter().filter_map(not_understood).collect();

@@ -250,6 +250,14 @@ fn reason(shortfall: &Shortfall) -> Reason {
             let answer = plain(&why.code, LONGEST_FACT);
             ("UNREADABLE", format!("{} on {subject} was answered with {answer}", why.permission))
         }
+        Shortfall::NoWitness(evidence) => (
+            "NO_WITNESS",
+            format!(
+                "{} may be {}, but no request was found that gets through",
+                evidence.fact(),
+                value(evidence)
+            ),
+        ),
         Shortfall::NotUnderstood(evidence) => (
             "NOT_UNDERSTOOD",
             format!(

@@ -46,7 +46,9 @@ impl EvidenceText {
 
     fn of_shortfall(shortfall: &Shortfall) -> Self {
         match shortfall {
-            Shortfall::NotUnderstood(evidence) => Self::of(evidence),
+            Shortfall::NotUnderstood(evidence) | Shortfall::NoWitness(evidence) => {
+                Self::of(evidence)
+            }
             Shortfall::Unreadable(why) => Self {
                 fact: why.permission.to_owned(),
                 value: plain(&format!("{} on {}", why.code, why.subject), LONGEST_FACT),

@@ -25,6 +25,7 @@ mod document;
 mod pattern;
 mod request;
 mod truth;
+mod witness;
 
 pub use analysis::{Caller, Gap, Grant, Remainder, TooComplex};
 pub use document::{
@@ -33,3 +34,4 @@ pub use document::{
 };
 pub use pattern::Pattern;
 pub use request::{Given, Request};
+pub use witness::Witness;

@@ -7,18 +7,28 @@
 //! a text that only the request knows.
 
 use crate::truth::Truth;
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 /// A text with wildcards: the set of texts that match it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     source: String,
     tokens: Vec<Token>,
-    /// True if the pattern is one text, without wildcards and variables.
-    is_text: bool,
+    /// The text, if the pattern matches only one. `None` if it has wildcards or variables.
+    text: Option<Box<str>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Hashes the source only, which is shorter than the tokens. Equal patterns have the same source.
+impl Hash for Pattern {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.source.hash(state);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
     /// A character that matches itself.
     Char(char),
@@ -44,8 +54,9 @@ impl Pattern {
     }
 
     fn new(source: &str, tokens: Vec<Token>) -> Self {
-        let is_text = tokens.iter().all(|token| matches!(token, Token::Char(_)));
-        Self { source: source.to_owned(), tokens, is_text }
+        let character = |token: &Token| if let Token::Char(c) = token { Some(*c) } else { None };
+        let text = tokens.iter().map(character).collect::<Option<String>>().map(String::into);
+        Self { source: source.to_owned(), tokens, text }
     }
 
     /// Reads a text with policy variables, as language version 2012-10-17 has them. `${*}`, `${?}`
@@ -79,9 +90,20 @@ impl Pattern {
     }
 
     /// Returns the one text that matches, or `None` if the pattern has wildcards or variables.
-    pub(crate) fn text(&self) -> Option<String> {
-        let character = |token: &Token| if let Token::Char(c) = token { Some(*c) } else { None };
-        self.is_text.then(|| self.tokens.iter().filter_map(character).collect())
+    pub(crate) fn text(&self) -> Option<&str> {
+        self.text.as_deref()
+    }
+
+    /// Returns a text that matches, with `fill` in place of each `*`. `None` for a pattern with
+    /// variables.
+    pub(crate) fn example(&self, fill: &str) -> Option<String> {
+        let text = |token: &Token| match token {
+            Token::Char(c) => Some(c.to_string()),
+            Token::One => Some("0".to_owned()),
+            Token::Many => Some(fill.to_owned()),
+            Token::Unknown => None,
+        };
+        self.tokens.iter().map(text).collect()
     }
 
     /// Returns the pattern with `*` in place of each variable. It matches every text that may match
@@ -126,6 +148,11 @@ impl Pattern {
         self.tokens.iter().all(|token| !matches!(token, Token::Char(c) if !is_caseless(*c)))
     }
 
+    /// True if the pattern has no variables.
+    pub(crate) fn is_known(&self) -> bool {
+        self.text.is_some() || !self.tokens.contains(&Token::Unknown)
+    }
+
     /// True if the pattern matches every text.
     pub(crate) fn is_universal(&self) -> bool {
         self.tokens == [Token::Many]
@@ -140,13 +167,12 @@ impl Pattern {
 
     /// Judges whether the texts of a set match.
     pub(crate) fn holds_for(&self, set: &Self) -> Truth {
-        let is_known = |pattern: &Self| !pattern.tokens.contains(&Token::Unknown);
         // A single text is in a set or it is not. Most comparisons are of single texts.
-        if self.is_text && set.is_text {
-            Truth::from(self.tokens == set.tokens)
-        } else if set.is_text && is_known(self) {
+        if let (Some(text), Some(other)) = (&self.text, &set.text) {
+            Truth::from(text == other)
+        } else if set.text.is_some() && self.is_known() {
             Truth::from(self.covers(set))
-        } else if self.is_text && is_known(set) {
+        } else if self.text.is_some() && set.is_known() {
             Truth::from(set.covers(self)).min(Truth::Maybe)
         } else if self.covers(set) {
             Truth::Always
@@ -204,7 +230,7 @@ impl Pattern {
         }
         for theirs in &other.tokens {
             self.skip(&mut row, theirs.is_any());
-            row = self.step(&row, *theirs);
+            self.step(&mut row, *theirs);
         }
         self.skip(&mut row, false);
         row.last() == Some(&true)
@@ -227,8 +253,9 @@ impl Pattern {
 
     /// Returns the work of comparing two patterns, in pairs of characters.
     pub(crate) fn effort(&self, other: &Self) -> usize {
+        let are_texts = self.text.is_some() && other.text.is_some();
         let (ours, theirs) = (self.tokens.len().max(1), other.tokens.len().max(1));
-        if self.parts_at_once(other) || (self.is_text && other.is_text) { 1 } else { ours * theirs }
+        if are_texts || self.parts_at_once(other) { 1 } else { ours * theirs }
     }
 
     /// Extends the row past wildcards: ours may match nothing, and theirs may match our tokens.
@@ -240,17 +267,16 @@ impl Pattern {
         }
     }
 
-    fn step(&self, row: &[bool], theirs: Token) -> Vec<bool> {
+    fn step(&self, row: &mut [bool], theirs: Token) {
         let mut diagonal = false;
-        let next = row.iter().zip(self.and_end()).map(|(&here, ours)| {
+        for (reached, ours) in row.iter_mut().zip(self.and_end()) {
+            let here = *reached;
             let stays = here && (theirs.is_any() || ours.is_some_and(Token::is_any));
-            let reached = stays || diagonal;
+            *reached = stays || diagonal;
             diagonal = here
                 && !theirs.is_any()
                 && ours.is_some_and(|ours| !ours.is_any() && ours.meets(theirs));
-            reached
-        });
-        next.collect()
+        }
     }
 
     fn and_end(&self) -> impl Iterator<Item = Option<&Token>> {
@@ -363,8 +389,8 @@ mod tests {
         assert!(!home.covers(&Pattern::literal("home/ann/x")));
         assert_eq!(home.holds_for(&Pattern::literal("home/ann/x")), Truth::Maybe);
         assert_eq!(home.holds_for(&Pattern::literal("house/ann/x")), Truth::Never);
-        assert_eq!(Pattern::with_variables("a${*}${?}${$}", true).text().as_deref(), Some("a*?$"));
-        assert_eq!(Pattern::with_variables("${open", false).text().as_deref(), Some("${open"));
+        assert_eq!(Pattern::with_variables("a${*}${?}${$}", true).text(), Some("a*?$"));
+        assert_eq!(Pattern::with_variables("${open", false).text(), Some("${open"));
     }
 
     /// Matches by trying everything, which is fast enough only for the short texts of a test.

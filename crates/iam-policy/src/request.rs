@@ -17,23 +17,45 @@ pub struct Request {
     /// The ARN of the resource. With wildcards (`arn:aws:s3:::acme/?*`), every resource that
     /// matches.
     pub resource: String,
-    /// The known condition keys, by their names in small letters. Any other key may be absent or
-    /// have any value.
+    /// The known condition keys, by their names. Any other key may be absent or have any value.
     pub context: Vec<(String, Given)>,
+    /// Actions that match `action`, for examples of such requests. The list is not needed if
+    /// `action` is one action.
+    pub actions: &'static [&'static str],
+    /// The account whose callers are preferred in examples.
+    pub account: Option<String>,
 }
 
 impl Request {
     /// Creates a set of requests without known condition keys.
     #[must_use]
     pub fn new(action: impl Into<String>, resource: impl Into<String>) -> Self {
-        Self { action: action.into(), resource: resource.into(), context: Vec::new() }
+        Self {
+            action: action.into(),
+            resource: resource.into(),
+            context: Vec::new(),
+            actions: &[],
+            account: None,
+        }
     }
 
     /// Adds a known condition key. The case of its name does not matter.
     #[must_use]
     pub fn with(mut self, key: &str, given: Given) -> Self {
-        self.context.push((key.to_lowercase(), given));
+        self.context.push((key.to_owned(), given));
         self
+    }
+
+    /// Sets the actions for examples.
+    #[must_use]
+    pub fn such_as(self, actions: &'static [&'static str]) -> Self {
+        Self { actions, ..self }
+    }
+
+    /// Sets the account whose callers are preferred in examples.
+    #[must_use]
+    pub fn preferably_by(self, account: &str) -> Self {
+        Self { account: Some(account.to_owned()), ..self }
     }
 
     /// Adds what is known of a request that no AWS service makes for itself. A request without a
@@ -54,13 +76,15 @@ pub struct Given {
     pub(crate) present: bool,
     pub(crate) like: Option<Shape>,
     pub(crate) unlike: Vec<Shape>,
+    /// Values for examples of requests.
+    pub(crate) such_as: Vec<String>,
 }
 
 impl Given {
     /// A key that the request does not have.
     #[must_use]
     pub fn absent() -> Self {
-        Self { absent: true, present: false, like: None, unlike: Vec::new() }
+        Self { absent: true, present: false, ..Self::unlike([]) }
     }
 
     /// A key with exactly this value.
@@ -72,7 +96,7 @@ impl Given {
     /// A key with a value that matches the pattern.
     #[must_use]
     pub fn like(pattern: Pattern) -> Self {
-        Self { absent: false, present: true, like: Some(Shape::Text(pattern)), unlike: Vec::new() }
+        Self { like: Some(Shape::Text(pattern)), ..Self::unlike([]) }
     }
 
     /// A key with a value that matches none of the patterns.
@@ -83,7 +107,19 @@ impl Given {
             present: true,
             like: None,
             unlike: patterns.into_iter().map(Shape::Text).collect(),
+            such_as: Vec::new(),
         }
+    }
+
+    /// Sets the values for examples of requests. A value that is not possible is ignored.
+    #[must_use]
+    pub fn such_as<T: Into<String>>(self, texts: impl IntoIterator<Item = T>) -> Self {
+        Self { such_as: texts.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// Returns the only possible value, or `None` if there may be others.
+    pub(crate) fn only(&self) -> Option<&str> {
+        self.like.as_ref().filter(|_| self.present)?.text()
     }
 
     /// A key with an ARN that matches the pattern, each part compared separately.
@@ -110,6 +146,11 @@ impl Given {
     pub fn except(mut self, patterns: impl IntoIterator<Item = Pattern>) -> Self {
         self.unlike.extend(patterns.into_iter().map(Shape::Text));
         self
+    }
+
+    /// Returns a value for examples, or `None` if none is known.
+    pub(crate) fn example(&self) -> Option<&str> {
+        self.such_as.first().map(String::as_str).or_else(|| self.only())
     }
 
     /// Adds the possibility that the key is absent.

@@ -11,10 +11,11 @@
 
 use crate::{
     Class, Control, Evidence, How, KeyAccess, Level, OrganizationId, Outcome, PolicyOf, Rule,
-    Severity, Subject, call,
+    Severity, Shortfall, Subject, call,
     control::{customer_key, key_policy, too_complex},
     key_access::{
-        ORGANIZATION, ORGANIZATION_PATHS, accesses, by_unknown_caller, names_identities, request,
+        ORGANIZATION, ORGANIZATION_PATHS, Uses, accesses, any_service, names_identities, request,
+        witnessed,
     },
 };
 use facts::{AccountId, Bucket, KeyArn};
@@ -82,43 +83,34 @@ fn check(bucket: &Bucket, class: &Class) -> Outcome {
 
 /// Judges a key policy. Returns the outcome and the uses that make it fail.
 pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> (Outcome, Vec<KeyAccess>) {
-    let found = outsiders(policy, key, class, &OPERATIONS, false);
-    let judged = found.and_then(|accesses| {
-        Ok((outcome(policy, &accesses, admits_anyone(policy, key, class, &accesses)?), accesses))
-    });
-    judged.unwrap_or_else(|error| (too_complex(PolicyOf::Key, error), Vec::new()))
+    match outsiders(policy, key, class) {
+        Ok((accesses, doubtful)) => (outcome(policy, &accesses, &doubtful), accesses),
+        Err(error) => (too_complex(PolicyOf::Key, error), Vec::new()),
+    }
 }
 
-/// Returns the uses that the policy may allow to callers that are neither of the key's account nor
-/// trusted. If `unknown` is true, only callers count that no condition of the policy knows.
+/// Returns the uses by callers that are neither of the key's account nor trusted: those with a
+/// witness, and those without one.
 fn outsiders(
     policy: &Policy,
     key: &KeyArn,
     class: &Class,
-    operations: &[&'static str],
-    unknown: bool,
-) -> Result<Vec<KeyAccess>, TooComplex> {
-    let asked: Vec<_> =
-        operations.iter().flat_map(|&o| [(o, How::Direct), (o, How::OtherService)]).collect();
-    let requests: Vec<_> = asked
-        .iter()
-        .map(|&(operation, how)| {
-            let request = request(key, operation, how, Given::unlike([]));
-            if unknown {
-                return by_unknown_caller(request, policy, &class.trusted_organizations);
-            }
-            let [organization, paths] = organizations(class);
-            [(ORGANIZATION, organization), (ORGANIZATION_PATHS, paths)].into_iter().fold(
-                request,
-                |request, (name, given)| {
-                    given.into_iter().fold(request, |r, given| r.with(name, given))
-                },
-            )
-        })
-        .collect();
-    let mut found = accesses(policy, key, &asked, &requests)?;
+) -> Result<(Vec<KeyAccess>, Vec<KeyAccess>), TooComplex> {
+    let uses = OPERATIONS.into_iter().flat_map(|o| [(o, How::Direct), (o, How::OtherService)]);
+    let asked = Uses::new(uses, |operation, how| {
+        let request = request(key, operation, how, any_service(key));
+        let [organization, paths] = organizations(class);
+        [(ORGANIZATION, organization), (ORGANIZATION_PATHS, paths)].into_iter().fold(
+            request,
+            |request, (name, given)| {
+                given.into_iter().fold(request, |r, given| r.with(name, given))
+            },
+        )
+    });
+    let asked = asked.also_by_anyone(policy, &class.trusted_organizations);
+    let mut found = accesses(policy, key, &asked)?;
     found.retain(|one| !is_trusted(&one.caller, key, class));
-    Ok(found)
+    Ok(witnessed(policy, &asked, found))
 }
 
 /// Returns the organization keys of a caller that is not trusted, `None` for a key that can have
@@ -142,39 +134,22 @@ fn is_trusted(caller: &Caller, key: &KeyArn, class: &Class) -> bool {
     })
 }
 
-/// True if a caller gets in that neither the policy nor the settings know: neither by account,
-/// organization or network, nor by its id.
-fn admits_anyone(
-    policy: &Policy,
-    key: &KeyArn,
-    class: &Class,
-    found: &[KeyAccess],
-) -> Result<bool, TooComplex> {
-    let is_stranger = |one: &KeyAccess| one.caller == Caller::Stranger;
-    let mut operations: Vec<_> = found
-        .iter()
-        .filter(|one| is_stranger(one))
-        .flat_map(|one| &one.operations)
-        .copied()
-        .collect();
-    operations.sort_unstable();
-    operations.dedup();
-    if operations.is_empty() {
-        return Ok(false);
-    }
-    Ok(outsiders(policy, key, class, &operations, true)?.iter().any(is_stranger))
-}
-
 /// True if the statement admits only identities that it names by their ids.
 fn names_identity(policy: &Policy, access: &KeyAccess) -> bool {
     policy.statements.get(access.index).is_some_and(names_identities)
 }
 
-fn outcome(policy: &Policy, found: &[KeyAccess], anyone: bool) -> Outcome {
+/// Returns the outcome: `found` are the uses with a witness, `doubtful` those without one.
+fn outcome(policy: &Policy, found: &[KeyAccess], doubtful: &[KeyAccess]) -> Outcome {
+    let evidence = |one: &KeyAccess| Evidence::OutsideAccess { access: Some(one.clone()) };
+    if found.is_empty() && !doubtful.is_empty() {
+        let doubtful = doubtful.iter().take(MOST_LISTED);
+        return Outcome::Undetermined(doubtful.map(evidence).map(Shortfall::NoWitness).collect());
+    }
     if found.is_empty() {
         return Outcome::Passed(vec![Evidence::OutsideAccess { access: None }]);
     }
-    let severity = if anyone {
+    let severity = if found.iter().any(|one| one.by_anyone) {
         Severity::Critical
     } else if found.iter().all(|one| one.caller == Caller::Stranger && names_identity(policy, one))
     {
@@ -183,10 +158,7 @@ fn outcome(policy: &Policy, found: &[KeyAccess], anyone: bool) -> Outcome {
     } else {
         KEY_POLICY_CLOSED.severity
     };
-    let evidence = found
-        .iter()
-        .take(MOST_LISTED)
-        .map(|one| Evidence::OutsideAccess { access: Some(one.clone()) });
+    let evidence = found.iter().take(MOST_LISTED).map(evidence);
     Outcome::Failed { severity, evidence: evidence.collect() }
 }
 

@@ -20,12 +20,14 @@
 
 use crate::{
     Class, Control, Evidence, How, KeyAccess, KeyPolicyVerdict, Level, Outcome, PolicyOf,
-    RootDelegation, Rule, Severity, Subject, call,
+    RootDelegation, Rule, Severity, Shortfall, Subject, call,
     control::{customer_key, key_policy, too_complex},
-    key_access::{accesses, other_than_s3, request},
+    key_access::{Uses, VIA_SERVICE, accesses, other_than_s3, request, witnessed},
 };
 use facts::{Bucket, KeyArn};
-use iam_policy::{Caller, Given, Policy, Request, TooComplex};
+use iam_policy::{
+    Caller, Condition, Effect, Given, Pattern, Policy, Principal, Request, Statement, TooComplex,
+};
 use serde_json::{Value, json};
 
 /// The control `key-used-only-via-s3`.
@@ -72,14 +74,18 @@ fn check(bucket: &Bucket, class: &Class) -> Outcome {
 
 /// Judges a key policy.
 pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> KeyPolicyVerdict {
-    let (outcome, delegates_to_iam, accesses) = match used(policy, key) {
+    let uses = OPERATIONS.into_iter().flat_map(|o| [(o, How::Direct), (o, How::OtherService)]);
+    let asked = Uses::new(uses.chain([(GRANT, How::Direct)]), |o, how| asked_for(key, o, how));
+    let (outcome, delegates_to_iam, accesses) = match used(policy, key, &asked) {
         Err(error) => (too_complex(PolicyOf::Key, error), false, Vec::new()),
         Ok(all) => {
             let delegates = all.iter().any(|found| found.delegated);
             let accepts = class.root_delegation == RootDelegation::Accept;
             let (accepted, counted): (Vec<_>, Vec<_>) =
                 all.into_iter().partition(|found| found.delegated && accepts);
-            (outcome(&counted, &accepted), delegates, counted)
+            let (counted, doubtful) = witnessed(policy, &asked, counted);
+            let mistakes = services_without_region(policy, key);
+            (outcome(&counted, &doubtful, &accepted, mistakes), delegates, counted)
         }
     };
     KeyPolicyVerdict { control: &KEY_USED_ONLY_VIA_S3, outcome, delegates_to_iam, accesses }
@@ -87,13 +93,8 @@ pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> KeyPoli
 
 /// Returns every use that is not through S3, without the grants of principals that administer the
 /// key.
-fn used(policy: &Policy, key: &KeyArn) -> Result<Vec<KeyAccess>, TooComplex> {
-    let mut asked: Vec<_> =
-        OPERATIONS.into_iter().flat_map(|o| [(o, How::Direct), (o, How::OtherService)]).collect();
-    asked.push((GRANT, How::Direct));
-    let requests: Vec<_> =
-        asked.iter().map(|&(operation, how)| asked_for(key, operation, how)).collect();
-    let mut found = accesses(policy, key, &asked, &requests)?;
+fn used(policy: &Policy, key: &KeyArn, asked: &Uses) -> Result<Vec<KeyAccess>, TooComplex> {
+    let mut found = accesses(policy, key, asked)?;
     let [grant, administer] =
         [GRANT, ADMINISTER].map(|operation| asked_for(key, operation, How::Direct));
     for one in &mut found {
@@ -112,8 +113,56 @@ fn used(policy: &Policy, key: &KeyArn) -> Result<Vec<KeyAccess>, TooComplex> {
     Ok(found)
 }
 
+/// Returns the statements that should admit S3 and do not: they compare `kms:ViaService` only with
+/// values such as `s3.amazonaws.com`. A real value always names the region, so an Allow admits
+/// nobody and a Deny refuses S3, too.
+fn services_without_region(policy: &Policy, key: &KeyArn) -> Vec<Evidence> {
+    let expected = format!("s3.{}.amazonaws.com", key.region());
+    let through_s3 = request(key, "kms:Decrypt", How::OtherService, Given::text(&expected))
+        .preferably_by(key.account().as_str());
+    let asked = [through_s3];
+    let witness = || Policy::default().gaps(&asked).ok()?.pop()??.witness;
+    let is_about_s3 = |condition: &&Condition| {
+        let is_denied = condition.operator.negated;
+        condition.key.eq_ignore_ascii_case(VIA_SERVICE)
+            && !condition.values.is_empty()
+            && condition.values.iter().all(|value| is_s3_without_region(value))
+            && (is_denied || !condition.operator.if_exists)
+    };
+    let statements = policy.statements.iter().enumerate();
+    let concerned = statements.flat_map(|(at, statement)| {
+        let conditions = statement.conditions.iter().filter(is_about_s3);
+        let admits = (statement.effect == Effect::Allow, statement);
+        conditions
+            .filter(move |condition| admits.0 != condition.operator.negated)
+            .flat_map(|condition| &condition.values)
+            .map(move |value| (at, admits.1, value.clone()))
+    });
+    let evidence = |(at, statement, value): (usize, &Statement, String)| {
+        let mut witness = witness()?;
+        if let [Principal::Identity { arn, .. }, ..] = statement.principals.named() {
+            witness.principal.clone_from(arn);
+        }
+        let (statement, expected) = (policy.name(at), expected.clone());
+        Some(Evidence::ServiceWithoutRegion {
+            statement,
+            value,
+            expected,
+            witness: Box::new(witness),
+        })
+    };
+    concerned.filter_map(evidence).collect()
+}
+
+/// True for a text that means S3 and is no value of `kms:ViaService`.
+fn is_s3_without_region(value: &str) -> bool {
+    let value = value.to_lowercase();
+    let is_text = !value.contains(['*', '?', '$']);
+    is_text && value.starts_with("s3.") && !Pattern::wildcard("s3.*.amazonaws.com").matches(&value)
+}
+
 fn asked_for(key: &KeyArn, operation: &str, how: How) -> Request {
-    let request = request(key, operation, how, other_than_s3());
+    let request = request(key, operation, how, other_than_s3(key));
     if operation == GRANT {
         request.with("kms:GrantIsForAWSResource", Given::text("false").or_absent())
     } else {
@@ -121,7 +170,24 @@ fn asked_for(key: &KeyArn, operation: &str, how: How) -> Request {
     }
 }
 
-fn outcome(counted: &[KeyAccess], accepted: &[KeyAccess]) -> Outcome {
+/// Returns the outcome: `counted` are the uses with a witness, `doubtful` those without one.
+fn outcome(
+    counted: &[KeyAccess],
+    doubtful: &[KeyAccess],
+    accepted: &[KeyAccess],
+    mistakes: Vec<Evidence>,
+) -> Outcome {
+    let evidence = |access: &KeyAccess| match access.how {
+        How::Direct => Evidence::DirectUse { access: Some(access.clone()) },
+        How::OtherService => Evidence::UseThroughAnotherService { access: access.clone() },
+    };
+    if counted.is_empty() && !mistakes.is_empty() {
+        return Outcome::Failed { severity: Severity::Low, evidence: mistakes };
+    }
+    if counted.is_empty() && !doubtful.is_empty() {
+        let doubtful = doubtful.iter().take(MOST_LISTED);
+        return Outcome::Undetermined(doubtful.map(evidence).map(Shortfall::NoWitness).collect());
+    }
     if counted.is_empty() {
         return Outcome::Passed(vec![match accepted.first() {
             Some(access) => Evidence::UseLeftToIam { access: access.clone() },
@@ -129,10 +195,7 @@ fn outcome(counted: &[KeyAccess], accepted: &[KeyAccess]) -> Outcome {
         }]);
     }
     let is_direct = counted.iter().any(|found| found.how == How::Direct);
-    let evidence = counted.iter().take(MOST_LISTED).cloned().map(|access| match access.how {
-        How::Direct => Evidence::DirectUse { access: Some(access) },
-        How::OtherService => Evidence::UseThroughAnotherService { access },
-    });
+    let evidence = counted.iter().take(MOST_LISTED).map(evidence).chain(mistakes);
     let severity = if is_direct { KEY_USED_ONLY_VIA_S3.severity } else { Severity::Low };
     Outcome::Failed { severity, evidence: evidence.collect() }
 }

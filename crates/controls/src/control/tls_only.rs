@@ -10,6 +10,7 @@ use crate::{
     BucketPolicyVerdict, Class, Control, Evidence, Level, Outcome, ProbedRequest, Rule, Severity,
     Subject, call,
     control::{decided, policy_of},
+    s3_actions,
     unrefused::{self, Owned},
 };
 use facts::Bucket;
@@ -64,16 +65,23 @@ fn check(bucket: &Bucket, _: &Class) -> Outcome {
 pub(crate) fn of_policy(policy: Option<&Policy>, of: Owned<'_>) -> BucketPolicyVerdict {
     let bucket = of.bucket;
     let probes = [
-        (ProbedRequest::AnyOnBucket(bucket.to_owned()), plain_http(bucket.to_owned())),
-        (ProbedRequest::AnyOnObjects(bucket.to_owned()), plain_http(format!("{bucket}/?*"))),
+        (
+            ProbedRequest::AnyOnBucket(bucket.to_owned()),
+            plain_http(bucket.to_owned(), &s3_actions::ON_BUCKETS),
+        ),
+        (
+            ProbedRequest::AnyOnObjects(bucket.to_owned()),
+            plain_http(format!("{bucket}/?*"), &s3_actions::ON_OBJECTS),
+        ),
     ];
     unrefused::verdict(&TLS_ONLY, policy, of, &probes, |unrefused| Evidence::RequestWithoutTls {
         unrefused,
     })
 }
 
-fn plain_http(resource: String) -> Request {
+fn plain_http(resource: String, actions: &'static [&'static str]) -> Request {
     Request::new("s3:*", resource)
+        .such_as(actions)
         .with("aws:SecureTransport", Given::text("false"))
         .with("s3:TlsVersion", Given::absent())
 }

@@ -19,8 +19,8 @@ use crate::{
     control::{customer_key, decided, policy_of},
     unrefused::{self, Owned, Probe},
 };
-use facts::{Bucket, KeyArn};
-use iam_policy::{Condition, Effect, Given, Pattern, Policy, Request};
+use facts::{AccountId, Bucket, KeyArn};
+use iam_policy::{Comparison, Condition, Effect, Given, Operator, Pattern, Policy, Request};
 use serde_json::{Value, json};
 
 /// The control `uploads-use-cmk`.
@@ -74,8 +74,9 @@ pub(crate) fn of_policy(
         return BucketPolicyVerdict { control: &UPLOADS_USE_CMK, outcome };
     }
     let own = Pattern::wildcard(&format!("*{}", key.id()));
-    let another =
-        Given::like(Pattern::wildcard(KEY_ARNS)).except(allowed.iter().cloned().chain([own]));
+    let another = Given::like(Pattern::wildcard(KEY_ARNS))
+        .except(allowed.iter().cloned().chain([own]))
+        .such_as(examples_of_keys(key, of.owner));
     let probes = [
         ("AES256", UploadKey::NotApplicable, Given::absent()),
         ("aws:kms", UploadKey::Absent, Given::absent()),
@@ -89,38 +90,57 @@ pub(crate) fn of_policy(
     })
 }
 
+/// Returns ARNs of other keys: one of the owner of the bucket, and one of an unknown account.
+fn examples_of_keys(key: &KeyArn, owner: &AccountId) -> [String; 2] {
+    [owner.as_str(), "999999999999"].map(|account| {
+        let (partition, region) = (key.region().partition(), key.region());
+        format!("arn:{partition}:kms:{region}:{account}:key/0a1b2c3d-0000-4000-8000-000000000000")
+    })
+}
+
 /// Returns the outcome if the policy refuses the bucket's own key because of a mistake. A Deny then
 /// compares the ARN of the key with a text that is no ARN of a key.
 fn no_key_arn(policy: &Policy, of: Owned<'_>, key: &KeyArn) -> Option<Outcome> {
-    let (_, own) = upload(of.bucket, "aws:kms", UploadKey::Another, Given::text(key.as_str()));
-    let gaps = policy.gaps(&[unrefused::owned(&own, of)]).ok()?;
-    if gaps.first()?.is_some() {
-        return None;
-    }
     let compares = |condition: &&Condition| {
         condition.key.eq_ignore_ascii_case(KEY)
             && condition.operator.negated
-            && condition.values.iter().all(|value| is_no_key_arn(value))
+            && condition.values.iter().all(|value| is_no_key_arn(condition.operator, value))
     };
     let statements = policy.statements.iter().enumerate();
-    let evidence: Vec<_> = statements
+    let mistakes: Vec<_> = statements
         .filter(|(_, statement)| statement.effect == Effect::Deny)
         .flat_map(|(at, statement)| {
             let values = statement.conditions.iter().filter(compares).flat_map(|it| &it.values);
-            values.map(move |value| Evidence::NoKeyArn {
-                statement: policy.name(at),
-                value: value.clone(),
-                expected: key.clone(),
-            })
+            values.map(move |value| (policy.name(at), value.clone()))
         })
         .collect();
+    if mistakes.is_empty() {
+        return None;
+    }
+    let (_, own) = upload(of.bucket, "aws:kms", UploadKey::Another, Given::text(key.as_str()));
+    let own = [unrefused::owned(&own, of)];
+    if policy.gaps(&own).ok()?.pop()?.is_some() {
+        return None;
+    }
+    let witness = Policy::default().gaps(&own).ok()?.pop()??.witness?;
+    let evidence = mistakes.into_iter().map(|(statement, value)| Evidence::NoKeyArn {
+        statement,
+        value,
+        expected: key.clone(),
+        witness: Box::new(witness.clone()),
+    });
     let severity = UPLOADS_USE_CMK.severity;
-    (!evidence.is_empty()).then_some(Outcome::Failed { severity, evidence })
+    Some(Outcome::Failed { severity, evidence: evidence.collect() })
 }
 
-/// True for a bare key id and for an alias. A text with wildcards or variables may be an ARN.
-fn is_no_key_arn(value: &str) -> bool {
-    !value.contains(['*', '?', '$']) && !Pattern::wildcard(KEY_ARNS).matches(value)
+/// True for a bare key id, for an alias, and for a wildcard where an operator compares it
+/// literally. Elsewhere a text with wildcards may match an ARN, and so may a variable.
+fn is_no_key_arn(operator: Operator, value: &str) -> bool {
+    let is_literal =
+        matches!(operator.comparison, Comparison::String | Comparison::StringIgnoreCase);
+    let may_match = value.contains("${") || (!is_literal && value.contains(['*', '?']));
+    let is_arn = !value.contains(['*', '?']) && Pattern::wildcard(KEY_ARNS).matches(value);
+    !may_match && !is_arn
 }
 
 fn upload(bucket: &str, algorithm: &'static str, key: UploadKey, given: Given) -> Probe {

@@ -8,7 +8,7 @@ mod words;
 
 use crate::{ClassName, KeyAccess};
 use facts::{AccountId, DefaultEncryption, KeyArn, KeyUser, Region, Unreadable};
-use iam_policy::Remainder;
+use iam_policy::{Remainder, Witness};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use std::fmt::Display;
@@ -162,6 +162,21 @@ pub enum Evidence {
         /// The bucket's own key.
         #[serde(serialize_with = "text")]
         expected: KeyArn,
+        /// An upload with this key, which the policy refuses.
+        #[serde(skip)]
+        witness: Box<Witness>,
+    },
+    /// A value of `kms:ViaService` that no call of S3 has, because it names no region.
+    ServiceWithoutRegion {
+        /// The statement's Sid, or its index from 0.
+        statement: String,
+        /// The value: `s3.amazonaws.com`.
+        value: String,
+        /// The value in calls of S3: `s3.us-east-1.amazonaws.com`.
+        expected: String,
+        /// A call of S3, which the statement does not admit.
+        #[serde(skip)]
+        witness: Box<Witness>,
     },
     /// A principal that a policy names by its unique id.
     UniqueId {
@@ -171,6 +186,31 @@ pub enum Evidence {
 }
 
 impl Evidence {
+    /// Returns a possible request that shows the evidence. `None` if the evidence is about no
+    /// request.
+    #[must_use]
+    pub fn witness(&self) -> Option<&Witness> {
+        match self {
+            Self::OutsideAccess { access } | Self::DirectUse { access } => {
+                access.as_ref()?.witness.as_ref()
+            }
+            Self::UseThroughAnotherService { access } => access.witness.as_ref(),
+            Self::RequestWithoutTls { unrefused } | Self::Upload { unrefused } => {
+                unrefused.as_ref()?.witness.as_ref()
+            }
+            Self::NoKeyArn { witness, .. } | Self::ServiceWithoutRegion { witness, .. } => {
+                Some(witness)
+            }
+            _ => None,
+        }
+    }
+
+    /// True if the witness is a request that is refused although it should not be.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::NoKeyArn { .. } | Self::ServiceWithoutRegion { .. })
+    }
+
     /// Returns the default encryption of a bucket as evidence for a control that expects SSE-KMS.
     pub(crate) fn default_encryption(encryption: &DefaultEncryption) -> Self {
         let algorithm = match encryption {
@@ -231,6 +271,9 @@ pub struct Unrefused {
     pub request: ProbedRequest,
     /// The reason.
     pub because: NotRefused,
+    /// A possible request of this kind; `None` if none was found.
+    #[serde(skip)]
+    pub witness: Option<Witness>,
 }
 
 /// A request that a bucket policy should refuse.
@@ -342,6 +385,7 @@ mod tests {
     use crate::How;
     use iam_policy::Caller;
     use serde_json::json;
+    use std::collections::{BTreeMap, BTreeSet};
 
     fn access() -> KeyAccess {
         KeyAccess {
@@ -353,6 +397,9 @@ mod tests {
             caller: Caller::Stranger,
             delegated: false,
             by_root_user: false,
+            grants: Vec::new(),
+            witness: None,
+            by_anyone: false,
         }
     }
 
@@ -366,6 +413,7 @@ mod tests {
         let unrefused = Unrefused {
             request: ProbedRequest::Upload { algorithm: "aws:kms", key: UploadKey::Absent },
             because: NotRefused::Close(vec![close]),
+            witness: None,
         };
         let answer = Unreadable {
             permission: "sts:AssumeRole",
@@ -432,6 +480,13 @@ mod tests {
                     statement: "Own".into(),
                     value: "alias/acme".into(),
                     expected: key.clone(),
+                    witness: Box::new(Witness {
+                        principal: String::new(),
+                        action: String::new(),
+                        resource: String::new(),
+                        condition_keys: BTreeMap::new(),
+                        absent_keys: BTreeSet::new(),
+                    }),
                 },
                 json!({
                     "fact": "no-key-arn", "statement": "Own", "value": "alias/acme", "expected": key.as_str(),

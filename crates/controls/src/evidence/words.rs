@@ -37,6 +37,7 @@ impl Evidence {
             Self::Policy { of: PolicyOf::Key, .. } => "key policy",
             Self::PolicyVariable { .. } => "condition with a policy variable",
             Self::NoKeyArn { .. } => "key in a condition",
+            Self::ServiceWithoutRegion { .. } => "kms:ViaService in a condition",
             Self::UniqueId { .. } => "principal",
         }
     }
@@ -92,6 +93,9 @@ impl Evidence {
             Self::NoKeyArn { statement, value, .. } => {
                 format!("{value}, which S3 compares with the ARN of a key (statement {statement})")
             }
+            Self::ServiceWithoutRegion { statement, value, .. } => {
+                format!("{value}, which no call of S3 has (statement {statement})")
+            }
             Self::UniqueId { id } => {
                 format!("{id} (a unique id, which AWS resolves when the policy is put)")
             }
@@ -135,6 +139,7 @@ impl Evidence {
             }
             Self::PolicyVariable { .. } => "a value that the policy contains",
             Self::NoKeyArn { expected, .. } => expected.as_str(),
+            Self::ServiceWithoutRegion { expected, .. } => expected,
             Self::UniqueId { .. } => "the ARN of an identity",
         }
         .to_owned()

@@ -263,11 +263,11 @@ fn gets_through(
     let mut known = known.clone();
     let possible =
         allow.conditions.iter().all(|condition| known.narrow(condition.key, &condition.may_hold));
-    Ok(possible && dodges(analysis, known, denies, &later(denies))?)
+    Ok(possible && dodges(analysis, known, denies, &later(denies))?.is_some())
 }
 
 /// Returns for each Deny the keys in the conditions of later Deny statements.
-fn later(denies: &[&StatementRule<'_>]) -> Vec<FixedBitSet> {
+pub(super) fn later(denies: &[&StatementRule<'_>]) -> Vec<FixedBitSet> {
     let mut seen = FixedBitSet::new();
     let mut all: Vec<_> = denies
         .iter()
@@ -284,13 +284,13 @@ fn later(denies: &[&StatementRule<'_>]) -> Vec<FixedBitSet> {
     all
 }
 
-/// True if some request makes a condition of each Deny fail.
-fn dodges(
+/// Returns requests that make a condition of each Deny fail, or `None` if there are none.
+pub(super) fn dodges(
     analysis: &Analysis<'_>,
     mut known: KnownValues,
     denies: &[&StatementRule<'_>],
     later: &[FixedBitSet],
-) -> Result<bool, TooComplex> {
+) -> Result<Option<KnownValues>, TooComplex> {
     for (at, deny) in denies.iter().enumerate() {
         analysis.budget.check(1)?;
         if !deny.may_hold(&known) {
@@ -312,12 +312,13 @@ fn dodges(
         for way in ways {
             analysis.budget.check(BRANCH)?;
             let mut narrower = known.clone();
-            if narrower.narrow(way.key, &way.may_fail) && dodges(analysis, narrower, denies, later)?
+            if narrower.narrow(way.key, &way.may_fail)
+                && let Some(left) = dodges(analysis, narrower, denies, later)?
             {
-                return Ok(true);
+                return Ok(Some(left));
             }
         }
-        return Ok(false);
+        return Ok(None);
     }
-    Ok(true)
+    Ok(Some(known))
 }

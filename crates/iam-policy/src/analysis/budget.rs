@@ -13,6 +13,10 @@ const CHECKS: usize = 60_000;
 /// The limit for comparing patterns in one question, in pairs of characters.
 const COMPARISONS: usize = 3_000_000;
 
+/// The limit for comparing patterns in the search for witnesses. Policies that people write need
+/// some thousands.
+const COMPARISONS_FOR_WITNESSES: usize = 150_000;
+
 /// The work that is left for a question.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -23,6 +27,10 @@ pub(super) struct Budget {
 impl Budget {
     pub(super) fn new() -> Self {
         Self { checks: Cell::new(CHECKS), comparisons: Cell::new(COMPARISONS) }
+    }
+
+    pub(super) fn for_witnesses() -> Self {
+        Self { checks: Cell::new(CHECKS), comparisons: Cell::new(COMPARISONS_FOR_WITNESSES) }
     }
 
     /// Subtracts checks. Returns an error if too few are left.

@@ -42,11 +42,11 @@ impl Caller {
 /// The condition keys that hold the caller's account:
 /// [global](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalaccount),
 /// [KMS](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-caller-account).
-const ACCOUNT_KEYS: [&str; 2] = ["aws:principalaccount", "kms:calleraccount"];
+pub(super) const ACCOUNT_KEYS: [&str; 2] = ["aws:principalaccount", "kms:calleraccount"];
 /// The key that holds [the caller's
 /// ARN](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn).
 /// For a session, it is the ARN of the role.
-const ARN_KEY: &str = "aws:principalarn";
+pub(super) const ARN_KEY: &str = "aws:principalarn";
 /// The key that is true if [a service calls for
 /// itself](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalisawsservice).
 pub(crate) const SERVICE_KEY: &str = "aws:principalisawsservice";
@@ -55,6 +55,25 @@ pub(crate) const SERVICE_KEY: &str = "aws:principalisawsservice";
 /// for which it calls, and its
 /// [name](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalservicename).
 pub(crate) const KEYS_OF_SERVICES: [&str; 6] = [
+    "aws:sourcearn",
+    "aws:sourceaccount",
+    "aws:sourceorgid",
+    "aws:sourceorgpaths",
+    "aws:principalservicename",
+    "aws:principalservicenameslist",
+];
+
+/// The keys that a request without a signature lacks
+/// ([global](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html)).
+/// AWS services sign their requests.
+pub(super) const ANONYMOUS_LACKS: [&str; 13] = [
+    ARN_KEY,
+    SERVICE_KEY,
+    "aws:principalaccount",
+    "kms:calleraccount",
+    "aws:principalorgid",
+    "aws:principalorgpaths",
+    "aws:username",
     "aws:sourcearn",
     "aws:sourceaccount",
     "aws:sourceorgid",
@@ -132,7 +151,7 @@ fn principal_arn(arn: &str, account: &str) -> String {
 }
 
 /// Returns the name of the role of a session, or `None` if the ARN is not that of a session.
-fn session_role(arn: &str) -> Option<&str> {
+pub(super) fn session_role(arn: &str) -> Option<&str> {
     let (_, session) = arn.split_once(":assumed-role/")?;
     session.split('/').next()
 }
@@ -193,12 +212,15 @@ fn is_named(principal: &Principal, caller: &Caller) -> Truth {
         }
         (Principal::Federated(a), Caller::Federated(b))
         | (Principal::CanonicalUser(a), Caller::CanonicalUser(b)) => Truth::from(a == b),
+        // An origin access identity belongs to no account.
+        (Principal::CanonicalUser(name), Caller::Account(_) | Caller::Identity { .. })
+            if name.starts_with("arn:") =>
+        {
+            Truth::Never
+        }
         // Neither a canonical user id nor an identity provider says which account the caller
-        // belongs to.
-        (
-            Principal::CanonicalUser(_),
-            Caller::Account(_) | Caller::Identity { .. } | Caller::Stranger,
-        )
+        // belongs to. A stranger belongs to no account that the policy names in any way.
+        (Principal::CanonicalUser(_), Caller::Account(_) | Caller::Identity { .. })
         | (
             Principal::Account(_) | Principal::Identity { .. },
             Caller::Federated(_) | Caller::CanonicalUser(_),
@@ -213,7 +235,9 @@ fn is_named(principal: &Principal, caller: &Caller) -> Truth {
 /// ([NotPrincipal](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html)).
 fn is_excepted(principal: &Principal, caller: &Caller) -> Truth {
     match (principal, caller) {
-        (Principal::Account(_), Caller::Identity { .. }) => Truth::Never,
+        (Principal::Account(_), Caller::Identity { arn, .. }) if !arn.ends_with(":root") => {
+            Truth::Never
+        }
         (Principal::Account(_), Caller::Account(_)) => {
             is_named(principal, caller).min(Truth::Maybe)
         }

@@ -8,21 +8,25 @@
 use super::{
     TooComplex,
     budget::Budget,
+    known_values::KnownValues,
     shape::Shape,
     values::{Element, holds, shapes},
 };
-use crate::{Condition, Given, Policy, Quantifier, truth::Truth};
+use crate::{Condition, Effect, Given, Policy, Quantifier, Version, truth::Truth};
 use fixedbitset::FixedBitSet;
 use std::collections::{HashMap, HashSet};
 
 /// The condition keys of a policy.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct ConditionKeys<'p> {
     by_name: HashMap<&'p str, usize>,
     elements: Vec<Vec<Element>>,
     /// For each key, the sets that its value is known not to match: one list for each different
     /// `Given::unlike`.
     unlike: Vec<Vec<Vec<Shape>>>,
+    /// True if the elements are samples. A condition that neither holds nor fails for sure then
+    /// counts against the request: it fails in an Allow, and holds in a Deny.
+    are_samples: bool,
 }
 
 /// The elements of a key for which a condition may hold, and for which it may fail.
@@ -66,7 +70,7 @@ impl<'p> ConditionKeys<'p> {
         policy: &'p Policy,
         asked: impl IntoIterator<Item = (&'a str, &'a Given)>,
     ) -> Self {
-        let mut keys = Self { by_name: HashMap::new(), elements: Vec::new(), unlike: Vec::new() };
+        let mut keys = Self::default();
         let mut drafts: Vec<KeyDraft> = Vec::new();
         for condition in policy.statements.iter().flat_map(|statement| &statement.conditions) {
             let new = drafts.len();
@@ -77,19 +81,76 @@ impl<'p> ConditionKeys<'p> {
             if let Some(draft) = drafts.get_mut(number) {
                 let several = condition.operator.quantifier != Quantifier::Single;
                 draft.several |= several && !SINGLE.contains(&condition.key.as_str());
-                shapes(condition, policy.version).for_each(|shape| draft.add(&shape));
+                shapes(condition, policy.version)
+                    .for_each(|shape| draft.add(&condition.key, &shape));
             }
         }
         for (key, given) in asked {
             if let Some(draft) = keys.named(key).and_then(|number| drafts.get_mut(number)) {
-                given.like.iter().for_each(|shape| draft.add(shape));
+                given.like.iter().for_each(|shape| draft.add(key, shape));
                 if !draft.unlike.contains(&given.unlike) {
                     draft.unlike.push(given.unlike.clone());
                 }
             }
         }
-        (keys.elements, keys.unlike) = drafts.into_iter().map(KeyDraft::finish).unzip();
+        let mut forms: Vec<_> = drafts.iter().map(|_| Form::of("")).collect();
+        for (key, &number) in &keys.by_name {
+            if let Some(form) = forms.get_mut(number) {
+                *form = Form::of(key);
+            }
+        }
+        let finished = drafts.into_iter().zip(&forms).map(|(draft, form)| draft.finish(form));
+        (keys.elements, keys.unlike) = finished.unzip();
         keys
+    }
+
+    /// Collects the keys of a policy with these values for each key, in the order in which they are
+    /// preferred.
+    pub(super) fn of_samples(policy: &'p Policy, values: impl Fn(&str) -> Vec<String>) -> Self {
+        let mut keys = Self { are_samples: true, ..Self::default() };
+        let mut of_keys: Vec<Vec<&Condition>> = Vec::new();
+        for condition in policy.statements.iter().flat_map(|statement| &statement.conditions) {
+            let number = *keys.by_name.entry(&condition.key).or_insert(of_keys.len());
+            match of_keys.get_mut(number) {
+                Some(conditions) => conditions.push(condition),
+                None => of_keys.push(vec![condition]),
+            }
+        }
+        for conditions in of_keys {
+            let key = conditions.first().map_or("", |condition| &condition.key);
+            let mut texts = values(key);
+            texts.retain(|text| !is_impossible(key, text));
+            let one = |text: &String| Element::Sample(vec![Shape::literal(text)]);
+            let mut elements: Vec<_> = texts.iter().map(one).collect();
+            let is_set = |it: &&Condition| it.operator.quantifier != Quantifier::Single;
+            if !SINGLE.contains(&key) && conditions.iter().all(is_set) {
+                elements.extend(pairs(&texts));
+            }
+            if !ALWAYS_PRESENT.contains(&key) {
+                elements.insert(0, Element::Absent);
+            }
+            keys.elements.push(elements);
+        }
+        keys
+    }
+
+    /// Returns for each key that matters the first of its possible values, `None` if the key is
+    /// absent. The elements must be samples.
+    pub(super) fn chosen(
+        &self,
+        known: &KnownValues,
+        matters: impl Fn(usize) -> bool,
+    ) -> impl Iterator<Item = (&'p str, Option<Vec<String>>)> {
+        let keys = self.by_name.iter().filter(move |(_, number)| matters(**number));
+        keys.filter_map(|(name, &number)| {
+            let elements = self.elements.get(number)?;
+            let element = match known.first(number) {
+                Some(first) => elements.get(first)?,
+                None => elements.first()?,
+            };
+            let Element::Sample(texts) = element else { return Some((*name, None)) };
+            Some((*name, Some(texts.iter().filter_map(Shape::text).map(str::to_owned).collect())))
+        })
     }
 
     /// Returns the number of a key, or `None` if no condition of the policy uses it.
@@ -106,6 +167,7 @@ impl<'p> ConditionKeys<'p> {
     pub(super) fn judge(
         &self,
         condition: &Condition,
+        effect: Effect,
         policy: &Policy,
         budget: &Budget,
     ) -> Result<JudgedCondition, TooComplex> {
@@ -118,8 +180,12 @@ impl<'p> ConditionKeys<'p> {
         for set in sets {
             budget.compare(values.iter().map(|value| value.effort(set)).sum())?;
         }
-        let truths: Vec<_> =
-            elements.iter().map(|element| holds(condition, &values, element)).collect();
+        let truth = |element| match (holds(condition, &values, element), effect) {
+            (Truth::Maybe, Effect::Allow) if self.are_samples => Truth::Never,
+            (Truth::Maybe, Effect::Deny) if self.are_samples => Truth::Always,
+            (truth, _) => truth,
+        };
+        let truths: Vec<_> = elements.iter().map(truth).collect();
         let bits = |not: Truth| {
             let mut bits = FixedBitSet::with_capacity(truths.len());
             bits.extend(
@@ -146,6 +212,13 @@ impl<'p> ConditionKeys<'p> {
             }
             Element::Other => given.present && given.like.is_none(),
             Element::Several => false,
+            Element::Sample(texts) => {
+                given.present
+                    && texts.iter().all(|text| {
+                        given.like.as_ref().is_none_or(|it| it.holds_for(text) == Truth::Always)
+                            && given.unlike.iter().all(|it| it.holds_for(text) == Truth::Never)
+                    })
+            }
         };
         let mut bits = FixedBitSet::with_capacity(elements.len());
         bits.extend(
@@ -153,6 +226,94 @@ impl<'p> ConditionKeys<'p> {
         );
         bits
     }
+}
+
+/// Keys, in small letters, that every signed request has
+/// ([global](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html)).
+const ALWAYS_PRESENT: [&str; 7] = [
+    "aws:currenttime",
+    "aws:epochtime",
+    "aws:principaltype",
+    "aws:requestedregion",
+    "aws:securetransport",
+    "aws:userid",
+    "kms:calleraccount",
+];
+
+/// The form of the values of some keys, in small letters. Without an entry, any text may be a value
+/// ([global](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html)).
+const FORMS: [(&str, &str); 8] = [
+    ("aws:principalaccount", "????????????"),
+    ("aws:principalorgid", "o-*"),
+    ("aws:principalorgpaths", "o-*/*"),
+    ("aws:resourceaccount", "????????????"),
+    ("aws:resourceorgid", "o-*"),
+    ("aws:resourceorgpaths", "o-*/*"),
+    ("kms:calleraccount", "????????????"),
+    ("kms:viaservice", "*.*.amazonaws.com"),
+];
+
+/// Keys whose values are `true` and `false`.
+const BOOLEANS: [&str; 5] = [
+    "aws:multifactorauthpresent",
+    "aws:principalisawsservice",
+    "aws:securetransport",
+    "aws:viaawsservice",
+    "kms:grantisforawsresource",
+];
+
+/// The form of the values of a key.
+enum Form {
+    /// The values are in this set.
+    Like(Shape),
+    /// The values are `true` and `false`.
+    TrueOrFalse,
+}
+
+impl Form {
+    /// Returns the form of a key, whose name is in small letters.
+    fn of(key: &str) -> Self {
+        if BOOLEANS.contains(&key) {
+            return Self::TrueOrFalse;
+        }
+        let form = FORMS.iter().find(|(name, _)| *name == key).map_or("*", |(_, form)| form);
+        Self::Like(Shape::like(form, Version::V2008))
+    }
+}
+
+/// The beginnings of keys whose values are names, ids, ARNs or tags. Such values contain neither
+/// `*` nor `?`
+/// ([tags](https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules_creating)).
+const IDENTIFIERS: [&str; 12] = [
+    "aws:calledvia",
+    "aws:principal",
+    "aws:resource",
+    "aws:source",
+    "aws:userid",
+    "aws:username",
+    "aws:vpce",
+    "kms:calleraccount",
+    "kms:grantoperations",
+    "kms:viaservice",
+    "s3:resourceaccount",
+    "s3:x-amz-server-side-encryption",
+];
+
+/// True if no request has this value under the key, in small letters.
+fn is_impossible(key: &str, text: &str) -> bool {
+    text.contains(['*', '?']) && IDENTIFIERS.iter().any(|beginning| key.starts_with(beginning))
+}
+
+/// The greatest number of values of a key of which pairs are made.
+const MOST_PAIRED: usize = 4;
+
+/// Returns pairs of the first values, for a key that may have several.
+fn pairs(texts: &[String]) -> impl Iterator<Item = Element> {
+    let first = texts.iter().take(MOST_PAIRED);
+    first.clone().enumerate().flat_map(move |(at, one)| {
+        let pair = |two: &String| Element::Sample(vec![Shape::literal(one), Shape::literal(two)]);
+        first.clone().skip(at + 1).map(pair).collect::<Vec<_>>()
+    })
 }
 
 /// True if a value that is known to match `like` may be in a set. The set does not include narrower
@@ -175,19 +336,36 @@ struct KeyDraft {
 }
 
 impl KeyDraft {
-    fn add(&mut self, shape: &Shape) {
+    /// Adds a set of texts of a key, in small letters.
+    fn add(&mut self, key: &str, shape: &Shape) {
         let shape = shape.widened();
+        let text = match &shape {
+            Shape::AnyCase(pattern) => pattern.text(),
+            shape => shape.text(),
+        };
+        if text.is_some_and(|text| is_impossible(key, text)) {
+            return;
+        }
         if shape != Shape::Unclear && self.seen.insert(shape.clone()) {
             self.sets.push(shape);
         }
     }
 
-    fn finish(self) -> (Vec<Element>, Vec<Vec<Shape>>) {
+    /// Returns the elements of a key, and the cases of `unlike`.
+    fn finish(self, form: &Form) -> (Vec<Element>, Vec<Vec<Shape>>) {
         let mut elements = vec![Element::Absent];
         if self.several {
             elements.push(Element::Several);
         }
-        if !self.sets.iter().any(Shape::is_universal) {
+        let names = |text: &str| {
+            let text = Shape::literal(text);
+            self.sets.iter().any(|set| set.holds_for(&text) == Truth::Always)
+        };
+        let names_all = match form {
+            Form::Like(form) => self.sets.iter().any(|set| set.holds_for(form) == Truth::Always),
+            Form::TrueOrFalse => names("true") && names("false"),
+        };
+        if !names_all {
             elements.push(Element::Other);
         }
         for set in self.sets {

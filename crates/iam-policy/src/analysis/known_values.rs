@@ -17,6 +17,11 @@ impl KnownValues {
         }
     }
 
+    /// Returns the first possible element of a key, or `None` if the key may have all.
+    pub(super) fn first(&self, key: usize) -> Option<usize> {
+        self.0.get(&key)?.minimum()
+    }
+
     /// Combines both, or returns `None` if no request fits both.
     pub(super) fn and(&self, other: &Self) -> Option<Self> {
         let mut both = self.clone();

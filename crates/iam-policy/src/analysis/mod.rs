@@ -22,11 +22,12 @@ mod rule;
 mod shape;
 mod space;
 mod values;
+mod witness;
 
 pub use caller::Caller;
 pub(crate) use shape::Shape;
 
-use crate::{Given, Policy, Principal, Request};
+use crate::{Given, Policy, Principal, Request, Witness};
 use budget::Budget;
 use condition_keys::ConditionKeys;
 use known_values::KnownValues;
@@ -62,6 +63,8 @@ pub struct Gap {
     /// The Deny statements that apply to a part of the requests, by index, and what each of them
     /// leaves.
     pub because: Vec<(usize, Remainder)>,
+    /// A possible request of this kind, or `None` if none was found.
+    pub witness: Option<Witness>,
 }
 
 /// The requests that a Deny leaves.
@@ -142,6 +145,13 @@ impl Policy {
         allowed::alike(&analysis, statement, granted, other, caller)
     }
 
+    /// Returns for each group of grants a request that gets through by one of them, or `None` if
+    /// none was found. The grants are those that [`Policy::allowed`] returned for `requests`.
+    #[must_use]
+    pub fn witnesses(&self, requests: &[Request], groups: &[Vec<&Grant>]) -> Vec<Option<Witness>> {
+        witness::of_grants(self, requests, groups)
+    }
+
     /// Returns for each request `None` if it is refused for all callers, or else a kind of such
     /// requests that is not refused.
     ///
@@ -149,7 +159,7 @@ impl Policy {
     /// Returns [`TooComplex`] if the answer cannot be found in reasonable time.
     pub fn gaps(&self, requests: &[Request]) -> Result<Vec<Option<Gap>>, TooComplex> {
         let analysis = Analysis::new(self, requests)?;
-        requests.iter().map(|request| gap::gap(&analysis, request)).collect()
+        gap::gaps(self, &analysis, requests)
     }
 }
 
@@ -162,10 +172,10 @@ impl<'p> Analysis<'p> {
         let contexts = caller::contexts(&callers, spoken_of);
         let of_callers = contexts.iter().flatten().map(|(key, given)| (*key, given));
         let of_requests = requests.iter().flat_map(|request| &request.context);
-        let keys = ConditionKeys::of(
-            policy,
-            of_callers.chain(of_requests.map(|(key, given)| (key.as_str(), given))),
-        );
+        let of_requests: Vec<_> =
+            of_requests.map(|(key, given)| (key.to_lowercase(), given)).collect();
+        let of_requests = of_requests.iter().map(|(key, given)| (key.as_str(), *given));
+        let keys = ConditionKeys::of(policy, of_callers.chain(of_requests));
         let rules = policy.statements.iter().enumerate();
         let rules = rules
             .map(|(index, statement)| StatementRule::new(index, statement, policy, &keys, &budget));
@@ -181,7 +191,9 @@ impl<'p> Analysis<'p> {
 
     /// Returns what is known of a request's keys, or `None` if it contradicts itself.
     fn known(&self, request: &Request) -> Option<KnownValues> {
-        known(&self.keys, request.context.iter().map(|(key, given)| (key.as_str(), given)))
+        let context = request.context.iter().map(|(key, given)| (key.to_lowercase(), given));
+        let context: Vec<_> = context.collect();
+        known(&self.keys, context.iter().map(|(key, given)| (key.as_str(), *given)))
     }
 
     /// Returns the callers that a principal includes, with their index in `people`.

@@ -3,13 +3,13 @@
 use super::{
     TooComplex,
     budget::Budget,
-    caller,
     condition_keys::{ConditionKeys, JudgedCondition},
     known_values::KnownValues,
     shape::Shape,
-    space::Space,
+    space::{Scope, Space},
 };
 use crate::{Pattern, Policy, Selection, Statement, truth::Truth};
+use std::rc::Rc;
 
 /// A statement with its patterns read and its conditions judged.
 #[derive(Debug)]
@@ -17,8 +17,8 @@ pub(super) struct StatementRule<'p> {
     /// The index of the statement in the policy.
     pub(super) index: usize,
     pub(super) statement: &'p Statement,
-    actions: Selection<Pattern>,
-    resources: Selection<Shape>,
+    actions: Rc<Selection<Pattern>>,
+    resources: Rc<Selection<Shape>>,
     pub(super) conditions: Vec<JudgedCondition>,
 }
 
@@ -58,33 +58,70 @@ impl<'p> StatementRule<'p> {
         keys: &ConditionKeys<'p>,
         budget: &Budget,
     ) -> Result<Self, TooComplex> {
+        let action = |text: &String| Pattern::wildcard(&text.to_lowercase());
         let resource = |text: &String| Shape::arn(text, policy.version);
-        let conditions =
-            statement.conditions.iter().map(|condition| keys.judge(condition, policy, budget));
+        let judge = |condition| keys.judge(condition, statement.effect, policy, budget);
+        let conditions = statement.conditions.iter().map(judge);
         Ok(Self {
             index,
             statement,
-            actions: each(&statement.actions, |text| Pattern::wildcard(&text.to_lowercase())),
-            resources: each(&statement.resources, resource),
+            actions: Rc::new(each(&statement.actions, action)),
+            resources: Rc::new(each(&statement.resources, resource)),
             conditions: conditions.collect::<Result<_, _>>()?,
         })
+    }
+
+    /// Returns the rule of the same statement with its conditions judged for other values.
+    pub(super) fn with_values(
+        &self,
+        policy: &Policy,
+        keys: &ConditionKeys<'p>,
+        budget: &Budget,
+    ) -> Result<Self, TooComplex> {
+        let judge = |condition| keys.judge(condition, self.statement.effect, policy, budget);
+        let conditions = self.statement.conditions.iter().map(judge).collect::<Result<_, _>>()?;
+        let (actions, resources) = (Rc::clone(&self.actions), Rc::clone(&self.resources));
+        Ok(Self { index: self.index, statement: self.statement, actions, resources, conditions })
     }
 
     /// Judges whether the statement is about these actions and resources, for any caller and any
     /// conditions.
     pub(super) fn covers(&self, space: &Space) -> Truth {
-        let actions = selects(&self.actions, &space.actions, Pattern::holds_for);
-        if actions == Truth::Never { actions } else { actions.and(self.selects_resources(space)) }
+        let Scope { actions, resources } = self.scope(space);
+        actions.and(resources)
     }
 
-    fn selects_resources(&self, space: &Space) -> Truth {
-        selects(&self.resources, &space.resources, Shape::holds_for)
+    /// Judges the actions and the resources of a space. The resources are not looked at if the
+    /// statement is about none of the actions.
+    pub(super) fn scope(&self, space: &Space) -> Scope {
+        let actions = selects(&self.actions, &space.actions, Pattern::holds_for);
+        let resources = match actions {
+            Truth::Never => Truth::Never,
+            _ => selects(&self.resources, &space.resources, Shape::holds_for),
+        };
+        Scope { actions, resources }
+    }
+
+    /// True if the statement may be about an action.
+    pub(super) fn may_name_action(&self, action: &Pattern) -> bool {
+        selects(&self.actions, std::slice::from_ref(action), Pattern::holds_for) != Truth::Never
+    }
+
+    /// True if the statement may be about a resource.
+    pub(super) fn may_name_resource(
+        &self,
+        resource: &Shape,
+        budget: &Budget,
+    ) -> Result<bool, TooComplex> {
+        budget.compare(self.resources.named().iter().map(|it| it.effort(resource)).sum())?;
+        let resource = std::slice::from_ref(resource);
+        Ok(selects(&self.resources, resource, Shape::holds_for) != Truth::Never)
     }
 
     /// True if the statement is about all actions, or all resources, with exceptions.
     pub(super) fn excepts(&self) -> bool {
-        matches!(self.actions, Selection::Except(_))
-            || matches!(self.resources, Selection::Except(_))
+        matches!(*self.actions, Selection::Except(_))
+            || matches!(*self.resources, Selection::Except(_))
     }
 
     /// True if each condition holds for some request. Each is judged alone.
@@ -97,46 +134,70 @@ impl<'p> StatementRule<'p> {
         !self.conditions.iter().any(|condition| known.allows(condition.key, &condition.may_fail))
     }
 
-    /// Judges whether the statement applies to the requests of a space, for all callers.
-    pub(super) fn applies<'r>(&'r self, space: &Space) -> Applies<'r> {
-        let callers = caller::names_everyone(&self.statement.principals);
+    /// Judges whether the statement applies to the requests of a space. `callers` is the truth of
+    /// "the statement names the callers".
+    pub(super) fn applies<'r>(&'r self, space: &Space, callers: Truth) -> Applies<'r> {
         if callers == Truth::Never || !self.may_hold(&space.known) {
             return Applies::Never;
         }
-        let actions = selects(&self.actions, &space.actions, Pattern::holds_for);
+        let whole = space.scope(self.index);
+        let mut ways = Vec::new();
+        let actions = self.actions_left(space, whole.map(|scope| scope.actions), &mut ways);
         if actions == Truth::Never {
             return Applies::Never;
         }
-        let resources = self.selects_resources(space);
+        let resources = self.resources_left(space, whole.map(|scope| scope.resources), &mut ways);
         if resources == Truth::Never {
             return Applies::Never;
         }
-        let mut ways = Vec::new();
         if callers == Truth::Maybe {
-            ways.push(Way::Callers);
-        }
-        if actions == Truth::Maybe {
-            ways.extend(left(
-                &self.actions,
-                &space.actions,
-                Pattern::holds_for,
-                Way::Actions,
-                Way::Action,
-            ));
-        }
-        if resources == Truth::Maybe {
-            ways.extend(left(
-                &self.resources,
-                &space.resources,
-                Shape::holds_for,
-                Way::Resources,
-                Way::Resource,
-            ));
+            ways.insert(0, Way::Callers);
         }
         let fails =
             |condition: &&JudgedCondition| space.known.allows(condition.key, &condition.may_fail);
         ways.extend(self.conditions.iter().filter(fails).map(Way::Condition));
         if ways.is_empty() { Applies::Always } else { Applies::Leaves(ways) }
+    }
+
+    /// Judges the actions of a space, unless they were judged before, and adds the ways that the
+    /// statement leaves.
+    fn actions_left<'r>(
+        &'r self,
+        space: &Space,
+        judged: Option<Truth>,
+        ways: &mut Vec<Way<'r>>,
+    ) -> Truth {
+        match judged {
+            Some(Truth::Never | Truth::Always) => judged.unwrap_or(Truth::Never),
+            _ => left(
+                &self.actions,
+                &space.actions,
+                Pattern::holds_for,
+                Way::Actions,
+                Way::Action,
+                ways,
+            ),
+        }
+    }
+
+    /// Judges the resources of a space in the same way.
+    fn resources_left<'r>(
+        &'r self,
+        space: &Space,
+        judged: Option<Truth>,
+        ways: &mut Vec<Way<'r>>,
+    ) -> Truth {
+        match judged {
+            Some(Truth::Never | Truth::Always) => judged.unwrap_or(Truth::Never),
+            _ => left(
+                &self.resources,
+                &space.resources,
+                Shape::holds_for,
+                Way::Resources,
+                Way::Resource,
+                ways,
+            ),
+        }
     }
 }
 
@@ -156,30 +217,40 @@ fn selects<T>(selection: &Selection<T>, sets: &[T], holds: fn(&T, &T) -> Truth) 
 }
 
 fn within<T>(named: &T, sets: &[T], holds: fn(&T, &T) -> Truth) -> Truth {
-    let truths = sets.iter().map(|set| holds(named, set));
-    truths
-        .reduce(|a, b| match (a, b) {
-            (Truth::Never, _) | (_, Truth::Never) => Truth::Never,
-            (a, b) => a.max(b),
-        })
-        .unwrap_or(Truth::Maybe)
+    let mut best = Truth::Maybe;
+    // The set that was added last is the narrowest, and parts from others at once.
+    for set in sets.iter().rev() {
+        match holds(named, set) {
+            Truth::Never => return Truth::Never,
+            truth => best = best.max(truth),
+        }
+    }
+    best
 }
 
-/// Returns the ways that a selection leaves if it includes only some requests. For `Action`, that
-/// is everything it does not name. For `NotAction`, that is each one that it names.
+/// Judges whether a selection includes the requests, and adds the ways that it leaves if it
+/// includes only some. For `Action`, that is everything it does not name. For `NotAction`, that is
+/// each one that it names.
 fn left<'r, T>(
     selection: &'r Selection<T>,
     sets: &[T],
     holds: fn(&T, &T) -> Truth,
     others: Way<'r>,
     excepted: fn(&'r T) -> Way<'r>,
-) -> Vec<Way<'r>> {
-    match selection {
-        Selection::Only(_) => vec![others],
-        Selection::Except(named) => named
-            .iter()
-            .filter(|&named| within(named, sets, holds) != Truth::Never)
-            .map(excepted)
-            .collect(),
+    ways: &mut Vec<Way<'r>>,
+) -> Truth {
+    let Selection::Except(named) = selection else {
+        let truth = selects(selection, sets, holds);
+        ways.extend((truth == Truth::Maybe).then_some(others));
+        return truth;
+    };
+    let before = ways.len();
+    for one in named {
+        match within(one, sets, holds) {
+            Truth::Never => {}
+            Truth::Maybe => ways.push(excepted(one)),
+            Truth::Always => return Truth::Never,
+        }
     }
+    if ways.len() == before { Truth::Always } else { Truth::Maybe }
 }

@@ -37,10 +37,13 @@ impl Shape {
 
     /// Reads a value whose case does not matter.
     pub(crate) fn any_case(text: &str, version: Version) -> Self {
-        Self::AnyCase(match version {
-            Version::V2008 => Pattern::literal(text).folded(),
-            Version::V2012 => Pattern::with_variables(text, false).folded(),
-        })
+        let pattern = match version {
+            Version::V2008 => Pattern::literal(text),
+            Version::V2012 => Pattern::with_variables(text, false),
+        };
+        // The number of an account has no case.
+        let is_one_text = pattern.is_known() && pattern.is_caseless();
+        if is_one_text { Self::Text(pattern) } else { Self::AnyCase(pattern.folded()) }
     }
 
     /// Reads a value with wildcards.
@@ -59,7 +62,7 @@ impl Shape {
     }
 
     /// Returns the only text of the set, or `None` if there may be others.
-    pub(crate) fn text(&self) -> Option<String> {
+    pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(pattern) | Self::Arn { whole: pattern, .. } => pattern.text(),
             Self::AnyCase(_) | Self::Unclear => None,
@@ -88,19 +91,15 @@ impl Shape {
         }
     }
 
-    /// True if every text belongs to the set.
-    pub(crate) fn is_universal(&self) -> bool {
-        matches!(self, Self::Text(pattern) if pattern.is_universal())
-    }
-
     /// True if the texts of the set are known without the request.
     pub(crate) fn is_known(&self) -> bool {
-        *self != Self::Unclear && self.widened() == *self
+        self.pattern().is_some_and(Pattern::is_known)
     }
 
     /// Returns the set in which each policy variable matches any text.
     pub(crate) fn widened(&self) -> Self {
         match self {
+            known if known.is_known() => known.clone(),
             Self::Text(pattern) => Self::Text(pattern.widened()),
             Self::AnyCase(pattern) => Self::AnyCase(pattern.widened()),
             Self::Arn { whole, parts } => Self::Arn {
@@ -121,7 +120,7 @@ impl Shape {
             (Self::Arn { parts, .. }, Self::Arn { parts: set, .. }) => all(parts, set),
             (Self::Arn { whole, parts }, Self::Text(set)) => match set.text() {
                 Some(text) => {
-                    let set: Vec<_> = split(&text).into_iter().map(Pattern::literal).collect();
+                    let set: Vec<_> = split(text).into_iter().map(Pattern::literal).collect();
                     if set.len() == 6 { all(parts, &set) } else { Truth::Never }
                 }
                 None => match set.arn_parts() {
@@ -174,7 +173,7 @@ fn pattern(text: &str, version: Version) -> Pattern {
 }
 
 /// Splits an ARN into its parts. Colons within a variable (`${aws:username}`) do not count.
-fn split(text: &str) -> Vec<&str> {
+pub(crate) fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut from, mut depth) = (Vec::new(), 0, 0_usize);
     for (at, character) in text.char_indices() {
         match character {

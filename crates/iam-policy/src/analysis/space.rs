@@ -1,7 +1,8 @@
 //! The set of requests that a question still has to decide.
 
-use super::{known_values::KnownValues, shape::Shape};
-use crate::{Pattern, Version};
+use super::{known_values::KnownValues, rule::StatementRule, shape::Shape};
+use crate::{Pattern, Version, truth::Truth};
+use std::rc::Rc;
 
 /// A set of requests, described by what they all have in common.
 #[derive(Debug, Clone)]
@@ -12,6 +13,16 @@ pub(super) struct Space {
     pub(super) resources: Vec<Shape>,
     /// The possible values of the condition keys.
     pub(super) known: KnownValues,
+    /// The scopes of the statements, by index. They hold as long as `actions` and `resources` are
+    /// those of the question.
+    pub(super) scopes: Rc<[Scope]>,
+}
+
+/// The truth of "the statement is about the actions", and of "it is about the resources".
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope {
+    pub(super) actions: Truth,
+    pub(super) resources: Truth,
 }
 
 impl Space {
@@ -21,6 +32,19 @@ impl Space {
             actions: vec![Pattern::wildcard(&action.to_lowercase())],
             resources: vec![Shape::arn(resource, Version::V2008)],
             known,
+            scopes: Rc::new([]),
         }
+    }
+
+    /// Judges once what each statement is about.
+    pub(super) fn scoped(mut self, rules: &[StatementRule<'_>]) -> Self {
+        self.scopes = rules.iter().map(|rule| rule.scope(&self)).collect();
+        self
+    }
+
+    /// Returns what a statement is about, if it was judged.
+    pub(super) fn scope(&self, rule: usize) -> Option<Scope> {
+        let is_whole = self.actions.len() == 1 && self.resources.len() == 1;
+        self.scopes.get(rule).filter(|_| is_whole).copied()
     }
 }

@@ -26,11 +26,22 @@ pub(super) enum Element {
     Other,
     /// Several values, for a key that may have several.
     Several,
+    /// Known values: one, or several for a key that may have several.
+    Sample(Vec<Shape>),
 }
+
+/// Keys whose values are written in small letters
+/// ([KMS](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service)).
+const SMALL_LETTERS: [&str; 1] = ["kms:viaservice"];
 
 /// Returns the sets of texts that a condition distinguishes.
 pub(super) fn shapes(condition: &Condition, version: Version) -> impl Iterator<Item = Shape> {
-    let shape = shape_of(condition.operator.comparison);
+    let is_small = SMALL_LETTERS.contains(&condition.key.as_str());
+    let small = |value: &str, version| Shape::exact(&value.to_lowercase(), version);
+    let shape = match condition.operator.comparison {
+        Comparison::StringIgnoreCase if is_small => small,
+        comparison => shape_of(comparison),
+    };
     condition.values.iter().map(move |value| shape(value, version))
 }
 
@@ -72,6 +83,17 @@ pub(super) fn holds(condition: &Condition, shapes: &[Shape], element: &Element) 
             (_, Quantifier::Single) => operator.negated,
         }),
         Element::Several => Truth::Maybe,
+        Element::Sample(texts) => {
+            let truth = |text: &Shape| {
+                let one = |value: &Shape| matches(operator.comparison, value, text);
+                negate(operator.negated, Truth::any(shapes.iter().map(one)))
+            };
+            let truths = texts.iter().map(truth);
+            match operator.quantifier {
+                Quantifier::ForAllValues => truths.fold(Truth::Always, Truth::and),
+                Quantifier::Single | Quantifier::ForAnyValue => Truth::any(truths),
+            }
+        }
         Element::Of { set, without, .. } => {
             let truth = |value: &Shape| {
                 if excludes(without, value) {
@@ -133,7 +155,7 @@ fn matches(comparison: Comparison, value: &Shape, set: &Shape) -> Truth {
         Comparison::Numeric(order) => ordered(order, number, value, set),
         Comparison::Date(order) => ordered(order, date, value, set),
         Comparison::IpAddress => match (value.text(), set.text()) {
-            (Some(range), Some(address)) => within(&range, &address),
+            (Some(range), Some(address)) => within(range, address),
             _ => Truth::Maybe,
         },
         Comparison::Null => Truth::Maybe,
@@ -163,7 +185,7 @@ fn ordered<T: PartialOrd>(
     set: &Shape,
 ) -> Truth {
     let (Some(value), Some(text)) = (value.text(), set.text()) else { return Truth::Maybe };
-    let (Some(wanted), Some(found)) = (read(&value), read(&text)) else { return Truth::Never };
+    let (Some(wanted), Some(found)) = (read(value), read(text)) else { return Truth::Never };
     Truth::from(match order {
         Order::Equal => found == wanted,
         Order::Less => found < wanted,
@@ -208,7 +230,12 @@ mod tests {
 
     fn condition(operator: &str, values: &[&str]) -> Condition {
         let values = values.iter().map(|&value| value.to_owned()).collect();
-        Condition { operator: operator.parse().unwrap(), key: "k".into(), values }
+        Condition {
+            operator: operator.parse().unwrap(),
+            key: "k".into(),
+            written: "k".into(),
+            values,
+        }
     }
 
     /// Rows: an operator, its values, a value in the request, the result without the key, and the

@@ -16,6 +16,8 @@ pub struct Condition {
     /// The condition key in small letters, as "[condition key names are not
     /// case-sensitive](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition.html)".
     pub key: String,
+    /// The condition key as the policy writes it.
+    pub written: String,
     /// The values: [one must match, or none if the operator is
     /// negated](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-logic-multiple-context-keys-or-values.html).
     pub values: Vec<String>,
@@ -32,7 +34,8 @@ impl<'de> Deserialize<'de> for Conditions {
         for (name, Pairs(keys)) in operators {
             let operator: Operator = name.parse().map_err(de::Error::custom)?;
             for (key, Texts(values)) in keys {
-                conditions.push(Condition { operator, key: key.to_lowercase(), values });
+                let lower = key.to_lowercase();
+                conditions.push(Condition { operator, key: lower, written: key, values });
             }
         }
         Ok(Self(conditions))

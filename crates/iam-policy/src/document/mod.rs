@@ -26,7 +26,7 @@ use std::str::FromStr;
 pub const LONGEST: usize = 128 * 1024;
 
 /// A policy that is attached to a resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policy {
     /// The version of the language in which the policy is written.
     pub version: Version,
