@@ -1,7 +1,7 @@
 //! Reads the input of the commands: policies and settings.
 
 use anyhow::{Context, anyhow, bail};
-use controls::{Class, Settings};
+use controls::{Class, OrganizationId, Settings};
 use facts::PolicyDocument;
 use iam_policy::{LONGEST, NotAPolicy};
 use std::{
@@ -16,17 +16,30 @@ const DEFAULT_SETTINGS: &str = include_str!("../../../infra/cmkwatch.toml");
 /// Reads a policy from a file, or from standard input if the file is `-`. A policy in which a
 /// member occurs twice is no error here: AWS accepts it.
 pub(crate) fn policy(path: &Path) -> anyhow::Result<PolicyDocument> {
-    let (text, name) = if path == Path::new("-") {
-        (read(io::stdin().lock()), "standard input".to_owned())
-    } else {
-        (File::open(path).and_then(read), format!("`{}`", path.display()))
-    };
-    let text = text.with_context(|| format!("cannot read {name}"))?;
-    match text.parse() {
+    match text(path)?.parse() {
         Err(NotAPolicy { repeats: false, place, reason }) => {
-            Err(anyhow!("{place}: {reason}").context(format!("{name} is not a policy")))
+            Err(anyhow!("{place}: {reason}").context(format!("{} is not a policy", name(path))))
         }
         document => Ok(document),
+    }
+}
+
+/// Returns the text of a file, or of standard input if the file is `-`.
+pub(crate) fn text(path: &Path) -> anyhow::Result<String> {
+    let text = if path == Path::new("-") {
+        read(io::stdin().lock())
+    } else {
+        File::open(path).and_then(read)
+    };
+    text.with_context(|| format!("cannot read {}", name(path)))
+}
+
+/// Returns the name of a file for messages.
+pub(crate) fn name(path: &Path) -> String {
+    if path == Path::new("-") {
+        "standard input".to_owned()
+    } else {
+        format!("`{}`", path.display())
     }
 }
 
@@ -41,18 +54,25 @@ fn read(from: impl Read) -> io::Result<String> {
 }
 
 /// Returns the settings of a file, or the built-in ones if there is no file.
-pub(crate) fn settings(path: Option<&Path>) -> anyhow::Result<Settings> {
+fn settings(path: Option<&Path>) -> anyhow::Result<Settings> {
     let Some(path) = path else {
         return DEFAULT_SETTINGS.parse().context("the settings that are built in");
     };
-    let file = || format!("`{}`", path.display());
-    let text =
-        File::open(path).and_then(read).with_context(|| format!("cannot read {}", file()))?;
-    text.parse().with_context(|| format!("{} is not understood", file()))
+    text(path)?.parse().with_context(|| format!("{} is not understood", name(path)))
 }
 
-/// Returns the class with this name, or the default class if there is no name.
-pub(crate) fn class(settings: Settings, name: Option<&str>) -> anyhow::Result<Class> {
+/// Returns the class with this name, or the default class if there is no name. `organization` is
+/// the one that cmkwatch is deployed for.
+pub(crate) fn class(
+    settings: Option<&Path>,
+    name: Option<&str>,
+    organization: Option<&OrganizationId>,
+) -> anyhow::Result<Class> {
+    let settings = self::settings(settings)?;
+    let settings = match organization {
+        Some(organization) => settings.within(organization),
+        None => settings,
+    };
     let Some(name) = name else { return Ok(settings.default) };
     let names: Vec<_> = settings.classes.keys().map(|name| name.as_str()).collect();
     match settings.classes.get(name) {

@@ -33,12 +33,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let settings = input::settings(arguments.settings.as_deref())?;
-    let settings = match &arguments.organization {
-        Some(organization) => settings.within(organization),
-        None => settings,
-    };
-    let class = input::class(settings, arguments.class.as_deref())?;
+    let Arguments { settings, class, organization, .. } = arguments;
+    let class = input::class(settings.as_deref(), class.as_deref(), organization.as_ref())?;
     let policy = input::policy(&arguments.file)?;
     let lines = judge_key_policy(&policy, &arguments.key_arn, &class).map(line);
     let subject =

@@ -1,6 +1,7 @@
 //! The command `cmkwatch`: judges policies before they are applied, and explains the controls.
 
 mod bucket_policy;
+mod encryption;
 mod exit;
 mod explain;
 mod input;

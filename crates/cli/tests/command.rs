@@ -13,6 +13,7 @@ use std::{
     fs,
     io::Write,
     process::{Command, Output, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -236,6 +237,75 @@ fn a_bucket_policy_is_judged_by_the_class_of_the_settings() {
         let uploads = verdicts.iter().find(|it| it["control"] == "uploads-use-cmk").unwrap();
         assert_eq!(uploads["outcome"], expected, "{}", text(&output.stderr));
     }
+}
+
+/// Runs `bucket-policy` with an encryption, and returns the exit code, the outcome of each control
+/// and the messages.
+fn with_encryption(policy: &Value, encryption: &Value) -> (Option<i32>, Vec<String>, String) {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("cmkwatch-encryption-{}-{number}.json", std::process::id());
+    let file = std::env::temp_dir().join(name);
+    fs::write(&file, encryption.to_string()).unwrap();
+    let file = file.to_str().unwrap();
+    let arguments = ["bucket-policy", "-", "--bucket", "acme", "--key-arn", KEY];
+    let more = ["--organization", "o-ownorg00000", "--encryption", file, "--output", "json"];
+    let output = run(&[&arguments[..], &more].concat(), &policy.to_string());
+    fs::remove_file(file).unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let verdicts = report["verdicts"].as_array().cloned().unwrap_or_default();
+    let said = verdicts.iter().map(|it| {
+        format!("{} {}", it["control"].as_str().unwrap(), it["outcome"].as_str().unwrap())
+    });
+    (output.status.code(), said.collect(), text(&output.stderr))
+}
+
+#[test]
+fn a_bucket_policy_is_judged_together_with_the_encryption_of_the_bucket() {
+    let policy = |statement: Value| json!({ "Version": "2012-10-17", "Statement": statement });
+    let none = policy(json!([]));
+    let default = |default: Value| {
+        json!({ "ServerSideEncryptionConfiguration": { "Rules": [
+            { "ApplyServerSideEncryptionByDefault": default, "BucketKeyEnabled": true,
+              "BlockedEncryptionTypes": { "EncryptionType": ["SSE-C"] } },
+        ] } })
+    };
+    let kms = |key: &str| default(json!({ "SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key }));
+    let (code, said, _) = with_encryption(&none, &kms(KEY));
+    let expected = [
+        "encrypted-with-kms passed",
+        "encrypted-with-cmk passed",
+        "ssec-blocked passed",
+        "uploads-use-cmk failed",
+        "tls-only failed",
+    ];
+    assert_eq!((code, &said[..]), (Some(2), &expected.map(str::to_owned)[..]));
+    // An alias counts as one of the key.
+    assert_eq!(with_encryption(&none, &kms("alias/acme")).1, said);
+    let (_, said, _) = with_encryption(&none, &kms("alias/aws/s3"));
+    assert_eq!(said[1], "encrypted-with-cmk failed");
+    let (code, said, error) = with_encryption(&none, &kms("9999ffff"));
+    assert_eq!((code, said.len()), (Some(1), 0));
+    assert!(
+        error.contains("names the key arn:aws:kms:us-east-1:111111111111:key/9999ffff, and not")
+    );
+    let (_, said, _) = with_encryption(&none, &json!({ "SSEAlgorithm": "AES256" }));
+    assert_eq!(said[0], "encrypted-with-kms failed");
+    assert_eq!(said[2..4], ["ssec-blocked failed", "uploads-use-cmk not-applicable"]);
+    let (code, _, error) = with_encryption(&none, &json!({ "Rule": [] }));
+    assert_eq!(code, Some(1));
+    assert!(error.contains("is not the encryption of a bucket: it has neither `Rules`"), "{error}");
+}
+
+#[test]
+fn a_bucket_for_logs_that_need_sse_s3_is_exempt() {
+    let policy = json!({ "Version": "2012-10-17", "Statement": {
+        "Effect": "Allow", "Principal": { "Service": "logging.s3.amazonaws.com" }, "Action": "s3:PutObject",
+        "Resource": "arn:aws:s3:::acme/*",
+    } });
+    let (_, said, _) = with_encryption(&policy, &json!({ "SSEAlgorithm": "AES256" }));
+    let exempt = ["encrypted-with-kms not-applicable", "encrypted-with-cmk not-applicable"];
+    assert_eq!(said[..2], exempt.map(str::to_owned));
 }
 
 /// AWS accepts such a policy and does not document how it reads it.

@@ -56,7 +56,7 @@ pub fn judge_account(account: &Account) -> Verdict {
     Verdict { control, outcome: control::account_readable(account), lapsed: None }
 }
 
-fn apply(control: &Control, bucket: &Bucket, class: &Class) -> Outcome {
+pub(crate) fn apply(control: &Control, bucket: &Bucket, class: &Class) -> Outcome {
     match control.rule {
         Rule::Bucket(check) => check(bucket, class),
         Rule::Account(_) => Outcome::NotApplicable("it is about accounts".into()),
@@ -118,15 +118,23 @@ fn required(bucket: &Bucket, control: &Control, outcome: Outcome, class: &Class)
             class.name, class.level
         ));
     }
+    unless_log_bucket(bucket, control, outcome, class)
+}
+
+/// Exempts a bucket that receives logs which cannot be written with a customer-managed key.
+pub(crate) fn unless_log_bucket(
+    bucket: &Bucket,
+    control: &Control,
+    outcome: Outcome,
+    class: &Class,
+) -> Outcome {
     let exempts = control.exempts_log_buckets && class.log_buckets == LogBuckets::Exempt;
     if !exempts || !matches!(outcome, Outcome::Failed { .. }) {
         return outcome;
     }
     match log_delivery::receives(bucket) {
         Ok(None) => outcome,
-        Ok(Some(logs)) => {
-            Outcome::NotApplicable(format!("the bucket receives {logs}, which need SSE-S3"))
-        }
+        Ok(Some(logs)) => Outcome::NotApplicable(format!("the bucket receives {logs}")),
         // The bucket may receive such logs, and would then be exempt.
         Err(undetermined) => undetermined,
     }

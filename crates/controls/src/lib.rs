@@ -37,7 +37,7 @@ pub use judge::{Judgement, Verdict, judge, judge_account};
 pub use key_access::{How, KeyAccess};
 pub use level::Level;
 pub use outcome::{Outcome, Severity, Shortfall};
-pub use policy::{judge_bucket_policy, judge_key_policy};
+pub use policy::{judge_bucket_policy, judge_bucket_policy_and_encryption, judge_key_policy};
 pub use policy_verdict::{BucketPolicyVerdict, KeyPolicyVerdict};
 pub use settings::{
     Alerts, Class, ClassName, Exemption, LogBuckets, OrganizationId, RootDelegation, Settings,

@@ -1,11 +1,16 @@
 //! Applies the controls that a policy alone decides, before there is a bucket.
 
 use crate::{
-    BucketPolicyVerdict, Class, Evidence, KeyPolicyVerdict, Outcome, PolicyOf, control,
-    unrefused::Owned,
+    BucketPolicyVerdict, Class, Evidence, KeyPolicyVerdict, Outcome, PolicyOf, call, control,
+    judge, unrefused::Owned,
 };
-use facts::{AccountId, KeyArn, PolicyDocument};
+use facts::{
+    AccountId, Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Key, KeyAdministration,
+    KeyArn, KeyLookup, KeyManager, KeyReference, KeyState, PolicyDocument, Tags, Unreadable,
+    UsedKey,
+};
 use iam_policy::{Effect, Policy, Principal, Selection, Statement};
+use jiff::Timestamp;
 
 /// Judges a key policy by the requirements of a class: `key-used-only-via-s3` and
 /// `key-policy-closed`.
@@ -68,6 +73,82 @@ pub fn judge_bucket_policy(
         control::ssec_blocked(Some(policy), of),
     ]
     .map(|verdict| BucketPolicyVerdict { outcome: without_ids(policy, verdict.outcome), ..verdict })
+}
+
+/// Judges a bucket policy together with the default encryption of the bucket: the controls of
+/// [`judge_bucket_policy`], `encrypted-with-kms` and `encrypted-with-cmk`. A bucket that receives
+/// logs which need SSE-S3 is exempt, as far as the class says so.
+///
+/// `key` is the customer-managed key that the encryption names. It does not matter if the
+/// encryption is SSE-S3 or uses `aws/s3`.
+#[must_use]
+pub fn judge_bucket_policy_and_encryption(
+    document: &PolicyDocument,
+    id: &BucketId,
+    encryption: BucketEncryption<KeyReference>,
+    key: &KeyArn,
+    class: &Class,
+) -> [BucketPolicyVerdict; 5] {
+    let BucketEncryption { default, bucket_key, blocks_sse_c } = encryption;
+    let default = match default {
+        DefaultEncryption::Kms(named) => DefaultEncryption::Kms(used_key(named, key)),
+        DefaultEncryption::KmsDsse(named) => DefaultEncryption::KmsDsse(used_key(named, key)),
+        DefaultEncryption::SseS3 => DefaultEncryption::SseS3,
+        DefaultEncryption::Unknown(algorithm) => DefaultEncryption::Unknown(algorithm),
+        DefaultEncryption::Contradictory => DefaultEncryption::Contradictory,
+    };
+    let bucket = Bucket {
+        id: id.clone(),
+        read_at: Timestamp::UNIX_EPOCH,
+        tags: Fact::Known(Tags::new()),
+        encryption: Fact::Known(BucketEncryption { default, bucket_key, blocks_sse_c }),
+        policy: Fact::Known(Some(document.clone())),
+        key_users: None,
+    };
+    [
+        &control::ENCRYPTED_WITH_KMS,
+        &control::ENCRYPTED_WITH_CMK,
+        &control::SSEC_BLOCKED,
+        &control::UPLOADS_USE_CMK,
+        &control::TLS_ONLY,
+    ]
+    .map(|control| {
+        let outcome = judge::apply(control, &bucket, class);
+        let outcome = judge::unless_log_bucket(&bucket, control, outcome, class);
+        let is_about_policy = control.calls.contains(&call::BUCKET_POLICY);
+        let outcome = match document {
+            Ok(policy) if is_about_policy => without_ids(policy, outcome),
+            _ => outcome,
+        };
+        BucketPolicyVerdict { control, outcome }
+    })
+}
+
+/// Returns the key that the default encryption uses. A name other than `aws/s3` is that of `key`.
+fn used_key(reference: KeyReference, key: &KeyArn) -> UsedKey {
+    let unknown = || Unreadable {
+        permission: "kms:GetKeyPolicy",
+        subject: key.to_string(),
+        code: "it was not asked for".to_owned(),
+    };
+    let resolved = match &reference {
+        KeyReference::Absent => KeyLookup::AwsManagedDefault,
+        KeyReference::Unrecognised(_) => KeyLookup::Missing,
+        named if named.is_reserved_alias() => KeyLookup::AwsManagedDefault,
+        _ => KeyLookup::Found(Box::new(Key {
+            arn: key.clone(),
+            manager: KeyManager::Customer,
+            state: KeyState::Enabled,
+            spec: "SYMMETRIC_DEFAULT".to_owned(),
+            usage: "ENCRYPT_DECRYPT".to_owned(),
+            origin: "AWS_KMS".to_owned(),
+            administration: Some(KeyAdministration {
+                policy: Fact::Unreadable(unknown()),
+                rotation: Fact::Unreadable(unknown()),
+            }),
+        })),
+    };
+    UsedKey { reference, resolved: Fact::Known(resolved) }
 }
 
 /// Makes a pass undetermined if a Deny or NotPrincipal names a principal by a unique id: the

@@ -97,13 +97,19 @@ impl Pattern {
     /// Returns a text that matches, with `fill` in place of each `*`. `None` for a pattern with
     /// variables.
     pub(crate) fn example(&self, fill: &str) -> Option<String> {
-        let text = |token: &Token| match token {
-            Token::Char(c) => Some(c.to_string()),
-            Token::One => Some("0".to_owned()),
-            Token::Many => Some(fill.to_owned()),
-            Token::Unknown => None,
-        };
-        self.tokens.iter().map(text).collect()
+        let mut text = String::new();
+        for (at, token) in self.tokens.iter().enumerate() {
+            let is_filled = !fill.is_empty() && self.tokens.get(at + 1) == Some(&Token::Many);
+            match token {
+                Token::Char(c) => text.push(*c),
+                // The filling of `?*` is not empty.
+                Token::One if is_filled => {}
+                Token::One => text.push('0'),
+                Token::Many => text.push_str(fill),
+                Token::Unknown => return None,
+            }
+        }
+        Some(text)
     }
 
     /// Returns the pattern with `*` in place of each variable. It matches every text that may match

@@ -62,6 +62,7 @@ const OPERATIONS: [&str; 6] = [
 ];
 const GRANT: &str = "kms:CreateGrant";
 const ADMINISTER: &str = "kms:PutKeyPolicy";
+const REPLICATE: &str = "kms:ReplicateKey";
 /// The greatest number of accesses that the evidence lists.
 const MOST_LISTED: usize = 20;
 
@@ -85,7 +86,11 @@ pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> KeyPoli
                 all.into_iter().partition(|found| found.delegated && accepts);
             let (counted, doubtful) = witnessed(policy, &asked, counted);
             let mistakes = services_without_region(policy, key);
-            (outcome(&counted, &doubtful, &accepted, mistakes), delegates, counted)
+            let mut outcome = outcome(&counted, &doubtful, &accepted, mistakes);
+            if let Outcome::Passed(evidence) = &mut outcome {
+                evidence.extend(replication(policy, key));
+            }
+            (outcome, delegates, counted)
         }
     };
     KeyPolicyVerdict { control: &KEY_USED_ONLY_VIA_S3, outcome, delegates_to_iam, accesses }
@@ -111,6 +116,23 @@ fn used(policy: &Policy, key: &KeyArn, asked: &Uses) -> Result<Vec<KeyAccess>, T
     }
     found.retain(|one| !one.operations.is_empty());
     Ok(found)
+}
+
+/// Returns the principals of the key's own account that may replicate the key. They choose the
+/// policy of the replica, so they administer the key. Only a [multi-Region
+/// key](https://docs.aws.amazon.com/kms/latest/APIReference/API_ReplicateKey.html) can be
+/// replicated.
+fn replication(policy: &Policy, key: &KeyArn) -> Vec<Evidence> {
+    if !key.id().starts_with("mrk-") {
+        return Vec::new();
+    }
+    let asked = Uses::new([(REPLICATE, How::Direct)], |o, how| asked_for(key, o, how));
+    let is_own =
+        |one: &KeyAccess| !one.delegated && one.caller.account() == Some(key.account().as_str());
+    // A policy that is too complex does not pass, and this is asked only about those that do.
+    let found = accesses(policy, key, &asked).unwrap_or_default();
+    let own = found.into_iter().filter(is_own).take(MOST_LISTED);
+    own.map(|access| Evidence::Administration { access }).collect()
 }
 
 /// Returns the statements that should admit S3 and do not: they compare `kms:ViaService` only with
@@ -276,6 +298,26 @@ mod tests {
             of_key(Fact::Known(KeyLookup::Found(Box::new(partner)))),
             Outcome::Undetermined(_)
         ));
+    }
+
+    /// "Administration" of a multi-Region key includes the policy of its replicas.
+    #[test]
+    fn principals_that_may_replicate_the_key_are_reported() {
+        let policy: Policy = r#"{"Statement": [
+            {"Sid": "Own", "Effect": "Allow", "Principal": {"AWS": "111111111111"}, "Action": "kms:*", "Resource": "*"},
+            {"Sid": "Copy", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:role/copy"},
+                "Action": "kms:ReplicateKey", "Resource": "*"}]}"#
+            .parse()
+            .unwrap();
+        let reported = |key: &str| {
+            let outcome = of_policy(&policy, &key.parse().unwrap(), &class()).outcome;
+            let Outcome::Passed(evidence) = outcome else { panic!("{outcome:?}") };
+            evidence.iter().map(Evidence::value).collect::<Vec<_>>()
+        };
+        let left = "left to the IAM policies of account 111111111111 (statement Own)";
+        let copy = "open to arn:aws:iam::111111111111:role/copy: kms:ReplicateKey (statement Copy)";
+        assert_eq!(reported("arn:aws:kms:us-east-1:111111111111:key/mrk-1234"), [left, copy]);
+        assert_eq!(reported(KEY_ARN), [left]);
     }
 
     #[test]

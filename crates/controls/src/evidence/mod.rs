@@ -91,6 +91,11 @@ pub enum Evidence {
         /// The access.
         access: KeyAccess,
     },
+    /// Administration of the key by a principal that its policy names.
+    Administration {
+        /// The access.
+        access: KeyAccess,
+    },
     /// A request without TLS.
     RequestWithoutTls {
         /// The request that the bucket policy does not refuse; `None` if it refuses all.

@@ -25,6 +25,7 @@ impl Evidence {
             Self::OutsideAccess { .. } => "access to the key from outside",
             Self::DirectUse { .. } | Self::UseLeftToIam { .. } => "direct use of the key",
             Self::UseThroughAnotherService { .. } => "use of the key through another service",
+            Self::Administration { .. } => "administration of the key",
             Self::RequestWithoutTls { .. } => "unrefused request without TLS",
             Self::Upload { .. } => "unrefused upload",
             Self::SseCBlocked => "blocked encryption types",
@@ -62,7 +63,9 @@ impl Evidence {
             Self::OutsideAccess { access } | Self::DirectUse { access } => {
                 none_or(access, KeyAccess::describe)
             }
-            Self::UseThroughAnotherService { access } => access.describe(),
+            Self::UseThroughAnotherService { access } | Self::Administration { access } => {
+                access.describe()
+            }
             Self::UseLeftToIam { access } => {
                 format!(
                     "left to the IAM policies of {} (statement {})",
@@ -125,6 +128,7 @@ impl Evidence {
             | Self::DirectUse { .. }
             | Self::UseThroughAnotherService { .. }
             | Self::UseLeftToIam { .. }
+            | Self::Administration { .. }
             | Self::RequestWithoutTls { .. }
             | Self::Upload { .. } => "none",
             Self::SseCBlocked => "SSE-C",

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 /// The number of random policies of each kind.
 const POLICIES: usize = 2_000;
 
-/// What the verdicts on random policies were.
+/// The number of verdicts of each kind.
 #[derive(Debug, Default)]
 struct Count {
     passed: usize,
@@ -35,7 +35,7 @@ struct Count {
     without_witness: usize,
     /// Undetermined for another reason.
     undetermined: usize,
-    /// Those of `without_witness` for which iam-rs finds a request.
+    /// Undetermined without a witness, although iam-rs finds a request.
     missed: usize,
 }
 

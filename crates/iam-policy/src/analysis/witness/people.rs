@@ -20,7 +20,7 @@ const USERNAME_KEY: &str = "aws:username";
 /// The key that holds [the id of the
 /// caller](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-userid).
 const USER_ID_KEY: &str = "aws:userid";
-/// The greatest number of accounts that are tried for callers whom the policy does not name.
+/// The greatest number of accounts that are tried for strangers.
 const MOST_ACCOUNTS: usize = 4;
 /// The greatest number of identities that are tried for one caller.
 const MOST_IDENTITIES: usize = 12;
@@ -197,7 +197,7 @@ fn arns(policy: &Policy, account: &str, place: &Place) -> Vec<String> {
         let arns = rest.map(|rest| {
             [format!("arn:*:iam::{account}{rest}"), format!("arn:*:iam::{account}:{rest}")]
         });
-        // Or the wildcard stands for the account and a part of the path.
+        // Or the wildcard matches the account and a part of the path.
         let path = format!(":{account}:role/example/");
         let all = arns.into_iter().flatten().chain([value.clone(), value.replacen('*', &path, 1)]);
         all.collect::<Vec<_>>()

@@ -105,7 +105,7 @@ pub(super) fn of_given(given: &Given, place: &Place) -> Vec<String> {
         .collect()
 }
 
-/// Returns a text that requests usually have under a key, whatever the policy names.
+/// Returns a text that requests usually have under a key.
 pub(super) fn usual(key: &str, comparisons: &[Comparison], place: &Place) -> Option<String> {
     let is_text = |comparison: &Comparison| {
         matches!(

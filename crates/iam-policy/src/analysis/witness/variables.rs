@@ -5,7 +5,7 @@
 use crate::{Policy, Selection, Version};
 use std::collections::BTreeSet;
 
-/// Returns the names of the condition keys that variables of a policy stand for, in small letters.
+/// Returns the names of the condition keys in the variables of a policy, in small letters.
 pub(super) fn names(policy: &Policy) -> BTreeSet<String> {
     if policy.version == Version::V2008 {
         return BTreeSet::new();
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_variable_is_replaced_wherever_it_is() {
+    fn a_variable_is_replaced_in_conditions_and_resources() {
         let text = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Principal": "*", "Action": "s3:*",
             "Resource": "arn:aws:s3:::acme/${aws:username}/${*}", "Condition": {"StringNotLike": {"aws:PrincipalTag/a":
             ["x${AWS:ResourceTag/a, 'none'}-*", "$${", "${aws:userid}"]}}}}"#;
