@@ -371,7 +371,8 @@ mod tests {
         finding["Id"] = "cmkwatch/aws/200000000002/eu-west-1/acme-invoices/tls-only".into();
         let bucket = Some("arn:aws:s3:::acme-invoices".into());
         let remedy = control("tls-only")
-            .remedy(&controls::Subject { bucket, ..controls::Subject::default() });
+            .remedy(&controls::Subject { bucket, ..controls::Subject::default() }, &[])
+            .in_short();
         finding["Remediation"]["Recommendation"]["Text"] = remedy.into();
         let notification = notification(&example::read(&imported));
         let description = notification["content"]["description"].as_str().unwrap();

@@ -70,7 +70,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         }
     };
     let lines: Vec<_> = verdicts.into_iter().map(line).collect();
-    let subject = Subject { bucket: Some(bucket), key: Some(key.clone()), ..Subject::default() };
+    let subject = Subject {
+        bucket: Some(bucket),
+        key: Some(key.clone()),
+        bucket_policy: policy.ok(),
+        ..Subject::default()
+    };
     let subject = subject.trusting(&class);
     report::print(&lines, &subject, arguments.output)?;
     Ok(Exit::of(lines.iter().map(|line| &line.outcome)))

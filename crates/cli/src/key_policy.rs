@@ -37,8 +37,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let class = input::class(settings.as_deref(), class.as_deref(), organization.as_ref())?;
     let policy = input::policy(&arguments.file)?;
     let lines = judge_key_policy(&policy, &arguments.key_arn, &class).map(line);
-    let subject =
-        Subject { key: Some(arguments.key_arn.clone()), ..Subject::default() }.trusting(&class);
+    let subject = Subject {
+        key: Some(arguments.key_arn.clone()),
+        key_policy: policy.ok(),
+        ..Subject::default()
+    };
+    let subject = subject.trusting(&class);
     report::print(&lines, &subject, arguments.output)?;
     Ok(Exit::of(lines.iter().map(|line| &line.outcome)))
 }

@@ -2,7 +2,7 @@
 
 use crate::stdout;
 use clap::ValueEnum;
-use controls::{Control, Evidence, Outcome, Severity, Shortfall, Subject};
+use controls::{Control, Evidence, Outcome, Remedy, Replacement, Severity, Shortfall, Subject};
 use iam_policy::Witness;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -61,8 +61,6 @@ struct VerdictJson {
 }
 
 fn as_json(VerdictLine { control, outcome, more }: &VerdictLine, subject: &Subject) -> VerdictJson {
-    let statement = || control.statement.and_then(|statement| statement(subject));
-    let failed = matches!(outcome, Outcome::Failed { .. });
     VerdictJson {
         control: control.slug,
         outcome: word(outcome),
@@ -71,9 +69,23 @@ fn as_json(VerdictLine { control, outcome, more }: &VerdictLine, subject: &Subje
         evidence: in_words(outcome),
         witness: shown(outcome),
         undetermined: shortfalls(outcome),
-        remediation: failed
-            .then(|| json!({ "text": control.remediation, "statement": statement() })),
+        remediation: remedy(control, outcome, subject).map(remedy_as_json),
     }
+}
+
+/// Returns the remedy of a failure, `None` if the control does not fail.
+fn remedy(control: &Control, outcome: &Outcome, subject: &Subject) -> Option<Remedy> {
+    let Outcome::Failed { evidence, .. } = outcome else { return None };
+    Some(control.remedy(subject, evidence))
+}
+
+fn remedy_as_json(Remedy { words, statement, replacements, .. }: Remedy) -> Value {
+    let replacements = replacements
+        .iter()
+        .map(|Replacement { statement, by }| json!({ "in_place_of": statement, "statements": by }));
+    json!({
+        "text": words, "statement": statement, "replacements": replacements.collect::<Vec<_>>(),
+    })
 }
 
 fn in_words(outcome: &Outcome) -> Vec<String> {
@@ -125,11 +137,14 @@ fn as_text(VerdictLine { control, outcome, .. }: &VerdictLine, subject: &Subject
                 }
             }
             say(control.why);
-            say(control.remediation);
-            let statement = control.statement.and_then(|statement| statement(subject));
-            let pretty =
-                statement.and_then(|statement| serde_json::to_string_pretty(&statement).ok());
-            pretty.iter().flat_map(|json| json.lines()).for_each(say);
+            let Remedy { words, statement, replacements, .. } = control.remedy(subject, evidence);
+            say(&words);
+            let pretty = |json: &Value| serde_json::to_string_pretty(json).unwrap_or_default();
+            statement.iter().for_each(|it| pretty(it).lines().for_each(&mut say));
+            for Replacement { statement, by } in &replacements {
+                say(&format!("in place of statement {statement}:"));
+                pretty(&json!(by)).lines().for_each(&mut say);
+            }
         }
         Outcome::Undetermined(_) => shortfalls(outcome).iter().for_each(|why| say(why)),
         Outcome::NotApplicable(why) => say(why),

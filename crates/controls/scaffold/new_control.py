@@ -33,6 +33,7 @@ pub(crate) const {constant}: Control = Control {{
     remediation: "TODO what to do, with the API call in brackets.",
     calls: &[call::ENCRYPTION], // TODO the calls that change the fact
     statement: None,
+    adapt: None,
     exempts_log_buckets: false,
     rule: Rule::Bucket(check),
 }};

@@ -1,16 +1,9 @@
 //! The catalogue of controls: every control, with its texts and its rule.
 
-use crate::{Class, Level, OrganizationId, Outcome, Severity, control};
-use facts::{Account, AccountId, Bucket, KeyArn};
-use iam_policy::Pattern;
+use crate::{Class, Evidence, Level, OrganizationId, Outcome, Remedy, Severity, control};
+use facts::{Account, AccountId, Bucket, KeyArn, PolicyDocument};
+use iam_policy::{Pattern, Policy};
 use serde_json::Value;
-
-/// The greatest length of a remediation in characters, from
-/// [ASFF](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_Recommendation.html).
-const LONGEST_REMEDIATION: usize = 512;
-
-/// The separator between the words of a remedy and its statement.
-const BEFORE_STATEMENT: &str = " Statement: ";
 
 /// A rule that a bucket or an account must keep.
 #[derive(Debug)]
@@ -42,12 +35,17 @@ pub struct Control {
     pub calls: &'static [&'static [&'static str]],
     /// Builds a policy statement that makes the control hold. `None` if no statement does.
     pub statement: Option<fn(&Subject) -> Option<Value>>,
+    /// Adapts the remedy to a failure. `None` if the remedy is always the same.
+    pub adapt: Option<Adapt>,
     /// True if the control exempts a bucket that receives logs which cannot be written with a
     /// customer-managed key.
     pub exempts_log_buckets: bool,
     /// The function that decides the control.
     pub rule: Rule,
 }
+
+/// Adapts the remedy of a control to a subject and to the evidence of the failure.
+pub type Adapt = fn(Remedy, &Subject, &[Evidence]) -> Remedy;
 
 /// The function that decides a control.
 #[derive(Debug, Clone, Copy)]
@@ -71,14 +69,28 @@ pub struct Subject {
     pub trusted_organizations: Vec<OrganizationId>,
     /// The ARNs of the other keys that uploads may name, with wildcards.
     pub allowed_keys: Vec<Pattern>,
+    /// The policy of the bucket, if it is known.
+    pub bucket_policy: Option<Policy>,
+    /// The policy of the key, if it is known.
+    pub key_policy: Option<Policy>,
 }
 
 impl Subject {
-    /// Returns the subject of a bucket, with its key if the key was found.
+    /// Returns the subject of a bucket, with its key if the key was found, and with the policies
+    /// that could be read.
     #[must_use]
     pub fn of(bucket: &Bucket) -> Self {
-        let key = control::found_key(bucket).map(|key| key.arn.clone());
-        Self { bucket: Some(bucket.id.arn()), key, ..Self::default() }
+        let key = control::found_key(bucket);
+        let of_key = key.and_then(|key| key.administration.as_ref()?.policy.known().ok());
+        let of_bucket = bucket.policy.known().ok().and_then(Option::as_ref);
+        let read = |document: &PolicyDocument| document.clone().ok();
+        Self {
+            bucket: Some(bucket.id.arn()),
+            key: key.map(|key| key.arn.clone()),
+            bucket_policy: of_bucket.and_then(read),
+            key_policy: of_key.and_then(read),
+            ..Self::default()
+        }
     }
 
     /// Returns the subject with the accounts, organizations and keys that a class trusts.
@@ -95,26 +107,6 @@ impl Control {
     pub fn is_changed_by(&self, call: &str) -> bool {
         self.calls.iter().any(|calls| calls.contains(&call))
     }
-
-    /// Returns the remedy of a failure. A statement that helps, filled in for `subject`, follows if
-    /// both fit into 512 characters.
-    #[must_use]
-    pub fn remedy(&self, subject: &Subject) -> String {
-        let statement = self.statement.and_then(|statement| statement(subject));
-        let whole =
-            statement.map(|statement| format!("{}{BEFORE_STATEMENT}{statement}", self.remediation));
-        whole
-            .filter(|whole| whole.chars().count() <= LONGEST_REMEDIATION)
-            .unwrap_or_else(|| self.remediation.to_owned())
-    }
-}
-
-/// Splits a remedy that [`Control::remedy`] made into its words and its statement.
-#[must_use]
-pub fn parts_of_remedy(remedy: &str) -> (&str, Option<&str>) {
-    remedy
-        .split_once(BEFORE_STATEMENT)
-        .map_or((remedy, None), |(words, statement)| (words, Some(statement)))
 }
 
 /// Every control, lowest level first: the control about accounts, then [those about
@@ -144,6 +136,7 @@ pub const OF_BUCKETS: &[&Control] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::remedy::LONGEST_REMEDY;
     use std::collections::BTreeSet;
 
     #[test]
@@ -151,7 +144,7 @@ mod tests {
         // https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_AwsSecurityFinding.html
         for control in ALL {
             assert!(control.title.len() <= 256, "{}", control.slug);
-            assert!(control.remediation.len() <= LONGEST_REMEDIATION, "{}", control.slug);
+            assert!(control.remediation.len() <= LONGEST_REMEDY, "{}", control.slug);
             assert!(control.requirements.len() <= 32, "{}", control.slug);
         }
     }
@@ -174,9 +167,9 @@ mod tests {
                 .unwrap();
         let subject = Subject { bucket: Some(bucket), key: Some(key), ..Subject::default() };
         for control in ALL.iter().filter(|control| control.statement.is_some()) {
-            let remedy = control.remedy(&subject);
-            assert!(remedy.contains(" Statement: {"), "{}", control.slug);
-            assert!(remedy.len() <= LONGEST_REMEDIATION, "{}", control.slug);
+            let remedy = control.remedy(&subject, &[]).in_short();
+            assert!(remedy.contains(" Statement: {"), "{}: {remedy}", control.slug);
+            assert!(remedy.len() <= LONGEST_REMEDY, "{}", control.slug);
         }
     }
 

@@ -70,6 +70,11 @@ impl How {
 pub(crate) const VIA_SERVICE: &str = "kms:ViaService";
 
 /// The [condition
+/// key](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-grant-is-for-aws-resource)
+/// that is true if an AWS service creates, lists or revokes a grant for the caller.
+pub(crate) const GRANT_IS_FOR_SERVICE: &str = "kms:GrantIsForAWSResource";
+
+/// The [condition
 /// keys](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-calledvia)
 /// that name the services which made a request with the caller's credentials. Absent if KMS is
 /// called directly.
@@ -376,6 +381,18 @@ fn said(grant: &Grant, statement: Option<&Statement>) -> String {
 }
 
 impl KeyAccess {
+    /// Returns the callers that may call an operation.
+    pub(crate) fn callers<'a>(
+        &'a self,
+        asked: &'a Uses,
+        operation: &'a str,
+    ) -> impl Iterator<Item = &'a Caller> {
+        let is_asked = move |grant: &&Grant| {
+            asked.uses.get(grant.request).is_some_and(|(asked, _)| *asked == operation)
+        };
+        self.grants.iter().filter(is_asked).map(|grant| &grant.caller)
+    }
+
     /// True if this direct use includes the other use, which is through a service.
     fn repeats(&self, other: &Self) -> bool {
         (self.how, other.how) == (How::Direct, How::OtherService)

@@ -18,16 +18,18 @@ mod evidence;
 mod example;
 mod judge;
 mod key_access;
+mod kms_actions;
 mod level;
 mod log_delivery;
 mod outcome;
 mod policy;
 mod policy_verdict;
+mod remedy;
 mod s3_actions;
 mod settings;
 mod unrefused;
 
-pub use catalogue::{ALL, Control, OF_BUCKETS, Rule, Subject, parts_of_remedy};
+pub use catalogue::{ALL, Adapt, Control, OF_BUCKETS, Rule, Subject};
 pub use evidence::{
     CloseStatement, Evidence, ExpectedEncryption, ExpectedKey, KeyIdentity, NotRefused, PolicyOf,
     PolicyProblem, ProbedRequest, Unrefused, UploadKey,
@@ -39,6 +41,7 @@ pub use level::Level;
 pub use outcome::{Outcome, Severity, Shortfall};
 pub use policy::{judge_bucket_policy, judge_bucket_policy_and_encryption, judge_key_policy};
 pub use policy_verdict::{BucketPolicyVerdict, KeyPolicyVerdict};
+pub use remedy::{Remedy, Replacement, parts_of_remedy};
 pub use settings::{
     Alerts, Class, ClassName, Exemption, LogBuckets, OrganizationId, RootDelegation, Settings,
     SettingsError,

@@ -18,7 +18,7 @@
 
 use crate::{Outcome, control::policy_of};
 use facts::Bucket;
-use iam_policy::{Effect, Pattern, Principal, Selection, Statement};
+use iam_policy::{Effect, Pattern, Policy, Principal, Selection, Statement};
 
 const LOAD_BALANCERS: &str = "logs of load balancers, which need SSE-S3";
 /// Practice differs from the documentation: see the [report of
@@ -71,6 +71,19 @@ const LOAD_BALANCER_ACCOUNTS: [&str; 26] = [
 pub(crate) fn receives(bucket: &Bucket) -> Result<Option<&'static str>, Outcome> {
     let Some(policy) = policy_of(bucket)? else { return Ok(None) };
     Ok(policy.statements.iter().filter(|statement| allows_uploads(statement)).find_map(writer))
+}
+
+/// Returns the accounts of load balancers that a bucket policy lets put objects. Load balancers of
+/// newer regions write as a service, which acts for itself.
+pub(crate) fn accounts(policy: &Policy) -> Vec<&'static str> {
+    let writes = |account: &&str| {
+        let is_named =
+            |principal: &Principal| *principal == Principal::Account((*account).to_owned());
+        policy.statements.iter().filter(|it| allows_uploads(it)).any(
+            |it| matches!(&it.principals, Selection::Only(named) if named.iter().any(is_named)),
+        )
+    };
+    LOAD_BALANCER_ACCOUNTS.into_iter().filter(writes).collect()
 }
 
 fn allows_uploads(statement: &Statement) -> bool {

@@ -23,7 +23,10 @@ pub(crate) fn compose(observation: &Observation<'_>, verdict: &Verdict) -> Resul
     let mut finding =
         draft(about, observation.stored_in, verdict, bucket.read_at, &subject_of(observation))?;
     finding.resources = resources(bucket);
-    finding.remediation = text::cut(&verdict.control.remedy(&statement_subject(observation)), 512);
+    let evidence =
+        if let Outcome::Failed { evidence, .. } = &verdict.outcome { &evidence[..] } else { &[] };
+    finding.remediation =
+        verdict.control.remedy(&statement_subject(observation), evidence).in_short();
     let judgement = observation.judgement;
     let class = judgement.class.known().ok();
     let alias = key_alias(bucket);

@@ -27,6 +27,7 @@ pub(crate) const ACCOUNT_READABLE: Control = Control {
           cmkwatch runs.",
     calls: &[],
     statement: None,
+    adapt: None,
     exempts_log_buckets: false,
     rule: Rule::Account(check),
 };

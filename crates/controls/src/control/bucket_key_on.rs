@@ -28,6 +28,7 @@ pub(crate) const BUCKET_KEY_ON: Control = Control {
           kms:EncryptionContext:aws:s3:arn must name both.",
     calls: &[call::ENCRYPTION],
     statement: None,
+    adapt: None,
     exempts_log_buckets: false,
     rule: Rule::Bucket(check),
 };

@@ -32,6 +32,7 @@ pub(crate) const ENCRYPTED_WITH_CMK: Control = Control {
           written again or changed with UpdateObjectEncryption.",
     calls: &[call::ENCRYPTION, call::ALIAS],
     statement: None,
+    adapt: None,
     exempts_log_buckets: true,
     rule: Rule::Bucket(check),
 };

@@ -39,6 +39,7 @@ pub(crate) const ENCRYPTED_WITH_KMS: Control = Control {
           until they are written again or changed with UpdateObjectEncryption.",
     calls: &[call::ENCRYPTION],
     statement: None,
+    adapt: None,
     exempts_log_buckets: true,
     rule: Rule::Bucket(check),
 };

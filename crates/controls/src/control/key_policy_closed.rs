@@ -42,6 +42,7 @@ pub(crate) const KEY_POLICY_CLOSED: Control = Control {
           with a Deny (kms:PutKeyPolicy).",
     calls: &[call::KEY_POLICY, call::ENCRYPTION, call::ALIAS],
     statement: Some(statement),
+    adapt: None,
     exempts_log_buckets: false,
     rule: Rule::Bucket(check),
 };

@@ -36,6 +36,7 @@ pub(crate) const KEY_ROTATES: Control = Control {
           RotationPeriodInDays). What was encrypted before stays readable, and nothing has to be changed elsewhere.",
     calls: &[call::ROTATION, call::ENCRYPTION, call::ALIAS],
     statement: None,
+    adapt: None,
     exempts_log_buckets: false,
     rule: Rule::Bucket(check),
 };

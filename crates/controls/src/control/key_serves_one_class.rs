@@ -31,6 +31,7 @@ pub(crate) const KEY_SERVES_ONE_CLASS: Control = Control {
           correct its classification tag.",
     calls: &[call::ENCRYPTION, call::ALIAS, call::TAGS],
     statement: None,
+    adapt: None,
     exempts_log_buckets: false,
     rule: Rule::Bucket(check),
 };

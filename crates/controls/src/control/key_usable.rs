@@ -40,6 +40,7 @@ pub(crate) const KEY_USABLE: Control = Control {
           (s3:PutBucketEncryption).",
     calls: &[call::KEY_STATE, call::ENCRYPTION, call::ALIAS],
     statement: None,
+    adapt: None,
     exempts_log_buckets: false,
     rule: Rule::Bucket(check),
 };

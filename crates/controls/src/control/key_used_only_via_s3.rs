@@ -22,7 +22,10 @@ use crate::{
     Class, Control, Evidence, How, KeyAccess, KeyPolicyVerdict, Level, Outcome, PolicyOf,
     RootDelegation, Rule, Severity, Shortfall, Subject, call,
     control::{customer_key, key_policy, too_complex},
-    key_access::{Uses, VIA_SERVICE, accesses, other_than_s3, request, witnessed},
+    key_access::{
+        GRANT_IS_FOR_SERVICE, Uses, VIA_SERVICE, accesses, other_than_s3, request, witnessed,
+    },
+    remedy::through_s3,
 };
 use facts::{Bucket, KeyArn};
 use iam_policy::{
@@ -42,17 +45,17 @@ pub(crate) const KEY_USED_ONLY_VIA_S3: Control = Control {
           Neither the policies nor the logs of S3 see it.",
     reference: "https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service",
     requirements: &["AWS Well-Architected SEC08-BP01", "NIST.800-53.r5 AC-6"],
-    remediation: "Add a Deny to the key policy (kms:PutKeyPolicy). It overrides grants: other \
-          services, such as EBS, can no longer use the key. If they need it, restrict the named \
-          statement by kms:ViaService instead.",
+    remediation: "Add a Deny to the key policy (kms:PutKeyPolicy). It overrides grants, so that \
+          services such as EBS can no longer use the key.",
     calls: &[call::KEY_POLICY, call::ENCRYPTION, call::ALIAS],
     statement: Some(statement),
+    adapt: Some(through_s3::adapt),
     exempts_log_buckets: false,
     rule: Rule::Bucket(check),
 };
 
 /// The operations that encrypt and decrypt objects and their data keys.
-const OPERATIONS: [&str; 6] = [
+pub(crate) const OPERATIONS: [&str; 6] = [
     "kms:Decrypt",
     "kms:Encrypt",
     "kms:GenerateDataKey",
@@ -60,7 +63,7 @@ const OPERATIONS: [&str; 6] = [
     "kms:ReEncryptFrom",
     "kms:ReEncryptTo",
 ];
-const GRANT: &str = "kms:CreateGrant";
+pub(crate) const GRANT: &str = "kms:CreateGrant";
 const ADMINISTER: &str = "kms:PutKeyPolicy";
 const REPLICATE: &str = "kms:ReplicateKey";
 /// The greatest number of accesses that the evidence lists.
@@ -102,17 +105,19 @@ fn used(policy: &Policy, key: &KeyArn, asked: &Uses) -> Result<Vec<KeyAccess>, T
     let mut found = accesses(policy, key, asked)?;
     let [grant, administer] =
         [GRANT, ADMINISTER].map(|operation| asked_for(key, operation, How::Direct));
-    for one in &mut found {
+    for one in found.iter_mut().filter(|one| one.operations.contains(&GRANT)) {
         // PutKeyPolicy has no effect across accounts. A principal that the policy may refuse is no
         // administrator. An account is no administrator either: its IAM policies may give one
         // identity CreateGrant, and PutKeyPolicy to another.
-        let is_own = (matches!(one.caller, Caller::Identity { .. }) || one.by_root_user)
-            && one.caller.account() == Some(key.account().as_str());
-        let is_administrator = is_own
-            && one.operations.contains(&GRANT)
-            && (policy.surely_allows(&administer, &one.caller)?
-                || policy.allows_alike(one.index, &grant, &administer, &one.caller)?);
-        one.operations.retain(|operation| !(is_administrator && *operation == GRANT));
+        let mut all = true;
+        for caller in one.callers(asked, GRANT) {
+            let is_own = (matches!(caller, Caller::Identity { .. }) || one.by_root_user)
+                && caller.account() == Some(key.account().as_str());
+            all &= is_own
+                && (policy.surely_allows(&administer, caller)?
+                    || policy.allows_alike(one.index, &grant, &administer, caller)?);
+        }
+        one.operations.retain(|operation| !(all && *operation == GRANT));
     }
     found.retain(|one| !one.operations.is_empty());
     Ok(found)
@@ -186,7 +191,7 @@ fn is_s3_without_region(value: &str) -> bool {
 fn asked_for(key: &KeyArn, operation: &str, how: How) -> Request {
     let request = request(key, operation, how, other_than_s3(key));
     if operation == GRANT {
-        request.with("kms:GrantIsForAWSResource", Given::text("false").or_absent())
+        request.with(GRANT_IS_FOR_SERVICE, Given::text("false").or_absent())
     } else {
         request
     }
@@ -232,6 +237,7 @@ fn statement(subject: &Subject) -> Option<Value> {
         "Condition": {
             "StringNotEquals": { "kms:ViaService": format!("s3.{region}.amazonaws.com") },
             "Bool": { "aws:PrincipalIsAWSService": "false" },
+            "BoolIfExists": { GRANT_IS_FOR_SERVICE: "false" },
         },
     }))
 }
@@ -318,6 +324,46 @@ mod tests {
         let copy = "open to arn:aws:iam::111111111111:role/copy: kms:ReplicateKey (statement Copy)";
         assert_eq!(reported("arn:aws:kms:us-east-1:111111111111:key/mrk-1234"), [left, copy]);
         assert_eq!(reported(KEY_ARN), [left]);
+    }
+
+    /// Rows: a principal, its actions, and texts of the short remedy. A text after `!` is absent.
+    #[test]
+    fn the_remedy_depends_on_what_the_policy_admits() {
+        let role = r#"{"AWS": "arn:aws:iam::111111111111:role/app"}"#;
+        for (principal, actions, texts) in [
+            (
+                role,
+                r#""kms:Decrypt""#,
+                &[
+                    "Add a Deny for the named identities",
+                    r#""ArnEquals":{"aws:PrincipalArn":["arn:aws:iam::111111111111:role/app"]}"#,
+                    "!CreateGrant",
+                ][..],
+            ),
+            ("\"*\"", r#""kms:Decrypt""#, &["It overrides grants", "Statement: {", "!ArnEquals"]),
+            (
+                r#"{"AWS": "222222222222"}"#,
+                r#"["kms:Decrypt", "kms:CreateGrant"]"#,
+                &["CreateGrant only if", "which statement App admits", "!Statement: {"],
+            ),
+        ] {
+            let text = r#"{"Statement": {"Sid": "App", "Effect": "Allow", "Principal": WHO,
+                "Action": WHAT, "Resource": "*"}}"#;
+            let text = text.replace("WHO", principal).replace("WHAT", actions);
+            let policy: Policy = text.parse().unwrap();
+            let key: KeyArn = KEY_ARN.parse().unwrap();
+            let verdict = of_policy(&policy, &key, &class());
+            let Outcome::Failed { evidence, .. } = verdict.outcome else { panic!("{text}") };
+            let subject =
+                Subject { key: Some(key), key_policy: Some(policy), ..Subject::default() };
+            let remedy = KEY_USED_ONLY_VIA_S3.remedy(&subject, &evidence).in_short();
+            for text in texts {
+                match text.strip_prefix('!') {
+                    Some(absent) => assert!(!remedy.contains(absent), "{absent}: {remedy}"),
+                    None => assert!(remedy.contains(text), "{text}: {remedy}"),
+                }
+            }
+        }
     }
 
     #[test]

@@ -21,7 +21,9 @@ pub(crate) use key_policy_closed::{KEY_POLICY_CLOSED, of_policy as key_policy_cl
 pub(crate) use key_rotates::KEY_ROTATES;
 pub(crate) use key_serves_one_class::KEY_SERVES_ONE_CLASS;
 pub(crate) use key_usable::KEY_USABLE;
-pub(crate) use key_used_only_via_s3::{KEY_USED_ONLY_VIA_S3, of_policy as key_used_only_via_s3};
+pub(crate) use key_used_only_via_s3::{
+    GRANT, KEY_USED_ONLY_VIA_S3, OPERATIONS, of_policy as key_used_only_via_s3,
+};
 pub(crate) use ssec_blocked::{SSEC_BLOCKED, of_policy as ssec_blocked};
 pub(crate) use tls_only::{TLS_ONLY, of_policy as tls_only};
 pub(crate) use uploads_use_cmk::{UPLOADS_USE_CMK, of_policy as uploads_use_cmk};

@@ -31,6 +31,7 @@ pub(crate) const SSEC_BLOCKED: Control = Control {
           s3:PutBucketEncryption), or refuse it in the bucket policy.",
     calls: &[call::ENCRYPTION, call::BUCKET_POLICY],
     statement: Some(statement),
+    adapt: None,
     exempts_log_buckets: false,
     rule: Rule::Bucket(check),
 };

@@ -51,6 +51,7 @@ pub(crate) const TLS_ONLY: Control = Control {
     remediation: "Add a Deny to the bucket policy (s3:PutBucketPolicy).",
     calls: &[call::BUCKET_POLICY],
     statement: Some(statement),
+    adapt: None,
     exempts_log_buckets: false,
     rule: Rule::Bucket(check),
 };

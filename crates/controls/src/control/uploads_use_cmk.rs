@@ -14,9 +14,10 @@
 //! ([SSE-KMS](https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html)).
 
 use crate::{
-    BucketPolicyVerdict, Class, Control, Evidence, Level, Outcome, ProbedRequest, Rule, Severity,
-    Subject, UploadKey, call,
+    BucketPolicyVerdict, Class, Control, Evidence, Level, Outcome, ProbedRequest, Remedy, Rule,
+    Severity, Subject, UploadKey, call,
     control::{customer_key, decided, policy_of},
+    log_delivery,
     unrefused::{self, Owned, Probe},
 };
 use facts::{AccountId, Bucket, KeyArn};
@@ -38,6 +39,7 @@ pub(crate) const UPLOADS_USE_CMK: Control = Control {
     remediation: "Add a Deny to the bucket policy (s3:PutBucketPolicy).",
     calls: &[call::BUCKET_POLICY, call::ENCRYPTION, call::ALIAS],
     statement: Some(statement),
+    adapt: Some(adapt),
     exempts_log_buckets: true,
     rule: Rule::Bucket(check),
 };
@@ -167,6 +169,30 @@ fn statement(subject: &Subject) -> Option<Value> {
         "Sid": "OnlyOurKey", "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": format!("{bucket}/*"),
         "Condition": { "Null": { ALGORITHM: "false" }, "ArnNotEquals": { KEY: keys }, "BoolIfExists": { "aws:PrincipalIsAWSService": "false" } },
     }))
+}
+
+/// Names the value to correct if the policy refuses the bucket's own key by mistake, and the
+/// writers of logs that the statement would refuse.
+fn adapt(mut remedy: Remedy, subject: &Subject, evidence: &[Evidence]) -> Remedy {
+    let corrected = evidence.iter().find_map(|one| match one {
+        Evidence::NoKeyArn { statement, value, expected, .. } => Some(format!(
+            "Write {expected} in place of {value} in statement {statement} of the bucket policy \
+             (s3:PutBucketPolicy)."
+        )),
+        _ => None,
+    });
+    if let Some(words) = corrected {
+        return Remedy { words, statement: None, ..remedy };
+    }
+    let writers = subject.bucket_policy.as_ref().map(log_delivery::accounts).unwrap_or_default();
+    if !writers.is_empty() {
+        remedy.words.push_str(&format!(
+            " It refuses the logs of load balancers, which account {} writes with SSE-S3: move them \
+             to a bucket of their own first.",
+            writers.join(" or ")
+        ));
+    }
+    remedy
 }
 
 #[cfg(test)]

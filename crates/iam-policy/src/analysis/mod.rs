@@ -193,7 +193,13 @@ impl<'p> Analysis<'p> {
     fn known(&self, request: &Request) -> Option<KnownValues> {
         let context = request.context.iter().map(|(key, given)| (key.to_lowercase(), given));
         let context: Vec<_> = context.collect();
-        known(&self.keys, context.iter().map(|(key, given)| (key.as_str(), *given)))
+        let (action, absent) = (request.action.to_lowercase(), Given::absent());
+        let lacks = |(_, actions): &&(&str, &[&str])| {
+            !action.contains(['*', '?']) && !actions.contains(&action.as_str())
+        };
+        let lacking = OF_ACTIONS.iter().filter(lacks).map(|(key, _)| (*key, &absent));
+        let context = context.iter().map(|(key, given)| (key.as_str(), *given));
+        known(&self.keys, context.chain(lacking))
     }
 
     /// Returns the callers that a principal includes, with their index in `people`.
@@ -212,6 +218,11 @@ impl<'p> Analysis<'p> {
         self.people.iter().enumerate().filter(move |(_, person)| is_of(&person.caller))
     }
 }
+
+/// Condition keys that only requests for some actions have, all in small letters
+/// ([KMS](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-grant-is-for-aws-resource)).
+const OF_ACTIONS: [(&str, &[&str]); 1] =
+    [("kms:grantisforawsresource", &["kms:creategrant", "kms:listgrants", "kms:revokegrant"])];
 
 /// Returns what is known of the keys in the policy's conditions, or `None` if it contradicts
 /// itself.

@@ -9,6 +9,7 @@ mod operator;
 mod principal;
 mod repeats;
 mod statement;
+mod write;
 
 pub use condition::Condition;
 pub use operator::{Comparison, Operator, Order, Quantifier, UnknownOperator};
@@ -169,6 +170,23 @@ mod tests {
             [("aws:securetransport", "false".to_owned()), ("s3:tlsversion", "1.2 1".to_owned())]
         );
         assert_eq!(policy.name(0), "One");
+    }
+
+    #[test]
+    fn a_statement_is_written_as_it_was_read() {
+        let policy: Policy = GOOD.parse().unwrap();
+        let text = serde_json::to_string(&policy.statements[0]).unwrap();
+        let again: Policy =
+            format!(r#"{{"Version": "2012-10-17", "Statement": {text}}}"#).parse().unwrap();
+        let sorted = |policy: &Policy| {
+            let mut statement = policy.statements[0].clone();
+            statement.conditions.sort_by(|one, two| one.key.cmp(&two.key));
+            if let Selection::Only(principals) = &mut statement.principals {
+                principals.sort_by_key(ToString::to_string);
+            }
+            statement
+        };
+        assert_eq!(sorted(&policy), sorted(&again));
     }
 
     #[test]

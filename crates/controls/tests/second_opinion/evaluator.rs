@@ -60,14 +60,20 @@ impl<'a> SecondOpinion<'a> {
     pub(crate) fn allows(&self, request: &Concrete) -> bool {
         let Concrete { principal, action, resource, keys } = request;
         // An anonymous caller has no ARN, and iam-rs wants one.
-        let caller = if principal.contains(':') {
+        let caller = if principal.contains([':', '.']) {
             principal
         } else {
             "arn:aws:iam::000000000000:role/nobody"
         };
         let data = keys.iter().map(|(key, values)| (key.clone(), value(key, values))).collect();
+        let id = PrincipalId::String(caller.to_owned());
+        let principal = if caller.ends_with(".amazonaws.com") {
+            Principal::Service(id)
+        } else {
+            Principal::Aws(id)
+        };
         let asked = IAMRequest::new_with_context(
-            Principal::Aws(PrincipalId::String(caller.to_owned())),
+            principal,
             action.clone(),
             Arn::parse(resource).unwrap(),
             Context::with_data(data),

@@ -1,14 +1,16 @@
 //! Random bucket policies.
 
 use crate::{
-    Count, policies,
-    second_opinion::{Concrete, OPEN, SecondOpinion, combinations, keys_of},
+    Count,
+    evaluator::{Concrete, OPEN, SecondOpinion, combinations, keys_of},
+    policies,
+    remedies::{assert_helpful, subject},
     statements::{
         ADMIN, Condition, OTHER_ROLE, ROLE, arn, boolean, null, one_of, place_and_time, principal,
         statement, text,
     },
 };
-use controls::{Evidence, Settings, judge_bucket_policy};
+use controls::{Evidence, Outcome, Settings, judge_bucket_policy};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -170,6 +172,21 @@ fn iam_rs_confirms_each_alarm_and_contradicts_no_pass() {
             let open = || requests(slug, &policy).find(|request| opinion.allows(request));
             let check = |evidence: &Evidence| check(slug, &opinion, &policy, evidence);
             count.add(slug, &policy, &verdict.outcome, open, check);
+            if let Outcome::Failed { evidence, .. } = &verdict.outcome {
+                let (json, class) = (serde_json::from_str(&policy).unwrap(), &settings.default);
+                let judge = |after: &Value| {
+                    let judged = judge_bucket_policy(
+                        &after.to_string().parse(),
+                        BUCKET,
+                        key.account(),
+                        &key,
+                        class,
+                    );
+                    judged.into_iter().find(|it| it.control.slug == slug).unwrap().outcome
+                };
+                let subject = subject(&json, KEY).trusting(class);
+                assert_helpful(verdict.control, &json, &subject, evidence, judge);
+            }
         }
     }
     println!("{counts:#?}");

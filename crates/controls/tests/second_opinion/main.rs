@@ -1,8 +1,10 @@
-//! Random policies: each alarm has a witness that [iam-rs](https://docs.rs/iam-rs) confirms, and
-//! iam-rs finds no request that contradicts a pass.
+//! Asks [iam-rs](https://docs.rs/iam-rs) about single requests. It shares no code with the analysis.
 //!
-//! The crate iam-rs evaluates one request at a time and shares no code with the analysis.
+//! - For random policies, it confirms the witness of each alarm and contradicts no pass.
+//! - For the cases in `tests/cases`, a remedy makes the control pass and refuses nothing that must
+//!   keep working.
 #![allow(
+    clippy::disallowed_methods,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
@@ -11,16 +13,19 @@
 )]
 
 mod buckets;
+#[path = "../case/mod.rs"]
+mod case;
+mod evaluator;
 mod keys;
-mod second_opinion;
+mod remedies;
 mod statements;
 
 use controls::{Evidence, Outcome, Shortfall};
+use evaluator::Concrete;
 use proptest::{
     strategy::{Strategy, ValueTree},
     test_runner::TestRunner,
 };
-use second_opinion::Concrete;
 use serde_json::{Value, json};
 
 /// The number of random policies of each kind.

@@ -1,0 +1,77 @@
+//! The remedy of a failing control: what to do, and statements to paste.
+
+pub(crate) mod through_s3;
+
+use crate::{Control, Evidence, Subject};
+use serde_json::Value;
+
+/// The greatest length of a remedy in a finding in characters, from
+/// [ASFF](https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_Recommendation.html).
+pub(crate) const LONGEST_REMEDY: usize = 512;
+
+/// The separator between the words of a remedy and its statement.
+const BEFORE_STATEMENT: &str = " Statement: ";
+
+/// The remedy of a failing control.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Remedy {
+    /// The advice: what to do, and what that would break.
+    pub words: String,
+    /// The advice for the statement alone, where `words` is too long. `None` if the statement is
+    /// not shown without all of the words.
+    pub brief: Option<String>,
+    /// A statement that makes the control hold, to add to the policy. `None` if none does.
+    pub statement: Option<Value>,
+    /// Statements that make the control hold in place of those of the policy. They break less than
+    /// `statement`.
+    pub replacements: Vec<Replacement>,
+}
+
+/// Statements to put in place of a statement of a policy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replacement {
+    /// The statement that goes: its Sid, or its index from 0.
+    pub statement: String,
+    /// The statements that come.
+    pub by: Vec<Value>,
+}
+
+impl Control {
+    /// Returns the remedy of a failure with this evidence.
+    #[must_use]
+    pub fn remedy(&self, subject: &Subject, evidence: &[Evidence]) -> Remedy {
+        let remedy = Remedy {
+            words: self.remediation.to_owned(),
+            brief: None,
+            statement: self.statement.and_then(|statement| statement(subject)),
+            replacements: Vec::new(),
+        };
+        self.adapt.map_or_else(|| remedy.clone(), |adapt| adapt(remedy.clone(), subject, evidence))
+    }
+}
+
+impl Remedy {
+    /// Returns the words, and the statement if both fit into 512 characters.
+    #[must_use]
+    pub fn in_short(&self) -> String {
+        let Self { words, brief, statement, .. } = self;
+        let whole = |words: &String| {
+            let statement = statement.as_ref()?;
+            Some(format!("{words}{BEFORE_STATEMENT}{statement}"))
+        };
+        let fits = |whole: &String| whole.chars().count() <= LONGEST_REMEDY;
+        let with_statement = [Some(words), brief.as_ref()].into_iter().flatten().filter_map(whole);
+        with_statement
+            .into_iter()
+            .find(fits)
+            .unwrap_or_else(|| words.chars().take(LONGEST_REMEDY).collect())
+    }
+}
+
+/// Splits a remedy that [`Remedy::in_short`] made into its words and its statement.
+#[must_use]
+pub fn parts_of_remedy(remedy: &str) -> (&str, Option<&str>) {
+    remedy
+        .split_once(BEFORE_STATEMENT)
+        .map_or((remedy, None), |(words, statement)| (words, Some(statement)))
+}

@@ -1,0 +1,210 @@
+//! The remedy of `key-used-only-via-s3`: a Deny that is as narrow as the evidence allows, and
+//! statements in place of those that admit direct use.
+
+use super::{Remedy, Replacement};
+use crate::{
+    Evidence, KeyAccess, Subject,
+    control::{GRANT, OPERATIONS},
+    key_access::{GRANT_IS_FOR_SERVICE, VIA_SERVICE},
+    kms_actions,
+};
+use facts::KeyArn;
+use iam_policy::{Condition, Effect, Pattern, Policy, Selection, Statement};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Narrows the Deny to the callers and operations of the evidence, and builds statements to put in
+/// place of the named ones.
+pub(crate) fn adapt(mut remedy: Remedy, subject: &Subject, evidence: &[Evidence]) -> Remedy {
+    let uses: Vec<_> = evidence.iter().filter_map(use_of).collect();
+    if uses.is_empty() {
+        return match evidence.iter().find_map(corrected) {
+            Some(words) => Remedy { words, statement: None, ..remedy },
+            None => remedy,
+        };
+    }
+    let identities: Option<BTreeSet<_>> = uses.iter().map(|one| identity(one)).collect();
+    let grants = uses.iter().any(|one| one.operations.contains(&GRANT));
+    if let Some(statement) = &mut remedy.statement {
+        let actions = statement.get_mut("Action").and_then(Value::as_array_mut);
+        if let (false, Some(actions)) = (grants, actions) {
+            actions.retain(|action| action != GRANT);
+        }
+        let conditions = statement.get_mut("Condition").and_then(Value::as_object_mut);
+        if let (Some(identities), Some(conditions)) = (&identities, conditions) {
+            let arns = json!({ "aws:PrincipalArn": identities });
+            conditions.insert("ArnEquals".to_owned(), arns);
+        }
+    }
+    if let (Some(policy), Some(key)) = (&subject.key_policy, &subject.key) {
+        let statements: BTreeSet<_> = uses.iter().map(|one| one.index).collect();
+        let replaced = |at: usize| {
+            let mut of_statement = uses.iter().filter(|one| one.index == at);
+            let grants = of_statement.any(|one| one.operations.contains(&GRANT));
+            replacement(policy, at, key, grants)
+        };
+        remedy.replacements = statements.into_iter().filter_map(replaced).collect();
+    }
+    let others = subject.key_policy.as_ref().map(for_other_services).unwrap_or_default();
+    let is_narrow = identities.is_some();
+    remedy.brief = match (is_narrow, &others[..]) {
+        (true, _) => Some("Add a Deny for the named identities (kms:PutKeyPolicy).".to_owned()),
+        (false, []) => Some(remedy.words),
+        (false, _) => None,
+    };
+    remedy.words = words(subject, grants, is_narrow, &others);
+    remedy
+}
+
+fn use_of(evidence: &Evidence) -> Option<&KeyAccess> {
+    match evidence {
+        Evidence::DirectUse { access } => access.as_ref(),
+        Evidence::UseThroughAnotherService { access } => Some(access),
+        _ => None,
+    }
+}
+
+fn corrected(evidence: &Evidence) -> Option<String> {
+    let Evidence::ServiceWithoutRegion { statement, value, expected, .. } = evidence else {
+        return None;
+    };
+    Some(format!(
+        "Write {expected} in place of {value} in statement {statement} of the key policy \
+         (kms:PutKeyPolicy)."
+    ))
+}
+
+/// Returns the ARN of the user or role that the statement names. `None` for others: what one of
+/// their callers can do, another may be able to do as well.
+fn identity(access: &KeyAccess) -> Option<&str> {
+    let is_identity = |name: &&str| name.starts_with("arn:") && name.contains(":iam::");
+    Some(access.principal.as_str()).filter(is_identity)
+}
+
+/// Returns what to do, and which other uses of the key that would end. `grants` is true if the
+/// evidence is about grants, too. `is_narrow` is true if the Deny is only for named identities.
+/// `others` are the statements for other services.
+fn words(subject: &Subject, grants: bool, is_narrow: bool, others: &[String]) -> String {
+    let region = subject.key.as_ref().map_or("REGION", |key| key.region().as_str());
+    let mut words = format!(
+        "Let the named statement allow encryption and decryption only if kms:ViaService is \
+         s3.{region}.amazonaws.com"
+    );
+    if grants {
+        words.push_str(", and CreateGrant only if kms:GrantIsForAWSResource is true");
+    }
+    words.push_str(" (kms:PutKeyPolicy). ");
+    if is_narrow {
+        words.push_str("Or add a Deny for the named identities.");
+        return words;
+    }
+    words.push_str(
+        "Or add a Deny for everyone. It overrides grants, so that services such as EBS can no \
+         longer use the key",
+    );
+    match others {
+        [] => {}
+        [one] => words.push_str(&format!(", which statement {one} admits")),
+        many => words.push_str(&format!(", which statements {} admit", many.join(" and "))),
+    }
+    words + "."
+}
+
+/// Returns the Allow statements that let other services use the key: by grants, or by calls that
+/// they pass on.
+fn for_other_services(policy: &Policy) -> Vec<String> {
+    let is_of_others = |condition: &Condition| {
+        let names_service = condition.key.eq_ignore_ascii_case(VIA_SERVICE)
+            && !condition.operator.negated
+            && condition.values.iter().any(|value| !value.to_lowercase().starts_with("s3."));
+        names_service || condition.key.eq_ignore_ascii_case(GRANT_IS_FOR_SERVICE)
+    };
+    let allows_grants = |statement: &Statement| {
+        let is_grant =
+            |action: &String| Pattern::wildcard(&action.to_lowercase()).matches("kms:creategrant");
+        matches!(&statement.actions, Selection::Only(actions) if actions.iter().any(is_grant))
+    };
+    let statements = policy.statements.iter().enumerate();
+    statements
+        .filter(|(_, statement)| statement.effect == Effect::Allow)
+        .filter(|(_, it)| allows_grants(it) || it.conditions.iter().any(is_of_others))
+        .map(|(at, _)| policy.name(at))
+        .collect()
+}
+
+/// Builds the statements in place of an Allow. They have its other actions as they are, and allow
+/// the use of data keys through S3 only. If `grants` is true, they allow grants for AWS services
+/// only.
+fn replacement(policy: &Policy, at: usize, key: &KeyArn, grants: bool) -> Option<Replacement> {
+    let statement = policy.statements.get(at)?;
+    let patterns = statement.actions.named().iter().map(|it| Pattern::wildcard(&it.to_lowercase()));
+    let patterns: Vec<_> = patterns.collect();
+    let is_allowed = |action: &str| {
+        let is_named = patterns.iter().any(|it| it.matches(&action.to_lowercase()));
+        is_named == matches!(statement.actions, Selection::Only(_))
+    };
+    let is_limited = |action: &str| OPERATIONS.contains(&action) || (grants && action == GRANT);
+    let data = OPERATIONS.into_iter().filter(|action| is_allowed(action));
+    let data: Vec<_> = data.map(str::to_owned).collect();
+    let sid = |suffix: &str| {
+        let name = policy.name(at);
+        Some(name.chars().filter(char::is_ascii_alphanumeric).chain(suffix.chars()).collect())
+    };
+    let service = format!("s3.{}.amazonaws.com", key.region());
+    // A condition on the same key with the same operator would overwrite the new one.
+    let limited = |sid, actions, operator, key, value| {
+        let mut conditions = statement.conditions.clone();
+        conditions.retain(|it| !it.key.eq_ignore_ascii_case(key) || it.operator.negated);
+        conditions.push(condition(operator, key, value)?);
+        let actions = Selection::Only(actions);
+        Some(Statement { sid, actions, conditions, ..statement.clone() })
+    };
+    let mut by = Vec::new();
+    let rest = rest(&statement.actions, is_allowed, is_limited);
+    if rest != Selection::Only(Vec::new()) {
+        by.push(Statement { actions: rest, ..statement.clone() });
+    }
+    if !data.is_empty() {
+        by.push(limited(sid("ThroughS3"), data, "StringEquals", VIA_SERVICE, &service)?);
+    }
+    if grants && is_allowed(GRANT) {
+        let actions = vec![GRANT.to_owned()];
+        let name = sid("GrantsForServices");
+        by.push(limited(name, actions, "Bool", GRANT_IS_FOR_SERVICE, "true")?);
+    }
+    let by = by.iter().filter_map(|statement| serde_json::to_value(statement).ok()).collect();
+    Some(Replacement { statement: policy.name(at), by })
+}
+
+/// Returns the actions of a statement without the limited ones.
+fn rest(
+    actions: &Selection<String>,
+    is_allowed: impl Fn(&str) -> bool,
+    is_limited: impl Fn(&str) -> bool,
+) -> Selection<String> {
+    let limited = kms_actions::ON_KEYS.into_iter().filter(|action| is_limited(action));
+    let limited = limited.map(str::to_owned);
+    match actions {
+        Selection::Except(named) => {
+            Selection::Except(named.iter().cloned().chain(limited).collect())
+        }
+        Selection::Only(named) if named.iter().any(|it| it == "*" || it == "kms:*") => {
+            Selection::Except(limited.collect())
+        }
+        Selection::Only(_) => {
+            let others = kms_actions::ON_KEYS
+                .into_iter()
+                .filter(|action| is_allowed(action) && !is_limited(action));
+            Selection::Only(others.map(str::to_owned).collect())
+        }
+    }
+}
+
+fn condition(operator: &str, key: &str, value: &str) -> Option<Condition> {
+    Some(Condition {
+        operator: operator.parse().ok()?,
+        key: key.to_lowercase(),
+        written: key.to_owned(),
+        values: vec![value.to_owned()],
+    })
+}
