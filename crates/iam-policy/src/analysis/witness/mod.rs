@@ -107,11 +107,17 @@ pub(super) fn of_gaps<'p>(
     found
 }
 
+/// The value of a policy variable, and its name as the policy writes it.
+struct Variable {
+    written: String,
+    value: String,
+}
+
 /// A policy in which the policy variables have values, and the callers for which they have these
 /// values.
 struct World<'p> {
     policy: Cow<'p, Policy>,
-    variables: BTreeMap<String, String>,
+    variables: BTreeMap<String, Variable>,
     people: Vec<Example>,
 }
 
@@ -165,8 +171,11 @@ fn worlds<'p>(policy: &'p Policy, requests: &[&Request], people: Vec<Example>) -
             Some((_, value)) => value.clone(),
             None => asked(name).or_else(|| compared(name)).or_else(|| Some(VARIABLE.to_owned())),
         };
-        let variables =
-            names.iter().filter_map(|name| Some((name.clone(), value(name)?))).collect();
+        let variable = |(name, written): (&String, &String)| {
+            let (written, value) = (written.clone(), value(name)?);
+            Some((name.clone(), Variable { written, value }))
+        };
+        let variables = names.iter().filter_map(variable).collect();
         let policy = Cow::Owned(variables::resolved(policy, value));
         World { policy, variables, people: vec![example] }
     };
@@ -201,7 +210,8 @@ impl<'w> Search<'w> {
                 policy.statements.iter().enumerate().map(rule).collect::<Result<_, _>>()
             }
         }?;
-        let variables = world.variables.iter().map(|(key, value)| (&**key, Given::text(value)));
+        let variables = world.variables.iter();
+        let variables = variables.map(|(key, it)| (&**key, Given::text(&it.value)));
         let variables: Vec<_> = variables.collect();
         let person = |example: &'w Example| {
             let givens: Vec<_> = example.givens().chain(variables.iter().cloned()).collect();
@@ -380,8 +390,12 @@ impl<'w> Search<'w> {
                 None => drop(absent_keys.insert(spelling(key))),
             }
         }
-        for (key, value) in &self.world.variables {
-            condition_keys.entry(spelling(key)).or_insert_with(|| vec![value.clone()]);
+        for Variable { written, value } in self.world.variables.values() {
+            let is_listed =
+                condition_keys.keys().any(|key: &String| key.eq_ignore_ascii_case(written));
+            if !is_listed {
+                condition_keys.insert(written.clone(), vec![value.clone()]);
+            }
         }
         // Keys of the service that the question is about, and no condition.
         let is_listed =
@@ -427,7 +441,7 @@ fn values(world: &World<'_>, requests: &[&Request], place: &Place, key: &str) ->
     let of_people = world.people.iter().flat_map(|example| &example.keys);
     let of_people = of_people.filter(|(name, _)| *name == key);
     let mut all: Vec<_> = of_people.clone().filter_map(|(_, value)| value.clone()).collect();
-    all.extend(world.variables.get(key).cloned());
+    all.extend(world.variables.get(key).map(|variable| variable.value.clone()));
     let is_of_callers = of_people.clone().next().is_some()
         && world.people.iter().all(|example| example.keys.iter().any(|(name, _)| *name == key));
     if !is_of_callers {

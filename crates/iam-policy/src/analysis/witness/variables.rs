@@ -3,12 +3,13 @@
 //! with the values of one request in their place.
 
 use crate::{Policy, Selection, Version};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-/// Returns the names of the condition keys in the variables of a policy, in small letters.
-pub(super) fn names(policy: &Policy) -> BTreeSet<String> {
+/// Returns the names of the condition keys in the variables of a policy: in small letters, and as
+/// the policy writes them.
+pub(super) fn names(policy: &Policy) -> BTreeMap<String, String> {
     if policy.version == Version::V2008 {
-        return BTreeSet::new();
+        return BTreeMap::new();
     }
     let values = policy.statements.iter().flat_map(|statement| {
         let conditions = statement.conditions.iter().flat_map(|condition| &condition.values);
@@ -16,7 +17,8 @@ pub(super) fn names(policy: &Policy) -> BTreeSet<String> {
     });
     values
         .flat_map(|value| parts(value))
-        .filter_map(|part| name(part).map(str::to_lowercase))
+        .filter_map(name)
+        .map(|name| (name.to_lowercase(), name.to_owned()))
         .collect()
 }
 
@@ -75,8 +77,12 @@ mod tests {
         let policy: Policy = text.parse().unwrap();
         let all = names(&policy);
         assert_eq!(
-            all.iter().map(String::as_str).collect::<Vec<_>>(),
-            ["aws:resourcetag/a", "aws:userid", "aws:username"]
+            all.iter().map(|(key, written)| (key.as_str(), written.as_str())).collect::<Vec<_>>(),
+            [
+                ("aws:resourcetag/a", "AWS:ResourceTag/a"),
+                ("aws:userid", "aws:userid"),
+                ("aws:username", "aws:username"),
+            ]
         );
         let resolved = resolved(&policy, |name| match name {
             "aws:username" => Some("ann".to_owned()),
@@ -87,6 +93,6 @@ mod tests {
         assert_eq!(statement.resources.named(), ["arn:aws:s3:::acme/ann/${*}"]);
         assert_eq!(statement.conditions[0].values, ["xred-*", "$${", "${aws:userid}"]);
         let old: Policy = text.replace("2012", "2008").parse().unwrap();
-        assert_eq!(names(&old), BTreeSet::new());
+        assert_eq!(names(&old), BTreeMap::new());
     }
 }
