@@ -50,6 +50,11 @@ fn an_example_meets_the_condition_of_an_allow() {
             ROLE,
             " with aws:CurrentTime 2026-06-02T00:00:00Z",
         ),
+        (
+            json!({ "StringEquals": { "aws:PrincipalOrgID": "o-abcdefghij" }, "ForAnyValue:StringLike": { "aws:PrincipalOrgPaths": "o-*/r-cd34/*" } }),
+            ROLE,
+            " with aws:PrincipalOrgID o-abcdefghij, aws:PrincipalOrgPaths o-abcdefghij/r-cd34/example",
+        ),
         (json!({ "Null": { "aws:PrincipalOrgID": "true" } }), ROLE, " without aws:PrincipalOrgID"),
         (
             json!({ "ArnLike": { "aws:PrincipalArn": "arn:aws:iam::*:role/admin-*" } }),
@@ -88,6 +93,7 @@ fn no_example_is_found_if_there_is_none() {
         json!({ "IpAddress": { "aws:SourceIp": "10.0.0.0/8" }, "NotIpAddress": { "aws:SourceIp": "10.0.0.0/8" } }),
         json!({ "StringEquals": { "aws:PrincipalType": "User", "aws:PrincipalArn": "arn:aws:iam::222222222222:role/a" } }),
         json!({ "StringEquals": { "kms:CallerAccount": [] } }),
+        json!({ "StringEquals": { "aws:PrincipalOrgID": "o-1" }, "ForAnyValue:StringLike": { "aws:PrincipalOrgPaths": "o-2/*" } }),
     ] {
         assert_eq!(allowed(&condition), None, "{condition}");
     }

@@ -134,6 +134,43 @@ impl<'p> ConditionKeys<'p> {
         keys
     }
 
+    /// Returns the ways in which the caller's organization and its path in it fit together. One way
+    /// that leaves all open, if the policy is not about both. The elements must be samples.
+    pub(super) fn organizations(&self) -> Vec<KnownValues> {
+        let [Some(id), Some(path)] = [ORGANIZATION, ORGANIZATION_PATHS].map(|key| self.named(key))
+        else {
+            return vec![KnownValues::default()];
+        };
+        let elements = |key: usize| self.elements.get(key).map_or(&[][..], Vec::as_slice);
+        let text = |element: &Element| match element {
+            Element::Sample(texts) => texts.first().and_then(Shape::text).map(str::to_owned),
+            _ => None,
+        };
+        let fitting = |key: usize, fits: &dyn Fn(Option<&str>) -> bool| {
+            let all = elements(key);
+            let mut bits = FixedBitSet::with_capacity(all.len());
+            bits.extend(
+                all.iter()
+                    .enumerate()
+                    .filter(|(_, it)| fits(text(it).as_deref()))
+                    .map(|(at, _)| at),
+            );
+            bits
+        };
+        let way = |organization: Option<String>| {
+            let own = organization.as_deref();
+            let is_within = |path: Option<&str>| match (own, path) {
+                (Some(own), Some(path)) => path.split('/').next() == Some(own),
+                (own, path) => own.is_none() && path.is_none(),
+            };
+            let mut known = KnownValues::default();
+            let fits = known.narrow(id, &fitting(id, &|text| text == own))
+                && known.narrow(path, &fitting(path, &is_within));
+            fits.then_some(known)
+        };
+        elements(id).iter().map(text).filter_map(way).collect()
+    }
+
     /// Returns for each key that matters the first of its possible values, `None` if the key is
     /// absent. The elements must be samples.
     pub(super) fn chosen(
@@ -303,6 +340,12 @@ const IDENTIFIERS: [&str; 12] = [
 fn is_impossible(key: &str, text: &str) -> bool {
     text.contains(['*', '?']) && IDENTIFIERS.iter().any(|beginning| key.starts_with(beginning))
 }
+
+/// The key that holds the id of the caller's organization, in small letters.
+pub(super) const ORGANIZATION: &str = "aws:principalorgid";
+/// The key that holds the paths of the caller in its organization. Each begins with the id of the
+/// organization.
+pub(super) const ORGANIZATION_PATHS: &str = "aws:principalorgpaths";
 
 /// The greatest number of values of a key of which pairs are made.
 const MOST_PAIRED: usize = 4;

@@ -17,7 +17,7 @@ use super::{
     allowed::{dodges, later},
     budget::Budget,
     caller::{self, Caller},
-    condition_keys::ConditionKeys,
+    condition_keys::{ConditionKeys, ORGANIZATION, ORGANIZATION_PATHS},
     known,
     known_values::KnownValues,
     rule::StatementRule,
@@ -188,6 +188,8 @@ struct Search<'w> {
     analysis: Analysis<'w>,
     /// The possible callers, each with what is known of its requests.
     people: Vec<(&'w Example, KnownValues)>,
+    /// The possible organizations of the caller.
+    organizations: Vec<KnownValues>,
     place: &'w Place,
 }
 
@@ -219,8 +221,9 @@ impl<'w> Search<'w> {
             Some((example, known))
         };
         let people = world.people.iter().filter_map(person).collect();
+        let organizations = keys.organizations();
         let analysis = Analysis { keys, rules, people: Vec::new(), budget };
-        Ok(Self { world, analysis, people, place })
+        Ok(Self { world, analysis, people, organizations, place })
     }
 
     /// Returns a request that the statement of a grant allows and that no Deny refuses.
@@ -351,7 +354,14 @@ impl<'w> Search<'w> {
             caller::named(&rule.statement.principals, &example.caller) != Truth::Never
         };
         let denies: Vec<_> = denies.iter().copied().filter(names).collect();
-        dodges(&self.analysis, known, &denies, &later(&denies))
+        let later = later(&denies);
+        for organization in &self.organizations {
+            let Some(known) = known.and(organization) else { continue };
+            if let Some(found) = dodges(&self.analysis, known, &denies, &later)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// Returns resources of the question that match these patterns, the preferred one last.
@@ -436,6 +446,36 @@ fn actions(request: &Request) -> Vec<String> {
     such_as.filter(is_asked).chain(own).collect()
 }
 
+/// Returns paths in the organizations that the policy names, and organizations of the paths that it
+/// names.
+fn of_organizations(policy: &Policy, key: &str, place: &Place) -> Vec<String> {
+    let conditions = |other: &'static str| {
+        let all = policy.statements.iter().flat_map(|statement| &statement.conditions);
+        all.filter(move |condition| condition.key == other)
+    };
+    let texts =
+        |other| conditions(other).flat_map(|condition| sample::of_condition(condition, place));
+    match key {
+        ORGANIZATION => texts(ORGANIZATION_PATHS)
+            .filter_map(|path| Some(path.split('/').next()?.to_owned()))
+            .filter(|id| id.starts_with("o-"))
+            .collect(),
+        ORGANIZATION_PATHS => {
+            let patterns = conditions(ORGANIZATION_PATHS).flat_map(|condition| &condition.values);
+            let units: Vec<_> = patterns.filter_map(|path| Some(path.split_once('/')?.1)).collect();
+            let within = |id: String| {
+                let units = units.iter().copied().chain(["r-ab12/ou-ab12-11111111/"]);
+                units.map(move |unit| format!("{id}/{unit}")).collect::<Vec<_>>()
+            };
+            let paths = texts(ORGANIZATION).flat_map(within);
+            paths
+                .flat_map(|path| sample::of_pattern(&path, place, sample::UNKNOWN_ACCOUNT))
+                .collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Returns the values that a request may have under a key of the policy.
 fn values(world: &World<'_>, requests: &[&Request], place: &Place, key: &str) -> Vec<String> {
     let of_people = world.people.iter().flat_map(|example| &example.keys);
@@ -458,6 +498,7 @@ fn values(world: &World<'_>, requests: &[&Request], place: &Place, key: &str) ->
         }
         all.extend(givens.iter().flat_map(|given| sample::of_given(given, place)));
         all.extend(conditions.clone().flat_map(|condition| sample::of_condition(condition, place)));
+        all.extend(of_organizations(&world.policy, key, place));
         let comparisons: Vec<_> =
             conditions.map(|condition| condition.operator.comparison).collect();
         all.extend(sample::usual(key, &comparisons, place));
