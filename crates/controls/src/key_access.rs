@@ -1,6 +1,6 @@
 //! Finds the principals that may use a key by its policy, and the ways in which they may.
 
-use crate::OrganizationId;
+use crate::{Class, OrganizationId};
 use facts::KeyArn;
 use iam_policy::{
     Caller, Comparison, Condition, Given, Grant, Operator, Pattern, Policy, Principal, Quantifier,
@@ -80,9 +80,21 @@ pub(crate) const GRANT_IS_FOR_SERVICE: &str = "kms:GrantIsForAWSResource";
 /// called directly.
 const CALLED_VIA: [&str; 3] = ["aws:CalledVia", "aws:CalledViaFirst", "aws:CalledViaLast"];
 
+/// Returns the organization of the key. If it is not known, a name takes its place, so that the
+/// organization of a caller can be compared with it.
+fn own_organization(class: &Class) -> &str {
+    class.organization.as_ref().map_or("o-yourorganization", OrganizationId::as_str)
+}
+
 /// Returns the request for an operation that is called in this way. `service` is the value of
 /// `kms:ViaService` if a service passes the call on.
-pub(crate) fn request(key: &KeyArn, operation: &str, how: How, service: Given) -> Request {
+pub(crate) fn request(
+    key: &KeyArn,
+    class: &Class,
+    operation: &str,
+    how: How,
+    service: Given,
+) -> Request {
     // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-viaawsservice
     let (via, is_via) = match how {
         How::Direct => (Given::absent(), "false"),
@@ -91,7 +103,8 @@ pub(crate) fn request(key: &KeyArn, operation: &str, how: How, service: Given) -
     let request = Request::new(operation, key.as_str())
         .with(VIA_SERVICE, via)
         .with("aws:ViaAWSService", Given::text(is_via))
-        .with("aws:ResourceAccount", Given::text(key.account().as_str()));
+        .with("aws:ResourceAccount", Given::text(key.account().as_str()))
+        .with("aws:ResourceOrgID", Given::text(own_organization(class)));
     match how {
         How::Direct => CALLED_VIA.into_iter().fold(request, |r, key| r.with(key, Given::absent())),
         How::OtherService => request,
@@ -99,7 +112,7 @@ pub(crate) fn request(key: &KeyArn, operation: &str, how: How, service: Given) -
 }
 
 /// Services that pass calls on to KMS, for examples.
-const OTHER_SERVICES: [&str; 4] = ["ec2", "rds", "lambda", "secretsmanager"];
+const OTHER_SERVICES: [&str; 5] = ["ec2", "rds", "lambda", "secretsmanager", "s3tables"];
 
 /// Returns the values of `kms:ViaService` in calls of a key of this region. Each value is
 /// `SERVICE.REGION.amazonaws.com`, in all partitions.
@@ -110,7 +123,7 @@ pub(crate) fn any_service(key: &KeyArn) -> Given {
 
 /// Returns the values of `kms:ViaService` for services other than S3.
 pub(crate) fn other_than_s3(key: &KeyArn) -> Given {
-    any_service(key).except([Pattern::wildcard("s3.*.amazonaws.com")])
+    any_service(key).except([Pattern::wildcard("s3.*")])
 }
 
 /// The operations that a control asks about, the way in which each is called, and the requests for
@@ -136,12 +149,8 @@ impl Uses {
 
     /// Adds the same requests of unknown callers. Neither the policy nor the settings know their
     /// organization, their network or their id.
-    pub(crate) fn also_by_anyone(
-        mut self,
-        policy: &Policy,
-        organizations: &[OrganizationId],
-    ) -> Self {
-        let by_anyone = |it: &Request| by_unknown_caller(it.clone(), policy, organizations);
+    pub(crate) fn also_by_anyone(mut self, policy: &Policy, class: &Class) -> Self {
+        let by_anyone = |it: &Request| by_unknown_caller(it.clone(), policy, class);
         let by_anyone: Vec<_> = self.requests.iter().map(by_anyone).collect();
         self.requests.extend(by_anyone);
         self.uses.extend_from_within(..);
@@ -297,6 +306,11 @@ fn needs_the_key(condition: &Condition) -> bool {
     is_text && !negated && !if_exists && quantifier != Quantifier::ForAllValues
 }
 
+/// The [policy
+/// variable](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-resourceorgid)
+/// that holds the organization of the key.
+const KEYS_ORGANIZATION: &str = "${aws:ResourceOrgID}";
+
 /// The length of the shortest text that identifies somebody: `vpc-` and 8 digits, or `o-` and 10
 /// characters.
 const SHORTEST_ID: usize = 12;
@@ -314,11 +328,15 @@ fn limits(statement: &Statement) -> impl Iterator<Item = (&'static str, &Conditi
 /// wildcard must be long enough.
 fn names_somebody(condition: &Condition) -> bool {
     let comparison = condition.operator.comparison;
+    let is_exact = matches!(comparison, Comparison::String | Comparison::StringIgnoreCase);
     let is_known = |value: &String| {
+        if value.eq_ignore_ascii_case(KEYS_ORGANIZATION) {
+            return true;
+        }
         let known = value.split(['*', '?', '$']).next().unwrap_or_default();
-        known.len() >= SHORTEST_ID && (comparison != Comparison::String || known == value)
+        known.len() >= SHORTEST_ID && (!is_exact || known == value)
     };
-    matches!(comparison, Comparison::String | Comparison::StringLike)
+    (is_exact || comparison == Comparison::StringLike)
         && !condition.values.is_empty()
         && condition.values.iter().all(is_known)
 }
@@ -334,19 +352,19 @@ pub(crate) fn names_identities(statement: &Statement) -> bool {
 
 /// Returns the request of an unknown caller. No condition of the policy names its organization, its
 /// network or its id. It does not belong to `organizations` either.
-fn by_unknown_caller(
-    request: Request,
-    policy: &Policy,
-    organizations: &[OrganizationId],
-) -> Request {
+fn by_unknown_caller(request: Request, policy: &Policy, class: &Class) -> Request {
     let conditions = || policy.statements.iter().flat_map(|statement| &statement.conditions);
     let unlike = |key: &'static str| {
         let named = conditions()
             .filter(|condition| key.eq_ignore_ascii_case(&condition.key))
             .filter(|condition| names_somebody(condition))
             .flat_map(|condition| &condition.values)
-            .map(|value| Pattern::wildcard(value));
-        let trusted = organizations.iter().map(|id| match key {
+            .flat_map(|value| match value.eq_ignore_ascii_case(KEYS_ORGANIZATION) {
+                true => [own_organization(class).to_owned(), String::new()],
+                false => [value.to_lowercase(), value.clone()],
+            })
+            .map(|value| Pattern::wildcard(&value));
+        let trusted = class.trusted_organizations.iter().map(|id| match key {
             ORGANIZATION => Pattern::literal(id.as_str()),
             _ => Pattern::wildcard(&format!("{}/*", id.as_str())),
         });

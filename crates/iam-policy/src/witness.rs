@@ -8,7 +8,8 @@ use std::{
 /// A possible request: one caller, one action, one resource, and a value for each condition key
 /// that matters.
 ///
-/// Only the policy decides what matters. Its other condition keys can have any value, or be absent.
+/// A key matters if a statement about the request, or the question, is about it. Other condition
+/// keys can have any value, or be absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Witness {
     /// The caller: the ARN of an identity, the name of an identity provider, or a canonical user

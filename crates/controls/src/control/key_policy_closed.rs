@@ -99,7 +99,7 @@ fn outsiders(
 ) -> Result<(Vec<KeyAccess>, Vec<KeyAccess>), TooComplex> {
     let uses = OPERATIONS.into_iter().flat_map(|o| [(o, How::Direct), (o, How::OtherService)]);
     let asked = Uses::new(uses, |operation, how| {
-        let request = request(key, operation, how, any_service(key));
+        let request = request(key, class, operation, how, any_service(key));
         let [organization, paths] = organizations(class);
         [(ORGANIZATION, organization), (ORGANIZATION_PATHS, paths)].into_iter().fold(
             request,
@@ -108,7 +108,7 @@ fn outsiders(
             },
         )
     });
-    let asked = asked.also_by_anyone(policy, &class.trusted_organizations);
+    let asked = asked.also_by_anyone(policy, class);
     let mut found = accesses(policy, key, &asked)?;
     found.retain(|one| !is_trusted(&one.caller, key, class));
     Ok(witnessed(policy, &asked, found))

@@ -29,7 +29,8 @@ use crate::{
 };
 use facts::{Bucket, KeyArn};
 use iam_policy::{
-    Caller, Condition, Effect, Given, Pattern, Policy, Principal, Request, Statement, TooComplex,
+    Caller, Condition, Effect, Given, Pattern, Policy, Principal, Request, Selection, Statement,
+    TooComplex,
 };
 use serde_json::{Value, json};
 
@@ -65,9 +66,10 @@ pub(crate) const OPERATIONS: [&str; 6] = [
 ];
 pub(crate) const GRANT: &str = "kms:CreateGrant";
 const ADMINISTER: &str = "kms:PutKeyPolicy";
+const DECRYPT: &str = "kms:Decrypt";
 const REPLICATE: &str = "kms:ReplicateKey";
 /// The greatest number of accesses that the evidence lists.
-const MOST_LISTED: usize = 20;
+pub(crate) const MOST_LISTED: usize = 20;
 
 fn check(bucket: &Bucket, class: &Class) -> Outcome {
     let judged = customer_key(bucket).and_then(|(key, administration)| {
@@ -79,8 +81,9 @@ fn check(bucket: &Bucket, class: &Class) -> Outcome {
 /// Judges a key policy.
 pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> KeyPolicyVerdict {
     let uses = OPERATIONS.into_iter().flat_map(|o| [(o, How::Direct), (o, How::OtherService)]);
-    let asked = Uses::new(uses.chain([(GRANT, How::Direct)]), |o, how| asked_for(key, o, how));
-    let (outcome, delegates_to_iam, accesses) = match used(policy, key, &asked) {
+    let asked =
+        Uses::new(uses.chain([(GRANT, How::Direct)]), |o, how| asked_for(key, class, o, how));
+    let (outcome, delegates_to_iam, accesses) = match used(policy, key, class, &asked) {
         Err(error) => (too_complex(PolicyOf::Key, error), false, Vec::new()),
         Ok(all) => {
             let delegates = all.iter().any(|found| found.delegated);
@@ -88,10 +91,10 @@ pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> KeyPoli
             let (accepted, counted): (Vec<_>, Vec<_>) =
                 all.into_iter().partition(|found| found.delegated && accepts);
             let (counted, doubtful) = witnessed(policy, &asked, counted);
-            let mistakes = services_without_region(policy, key);
+            let mistakes = services_without_region(policy, key, class);
             let mut outcome = outcome(&counted, &doubtful, &accepted, mistakes);
             if let Outcome::Passed(evidence) = &mut outcome {
-                evidence.extend(replication(policy, key));
+                evidence.extend(replication(policy, key, class));
             }
             (outcome, delegates, counted)
         }
@@ -101,10 +104,15 @@ pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> KeyPoli
 
 /// Returns every use that is not through S3, without the grants of principals that administer the
 /// key.
-fn used(policy: &Policy, key: &KeyArn, asked: &Uses) -> Result<Vec<KeyAccess>, TooComplex> {
+fn used(
+    policy: &Policy,
+    key: &KeyArn,
+    class: &Class,
+    asked: &Uses,
+) -> Result<Vec<KeyAccess>, TooComplex> {
     let mut found = accesses(policy, key, asked)?;
     let [grant, administer] =
-        [GRANT, ADMINISTER].map(|operation| asked_for(key, operation, How::Direct));
+        [GRANT, ADMINISTER].map(|operation| asked_for(key, class, operation, How::Direct));
     for one in found.iter_mut().filter(|one| one.operations.contains(&GRANT)) {
         // PutKeyPolicy has no effect across accounts. A principal that the policy may refuse is no
         // administrator. An account is no administrator either: its IAM policies may give one
@@ -127,11 +135,11 @@ fn used(policy: &Policy, key: &KeyArn, asked: &Uses) -> Result<Vec<KeyAccess>, T
 /// policy of the replica, so they administer the key. Only a [multi-Region
 /// key](https://docs.aws.amazon.com/kms/latest/APIReference/API_ReplicateKey.html) can be
 /// replicated.
-fn replication(policy: &Policy, key: &KeyArn) -> Vec<Evidence> {
+fn replication(policy: &Policy, key: &KeyArn, class: &Class) -> Vec<Evidence> {
     if !key.id().starts_with("mrk-") {
         return Vec::new();
     }
-    let asked = Uses::new([(REPLICATE, How::Direct)], |o, how| asked_for(key, o, how));
+    let asked = Uses::new([(REPLICATE, How::Direct)], |o, how| asked_for(key, class, o, how));
     let is_own =
         |one: &KeyAccess| !one.delegated && one.caller.account() == Some(key.account().as_str());
     // A policy that is too complex does not pass, and this is asked only about those that do.
@@ -141,44 +149,65 @@ fn replication(policy: &Policy, key: &KeyArn) -> Vec<Evidence> {
 }
 
 /// Returns the statements that should admit S3 and do not: they compare `kms:ViaService` only with
-/// values such as `s3.amazonaws.com`. A real value always names the region, so an Allow admits
-/// nobody and a Deny refuses S3, too.
-fn services_without_region(policy: &Policy, key: &KeyArn) -> Vec<Evidence> {
-    let expected = format!("s3.{}.amazonaws.com", key.region());
-    let through_s3 = request(key, "kms:Decrypt", How::OtherService, Given::text(&expected))
-        .preferably_by(key.account().as_str());
-    let asked = [through_s3];
-    let witness = || Policy::default().gaps(&asked).ok()?.pop()??.witness;
+/// values such as `s3.amazonaws.com`. A real value always names the region.
+///
+/// An Allow counts if it names identities that no other statement lets use the key through S3. A
+/// Deny counts if nobody can use the key through S3.
+fn services_without_region(policy: &Policy, key: &KeyArn, class: &Class) -> Vec<Evidence> {
     let is_about_s3 = |condition: &&Condition| {
-        let is_denied = condition.operator.negated;
         condition.key.eq_ignore_ascii_case(VIA_SERVICE)
             && !condition.values.is_empty()
             && condition.values.iter().all(|value| is_s3_without_region(value))
-            && (is_denied || !condition.operator.if_exists)
+            && (condition.operator.negated || !condition.operator.if_exists)
+    };
+    let wrong = |statement: &Statement| {
+        let is_denied = statement.effect == Effect::Deny;
+        let mut conditions = statement.conditions.iter().filter(is_about_s3);
+        conditions.find(|it| it.operator.negated == is_denied)?.values.first().cloned()
     };
     let statements = policy.statements.iter().enumerate();
-    let concerned = statements.flat_map(|(at, statement)| {
-        let conditions = statement.conditions.iter().filter(is_about_s3);
-        let admits = (statement.effect == Effect::Allow, statement);
-        conditions
-            .filter(move |condition| admits.0 != condition.operator.negated)
-            .flat_map(|condition| &condition.values)
-            .map(move |value| (at, admits.1, value.clone()))
-    });
-    let evidence = |(at, statement, value): (usize, &Statement, String)| {
-        let mut witness = witness()?;
-        if let [Principal::Identity { arn, .. }, ..] = statement.principals.named() {
-            witness.principal.clone_from(arn);
+    let wrong: Vec<_> = statements.filter_map(|(at, it)| Some((at, it, wrong(it)?))).collect();
+    if wrong.is_empty() {
+        return Vec::new();
+    }
+    let expected = format!("s3.{}.amazonaws.com", key.region());
+    let asked = [request(key, class, DECRYPT, How::OtherService, Given::text(&expected))
+        .preferably_by(key.account().as_str())];
+    let grants = policy.allowed(&asked).unwrap_or_default();
+    let gaps = policy.gaps(&asked).unwrap_or_default();
+    let is_closed = gaps.iter().all(Option::is_none);
+    // The request of the caller that the statement should admit.
+    let witness = |statement: &Statement| {
+        let mut witness = Policy::default().gaps(&asked).ok()?.pop()??.witness?;
+        if statement.effect == Effect::Deny {
+            return is_closed.then_some(witness);
         }
-        let (statement, expected) = (policy.name(at), expected.clone());
-        Some(Evidence::ServiceWithoutRegion {
-            statement,
-            value,
-            expected,
-            witness: Box::new(witness),
-        })
+        let is_left_out = |arn: &&String| {
+            !grants.iter().any(|grant| match &grant.caller {
+                Caller::Identity { arn: caller, .. } => caller == *arn,
+                Caller::Stranger => true,
+                _ => false,
+            })
+        };
+        let arns = statement.principals.named().iter().filter_map(|principal| match principal {
+            Principal::Identity { arn, .. } => Some(arn),
+            _ => None,
+        });
+        witness.principal.clone_from(arns.into_iter().find(is_left_out)?);
+        Some(witness)
     };
-    concerned.filter_map(evidence).collect()
+    let is_decrypt = |statement: &Statement| {
+        let matches =
+            |action: &String| Pattern::wildcard(&action.to_lowercase()).matches("kms:decrypt");
+        let named = statement.actions.named().iter().any(matches);
+        named == matches!(statement.actions, Selection::Only(_))
+    };
+    let evidence = |(at, statement, value): (usize, &Statement, String)| {
+        let witness = Box::new(witness(statement).filter(|_| is_decrypt(statement))?);
+        let (statement, expected) = (policy.name(at), expected.clone());
+        Some(Evidence::ServiceWithoutRegion { statement, value, expected, witness })
+    };
+    wrong.into_iter().filter_map(evidence).collect()
 }
 
 /// True for a text that means S3 and is no value of `kms:ViaService`.
@@ -188,8 +217,8 @@ fn is_s3_without_region(value: &str) -> bool {
     is_text && value.starts_with("s3.") && !Pattern::wildcard("s3.*.amazonaws.com").matches(&value)
 }
 
-fn asked_for(key: &KeyArn, operation: &str, how: How) -> Request {
-    let request = request(key, operation, how, other_than_s3(key));
+fn asked_for(key: &KeyArn, class: &Class, operation: &str, how: How) -> Request {
+    let request = request(key, class, operation, how, other_than_s3(key));
     if operation == GRANT {
         request.with(GRANT_IS_FOR_SERVICE, Given::text("false").or_absent())
     } else {
@@ -335,7 +364,7 @@ mod tests {
                 role,
                 r#""kms:Decrypt""#,
                 &[
-                    "Add a Deny for the named identities",
+                    "The named identities can then no longer use the key through other services",
                     r#""ArnEquals":{"aws:PrincipalArn":["arn:aws:iam::111111111111:role/app"]}"#,
                     "!CreateGrant",
                 ][..],
@@ -344,7 +373,7 @@ mod tests {
             (
                 r#"{"AWS": "222222222222"}"#,
                 r#"["kms:Decrypt", "kms:CreateGrant"]"#,
-                &["CreateGrant only if", "which statement App admits", "!Statement: {"],
+                &["CreateGrant only if", "Statement App admits such use", "!Statement: {"],
             ),
         ] {
             let text = r#"{"Statement": {"Sid": "App", "Effect": "Allow", "Principal": WHO,

@@ -22,7 +22,7 @@ pub(crate) use key_rotates::KEY_ROTATES;
 pub(crate) use key_serves_one_class::KEY_SERVES_ONE_CLASS;
 pub(crate) use key_usable::KEY_USABLE;
 pub(crate) use key_used_only_via_s3::{
-    GRANT, KEY_USED_ONLY_VIA_S3, OPERATIONS, of_policy as key_used_only_via_s3,
+    GRANT, KEY_USED_ONLY_VIA_S3, MOST_LISTED, OPERATIONS, of_policy as key_used_only_via_s3,
 };
 pub(crate) use ssec_blocked::{SSEC_BLOCKED, of_policy as ssec_blocked};
 pub(crate) use tls_only::{TLS_ONLY, of_policy as tls_only};

@@ -38,7 +38,7 @@ impl Evidence {
             Self::Policy { of: PolicyOf::Key, .. } => "key policy",
             Self::PolicyVariable { .. } => "condition with a policy variable",
             Self::NoKeyArn { .. } => "key in a condition",
-            Self::ServiceWithoutRegion { .. } => "kms:ViaService in a condition",
+            Self::ServiceWithoutRegion { .. } => "name of S3 in a condition",
             Self::UniqueId { .. } => "principal",
         }
     }
@@ -97,7 +97,7 @@ impl Evidence {
                 format!("{value}, which S3 compares with the ARN of a key (statement {statement})")
             }
             Self::ServiceWithoutRegion { statement, value, .. } => {
-                format!("{value}, which no call of S3 has (statement {statement})")
+                format!("{value}, which kms:ViaService never is (statement {statement})")
             }
             Self::UniqueId { id } => {
                 format!("{id} (a unique id, which AWS resolves when the policy is put)")

@@ -3,6 +3,7 @@
 pub(crate) mod through_s3;
 
 use crate::{Control, Evidence, Subject};
+use iam_policy::Policy;
 use serde_json::Value;
 
 /// The greatest length of a remedy in a finding in characters, from
@@ -22,8 +23,7 @@ pub struct Remedy {
     pub brief: Option<String>,
     /// A statement that makes the control hold, to add to the policy. `None` if none does.
     pub statement: Option<Value>,
-    /// Statements that make the control hold in place of those of the policy. They break less than
-    /// `statement`.
+    /// Statements that make the control hold in place of those of the policy.
     pub replacements: Vec<Replacement>,
 }
 
@@ -46,8 +46,28 @@ impl Control {
             statement: self.statement.and_then(|statement| statement(subject)),
             replacements: Vec::new(),
         };
-        self.adapt.map_or_else(|| remedy.clone(), |adapt| adapt(remedy.clone(), subject, evidence))
+        let remedy = match self.adapt {
+            Some(adapt) => adapt(remedy, subject, evidence),
+            None => remedy,
+        };
+        let policies = [&subject.bucket_policy, &subject.key_policy];
+        policies.into_iter().flatten().fold(remedy, in_place_of_namesake)
     }
+}
+
+/// Puts the statement of a remedy in place of a statement with the same Sid. A Sid is unique in a
+/// policy, and a statement of that name comes from an earlier remedy, for another key perhaps.
+fn in_place_of_namesake(mut remedy: Remedy, policy: &Policy) -> Remedy {
+    let Some(sid) = remedy.statement.as_ref().and_then(|it| it.get("Sid")?.as_str()) else {
+        return remedy;
+    };
+    let sid = sid.to_owned();
+    if policy.statements.iter().any(|it| it.sid.as_ref() == Some(&sid)) {
+        remedy.words.push_str(&format!(" Put it in place of the old statement {sid}."));
+        let by = remedy.statement.take().into_iter().collect();
+        remedy.replacements = vec![Replacement { statement: sid, by }];
+    }
+    remedy
 }
 
 impl Remedy {

@@ -3,13 +3,13 @@
 
 use super::{Remedy, Replacement};
 use crate::{
-    Evidence, KeyAccess, Subject,
-    control::{GRANT, OPERATIONS},
+    Evidence, How, KeyAccess, Subject,
+    control::{GRANT, MOST_LISTED, OPERATIONS},
     key_access::{GRANT_IS_FOR_SERVICE, VIA_SERVICE},
     kms_actions,
 };
 use facts::KeyArn;
-use iam_policy::{Condition, Effect, Pattern, Policy, Selection, Statement};
+use iam_policy::{Comparison, Condition, Effect, Pattern, Policy, Principal, Selection, Statement};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -23,20 +23,31 @@ pub(crate) fn adapt(mut remedy: Remedy, subject: &Subject, evidence: &[Evidence]
             None => remedy,
         };
     }
-    let identities: Option<BTreeSet<_>> = uses.iter().map(|one| identity(one)).collect();
-    let grants = uses.iter().any(|one| one.operations.contains(&GRANT));
+    // The evidence is cut after so many uses, so that it does not show all callers.
+    let is_whole = uses.len() < MOST_LISTED;
+    let identities: Option<BTreeSet<_>> =
+        uses.iter().map(|one| identity(one)).collect::<Option<_>>().filter(|_| is_whole);
+    let limited = Limited {
+        data: uses.iter().any(|one| one.operations.iter().any(|it| OPERATIONS.contains(it))),
+        grants: uses.iter().any(|one| one.operations.contains(&GRANT)),
+    };
     if let Some(statement) = &mut remedy.statement {
         let actions = statement.get_mut("Action").and_then(Value::as_array_mut);
-        if let (false, Some(actions)) = (grants, actions) {
-            actions.retain(|action| action != GRANT);
+        if let Some(actions) = actions.filter(|_| is_whole) {
+            actions.retain(|it| if it == GRANT { limited.grants } else { limited.data });
         }
         let conditions = statement.get_mut("Condition").and_then(Value::as_object_mut);
-        if let (Some(identities), Some(conditions)) = (&identities, conditions) {
-            let arns = json!({ "aws:PrincipalArn": identities });
-            conditions.insert("ArnEquals".to_owned(), arns);
+        if let Some(conditions) = conditions.filter(|_| is_whole) {
+            if !limited.grants {
+                conditions.remove("BoolIfExists");
+            }
+            if let Some(identities) = &identities {
+                let arns = json!({ "aws:PrincipalArn": identities });
+                conditions.insert("ArnEquals".to_owned(), arns);
+            }
         }
     }
-    if let (Some(policy), Some(key)) = (&subject.key_policy, &subject.key) {
+    if let (Some(policy), Some(key), true) = (&subject.key_policy, &subject.key, is_whole) {
         let statements: BTreeSet<_> = uses.iter().map(|one| one.index).collect();
         let replaced = |at: usize| {
             let mut of_statement = uses.iter().filter(|one| one.index == at);
@@ -48,12 +59,24 @@ pub(crate) fn adapt(mut remedy: Remedy, subject: &Subject, evidence: &[Evidence]
     let others = subject.key_policy.as_ref().map(for_other_services).unwrap_or_default();
     let is_narrow = identities.is_some();
     remedy.brief = match (is_narrow, &others[..]) {
-        (true, _) => Some("Add a Deny for the named identities (kms:PutKeyPolicy).".to_owned()),
+        (true, _) => Some(format!("Add a Deny (kms:PutKeyPolicy). {NARROW}")),
         (false, []) => Some(remedy.words),
         (false, _) => None,
     };
-    remedy.words = words(subject, grants, is_narrow, &others);
+    let is_direct = uses.iter().any(|one| one.how == How::Direct);
+    remedy.words = words(subject, limited, is_direct, is_narrow, &others);
     remedy
+}
+
+/// The effect of a Deny for named identities.
+const NARROW: &str = "The named identities can then no longer use the key through other services \
+     (EBS).";
+
+/// The operations that the evidence is about.
+#[derive(Debug, Clone, Copy)]
+struct Limited {
+    data: bool,
+    grants: bool,
 }
 
 fn use_of(evidence: &Evidence) -> Option<&KeyAccess> {
@@ -81,33 +104,46 @@ fn identity(access: &KeyAccess) -> Option<&str> {
     Some(access.principal.as_str()).filter(is_identity)
 }
 
-/// Returns what to do, and which other uses of the key that would end. `grants` is true if the
-/// evidence is about grants, too. `is_narrow` is true if the Deny is only for named identities.
-/// `others` are the statements for other services.
-fn words(subject: &Subject, grants: bool, is_narrow: bool, others: &[String]) -> String {
+/// Returns what to do, and which other uses of the key that would end. `is_direct` is true if the
+/// evidence has direct use, and `is_narrow` if the Deny is only for named identities. `others` are
+/// the statements for other services.
+fn words(
+    subject: &Subject,
+    limited: Limited,
+    is_direct: bool,
+    is_narrow: bool,
+    others: &[String],
+) -> String {
     let region = subject.key.as_ref().map_or("REGION", |key| key.region().as_str());
-    let mut words = format!(
-        "Let the named statement allow encryption and decryption only if kms:ViaService is \
-         s3.{region}.amazonaws.com"
-    );
-    if grants {
-        words.push_str(", and CreateGrant only if kms:GrantIsForAWSResource is true");
-    }
-    words.push_str(" (kms:PutKeyPolicy). ");
+    let data =
+        format!("encryption and decryption only if kms:ViaService is s3.{region}.amazonaws.com");
+    let grants = "kms:CreateGrant only if kms:GrantIsForAWSResource is true";
+    let limit = match (limited.data, limited.grants) {
+        (true, true) => format!("{data}, and {grants}"),
+        (false, true) => grants.to_owned(),
+        _ => data,
+    };
+    let mut words = if is_direct {
+        format!("Let the named statement allow {limit} (kms:PutKeyPolicy). ")
+    } else {
+        "Take the other service out of the named statement (kms:PutKeyPolicy). If it needs a key, \
+         give it one of its own. "
+            .to_owned()
+    };
     if is_narrow {
-        words.push_str("Or add a Deny for the named identities.");
-        return words;
+        words.push_str("Or add a Deny. ");
+        return words + NARROW;
     }
     words.push_str(
         "Or add a Deny for everyone. It overrides grants, so that services such as EBS can no \
-         longer use the key",
+         longer use the key.",
     );
     match others {
         [] => {}
-        [one] => words.push_str(&format!(", which statement {one} admits")),
-        many => words.push_str(&format!(", which statements {} admit", many.join(" and "))),
+        [one] => words.push_str(&format!(" Statement {one} admits such use.")),
+        many => words.push_str(&format!(" Statements {} admit such use.", many.join(" and "))),
     }
-    words + "."
+    words
 }
 
 /// Returns the Allow statements that let other services use the key: by grants, or by calls that
@@ -144,27 +180,41 @@ fn replacement(policy: &Policy, at: usize, key: &KeyArn, grants: bool) -> Option
         is_named == matches!(statement.actions, Selection::Only(_))
     };
     let is_limited = |action: &str| OPERATIONS.contains(&action) || (grants && action == GRANT);
+    let service = format!("s3.{}.amazonaws.com", key.region());
     let data = OPERATIONS.into_iter().filter(|action| is_allowed(action));
     let data: Vec<_> = data.map(str::to_owned).collect();
+    // A Sid is unique in a policy, and the names of two statements may differ by a space only.
     let sid = |suffix: &str| {
         let name = policy.name(at);
-        Some(name.chars().filter(char::is_ascii_alphanumeric).chain(suffix.chars()).collect())
+        let name = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
+        Some(format!("{name}{suffix}{at}"))
     };
-    let service = format!("s3.{}.amazonaws.com", key.region());
+    // Services act for themselves, and never through S3.
+    let (services, principals) = by_kind(&statement.principals);
+    // A statement that never admitted S3 does not admit it now.
+    let admits_s3 = statement.conditions.iter().all(|it| {
+        let is_about = it.key.eq_ignore_ascii_case(VIA_SERVICE) && !it.operator.negated;
+        let names_s3 = |value: &String| Pattern::wildcard(&value.to_lowercase()).matches(&service);
+        !is_about || it.operator.comparison == Comparison::Null || it.values.iter().any(names_s3)
+    });
     // A condition on the same key with the same operator would overwrite the new one.
     let limited = |sid, actions, operator, key, value| {
         let mut conditions = statement.conditions.clone();
-        conditions.retain(|it| !it.key.eq_ignore_ascii_case(key) || it.operator.negated);
+        conditions.retain(|it| !it.key.eq_ignore_ascii_case(key));
         conditions.push(condition(operator, key, value)?);
-        let actions = Selection::Only(actions);
-        Some(Statement { sid, actions, conditions, ..statement.clone() })
+        let (actions, principals) = (Selection::Only(actions), principals.clone());
+        Some(Statement { sid, actions, conditions, principals, ..statement.clone() })
     };
     let mut by = Vec::new();
     let rest = rest(&statement.actions, is_allowed, is_limited);
-    if rest != Selection::Only(Vec::new()) {
-        by.push(Statement { actions: rest, ..statement.clone() });
+    if let Some(principals) = services {
+        by.push(Statement { sid: sid("Services"), principals, ..statement.clone() });
     }
-    if !data.is_empty() {
+    if rest != Selection::Only(Vec::new()) {
+        let principals = principals.clone();
+        by.push(Statement { actions: rest, principals, ..statement.clone() });
+    }
+    if !data.is_empty() && admits_s3 {
         by.push(limited(sid("ThroughS3"), data, "StringEquals", VIA_SERVICE, &service)?);
     }
     if grants && is_allowed(GRANT) {
@@ -174,6 +224,19 @@ fn replacement(policy: &Policy, at: usize, key: &KeyArn, grants: bool) -> Option
     }
     let by = by.iter().filter_map(|statement| serde_json::to_value(statement).ok()).collect();
     Some(Replacement { statement: policy.name(at), by })
+}
+
+/// Returns the services among the principals, if there are any beside others, and the others.
+fn by_kind(
+    principals: &Selection<Principal>,
+) -> (Option<Selection<Principal>>, Selection<Principal>) {
+    let Selection::Only(named) = principals else { return (None, principals.clone()) };
+    let is_service = |principal: &Principal| matches!(principal, Principal::Service(_));
+    let (services, others): (Vec<_>, Vec<_>) = named.iter().cloned().partition(is_service);
+    if services.is_empty() || others.is_empty() {
+        return (None, principals.clone());
+    }
+    (Some(Selection::Only(services)), Selection::Only(others))
 }
 
 /// Returns the actions of a statement without the limited ones.

@@ -177,6 +177,7 @@ impl ClassTable {
             log_buckets: self.log_buckets.unwrap_or(log_buckets),
             root_delegation: self.root_delegation.unwrap_or(common.root_delegation),
             trusted_accounts: accounts(trusted)?,
+            organization: None,
             trusted_organizations: self
                 .trusted_organizations
                 .unwrap_or_else(|| common.trusted_organizations.clone()),

@@ -53,6 +53,7 @@ impl Settings {
     #[must_use]
     pub fn within(mut self, organization: &OrganizationId) -> Self {
         for class in self.classes.values_mut().chain([&mut self.default]) {
+            class.organization = Some(organization.clone());
             if class.trust_own_organization && !class.trusted_organizations.contains(organization) {
                 class.trusted_organizations.push(organization.clone());
             }
@@ -77,6 +78,8 @@ pub struct Class {
     pub trusted_accounts: Vec<AccountId>,
     /// Organizations whose accounts a key policy may admit.
     pub trusted_organizations: Vec<OrganizationId>,
+    /// The organization that is watched, if it is known.
+    pub organization: Option<OrganizationId>,
     /// True if key policies may admit the organization that is watched.
     pub trust_own_organization: bool,
     /// The longest period of rotation in days, 90 to 2560.

@@ -104,7 +104,8 @@ fn access_that_a_policy_grants_is_described_with_its_remedy() {
                 kms:GenerateDataKeyWithoutPlaintext, kms:ReEncryptFrom, kms:ReEncryptTo, kms:CreateGrant (statement 0), expected none";
     assert!(direct.description.contains(said), "{}", direct.description);
     // The statement admits grants as well. A Deny would override them, so it is not offered here.
-    for words in ["if kms:ViaService is s3.us-east-1.amazonaws.com", "which statement 0 admits."] {
+    for words in ["if kms:ViaService is s3.us-east-1.amazonaws.com", "Statement 0 admits such use."]
+    {
         assert!(direct.remediation.contains(words), "{}", direct.remediation);
     }
     assert_eq!(story.get("tls-only").reasons[0].code, "UNREFUSED_REQUEST_WITHOUT_TLS");

@@ -63,23 +63,26 @@ pub(crate) const KEYS_OF_SERVICES: [&str; 6] = [
     "aws:principalservicenameslist",
 ];
 
-/// The keys that a request without a signature lacks
+/// The keys that follow from the fact that a request has no signature, with their values. `None` if
+/// such a request lacks the key
 /// ([global](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html)).
 /// AWS services sign their requests.
-pub(super) const ANONYMOUS_LACKS: [&str; 13] = [
-    ARN_KEY,
-    SERVICE_KEY,
-    "aws:principalaccount",
-    "kms:calleraccount",
-    "aws:principalorgid",
-    "aws:principalorgpaths",
-    "aws:username",
-    "aws:sourcearn",
-    "aws:sourceaccount",
-    "aws:sourceorgid",
-    "aws:sourceorgpaths",
-    "aws:principalservicename",
-    "aws:principalservicenameslist",
+pub(super) const OF_ANONYMOUS: [(&str, Option<&str>); 15] = [
+    ("aws:principalaccount", Some("anonymous")),
+    ("aws:principaltype", Some("Anonymous")),
+    ("aws:userid", Some("anonymous")),
+    (ARN_KEY, None),
+    (SERVICE_KEY, None),
+    ("kms:calleraccount", None),
+    ("aws:principalorgid", None),
+    ("aws:principalorgpaths", None),
+    ("aws:username", None),
+    ("aws:sourcearn", None),
+    ("aws:sourceaccount", None),
+    ("aws:sourceorgid", None),
+    ("aws:sourceorgpaths", None),
+    ("aws:principalservicename", None),
+    ("aws:principalservicenameslist", None),
 ];
 
 /// Returns the condition keys that follow from each caller. A stranger belongs to none of the
@@ -157,7 +160,7 @@ pub(super) fn session_role(arn: &str) -> Option<&str> {
 }
 
 /// Returns the name of a role without its path, or `None` if the ARN is not that of a role.
-fn role(arn: &str) -> Option<&str> {
+pub(super) fn role(arn: &str) -> Option<&str> {
     let (_, role) = arn.split_once(":role/")?;
     role.rsplit('/').next()
 }

@@ -8,6 +8,7 @@
 use super::{
     TooComplex,
     budget::Budget,
+    caller::ARN_KEY,
     known_values::KnownValues,
     shape::Shape,
     values::{Element, holds, shapes},
@@ -93,13 +94,16 @@ impl<'p> ConditionKeys<'p> {
                 }
             }
         }
-        let mut forms: Vec<_> = drafts.iter().map(|_| Form::of("")).collect();
+        let mut names = vec![""; drafts.len()];
         for (key, &number) in &keys.by_name {
-            if let Some(form) = forms.get_mut(number) {
-                *form = Form::of(key);
+            if let Some(name) = names.get_mut(number) {
+                *name = key;
             }
         }
-        let finished = drafts.into_iter().zip(&forms).map(|(draft, form)| draft.finish(form));
+        let finished = drafts
+            .into_iter()
+            .zip(&names)
+            .map(|(draft, name)| draft.finish(&Form::of(name), ALWAYS_PRESENT.contains(name)));
         (keys.elements, keys.unlike) = finished.unzip();
         keys
     }
@@ -265,7 +269,7 @@ impl<'p> ConditionKeys<'p> {
     }
 }
 
-/// Keys, in small letters, that every signed request has
+/// Keys, in small letters, that every request has
 /// ([global](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html)).
 const ALWAYS_PRESENT: [&str; 7] = [
     "aws:currenttime",
@@ -279,8 +283,7 @@ const ALWAYS_PRESENT: [&str; 7] = [
 
 /// The form of the values of some keys, in small letters. Without an entry, any text may be a value
 /// ([global](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html)).
-const FORMS: [(&str, &str); 8] = [
-    ("aws:principalaccount", "????????????"),
+const FORMS: [(&str, &str); 7] = [
     ("aws:principalorgid", "o-*"),
     ("aws:principalorgpaths", "o-*/*"),
     ("aws:resourceaccount", "????????????"),
@@ -338,7 +341,17 @@ const IDENTIFIERS: [&str; 12] = [
 
 /// True if no request has this value under the key, in small letters.
 fn is_impossible(key: &str, text: &str) -> bool {
-    text.contains(['*', '?']) && IDENTIFIERS.iter().any(|beginning| key.starts_with(beginning))
+    // The path of a role or user may contain any character.
+    let fixed = match (key == ARN_KEY).then(|| text.splitn(6, ':').collect::<Vec<_>>()) {
+        Some(parts) if parts.len() == 6 => {
+            let resource = parts.last().copied().unwrap_or_default();
+            let name = resource.rsplit('/').next().unwrap_or(resource);
+            let before = text.len().saturating_sub(resource.len());
+            format!("{}{name}", text.get(..before).unwrap_or_default())
+        }
+        _ => text.to_owned(),
+    };
+    fixed.contains(['*', '?']) && IDENTIFIERS.iter().any(|beginning| key.starts_with(beginning))
 }
 
 /// The key that holds the id of the caller's organization, in small letters.
@@ -395,8 +408,11 @@ impl KeyDraft {
     }
 
     /// Returns the elements of a key, and the cases of `unlike`.
-    fn finish(self, form: &Form) -> (Vec<Element>, Vec<Vec<Shape>>) {
-        let mut elements = vec![Element::Absent];
+    fn finish(self, form: &Form, is_always_present: bool) -> (Vec<Element>, Vec<Vec<Shape>>) {
+        let mut elements = Vec::new();
+        if !is_always_present {
+            elements.push(Element::Absent);
+        }
         if self.several {
             elements.push(Element::Several);
         }

@@ -101,13 +101,14 @@ fn is_left_to_somebody(analysis: &Analysis<'_>, request: &Request) -> Result<boo
         caller::names_everyone(&rule.statement.principals) == Truth::Maybe
     };
     let is_about_callers =
-        caller::ANONYMOUS_LACKS.iter().any(|key| analysis.keys.named(key).is_some());
+        caller::OF_ANONYMOUS.iter().any(|(key, _)| analysis.keys.named(key).is_some());
     if !is_about_callers && !denies.iter().any(names_some) {
         return Ok(true);
     }
-    let absent = Given::absent();
-    let anonymous = caller::ANONYMOUS_LACKS.map(|key| (key, &absent));
-    let anonymous = known(&analysis.keys, anonymous).map(|known| (&Caller::Stranger, known));
+    let anonymous = caller::OF_ANONYMOUS
+        .map(|(key, value)| (key, value.map_or_else(Given::absent, Given::text)));
+    let anonymous = known(&analysis.keys, anonymous.iter().map(|(key, given)| (*key, given)));
+    let anonymous = anonymous.map(|known| (&Caller::Stranger, known));
     let people = analysis.people.iter().map(|person| (&person.caller, person.known.clone()));
     for (caller, known) in people.chain(anonymous) {
         let Some(known) = asked.and(&known) else { continue };

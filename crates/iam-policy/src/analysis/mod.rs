@@ -22,6 +22,7 @@ mod rule;
 mod shape;
 mod space;
 mod values;
+mod variables;
 mod witness;
 
 pub use caller::Caller;
@@ -114,7 +115,8 @@ impl Policy {
     /// # Errors
     /// Returns [`TooComplex`] if the answer cannot be found in reasonable time.
     pub fn allowed(&self, requests: &[Request]) -> Result<Vec<Grant>, TooComplex> {
-        allowed::allowed(&Analysis::new(self, requests)?, requests)
+        let policy = variables::with_known(self, requests);
+        allowed::allowed(&Analysis::new(&policy, requests)?, requests)
     }
 
     /// True if every such request by a caller is allowed: an Allow applies for sure, and no Deny
@@ -124,7 +126,9 @@ impl Policy {
     /// # Errors
     /// Returns [`TooComplex`] if the answer cannot be found in reasonable time.
     pub fn surely_allows(&self, request: &Request, caller: &Caller) -> Result<bool, TooComplex> {
-        allowed::surely(&Analysis::new(self, std::slice::from_ref(request))?, request, caller)
+        let requests = std::slice::from_ref(request);
+        let policy = variables::with_known(self, requests);
+        allowed::surely(&Analysis::new(&policy, requests)?, request, caller)
     }
 
     /// True if a caller that gets `granted` through an Allow may make the other request under the
@@ -141,7 +145,9 @@ impl Policy {
         other: &Request,
         caller: &Caller,
     ) -> Result<bool, TooComplex> {
-        let analysis = Analysis::new(self, &[granted.clone(), other.clone()])?;
+        let requests = [granted.clone(), other.clone()];
+        let policy = variables::with_known(self, &requests);
+        let analysis = Analysis::new(&policy, &requests)?;
         allowed::alike(&analysis, statement, granted, other, caller)
     }
 
@@ -149,7 +155,7 @@ impl Policy {
     /// none was found. The grants are those that [`Policy::allowed`] returned for `requests`.
     #[must_use]
     pub fn witnesses(&self, requests: &[Request], groups: &[Vec<&Grant>]) -> Vec<Option<Witness>> {
-        witness::of_grants(self, requests, groups)
+        witness::of_grants(&variables::with_known(self, requests), requests, groups)
     }
 
     /// Returns for each request `None` if it is refused for all callers, or else a kind of such
@@ -158,8 +164,9 @@ impl Policy {
     /// # Errors
     /// Returns [`TooComplex`] if the answer cannot be found in reasonable time.
     pub fn gaps(&self, requests: &[Request]) -> Result<Vec<Option<Gap>>, TooComplex> {
-        let analysis = Analysis::new(self, requests)?;
-        gap::gaps(self, &analysis, requests)
+        let policy = variables::with_known(self, requests);
+        let analysis = Analysis::new(&policy, requests)?;
+        gap::gaps(&policy, &analysis, requests)
     }
 }
 

@@ -30,9 +30,17 @@ pub(super) enum Element {
     Sample(Vec<Shape>),
 }
 
-/// Keys whose values are written in small letters
-/// ([KMS](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service)).
-const SMALL_LETTERS: [&str; 1] = ["kms:viaservice"];
+/// Keys whose values are written in small letters: names of services
+/// ([KMS](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service))
+/// and ids of
+/// [organizations](https://docs.aws.amazon.com/organizations/latest/APIReference/API_Organization.html).
+const SMALL_LETTERS: [&str; 5] = [
+    "aws:principalorgid",
+    "aws:principalorgpaths",
+    "aws:resourceorgid",
+    "aws:resourceorgpaths",
+    "kms:viaservice",
+];
 
 /// Returns the sets of texts that a condition distinguishes.
 pub(super) fn shapes(condition: &Condition, version: Version) -> impl Iterator<Item = Shape> {

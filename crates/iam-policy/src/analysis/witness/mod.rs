@@ -5,12 +5,12 @@
 //! every condition holds or fails. Its callers, its resource and the values of its condition keys
 //! are taken from the policy and the question.
 //!
-//! A witness that is found is certain. That none is found proves nothing: the search tries the
-//! values that policies usually depend on, and is limited.
+//! The policy lets a witness through for sure. Whether such a caller exists, only AWS knows. If no
+//! witness is found, that proves nothing: the search tries the values that policies usually depend
+//! on, and is limited.
 
 mod people;
 mod sample;
-mod variables;
 
 use super::{
     Analysis, Grant, TooComplex,
@@ -23,8 +23,9 @@ use super::{
     rule::StatementRule,
     shape::Shape,
     space::Space,
+    variables,
 };
-use crate::{Effect, Given, Pattern, Policy, Request, Version, Witness, truth::Truth};
+use crate::{Comparison, Effect, Given, Pattern, Policy, Request, Version, Witness, truth::Truth};
 use people::Example;
 use sample::Place;
 use std::{
@@ -51,7 +52,7 @@ pub(super) fn of_grants(
     let mut found: Vec<Option<Witness>> = vec![None; groups.len()];
     let requests: Vec<_> = requests.iter().collect();
     let requests = requests.as_slice();
-    for world in worlds(policy, requests, people) {
+    for world in worlds(policy, requests, people, &place) {
         let Ok(search) = Search::new(&world, None, requests, &place) else { continue };
         for (group, found) in groups.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
             *found = group.iter().find_map(|grant| search.granted(grant, requests).ok()?);
@@ -80,7 +81,7 @@ pub(super) fn of_gaps<'p>(
     let strangers = strangers.into_iter().flat_map(examples).chain([Example::anonymous()]);
     let people: Vec<_> = people.into_iter().chain(strangers).collect();
     let mut found = vec![None; requests.len()];
-    for world in worlds(policy, requests, people) {
+    for world in worlds(policy, requests, people, &place) {
         let Ok(search) = Search::new(&world, Some(rules), requests, &place) else { continue };
         let mut targets: HashMap<(&str, &str), Targets<'_, '_>> = HashMap::new();
         // Kinds of requests for which nothing was found.
@@ -141,10 +142,19 @@ struct Targets<'s, 'w> {
     found: Vec<Target<'s, 'w>>,
 }
 
-/// The value of a policy variable that follows neither from the caller nor from the question.
-const VARIABLE: &str = "example";
+/// Returns the value of a policy variable that follows neither from the caller nor from the
+/// question.
+fn unknown_value(name: &str, place: &Place) -> String {
+    let usual = sample::usual(name, &[Comparison::String], place);
+    usual.unwrap_or_else(|| "example".to_owned())
+}
 
-fn worlds<'p>(policy: &'p Policy, requests: &[&Request], people: Vec<Example>) -> Vec<World<'p>> {
+fn worlds<'p>(
+    policy: &'p Policy,
+    requests: &[&Request],
+    people: Vec<Example>,
+    place: &Place,
+) -> Vec<World<'p>> {
     let names = variables::names(policy);
     if names.is_empty() {
         return vec![World { policy: Cow::Borrowed(policy), variables: BTreeMap::new(), people }];
@@ -169,7 +179,9 @@ fn worlds<'p>(policy: &'p Policy, requests: &[&Request], people: Vec<Example>) -
     let world = |example: Example| {
         let value = |name: &str| match example.keys.iter().find(|(key, _)| *key == name) {
             Some((_, value)) => value.clone(),
-            None => asked(name).or_else(|| compared(name)).or_else(|| Some(VARIABLE.to_owned())),
+            None => {
+                asked(name).or_else(|| compared(name)).or_else(|| Some(unknown_value(name, place)))
+            }
         };
         let variable = |(name, written): (&String, &String)| {
             let (written, value) = (written.clone(), value(name)?);
@@ -407,13 +419,15 @@ impl<'w> Search<'w> {
                 condition_keys.insert(written.clone(), vec![value.clone()]);
             }
         }
-        // Keys of the service that the question is about, and no condition.
-        let is_listed =
-            |key: &String| condition_keys.contains_key(key) || absent_keys.contains(key);
-        let others = request
-            .context
-            .iter()
-            .filter(|(key, _)| !key.to_lowercase().starts_with("aws:") && !is_listed(key));
+        // Keys of the question that no condition is about.
+        let listed = condition_keys.keys().chain(&absent_keys);
+        let listed: HashSet<_> = listed.map(|key: &String| key.to_lowercase()).collect();
+        let others = request.context.iter().filter(|(key, _)| {
+            let key = key.to_lowercase();
+            let is_shown = key == "aws:securetransport"
+                || !(key.starts_with("aws:") || key.ends_with(":resourceaccount"));
+            is_shown && !listed.contains(&key)
+        });
         for (key, given) in others.collect::<Vec<_>>() {
             match given.example() {
                 Some(value) if given.present => {
@@ -433,7 +447,7 @@ impl<'w> Search<'w> {
 fn spelling(policy: &Policy, request: &Request, key: &str) -> String {
     let conditions = policy.statements.iter().flat_map(|statement| &statement.conditions);
     let asked = request.context.iter().map(|(name, _)| name);
-    let mut names = asked.chain(conditions.map(|condition| &condition.written));
+    let mut names = conditions.map(|condition| &condition.written).chain(asked);
     names.find(|name| name.eq_ignore_ascii_case(key)).map_or_else(|| key.to_owned(), Clone::clone)
 }
 

@@ -4,9 +4,7 @@
 use super::sample::{self, Place, UNKNOWN_ACCOUNT};
 use crate::{
     Caller, Given, Policy,
-    analysis::caller::{
-        self, ACCOUNT_KEYS, ANONYMOUS_LACKS, ARN_KEY, KEYS_OF_SERVICES, SERVICE_KEY,
-    },
+    analysis::caller::{self, ACCOUNT_KEYS, ARN_KEY, KEYS_OF_SERVICES, OF_ANONYMOUS, SERVICE_KEY},
 };
 use std::collections::BTreeSet;
 
@@ -73,11 +71,7 @@ impl Example {
 
     /// Returns the caller of a request without a signature.
     pub(super) fn anonymous() -> Self {
-        let mut keys: Vec<_> = ANONYMOUS_LACKS.map(|key| (key, None)).to_vec();
-        keys.extend([
-            (TYPE_KEY, Some("Anonymous".to_owned())),
-            (USER_ID_KEY, Some("anonymous".to_owned())),
-        ]);
+        let keys = OF_ANONYMOUS.map(|(key, value)| (key, value.map(str::to_owned))).to_vec();
         let caller = Caller::Stranger;
         Self { of: caller.clone(), caller, principal: "an anonymous caller".to_owned(), keys }
     }
@@ -118,7 +112,13 @@ pub(super) fn examples(
             });
             let all: BTreeSet<_> = with_path.chain([own]).collect();
             let identity = |principal_arn| Example::identity(of, arn, principal_arn, account);
-            all.into_iter().map(identity).take(MOST_IDENTITIES).collect()
+            // A Deny may name some sessions of a role only.
+            let session = caller::role(arn).map(|role| {
+                let (partition, name) = (&place.partition, "example");
+                let session = format!("arn:{partition}:sts::{account}:assumed-role/{role}/{name}");
+                Example::identity(of, &session, arn.clone(), account)
+            });
+            all.into_iter().map(identity).take(MOST_IDENTITIES).chain(session).collect()
         }
         Caller::Federated(name) | Caller::CanonicalUser(name) => vec![Example::other(of, name)],
     }

@@ -2,8 +2,8 @@
 //! variables](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html)
 //! with the values of one request in their place.
 
-use crate::{Policy, Selection, Version};
-use std::collections::BTreeMap;
+use crate::{Policy, Request, Selection, Version};
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// Returns the names of the condition keys in the variables of a policy: in small letters, and as
 /// the policy writes them.
@@ -20,6 +20,26 @@ pub(super) fn names(policy: &Policy) -> BTreeMap<String, String> {
         .filter_map(name)
         .map(|name| (name.to_lowercase(), name.to_owned()))
         .collect()
+}
+
+/// Returns the policy with the values in place of those variables that have one value in all
+/// requests, such as the account of the resource.
+pub(super) fn with_known<'p>(policy: &'p Policy, requests: &[Request]) -> Cow<'p, Policy> {
+    let value = |name: &str| {
+        let of = |request: &Request| {
+            let mut context = request.context.iter();
+            let given =
+                context.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, it)| it)?;
+            given.only().map(str::to_owned)
+        };
+        let first = requests.first().and_then(of)?;
+        requests.iter().all(|it| of(it).as_ref() == Some(&first)).then_some(first)
+    };
+    if names(policy).keys().any(|name| value(name).is_some()) {
+        Cow::Owned(resolved(policy, value))
+    } else {
+        Cow::Borrowed(policy)
+    }
 }
 
 /// Returns the policy with a value in place of each variable. `value` returns the value of a key,
