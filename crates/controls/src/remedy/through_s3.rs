@@ -135,7 +135,7 @@ fn words(
         return words + NARROW;
     }
     words.push_str(
-        "Or add a Deny for everyone. It overrides grants, so that services such as EBS can no \
+        "Or add a Deny for all callers. It overrides grants, so that services such as EBS can no \
          longer use the key.",
     );
     match others {
