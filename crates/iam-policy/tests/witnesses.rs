@@ -88,6 +88,15 @@ fn an_example_meets_the_condition_of_an_allow() {
 }
 
 #[test]
+fn a_long_list_of_accounts_is_analysed() {
+    let accounts: Vec<_> = (0..300)
+        .map(|number| format!("arn:aws:iam::{}:role/*", 200_000_000_000_u64 + number))
+        .collect();
+    let found = allowed(&json!({ "ArnLike": { "aws:PrincipalArn": accounts } })).unwrap();
+    assert!(found.starts_with("arn:aws:iam::200000000000:role/example calls"), "{found}");
+}
+
+#[test]
 fn no_example_is_found_if_there_is_none() {
     for condition in [
         json!({ "IpAddress": { "aws:SourceIp": "10.0.0.0/8" }, "NotIpAddress": { "aws:SourceIp": "10.0.0.0/8" } }),

@@ -76,6 +76,11 @@ impl Shape {
 
     /// Returns the work of comparing two sets, in pairs of characters.
     pub(crate) fn effort(&self, other: &Self) -> usize {
+        if let (Self::Arn { parts: ours, .. }, Self::Arn { parts: theirs, .. }) = (self, other)
+            && have_other_accounts(ours, theirs)
+        {
+            return 1;
+        }
         match (self.pattern(), other.pattern()) {
             (Some(ours), Some(theirs)) => ours.effort(theirs),
             _ => 1,
@@ -144,7 +149,21 @@ impl Shape {
     }
 }
 
+/// True if the accounts of two ARNs differ. This is the quickest comparison.
+fn have_other_accounts(parts: &[Pattern], others: &[Pattern]) -> bool {
+    match (parts.get(4), others.get(4)) {
+        (Some(one), Some(other)) => match (one.text(), other.text()) {
+            (Some(one), Some(other)) => one != other,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
 fn all(parts: &[Pattern], set: &[Pattern]) -> Truth {
+    if have_other_accounts(parts, set) {
+        return Truth::Never;
+    }
     let mut all = Truth::Always;
     // The last parts differ most often, so they are compared first.
     for (part, set) in parts.iter().zip(set).rev() {
