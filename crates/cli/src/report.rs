@@ -142,6 +142,10 @@ fn as_text(VerdictLine { control, outcome, .. }: &VerdictLine, subject: &Subject
             let pretty = |json: &Value| serde_json::to_string_pretty(json).unwrap_or_default();
             statement.iter().for_each(|it| pretty(it).lines().for_each(&mut say));
             for Replacement { statement, by } in &replacements {
+                if by.is_empty() {
+                    say(&format!("or remove statement {statement}"));
+                    continue;
+                }
                 say(&format!("in place of statement {statement}:"));
                 pretty(&json!(by)).lines().for_each(&mut say);
             }

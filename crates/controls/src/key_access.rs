@@ -104,7 +104,12 @@ pub(crate) fn request(
         .with(VIA_SERVICE, via)
         .with("aws:ViaAWSService", Given::text(is_via))
         .with("aws:ResourceAccount", Given::text(key.account().as_str()))
-        .with("aws:ResourceOrgID", Given::text(own_organization(class)));
+        .assuming("aws:ResourceOrgID", own_organization(class));
+    // The placeholder of an unknown organization takes the place of the variable only.
+    let request = match &class.organization {
+        Some(organization) => request.with("aws:ResourceOrgID", Given::text(organization.as_str())),
+        None => request,
+    };
     match how {
         How::Direct => CALLED_VIA.into_iter().fold(request, |r, key| r.with(key, Given::absent())),
         How::OtherService => request,

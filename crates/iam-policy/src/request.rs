@@ -24,6 +24,9 @@ pub struct Request {
     pub actions: &'static [&'static str],
     /// The account whose callers are preferred in examples.
     pub account: Option<String>,
+    /// Values that policy variables are assumed to have, by the name of their key. The value of the
+    /// key itself stays open.
+    pub variables: Vec<(String, String)>,
 }
 
 impl Request {
@@ -36,6 +39,7 @@ impl Request {
             context: Vec::new(),
             actions: &[],
             account: None,
+            variables: Vec::new(),
         }
     }
 
@@ -50,6 +54,13 @@ impl Request {
     #[must_use]
     pub fn such_as(self, actions: &'static [&'static str]) -> Self {
         Self { actions, ..self }
+    }
+
+    /// Sets the value that a policy variable is assumed to have.
+    #[must_use]
+    pub fn assuming(mut self, variable: &str, value: &str) -> Self {
+        self.variables.push((variable.to_owned(), value.to_owned()));
+        self
     }
 
     /// Sets the account whose callers are preferred in examples.

@@ -21,7 +21,9 @@ use crate::{
     unrefused::{self, Owned, Probe},
 };
 use facts::{AccountId, Bucket, KeyArn};
-use iam_policy::{Comparison, Condition, Effect, Given, Operator, Pattern, Policy, Request};
+use iam_policy::{
+    Comparison, Condition, Effect, Given, Operator, Pattern, Policy, Request, Statement,
+};
 use serde_json::{Value, json};
 
 /// The control `uploads-use-cmk`.
@@ -183,6 +185,11 @@ fn adapt(mut remedy: Remedy, subject: &Subject, evidence: &[Evidence]) -> Remedy
     });
     if let Some(words) = corrected {
         return Remedy { words, statement: None, ..remedy };
+    }
+    let is_ours = |statement: &Statement| statement.sid.as_deref() == Some("OnlyOurKey");
+    let statements = subject.bucket_policy.iter().flat_map(|policy| &policy.statements);
+    if statements.into_iter().any(is_ours) {
+        remedy.words.push_str(" If the old statement OnlyOurKey names another key, remove it.");
     }
     let writers = subject.bucket_policy.as_ref().map(log_delivery::accounts).unwrap_or_default();
     if !writers.is_empty() {

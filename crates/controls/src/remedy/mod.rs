@@ -51,23 +51,24 @@ impl Control {
             None => remedy,
         };
         let policies = [&subject.bucket_policy, &subject.key_policy];
-        policies.into_iter().flatten().fold(remedy, in_place_of_namesake)
+        policies.into_iter().flatten().fold(remedy, with_free_sid)
     }
 }
 
-/// Puts the statement of a remedy in place of a statement with the same Sid. A Sid is unique in a
-/// policy, and a statement of that name comes from an earlier remedy, for another key perhaps.
-fn in_place_of_namesake(mut remedy: Remedy, policy: &Policy) -> Remedy {
-    let Some(sid) = remedy.statement.as_ref().and_then(|it| it.get("Sid")?.as_str()) else {
-        return remedy;
-    };
-    let sid = sid.to_owned();
-    if policy.statements.iter().any(|it| it.sid.as_ref() == Some(&sid)) {
-        remedy.words.push_str(&format!(" Put it in place of the old statement {sid}."));
-        let by = remedy.statement.take().into_iter().collect();
-        remedy.replacements = vec![Replacement { statement: sid, by }];
+/// Gives the statement of a remedy a Sid that no statement of the policy has. A Sid is unique in a
+/// policy.
+fn with_free_sid(mut remedy: Remedy, policy: &Policy) -> Remedy {
+    if let Some(Value::String(sid)) = remedy.statement.as_mut().and_then(|it| it.get_mut("Sid")) {
+        *sid = free_sid(policy, sid);
     }
     remedy
+}
+
+/// Returns a Sid, with a number behind it if the policy has a statement of that name.
+pub(crate) fn free_sid(policy: &Policy, sid: &str) -> String {
+    let numbered = (2..).map(|number| format!("{sid}{number}"));
+    let is_free = |sid: &String| !policy.statements.iter().any(|it| it.sid.as_ref() == Some(sid));
+    std::iter::once(sid.to_owned()).chain(numbered).find(is_free).unwrap_or_default()
 }
 
 impl Remedy {

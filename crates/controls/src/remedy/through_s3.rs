@@ -1,7 +1,7 @@
 //! The remedy of `key-used-only-via-s3`: a Deny that is as narrow as the evidence allows, and
 //! statements in place of those that admit direct use.
 
-use super::{Remedy, Replacement};
+use super::{Remedy, Replacement, free_sid};
 use crate::{
     Evidence, How, KeyAccess, Subject,
     control::{GRANT, MOST_LISTED, OPERATIONS},
@@ -9,7 +9,9 @@ use crate::{
     kms_actions,
 };
 use facts::KeyArn;
-use iam_policy::{Comparison, Condition, Effect, Pattern, Policy, Principal, Selection, Statement};
+use iam_policy::{
+    Comparison, Condition, Effect, Operator, Pattern, Policy, Principal, Selection, Statement,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -59,7 +61,8 @@ pub(crate) fn adapt(mut remedy: Remedy, subject: &Subject, evidence: &[Evidence]
     let others = subject.key_policy.as_ref().map(for_other_services).unwrap_or_default();
     let is_narrow = identities.is_some();
     remedy.brief = match (is_narrow, &others[..]) {
-        (true, _) => Some(format!("Add a Deny (kms:PutKeyPolicy). {NARROW}")),
+        (true, _) if limited.data => Some(format!("Add a Deny (kms:PutKeyPolicy). {NARROW}")),
+        (true, _) => Some("Add a Deny (kms:PutKeyPolicy).".to_owned()),
         (false, []) => Some(remedy.words),
         (false, _) => None,
     };
@@ -130,9 +133,10 @@ fn words(
          give it one of its own. "
             .to_owned()
     };
-    if is_narrow {
-        words.push_str("Or add a Deny. ");
-        return words + NARROW;
+    // A Deny of CreateGrant spares grants for AWS services.
+    if is_narrow || !limited.data {
+        words.push_str("Or add a Deny.");
+        return if limited.data { format!("{words} {NARROW}") } else { words };
     }
     words.push_str(
         "Or add a Deny for all callers. It overrides grants, so that services such as EBS can no \
@@ -183,20 +187,18 @@ fn replacement(policy: &Policy, at: usize, key: &KeyArn, grants: bool) -> Option
     let service = format!("s3.{}.amazonaws.com", key.region());
     let data = OPERATIONS.into_iter().filter(|action| is_allowed(action));
     let data: Vec<_> = data.map(str::to_owned).collect();
-    // A Sid is unique in a policy, and the names of two statements may differ by a space only.
     let sid = |suffix: &str| {
         let name = policy.name(at);
         let name = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
-        Some(format!("{name}{suffix}{at}"))
+        Some(free_sid(policy, &format!("{name}{suffix}{at}")))
     };
     // Services act for themselves, and never through S3.
     let (services, principals) = by_kind(&statement.principals);
-    // A statement that never admitted S3 does not admit it now.
-    let admits_s3 = statement.conditions.iter().all(|it| {
-        let is_about = it.key.eq_ignore_ascii_case(VIA_SERVICE) && !it.operator.negated;
-        let names_s3 = |value: &String| Pattern::wildcard(&value.to_lowercase()).matches(&service);
-        !is_about || it.operator.comparison == Comparison::Null || it.values.iter().any(names_s3)
-    });
+    // What a statement did not allow before, it does not allow now.
+    let admits = |key: &str, value: &str| {
+        let mut about = statement.conditions.iter().filter(|it| it.key.eq_ignore_ascii_case(key));
+        about.all(|condition| holds(condition, value))
+    };
     // A condition on the same key with the same operator would overwrite the new one.
     let limited = |sid, actions, operator, key, value| {
         let mut conditions = statement.conditions.clone();
@@ -214,16 +216,38 @@ fn replacement(policy: &Policy, at: usize, key: &KeyArn, grants: bool) -> Option
         let principals = principals.clone();
         by.push(Statement { actions: rest, principals, ..statement.clone() });
     }
-    if !data.is_empty() && admits_s3 {
+    if !data.is_empty() && admits(VIA_SERVICE, &service) {
         by.push(limited(sid("ThroughS3"), data, "StringEquals", VIA_SERVICE, &service)?);
     }
-    if grants && is_allowed(GRANT) {
+    if grants && is_allowed(GRANT) && admits(GRANT_IS_FOR_SERVICE, "true") {
         let actions = vec![GRANT.to_owned()];
         let name = sid("GrantsForServices");
         by.push(limited(name, actions, "Bool", GRANT_IS_FOR_SERVICE, "true")?);
     }
     let by = by.iter().filter_map(|statement| serde_json::to_value(statement).ok()).collect();
     Some(Replacement { statement: policy.name(at), by })
+}
+
+/// True if a condition holds for a request with one value under its key. False if that is not
+/// certain.
+fn holds(condition: &Condition, value: &str) -> bool {
+    let Operator { comparison, negated, .. } = condition.operator;
+    let value = value.to_lowercase();
+    let matches = |named: &String| {
+        let named = named.to_lowercase();
+        match comparison {
+            Comparison::StringLike => Pattern::wildcard(&named).matches(&value),
+            _ => named == value,
+        }
+    };
+    match comparison {
+        Comparison::Null => condition.values.iter().any(|is_absent| is_absent == "false"),
+        Comparison::String
+        | Comparison::StringIgnoreCase
+        | Comparison::StringLike
+        | Comparison::Bool => condition.values.iter().any(matches) != negated,
+        _ => false,
+    }
 }
 
 /// Returns the services among the principals, if there are any beside others, and the others.

@@ -271,14 +271,13 @@ impl<'p> ConditionKeys<'p> {
 
 /// Keys, in small letters, that every request has
 /// ([global](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html)).
-const ALWAYS_PRESENT: [&str; 7] = [
+const ALWAYS_PRESENT: [&str; 6] = [
     "aws:currenttime",
     "aws:epochtime",
     "aws:principaltype",
     "aws:requestedregion",
     "aws:securetransport",
     "aws:userid",
-    "kms:calleraccount",
 ];
 
 /// The form of the values of some keys, in small letters. Without an entry, any text may be a value

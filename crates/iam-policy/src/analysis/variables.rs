@@ -27,6 +27,10 @@ pub(super) fn names(policy: &Policy) -> BTreeMap<String, String> {
 pub(super) fn with_known<'p>(policy: &'p Policy, requests: &[Request]) -> Cow<'p, Policy> {
     let value = |name: &str| {
         let of = |request: &Request| {
+            let mut assumed = request.variables.iter();
+            if let Some((_, value)) = assumed.find(|(key, _)| key.eq_ignore_ascii_case(name)) {
+                return Some(value.clone());
+            }
             let mut context = request.context.iter();
             let given =
                 context.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, it)| it)?;
