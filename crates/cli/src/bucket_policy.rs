@@ -3,12 +3,12 @@
 use crate::{
     encryption,
     exit::Exit,
-    input,
+    input::{self, Requirements},
     report::{self, Output, VerdictLine},
 };
 use anyhow::bail;
 use controls::{
-    BucketPolicyVerdict, Evidence, OrganizationId, Outcome, Subject, judge_bucket_policy,
+    BucketPolicyVerdict, Evidence, Outcome, Subject, judge_bucket_policy,
     judge_bucket_policy_and_encryption,
 };
 use facts::{AccountId, BucketEncryption, BucketId, BucketName, KeyArn, KeyReference};
@@ -29,16 +29,8 @@ pub(crate) struct Arguments {
     /// The account that owns the bucket, for conditions on it; the key's account if omitted
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
-    /// The settings to judge by, in place of the built-in settings
-    #[arg(long, value_name = "FILE")]
-    settings: Option<PathBuf>,
-    /// The class of the bucket, in place of the default class
-    #[arg(long, value_name = "NAME")]
-    class: Option<String>,
-    /// The id of the organization that is watched (`o-...`). No control of a bucket policy depends
-    /// on it
-    #[arg(long, value_name = "ID")]
-    organization: Option<OrganizationId>,
+    #[command(flatten)]
+    requirements: Requirements,
     /// The default encryption of the bucket, as `aws s3api get-bucket-encryption` prints it. The
     /// controls that depend on the encryption are judged, too
     #[arg(long, value_name = "FILE")]
@@ -49,9 +41,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let Arguments { file, bucket: name, key_arn: key, settings, class, .. } = arguments;
-    let organization = arguments.organization.as_ref();
-    let class = input::class(settings.as_deref(), class.as_deref(), organization)?;
+    let Arguments { file, bucket: name, key_arn: key, requirements, .. } = arguments;
+    let class = requirements.class()?;
     let policy = input::policy(file)?;
     let bucket = format!("arn:{}:s3:::{name}", key.region().partition());
     let account = arguments.account.as_ref().unwrap_or(key.account());

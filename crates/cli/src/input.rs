@@ -7,7 +7,7 @@ use iam_policy::{LONGEST, NotAPolicy};
 use std::{
     fs::File,
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// The built-in settings.
@@ -61,22 +61,33 @@ fn settings(path: Option<&Path>) -> anyhow::Result<Settings> {
     text(path)?.parse().with_context(|| format!("{} is not understood", name(path)))
 }
 
-/// Returns the class with this name, or the default class if there is no name. `organization` is
-/// the one that cmkwatch is deployed for.
-pub(crate) fn class(
-    settings: Option<&Path>,
-    name: Option<&str>,
-    organization: Option<&OrganizationId>,
-) -> anyhow::Result<Class> {
-    let settings = self::settings(settings)?;
-    let settings = match organization {
-        Some(organization) => settings.within(organization),
-        None => settings,
-    };
-    let Some(name) = name else { return Ok(settings.default) };
-    let names: Vec<_> = settings.classes.keys().map(|name| name.as_str()).collect();
-    match settings.classes.get(name) {
-        Some(class) => Ok(class.clone()),
-        None => bail!("there is no class `{name}`; the settings have {}", names.join(", ")),
+/// The options that name the requirements.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Requirements {
+    /// The settings to judge by, in place of the built-in settings
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// The class of the bucket, or of the buckets that use the key, in place of the default class
+    #[arg(long, value_name = "NAME")]
+    class: Option<String>,
+    /// The id of the organization that is watched (`o-...`). A key policy may admit its accounts
+    #[arg(long, value_name = "ID")]
+    organization: Option<OrganizationId>,
+}
+
+impl Requirements {
+    /// Returns the named class, or the default class if none is named.
+    pub(crate) fn class(&self) -> anyhow::Result<Class> {
+        let settings = settings(self.settings.as_deref())?;
+        let settings = match &self.organization {
+            Some(organization) => settings.within(organization),
+            None => settings,
+        };
+        let Some(name) = &self.class else { return Ok(settings.default) };
+        let names: Vec<_> = settings.classes.keys().map(|name| name.as_str()).collect();
+        match settings.classes.get(name.as_str()) {
+            Some(class) => Ok(class.clone()),
+            None => bail!("there is no class `{name}`; the settings have {}", names.join(", ")),
+        }
     }
 }

@@ -2,10 +2,10 @@
 
 use crate::{
     exit::Exit,
-    input,
+    input::{self, Requirements},
     report::{self, Output, VerdictLine},
 };
-use controls::{KeyAccess, KeyPolicyVerdict, OrganizationId, Subject, judge_key_policy};
+use controls::{KeyAccess, KeyPolicyVerdict, Subject, judge_key_policy};
 use facts::KeyArn;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -18,23 +18,15 @@ pub(crate) struct Arguments {
     /// The ARN of the key that the policy is for
     #[arg(long, value_name = "ARN")]
     key_arn: KeyArn,
-    /// The settings to judge by, in place of the built-in settings
-    #[arg(long, value_name = "FILE")]
-    settings: Option<PathBuf>,
-    /// The class of the buckets that use the key, in place of the default class
-    #[arg(long, value_name = "NAME")]
-    class: Option<String>,
-    /// The id of the organization that is watched (`o-...`), whose accounts the policy may admit
-    #[arg(long, value_name = "ID")]
-    organization: Option<OrganizationId>,
+    #[command(flatten)]
+    requirements: Requirements,
     /// The format of the verdicts
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let Arguments { settings, class, organization, .. } = arguments;
-    let class = input::class(settings.as_deref(), class.as_deref(), organization.as_ref())?;
+    let class = arguments.requirements.class()?;
     let policy = input::policy(&arguments.file)?;
     let lines = judge_key_policy(&policy, &arguments.key_arn, &class).map(line);
     let subject = Subject {

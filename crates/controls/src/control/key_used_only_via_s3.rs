@@ -91,8 +91,10 @@ pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> KeyPoli
             let (accepted, counted): (Vec<_>, Vec<_>) =
                 all.into_iter().partition(|found| found.delegated && accepts);
             let (counted, doubtful) = witnessed(policy, &asked, counted);
-            let mistakes = services_without_region(policy, key, class);
-            let mut outcome = outcome(&counted, &doubtful, &accepted, mistakes);
+            let mut outcome = match services_without_region(policy, key, class) {
+                Ok(mistakes) => outcome(&counted, &doubtful, &accepted, mistakes),
+                Err(error) => too_complex(PolicyOf::Key, error),
+            };
             if let Outcome::Passed(evidence) = &mut outcome {
                 evidence.extend(replication(policy, key, class));
             }
@@ -153,7 +155,11 @@ fn replication(policy: &Policy, key: &KeyArn, class: &Class) -> Vec<Evidence> {
 ///
 /// An Allow counts if it names identities that no other statement lets use the key through S3. A
 /// Deny counts if nobody can use the key through S3.
-fn services_without_region(policy: &Policy, key: &KeyArn, class: &Class) -> Vec<Evidence> {
+fn services_without_region(
+    policy: &Policy,
+    key: &KeyArn,
+    class: &Class,
+) -> Result<Vec<Evidence>, TooComplex> {
     let is_about_s3 = |condition: &&Condition| {
         condition.key.eq_ignore_ascii_case(VIA_SERVICE)
             && !condition.values.is_empty()
@@ -168,14 +174,13 @@ fn services_without_region(policy: &Policy, key: &KeyArn, class: &Class) -> Vec<
     let statements = policy.statements.iter().enumerate();
     let wrong: Vec<_> = statements.filter_map(|(at, it)| Some((at, it, wrong(it)?))).collect();
     if wrong.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let expected = format!("s3.{}.amazonaws.com", key.region());
     let asked = [request(key, class, DECRYPT, How::OtherService, Given::text(&expected))
         .preferably_by(key.account().as_str())];
-    let grants = policy.allowed(&asked).unwrap_or_default();
-    let gaps = policy.gaps(&asked).unwrap_or_default();
-    let is_closed = gaps.iter().all(Option::is_none);
+    let grants = policy.allowed(&asked)?;
+    let is_closed = policy.gaps(&asked)?.iter().all(Option::is_none);
     // The request of the caller that the statement should admit.
     let witness = |statement: &Statement| {
         let mut witness = Policy::default().gaps(&asked).ok()?.pop()??.witness?;
@@ -207,7 +212,7 @@ fn services_without_region(policy: &Policy, key: &KeyArn, class: &Class) -> Vec<
         let (statement, expected) = (policy.name(at), expected.clone());
         Some(Evidence::ServiceWithoutRegion { statement, value, expected, witness })
     };
-    wrong.into_iter().filter_map(evidence).collect()
+    Ok(wrong.into_iter().filter_map(evidence).collect())
 }
 
 /// True for a text that means S3 and is no value of `kms:ViaService`.

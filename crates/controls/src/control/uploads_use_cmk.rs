@@ -233,6 +233,43 @@ mod tests {
         );
     }
 
+    /// Rows: a bucket policy, and texts that the words of the remedy contain.
+    #[test]
+    fn the_remedy_depends_on_the_policy() {
+        for (statement, texts) in [
+            (
+                json!({ "Effect": "Allow", "Principal": { "AWS": "arn:aws:iam::127311923021:root" },
+                    "Action": "s3:PutObject", "Resource": "arn:aws:s3:::acme/*" }),
+                &["logs of load balancers", "account 127311923021"][..],
+            ),
+            (
+                json!({ "Sid": "Own", "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject",
+                    "Resource": "arn:aws:s3:::acme/*", "Condition": { "StringNotEquals": { KEY: "1234" } } }),
+                &[
+                    "Write arn:aws:kms:us-east-1:111111111111:key/1234 in place of 1234 in statement Own",
+                ],
+            ),
+            (
+                json!({ "Sid": "OnlyOurKey", "Effect": "Deny", "Principal": "*", "Action": "s3:GetObject",
+                    "Resource": "arn:aws:s3:::acme/*" }),
+                &["If the old statement OnlyOurKey names another key, remove it."],
+            ),
+        ] {
+            let text = json!({ "Statement": [statement] }).to_string();
+            let bucket = Bucket { policy: Fact::Known(Some(text.parse())), ..cmk() };
+            let Outcome::Failed { evidence, .. } = check(&bucket, &class()) else {
+                panic!("{text}")
+            };
+            let remedy = UPLOADS_USE_CMK.remedy(&Subject::of(&bucket), &evidence);
+            for text in texts {
+                assert!(remedy.words.contains(text), "{text}: {remedy:?}");
+            }
+            // The Sid of the new statement is not that of an old one.
+            let sid = remedy.statement.map(|it| it["Sid"].clone());
+            assert!(sid.is_none_or(|sid| sid != statement["Sid"]), "{text}");
+        }
+    }
+
     #[test]
     fn a_class_of_a_lower_level_does_not_require_the_control() {
         assert!(matches!(by_class(&UPLOADS_USE_CMK, &cmk(), "cmk"), Outcome::NotApplicable(_)));

@@ -194,7 +194,7 @@ fn replacement(policy: &Policy, at: usize, key: &KeyArn, grants: bool) -> Option
     };
     // Services act for themselves, and never through S3.
     let (services, principals) = by_kind(&statement.principals);
-    // What a statement did not allow before, it does not allow now.
+    // The new statements allow nothing that the old one refused.
     let admits = |key: &str, value: &str| {
         let mut about = statement.conditions.iter().filter(|it| it.key.eq_ignore_ascii_case(key));
         about.all(|condition| holds(condition, value))

@@ -17,6 +17,7 @@ mod budget;
 pub(crate) mod caller;
 mod condition_keys;
 mod gap;
+mod key_facts;
 mod known_values;
 mod rule;
 mod shape;
@@ -31,6 +32,7 @@ pub(crate) use shape::Shape;
 use crate::{Given, Policy, Principal, Request, Witness};
 use budget::Budget;
 use condition_keys::ConditionKeys;
+use key_facts::OF_ACTIONS;
 use known_values::KnownValues;
 use rule::StatementRule;
 use serde::Serialize;
@@ -229,11 +231,6 @@ impl<'p> Analysis<'p> {
         self.people.iter().enumerate().filter(move |(_, person)| is_of(&person.caller))
     }
 }
-
-/// Condition keys that only requests for some actions have, all in small letters
-/// ([KMS](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-grant-is-for-aws-resource)).
-const OF_ACTIONS: [(&str, &[&str]); 1] =
-    [("kms:grantisforawsresource", &["kms:creategrant", "kms:listgrants", "kms:revokegrant"])];
 
 /// Returns what is known of the keys in the policy's conditions, or `None` if it contradicts
 /// itself.

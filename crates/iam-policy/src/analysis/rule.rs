@@ -141,63 +141,35 @@ impl<'p> StatementRule<'p> {
             return Applies::Never;
         }
         let whole = space.scope(self.index);
-        let mut ways = Vec::new();
-        let actions = self.actions_left(space, whole.map(|scope| scope.actions), &mut ways);
+        let (mut by_action, mut by_resource) = (Vec::new(), Vec::new());
+        let actions = left(
+            &self.actions,
+            &space.actions,
+            Pattern::holds_for,
+            (Way::Actions, Way::Action),
+            whole.map(|scope| scope.actions),
+            &mut by_action,
+        );
         if actions == Truth::Never {
             return Applies::Never;
         }
-        let resources = self.resources_left(space, whole.map(|scope| scope.resources), &mut ways);
+        let resources = left(
+            &self.resources,
+            &space.resources,
+            Shape::holds_for,
+            (Way::Resources, Way::Resource),
+            whole.map(|scope| scope.resources),
+            &mut by_resource,
+        );
         if resources == Truth::Never {
             return Applies::Never;
         }
-        if callers == Truth::Maybe {
-            ways.insert(0, Way::Callers);
-        }
+        let by_caller = (callers == Truth::Maybe).then_some(Way::Callers);
+        let mut ways: Vec<_> = by_caller.into_iter().chain(by_action).chain(by_resource).collect();
         let fails =
             |condition: &&JudgedCondition| space.known.allows(condition.key, &condition.may_fail);
         ways.extend(self.conditions.iter().filter(fails).map(Way::Condition));
         if ways.is_empty() { Applies::Always } else { Applies::Leaves(ways) }
-    }
-
-    /// Judges the actions of a space, unless they were judged before, and adds the ways that the
-    /// statement leaves.
-    fn actions_left<'r>(
-        &'r self,
-        space: &Space,
-        judged: Option<Truth>,
-        ways: &mut Vec<Way<'r>>,
-    ) -> Truth {
-        match judged {
-            Some(Truth::Never | Truth::Always) => judged.unwrap_or(Truth::Never),
-            _ => left(
-                &self.actions,
-                &space.actions,
-                Pattern::holds_for,
-                Way::Actions,
-                Way::Action,
-                ways,
-            ),
-        }
-    }
-
-    /// Judges the resources of a space in the same way.
-    fn resources_left<'r>(
-        &'r self,
-        space: &Space,
-        judged: Option<Truth>,
-        ways: &mut Vec<Way<'r>>,
-    ) -> Truth {
-        match judged {
-            Some(Truth::Never | Truth::Always) => judged.unwrap_or(Truth::Never),
-            _ => left(
-                &self.resources,
-                &space.resources,
-                Shape::holds_for,
-                Way::Resources,
-                Way::Resource,
-                ways,
-            ),
-        }
     }
 }
 
@@ -230,21 +202,23 @@ fn within<T>(named: &T, sets: &[T], holds: fn(&T, &T) -> Truth) -> Truth {
 
 /// Judges whether a selection includes the requests, and adds the ways that it leaves if it
 /// includes only some. For `Action`, that is everything it does not name. For `NotAction`, that is
-/// each one that it names.
+/// each one that it names. `judged` is the truth if it is known.
 fn left<'r, T>(
     selection: &'r Selection<T>,
     sets: &[T],
     holds: fn(&T, &T) -> Truth,
-    others: Way<'r>,
-    excepted: fn(&'r T) -> Way<'r>,
+    (others, excepted): (Way<'r>, fn(&'r T) -> Way<'r>),
+    judged: Option<Truth>,
     ways: &mut Vec<Way<'r>>,
 ) -> Truth {
+    if let Some(sure @ (Truth::Never | Truth::Always)) = judged {
+        return sure;
+    }
     let Selection::Except(named) = selection else {
-        let truth = selects(selection, sets, holds);
+        let truth = judged.unwrap_or_else(|| selects(selection, sets, holds));
         ways.extend((truth == Truth::Maybe).then_some(others));
         return truth;
     };
-    let before = ways.len();
     for one in named {
         match within(one, sets, holds) {
             Truth::Never => {}
@@ -252,5 +226,5 @@ fn left<'r, T>(
             Truth::Always => return Truth::Never,
         }
     }
-    if ways.len() == before { Truth::Always } else { Truth::Maybe }
+    if ways.is_empty() { Truth::Always } else { Truth::Maybe }
 }

@@ -1,6 +1,6 @@
 //! The values of a condition, and which of the possible values of its key match them.
 
-use super::shape::Shape;
+use super::{key_facts::SMALL_LETTERS, shape::Shape};
 use crate::{Comparison, Condition, Order, Quantifier, Version, truth::Truth};
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -29,18 +29,6 @@ pub(super) enum Element {
     /// Known values: one, or several for a key that may have several.
     Sample(Vec<Shape>),
 }
-
-/// Keys whose values are written in small letters: names of services
-/// ([KMS](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service))
-/// and ids of
-/// [organizations](https://docs.aws.amazon.com/organizations/latest/APIReference/API_Organization.html).
-const SMALL_LETTERS: [&str; 5] = [
-    "aws:principalorgid",
-    "aws:principalorgpaths",
-    "aws:resourceorgid",
-    "aws:resourceorgpaths",
-    "kms:viaservice",
-];
 
 /// Returns the sets of texts that a condition distinguishes.
 pub(super) fn shapes(condition: &Condition, version: Version) -> impl Iterator<Item = Shape> {
