@@ -111,6 +111,25 @@ impl Policy {
         sid.unwrap_or_else(|| statement.to_string())
     }
 
+    /// Returns one policy with the statements of this policy and, after them, those of another. For
+    /// a resource with both policies it decides as they do: each of them can allow, and a Deny of
+    /// either refuses.
+    #[must_use]
+    pub fn joined_with(&self, other: &Self) -> Self {
+        let parts = [self, other];
+        let version = match parts.iter().any(|it| it.version == Version::V2012) {
+            true => Version::V2012,
+            false => Version::V2008,
+        };
+        let written = parts.into_iter().flat_map(|part| {
+            let is_older = part.version != version;
+            part.statements
+                .iter()
+                .map(move |it| if is_older { it.without_variables() } else { it.clone() })
+        });
+        Self { version, statements: written.collect() }
+    }
+
     /// Returns the first value with a [policy
     /// variable](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html)
     /// that a statement compares with a condition key. `None` if there is none. Only the request
@@ -187,6 +206,30 @@ mod tests {
             statement
         };
         assert_eq!(sorted(&policy), sorted(&again));
+    }
+
+    /// Version 2008-10-17 has no variables, and in version 2012-10-17 `${$}` is the character `$`.
+    #[test]
+    fn joined_policies_keep_their_meaning() {
+        let statement = r#"{"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "arn:${a}",
+            "Condition": {"StringEquals": {"aws:PrincipalTag/a": "${aws:username}"}}}"#;
+        let policy = |version: &str| -> Policy {
+            format!(r#"{{"Version": "{version}", "Statement": {statement}}}"#).parse().unwrap()
+        };
+        let (old, new) = (policy("2008-10-17"), policy("2012-10-17"));
+        let values = |policy: &Policy| -> Vec<_> {
+            let of = |it: &Statement| {
+                [it.conditions[0].values[0].clone(), it.resources.named()[0].clone()]
+            };
+            policy.statements.iter().flat_map(of).collect()
+        };
+        let (as_is, escaped) =
+            (["${aws:username}", "arn:${a}"], ["${$}{aws:username}", "arn:${$}{a}"]);
+        assert_eq!(values(&old.joined_with(&new)), [escaped, as_is].concat());
+        assert_eq!(values(&new.joined_with(&old)), [as_is, escaped].concat());
+        assert_eq!(values(&old.joined_with(&old)), [as_is, as_is].concat());
+        assert_eq!(old.joined_with(&new).variable(0, "aws:PrincipalTag/a"), None);
+        assert_eq!(old.joined_with(&Policy::default()), old);
     }
 
     #[test]

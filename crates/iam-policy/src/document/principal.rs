@@ -48,7 +48,11 @@ const ORIGIN_ACCESS_IDENTITY: &str = "user/CloudFront Origin Access Identity ";
 const ID_PREFIXES: [&str; 3] = ["AIDA", "AROA", "ASIA"];
 
 impl Principal {
-    fn aws(text: String) -> Result<Self, String> {
+    /// Reads a principal as a policy names it under `AWS`: `*`, an account, an ARN or a unique id.
+    ///
+    /// # Errors
+    /// Returns the text if it is none of these.
+    pub fn aws(text: String) -> Result<Self, String> {
         let is_account = |text: &str| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
         if text == "*" {
             return Ok(Self::Anyone);

@@ -63,6 +63,20 @@ impl<T> Selection<T> {
     }
 }
 
+impl Statement {
+    /// Returns the statement as version 2012-10-17 writes what version 2008-10-17 means by it: `${`
+    /// is a text like any other.
+    pub(super) fn without_variables(&self) -> Self {
+        let mut statement = self.clone();
+        let (Selection::Only(resources) | Selection::Except(resources)) = &mut statement.resources;
+        let values = statement.conditions.iter_mut().flat_map(|condition| &mut condition.values);
+        for text in resources.iter_mut().chain(values) {
+            *text = text.replace("${", "${$}{");
+        }
+        statement
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 pub(super) struct Raw {

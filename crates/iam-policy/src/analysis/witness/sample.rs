@@ -46,7 +46,11 @@ impl Place {
 pub(super) fn of_condition(condition: &Condition, place: &Place) -> Vec<String> {
     let values = condition.values.iter().filter(|value| !value.contains("${"));
     match condition.operator.comparison {
-        Comparison::String | Comparison::Binary => values.cloned().collect(),
+        Comparison::String | Comparison::Binary => {
+            let text =
+                |value: &String| Pattern::with_variables(value, false).text().map(str::to_owned);
+            condition.values.iter().filter_map(text).collect()
+        }
         Comparison::StringIgnoreCase => {
             values.flat_map(|value| [value.clone(), value.to_lowercase()]).collect()
         }
