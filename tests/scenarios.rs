@@ -10,15 +10,16 @@
 )]
 
 use cmkwatch_tests::{
-    Encryption, KeySetup, Refused, Scenario, Spelling, State, made_out, root, scenarios,
+    Encryption, GrantSetup, KeySetup, Refused, Scenario, Spelling, State, made_out, root, scenarios,
 };
 use controls::{OF_BUCKETS, Outcome, Settings, Verdict, judge};
 use facts::{
-    Algorithm, Bucket, BucketEncryption, BucketId, EncryptionRule, Fact, Key, KeyAdministration,
-    KeyLookup, KeyManager, KeyReference, KeyState, KeyUser, PolicyDocument, Rotation, Tags,
+    Algorithm, Bucket, BucketEncryption, BucketId, EncryptionRule, Fact, GrantCollector,
+    GrantConstraints, Key, KeyAdministration, KeyAdmissions, KeyGrant, KeyLookup, KeyManager,
+    KeyReference, KeyState, KeyUser, Permissions, PolicyDocument, RelatedKey, Rotation, Tags,
     Unreadable, UsedKey,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::{collections::BTreeMap, env, fs};
 
 const ACCOUNT: &str = "111111111111";
@@ -147,7 +148,13 @@ fn rule(encryption: &Encryption, scenario: &Scenario) -> EncryptionRule {
 fn arn(key: &KeySetup) -> String {
     let account = if key.in_another_account { "222222222222" } else { ACCOUNT };
     let region = if key.in_another_region { "eu-west-1" } else { REGION };
-    format!("arn:aws:kms:{region}:{account}:key/1234")
+    let id = if key.replica.is_some() { "mrk-1234" } else { "1234" };
+    format!("arn:aws:kms:{region}:{account}:key/{id}")
+}
+
+/// Returns the time at which the bucket is read, and a number of days before or after it.
+fn in_days(days: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * days)
 }
 
 fn resolved(scenario: &Scenario, reference: &KeyReference) -> Fact<KeyLookup> {
@@ -165,7 +172,10 @@ fn resolved(scenario: &Scenario, reference: &KeyReference) -> Fact<KeyLookup> {
             },
             spec: key.spec.clone(),
             usage: key.usage.clone(),
-            origin: "AWS_KMS".into(),
+            origin: if key.imported { "EXTERNAL" } else { "AWS_KMS" }.into(),
+            created: in_days(-key.created_days_ago),
+            material_expires: key.expires_in_days.map(in_days),
+            related: Vec::new(),
             administration: Some(administration(scenario, key)),
         })),
     };
@@ -173,15 +183,61 @@ fn resolved(scenario: &Scenario, reference: &KeyReference) -> Fact<KeyLookup> {
 }
 
 fn administration(scenario: &Scenario, key: &KeySetup) -> KeyAdministration {
-    let default = r#"{"Statement": {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::<account>:root"}, "Action": "kms:*",
-        "Resource": "*"}}"#;
-    let policy = made_out(key.policy.as_deref().unwrap_or(default), BUCKET, Some(&arn(key)));
     let rotation = match u32::try_from(key.rotation_days).unwrap() {
+        _ if key.imported => Rotation::Unsupported,
         0 => Rotation::Off,
         days => Rotation::Every(days),
     };
+    let mut rotated: Vec<_> = key.rotated_days_ago.iter().map(|days| in_days(-days)).collect();
+    rotated.sort_by(|one, two| two.cmp(one));
+    let on_replica = scenario.refused_on_replica;
+    let own = permissions(scenario, key, !on_replica, key.policy.as_deref(), &key.grants);
+    let related = key.replica.iter().map(|replica| RelatedKey {
+        arn: arn(key).replace(REGION, "eu-west-1").parse().unwrap(),
+        permissions: permissions(
+            scenario,
+            key,
+            on_replica,
+            replica.policy.as_deref(),
+            &replica.grants,
+        ),
+    });
     KeyAdministration {
-        policy: unless_refused(scenario, Refused::KeyPolicy, policy.parse()),
+        admissions: KeyAdmissions::new(own, related.collect()),
         rotation: unless_refused(scenario, Refused::Rotation, rotation),
+        rotated: unless_refused(scenario, Refused::Rotations, rotated),
     }
+}
+
+/// Returns the policies and the grants of the key or its replica. What is refused is refused on
+/// this key if `is_refused_here` is true.
+fn permissions(
+    scenario: &Scenario,
+    key: &KeySetup,
+    is_refused_here: bool,
+    policy: Option<&str>,
+    grants: &[GrantSetup],
+) -> Permissions {
+    let default = r#"{"Statement": {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::<account>:root"}, "Action": "kms:*",
+        "Resource": "*"}}"#;
+    let here =
+        Scenario { refused: scenario.refused.filter(|_| is_refused_here), ..scenario.clone() };
+    let document =
+        |policy: &str| -> PolicyDocument { made_out(policy, BUCKET, Some(&arn(key))).parse() };
+    let shared = key.shared_policy.as_deref().map(document);
+    let mut collected = GrantCollector::default();
+    for GrantSetup { to, operations } in grants {
+        let grant = KeyGrant {
+            id: "grant".to_owned(),
+            grantee: made_out(to, BUCKET, Some(&arn(key))),
+            operations: operations.iter().cloned().collect(),
+            constraints: GrantConstraints::default(),
+        };
+        collected.add(grant, 0);
+    }
+    Permissions::new(
+        unless_refused(&here, Refused::KeyPolicy, document(policy.unwrap_or(default))),
+        unless_refused(&here, Refused::KeyPolicy, shared),
+        unless_refused(&here, Refused::Grants, collected.finish()),
+    )
 }

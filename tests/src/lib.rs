@@ -12,6 +12,7 @@
 
 mod alerts;
 mod iam;
+mod material;
 mod place;
 mod said;
 mod sandbox;
@@ -22,7 +23,10 @@ pub use alerts::{Alerts, Envelope};
 pub use place::{MadeKey, Place};
 pub use said::{progress, state, verdict};
 pub use sandbox::{Denied, Fault, Kill, Sandbox, Worker, folder, sandbox};
-pub use scenario::{Encryption, KeySetup, Refused, Scenario, Spelling, State, made_out, scenarios};
+pub use scenario::{
+    Encryption, GrantSetup, KeySetup, Refused, ReplicaSetup, Scenario, Spelling, State, made_out,
+    scenarios,
+};
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,11 @@
 //! An account and a region of the sandbox, and what a test does there.
 
-use crate::{Encryption, KeySetup, Refused, Scenario, Spelling, State, made_out, root, sandbox};
+use crate::{
+    Encryption, GrantSetup, KeySetup, Refused, Scenario, Spelling, State, made_out, material, root,
+    sandbox,
+};
 use aws_config::SdkConfig;
-use aws_sdk_kms::types::{KeySpec, KeyUsageType};
+use aws_sdk_kms::types::{GrantOperation, KeySpec, KeyUsageType, OriginType};
 use aws_sdk_s3::types::{
     BlockedEncryptionTypes, BucketLocationConstraint, CreateBucketConfiguration, EncryptionType,
     ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration,
@@ -11,6 +14,7 @@ use aws_sdk_s3::types::{
 use aws_sdk_securityhub::types::{
     AwsSecurityFinding, AwsSecurityFindingFilters, StringFilter, StringFilterComparison,
 };
+use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -21,6 +25,11 @@ use std::{
 
 /// The longest time that a change may take to show in Security Hub.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Returns a second since 1970, a number of days from now.
+fn in_days(days: i64) -> i64 {
+    (Timestamp::now() + SignedDuration::from_hours(24 * days)).as_second()
+}
 
 /// An account and a region of the sandbox.
 #[derive(Debug, Clone)]
@@ -161,40 +170,44 @@ impl Place {
         self.s3().put_bucket_policy().bucket(bucket).policy(policy).send().await.unwrap();
     }
 
-    /// Makes a customer-managed key with an alias. The policy of `setup` is filled in for the
+    /// Makes a customer-managed key with an alias. The policies of `setup` are filled in for the
     /// bucket that has the alias's name.
     pub async fn create_key(&self, setup: &KeySetup, alias: &str) -> MadeKey {
         let kms = self.kms();
-        let (spec, usage) =
-            (KeySpec::from(setup.spec.as_str()), KeyUsageType::from(setup.usage.as_str()));
+        let origin = if setup.imported { OriginType::External } else { OriginType::AwsKms };
         let made = kms
             .create_key()
-            .key_spec(spec)
-            .key_usage(usage)
-            .send()
-            .await
-            .unwrap()
-            .key_metadata
-            .unwrap();
+            .key_spec(KeySpec::from(setup.spec.as_str()))
+            .key_usage(KeyUsageType::from(setup.usage.as_str()))
+            .origin(origin)
+            .multi_region(setup.replica.is_some());
+        let made = made.send().await.unwrap().key_metadata.unwrap();
         let (id, arn) = (made.key_id, made.arn.unwrap());
         let bucket = format!("arn:aws:s3:::{alias}");
         let alias = format!("alias/{alias}");
         kms.create_alias().alias_name(&alias).target_key_id(&id).send().await.unwrap();
-        if setup.rotation_days > 0 && setup.spec == "SYMMETRIC_DEFAULT" {
+        if setup.imported {
+            let until = setup.expires_in_days.map(in_days);
+            material::import(&kms, &id, [7; 32], until, false).await;
+        } else if setup.rotation_days > 0 && setup.spec == "SYMMETRIC_DEFAULT" {
             let rotation =
                 kms.enable_key_rotation().key_id(&id).rotation_period_in_days(setup.rotation_days);
             rotation.send().await.unwrap();
         }
-        if let Some(policy) = &setup.policy {
-            let policy = made_out(policy, &bucket, Some(&arn));
-            // Without the bypass, KMS refuses a policy that does not let its author change it
-            // again.
-            let request = kms
-                .put_key_policy()
-                .key_id(&id)
-                .policy(policy)
-                .bypass_policy_lockout_safety_check(true);
+        let rotated: Vec<_> = setup.rotated_days_ago.iter().map(|days| in_days(-days)).collect();
+        if setup.created_days_ago > 0 || !rotated.is_empty() {
+            sandbox().set_key_dates(&arn, in_days(-setup.created_days_ago), &rotated);
+        }
+        self.admit(&arn, setup.policy.as_deref(), &setup.grants, &bucket).await;
+        if let Some(policy) = &setup.shared_policy {
+            sandbox().share_key(&arn, Some(&made_out(policy, &bucket, Some(&arn))));
+        }
+        if let Some(replica) = &setup.replica {
+            let there = sandbox().another_region(self).await;
+            let request = kms.replicate_key().key_id(&id).replica_region(&there.region);
             request.send().await.unwrap();
+            let arn = arn.replace(&self.region, &there.region);
+            there.admit(&arn, replica.policy.as_deref(), &replica.grants, &bucket).await;
         }
         match setup.state {
             State::Enabled => {}
@@ -204,6 +217,28 @@ impl Place {
             }
         }
         MadeKey { arn, id, alias }
+    }
+
+    /// Puts the policy of a key and makes its grants. `bucket` is the ARN for the placeholders.
+    async fn admit(&self, key: &str, policy: Option<&str>, grants: &[GrantSetup], bucket: &str) {
+        if let Some(policy) = policy {
+            self.put_key_policy(key, &made_out(policy, bucket, Some(key))).await;
+        }
+        for GrantSetup { to, operations } in grants {
+            self.grant(key, &made_out(to, bucket, Some(key)), operations).await;
+        }
+    }
+
+    /// Makes a grant of a key, and returns its id.
+    pub async fn grant(&self, key: &str, to: &str, operations: &[String]) -> String {
+        let operations = operations.iter().map(|it| GrantOperation::from(it.as_str())).collect();
+        let request = self.kms().create_grant().key_id(key).grantee_principal(to);
+        request.set_operations(Some(operations)).send().await.unwrap().grant_id.unwrap()
+    }
+
+    /// Revokes a grant of a key.
+    pub async fn revoke_grant(&self, key: &str, grant: &str) {
+        self.kms().revoke_grant().key_id(key).grant_id(grant).send().await.unwrap();
     }
 
     /// Lets another account describe a key, by the key's policy.
@@ -257,7 +292,12 @@ impl Place {
         };
         let key = there.create_key(setup, bucket).await;
         if let Some(refused) = scenario.refused.filter(|refused| refused.is_of_the_key()) {
-            self.refuse(refused, &key.arn, bucket);
+            let replica = match scenario.refused_on_replica {
+                true => Some(sandbox().another_region(&there).await),
+                false => None,
+            };
+            let region = replica.as_ref().map_or(&there.region, |replica| &replica.region);
+            self.refuse(refused, &key.arn.replace(&there.region, region), bucket);
         }
         Some(key)
     }

@@ -253,6 +253,19 @@ impl Sandbox {
         self.put("delete-key", &BTreeMap::from([("key", arn)]));
     }
 
+    /// Sets the second in which a key was created, and those of its rotations, as if time had
+    /// passed.
+    pub fn set_key_dates(&self, arn: &str, created: i64, rotations: &[i64]) {
+        let rotations: Vec<_> = rotations.iter().map(|at| (at, "ON_DEMAND")).collect();
+        let asked = serde_json::json!({ "key": arn, "created": created, "rotations": rotations });
+        self.put("key-dates", &asked);
+    }
+
+    /// Sets the policy `AWS_RAM` of a key, as a resource share does. `None` ends the share.
+    pub fn share_key(&self, arn: &str, policy: Option<&str>) {
+        self.put("share-key", &serde_json::json!({ "key": arn, "policy": policy }));
+    }
+
     /// Fires a schedule now. Returns true if the schedule started its target.
     #[must_use]
     pub fn fire(&self, schedule: &str) -> bool {

@@ -28,6 +28,9 @@ pub struct Scenario {
     pub bucket_policy: Option<String>,
     /// The action that the member role is refused, or `None` if nothing is refused.
     pub refused: Option<Refused>,
+    /// True if the action is refused on the replica of the key, and not on the key.
+    #[serde(default)]
+    pub refused_on_replica: bool,
     /// Status and severity by control, such as `FAILED HIGH`. A control that is not named has no
     /// finding.
     #[serde(default)]
@@ -49,9 +52,15 @@ pub enum Refused {
     /// Reading the key policy.
     #[serde(rename = "kms:GetKeyPolicy")]
     KeyPolicy,
+    /// Reading the key's grants.
+    #[serde(rename = "kms:ListGrants")]
+    Grants,
     /// Reading the key's rotation.
     #[serde(rename = "kms:GetKeyRotationStatus")]
     Rotation,
+    /// Reading the rotations of the key that took place.
+    #[serde(rename = "kms:ListKeyRotations")]
+    Rotations,
 }
 
 impl Refused {
@@ -63,7 +72,9 @@ impl Refused {
             Self::BucketPolicy => "s3:GetBucketPolicy",
             Self::Key => "kms:DescribeKey",
             Self::KeyPolicy => "kms:GetKeyPolicy",
+            Self::Grants => "kms:ListGrants",
             Self::Rotation => "kms:GetKeyRotationStatus",
+            Self::Rotations => "kms:ListKeyRotations",
         }
     }
 
@@ -136,6 +147,21 @@ pub struct KeySetup {
     pub rotation_days: i32,
     /// The key policy, in place of the default one. It has the placeholders of the bucket policy.
     pub policy: Option<String>,
+    /// The policy `AWS_RAM` of a key that is shared, or `None` for a key that is not shared. It has
+    /// the placeholders of the bucket policy.
+    pub shared_policy: Option<String>,
+    /// The grants of the key.
+    pub grants: Vec<GrantSetup>,
+    /// The replica of a multi-Region key in the other region, or `None` for a key of one region.
+    pub replica: Option<ReplicaSetup>,
+    /// True if the material of the key is imported.
+    pub imported: bool,
+    /// The number of days until imported material expires, or `None` if it does not expire.
+    pub expires_in_days: Option<i64>,
+    /// The age of the key in days.
+    pub created_days_ago: i64,
+    /// The days since the rotations of the key that took place.
+    pub rotated_days_ago: Vec<i64>,
     /// True if the key is in another account than the bucket.
     pub in_another_account: bool,
     /// True if the key is in another region than the bucket.
@@ -150,10 +176,37 @@ impl Default for KeySetup {
             usage: "ENCRYPT_DECRYPT".into(),
             rotation_days: 365,
             policy: None,
+            shared_policy: None,
+            grants: Vec::new(),
+            replica: None,
+            imported: false,
+            expires_in_days: None,
+            created_days_ago: 0,
+            rotated_days_ago: Vec::new(),
             in_another_account: false,
             in_another_region: false,
         }
     }
+}
+
+/// A grant of a key.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct GrantSetup {
+    /// The principal that gets the permissions, with the placeholder `<account>`.
+    pub to: String,
+    /// The operations that the grant allows: `Decrypt`.
+    pub operations: Vec<String>,
+}
+
+/// A replica of a multi-Region key.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ReplicaSetup {
+    /// The policy of the replica, in place of the default one.
+    pub policy: Option<String>,
+    /// The grants of the replica.
+    pub grants: Vec<GrantSetup>,
 }
 
 /// Returns a policy of a scenario, filled in for its bucket and key. `bucket` and `key` are ARNs.

@@ -15,9 +15,10 @@ impl Place {
         request.send().await.unwrap().policy.unwrap()
     }
 
-    /// Puts the policy of a key, by the key's alias.
-    pub async fn put_key_policy(&self, alias: &str, policy: &str) {
-        let request = self.kms().put_key_policy().key_id(self.key_of(alias).await).policy(policy);
+    /// Puts the policy of a key, by the key's ARN or alias. Without the bypass, KMS refuses a
+    /// policy that does not let its author change it again.
+    pub async fn put_key_policy(&self, key: &str, policy: &str) {
+        let request = self.kms().put_key_policy().key_id(self.key_of(key).await).policy(policy);
         request.bypass_policy_lockout_safety_check(true).send().await.unwrap();
     }
 

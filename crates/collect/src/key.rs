@@ -1,12 +1,16 @@
 //! Looks up the key that a bucket names: its ARN, its manager, its state and, if a customer manages
-//! it, its policy and rotation.
+//! it, its access and rotation.
 
 use crate::{
     Accounts, CollectError, KeyCache,
     error::{Question, code},
-    key_administration,
+    key_administration, multi_region,
 };
-use aws_sdk_kms::{Client, types::KeyMetadata};
+use aws_sdk_kms::{
+    Client,
+    primitives::DateTime,
+    types::{ExpirationModelType, KeyMetadata},
+};
 use facts::{
     AccountId, BucketId, Fact, Key, KeyLookup, KeyManager, KeyReference, KeyState, Place, Region,
     Unreadable, UsedKey,
@@ -53,7 +57,7 @@ async fn resolve(
     governed(accounts, bucket, resolved, keys).await
 }
 
-/// Adds policy and rotation to a customer-managed key. Other keys stay as they are.
+/// Adds access and rotation to a customer-managed key. Other keys stay as they are.
 async fn governed(
     accounts: &Accounts,
     bucket: &BucketId,
@@ -63,7 +67,7 @@ async fn governed(
     match resolved {
         Fact::Known(KeyLookup::Found(mut key)) if key.manager == KeyManager::Customer => {
             let known = keys.governed.cell(key.arn.clone());
-            let read = || key_administration::of_key(accounts, bucket, &key.arn);
+            let read = || key_administration::of_key(accounts, bucket, &key);
             key.administration = Some(known.get_or_try_init(read).await?.clone());
             Ok(Fact::Known(KeyLookup::Found(key)))
         }
@@ -172,16 +176,36 @@ async fn reserved(kms: &Client, reference: &KeyReference) -> Result<Fact<KeyLook
 }
 
 fn from_metadata(metadata: KeyMetadata) -> Option<Key> {
-    let deletion = metadata.deletion_date.and_then(|date| Timestamp::from_second(date.secs()).ok());
+    let deletion = metadata.deletion_date.and_then(moment);
+    let arn = metadata.arn?.parse().ok()?;
     Some(Key {
-        arn: metadata.arn?.parse().ok()?,
         manager: manager(metadata.key_manager?.as_str()),
         state: state(metadata.key_state?.as_str(), deletion),
         spec: metadata.key_spec?.as_str().to_owned(),
         usage: metadata.key_usage?.as_str().to_owned(),
         origin: metadata.origin?.as_str().to_owned(),
+        created: moment(metadata.creation_date?)?,
+        material_expires: expiry(metadata.expiration_model, metadata.valid_to)?,
+        related: multi_region::others(metadata.multi_region_configuration, &arn),
         administration: None,
+        arn,
     })
+}
+
+/// Returns the time at which imported material expires, or the inner `None` if it does not expire.
+/// The outer `None` means that the answer lacks the time.
+fn expiry(
+    model: Option<ExpirationModelType>,
+    until: Option<DateTime>,
+) -> Option<Option<Timestamp>> {
+    match model {
+        Some(ExpirationModelType::KeyMaterialExpires) => until.and_then(moment).map(Some),
+        _ => Some(None),
+    }
+}
+
+fn moment(date: DateTime) -> Option<Timestamp> {
+    Timestamp::from_second(date.secs()).ok()
 }
 
 fn manager(name: &str) -> KeyManager {
@@ -230,6 +254,30 @@ mod tests {
             key.state,
             KeyState::PendingDeletion(Some("2026-12-01T10:00:00Z".parse().unwrap()))
         );
+    }
+
+    /// "ValidTo ... is present only when ExpirationModel is KEY_MATERIAL_EXPIRES":
+    /// <https://docs.aws.amazon.com/kms/latest/APIReference/API_KeyMetadata.html>.
+    #[test]
+    fn the_end_of_imported_material_is_read() {
+        let with = |model: &str| -> KeyMetadata {
+            let model = ExpirationModelType::from(model);
+            let date = DateTime::from_secs(1_796_119_200);
+            let key = KeyMetadata::builder().key_id("1234").expiration_model(model).valid_to(date);
+            let key = key.arn("arn:aws:kms:us-east-1:111111111111:key/1234").creation_date(date);
+            let key = key.key_manager("CUSTOMER".into()).key_state("Enabled".into());
+            let key = key.key_spec("SYMMETRIC_DEFAULT".into()).key_usage("ENCRYPT_DECRYPT".into());
+            key.origin("EXTERNAL".into()).build().unwrap()
+        };
+        let until = Some("2026-12-01T10:00:00Z".parse().unwrap());
+        for (model, expected) in
+            [("KEY_MATERIAL_EXPIRES", until), ("KEY_MATERIAL_DOES_NOT_EXPIRE", None)]
+        {
+            assert_eq!(from_metadata(with(model)).unwrap().material_expires, expected);
+        }
+        let mut without = with("KEY_MATERIAL_EXPIRES");
+        without.valid_to = None;
+        assert!(from_metadata(without).is_none());
     }
 
     #[tokio::test]

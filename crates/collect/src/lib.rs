@@ -12,6 +12,7 @@ mod error;
 mod key;
 mod key_administration;
 mod key_cache;
+mod key_grants;
 mod listing;
 mod multi_region;
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Finds the keys that share id and material with a multi-Region key.
 
 use crate::{Accounts, CollectError, error::Question};
-use aws_sdk_kms::{Client, types::MultiRegionKey};
+use aws_sdk_kms::{
+    Client,
+    types::{MultiRegionConfiguration, MultiRegionKey},
+};
 use facts::{Fact, KeyArn, Place};
 
 /// Returns the primary and the replicas of a key, without the key itself.
@@ -31,12 +34,19 @@ async fn ask(kms: &Client, key: &KeyArn) -> Result<Fact<Vec<KeyArn>>, CollectErr
     };
     let configuration =
         answer.key_metadata.and_then(|metadata| metadata.multi_region_configuration);
+    Ok(Fact::Known(others(configuration, key)))
+}
+
+/// Returns the primary and the replicas that a key's metadata lists, without the key itself.
+pub(crate) fn others(configuration: Option<MultiRegionConfiguration>, key: &KeyArn) -> Vec<KeyArn> {
     let all = configuration.into_iter().flat_map(|configuration| {
         let replicas = configuration.replica_keys.unwrap_or_default();
         configuration.primary_key.into_iter().chain(replicas)
     });
     let arn = |key: MultiRegionKey| key.arn?.parse().ok();
-    Ok(Fact::Known(all.filter_map(arn).filter(|related| related != key).collect()))
+    let mut others: Vec<_> = all.filter_map(arn).filter(|related| related != key).collect();
+    others.sort_unstable();
+    others
 }
 
 #[cfg(test)]
@@ -64,7 +74,7 @@ mod tests {
             panic!()
         };
         let regions: Vec<_> = keys.iter().map(|key| key.region().as_str()).collect();
-        assert_eq!(regions, ["eu-west-1", "ap-southeast-2"]);
+        assert_eq!(regions, ["ap-southeast-2", "eu-west-1"]);
     }
 
     #[tokio::test]

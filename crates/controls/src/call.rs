@@ -13,6 +13,8 @@ pub(crate) const TAGS: &[&str] =
 pub(crate) const ALIAS: &[&str] = &["CreateAlias", "UpdateAlias", "DeleteAlias"];
 /// The calls that change the policy of a key.
 pub(crate) const KEY_POLICY: &[&str] = &["CreateKey", "PutKeyPolicy"];
+/// The calls that change the grants of a key.
+pub(crate) const GRANTS: &[&str] = &["CreateGrant", "RevokeGrant", "RetireGrant"];
 /// The calls that change the state of a key, on which its use depends.
 pub(crate) const KEY_STATE: &[&str] = &[
     "CreateKey",
@@ -25,5 +27,7 @@ pub(crate) const KEY_STATE: &[&str] = &[
     "DeleteImportedKeyMaterial",
     "DeleteExpiredKeyMaterial",
 ];
-/// The calls that change the rotation of a key.
-pub(crate) const ROTATION: &[&str] = &["CreateKey", "EnableKeyRotation", "DisableKeyRotation"];
+/// The calls that change the rotation of a key. `RotateKey` is the service event of a [rotation
+/// that took place](https://docs.aws.amazon.com/kms/latest/developerguide/ct-rotatekey.html).
+pub(crate) const ROTATION: &[&str] =
+    &["CreateKey", "EnableKeyRotation", "DisableKeyRotation", "RotateKey"];

@@ -1,7 +1,7 @@
 //! The catalogue of controls: every control, with its texts and its rule.
 
 use crate::{Class, Evidence, Level, OrganizationId, Outcome, Remedy, Severity, control};
-use facts::{Account, AccountId, Bucket, KeyArn, PolicyDocument};
+use facts::{Account, AccountId, Admission, Bucket, KeyArn, PolicyDocument};
 use iam_policy::{Pattern, Policy};
 use serde_json::Value;
 
@@ -81,7 +81,15 @@ impl Subject {
     #[must_use]
     pub fn of(bucket: &Bucket) -> Self {
         let key = control::found_key(bucket);
-        let of_key = key.and_then(|key| key.administration.as_ref()?.policy.known().ok());
+        let of_key = key.and_then(|key| {
+            let mut admissions = key.administration.as_ref()?.admissions.all();
+            admissions.find_map(|admission| match admission {
+                Admission::KeyPolicy(policy) => policy.known().ok(),
+                Admission::SharedPolicy(_) | Admission::Grants(_) | Admission::RelatedKey(_) => {
+                    None
+                }
+            })
+        });
         let of_bucket = bucket.policy.known().ok().and_then(Option::as_ref);
         let read = |document: &PolicyDocument| document.clone().ok();
         Self {

@@ -3,7 +3,7 @@
 use crate::{Class, Control, OF_BUCKETS, Outcome, Settings, judge};
 use facts::{
     Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Key, KeyAdministration, KeyLookup,
-    KeyManager, KeyState, Rotation, Tags, Unreadable, UsedKey,
+    KeyManager, KeyState, Permissions, Rotation, Tags, Unreadable, UsedKey,
 };
 use jiff::Timestamp;
 
@@ -55,9 +55,13 @@ pub(crate) fn key(arn: &str) -> Key {
         spec: "SYMMETRIC_DEFAULT".into(),
         usage: "ENCRYPT_DECRYPT".into(),
         origin: "AWS_KMS".into(),
+        created: Timestamp::UNIX_EPOCH,
+        material_expires: None,
+        related: Vec::new(),
         administration: Some(KeyAdministration {
-            policy: Fact::Known(DEFAULT_KEY_POLICY.parse()),
+            admissions: Permissions::of_key_policy(Fact::Known(DEFAULT_KEY_POLICY.parse())).into(),
             rotation: Fact::Known(Rotation::Every(365)),
+            rotated: Fact::Known(Vec::new()),
         }),
     }
 }

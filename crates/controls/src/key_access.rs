@@ -1,6 +1,9 @@
 //! Finds the principals that may use a key by its policy, and the ways in which they may.
 
-use crate::{Class, OrganizationId};
+use crate::{
+    Class, OrganizationId,
+    key_permissions::{AllowedBy, KeyPolicies},
+};
 use facts::KeyArn;
 use iam_policy::{
     Caller, Comparison, Condition, Given, Grant, Operator, Pattern, Policy, Principal, Quantifier,
@@ -12,9 +15,13 @@ use std::collections::BTreeMap;
 /// A use of a key that its policy may allow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeyAccess {
-    /// The statement that allows the use: its Sid, or its index from 0.
+    /// The statement that allows the use: its Sid, or its index from 0. `grant` if a grant allows
+    /// it.
     pub statement: String,
-    /// The index of that statement.
+    /// The policy or the grant that allows the use.
+    #[serde(skip)]
+    pub allowed_by: AllowedBy,
+    /// The index of the statement among those of all policies of the key.
     #[serde(skip)]
     pub(crate) index: usize,
     /// The principal that the statement names. If that is everyone, the caller that gets through
@@ -171,26 +178,26 @@ impl Uses {
 /// Returns the uses that a policy may allow.
 ///
 /// Grants of one statement to one principal are one use.
-pub(crate) fn accesses(
-    policy: &Policy,
-    key: &KeyArn,
-    asked: &Uses,
-) -> Result<Vec<KeyAccess>, TooComplex> {
+pub(crate) fn accesses(policies: &KeyPolicies, asked: &Uses) -> Result<Vec<KeyAccess>, TooComplex> {
+    let (policy, own) = (&policies.all, policies.key.account().as_str());
     let mut found: BTreeMap<_, KeyAccess> = BTreeMap::new();
     for grant in policy.allowed(&asked.requests)? {
         let Some(&(operation, how)) = asked.uses.get(grant.request) else { continue };
         let statement = policy.statements.get(grant.statement);
         let principal = said(&grant, statement);
         let by_root_user = statement.is_some_and(admits_root_user_only);
+        let allowed_by = policies.origin(grant.statement);
+        // A grant leaves nothing to IAM policies: it names its operations.
+        let may_delegate = !by_root_user && !matches!(allowed_by, AllowedBy::Grant { .. });
         let access = (grant.statement, how, principal.clone());
         let entry = found.entry(access).or_insert_with(|| KeyAccess {
-            statement: policy.name(grant.statement),
+            statement: policies.name(grant.statement),
+            allowed_by,
             index: grant.statement,
             principal,
             operations: Vec::new(),
             how,
-            delegated: !by_root_user
-                && grant.principal == Principal::Account(key.account().to_string()),
+            delegated: may_delegate && grant.principal == Principal::Account(own.to_owned()),
             by_root_user,
             caller: grant.caller.clone(),
             grants: Vec::new(),
@@ -426,10 +433,16 @@ impl KeyAccess {
     /// Describes the access: `open to arn:...:role/app: kms:Decrypt (statement AppRole)`. A leading
     /// `*` is written as `everyone`, because `*` is markup in some places.
     pub(crate) fn describe(&self) -> String {
-        let Self { statement, principal, operations, .. } = self;
+        let Self { statement, allowed_by, principal, operations, .. } = self;
         let principal = principal
             .strip_prefix('*')
             .map_or_else(|| principal.clone(), |who| format!("everyone{who}"));
-        format!("open to {principal}: {} (statement {statement})", operations.join(", "))
+        let operations = operations.join(", ");
+        match allowed_by {
+            AllowedBy::KeyPolicy | AllowedBy::SharedPolicy => {
+                format!("open to {principal}: {operations} (statement {statement})")
+            }
+            AllowedBy::Grant { id } => format!("open to {principal} by grant {id}: {operations}"),
+        }
     }
 }

@@ -50,3 +50,28 @@ pub(crate) const ON_KEYS: [&str; 44] = [
     "kms:Verify",
     "kms:VerifyMac",
 ];
+
+/// The operations that [a grant can
+/// allow](https://docs.aws.amazon.com/kms/latest/developerguide/grants.html#terms-grant-operations),
+/// as actions.
+pub(crate) const IN_GRANTS: [&str; 19] = [
+    "kms:CreateGrant",
+    "kms:Decapsulate",
+    "kms:Decrypt",
+    "kms:DeriveSharedSecret",
+    "kms:DescribeKey",
+    "kms:Encapsulate",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:GenerateDataKeyPair",
+    "kms:GenerateDataKeyPairWithoutPlaintext",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:GenerateMac",
+    "kms:GetPublicKey",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+    "kms:RetireGrant",
+    "kms:Sign",
+    "kms:Verify",
+    "kms:VerifyMac",
+];

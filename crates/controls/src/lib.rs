@@ -18,6 +18,7 @@ mod evidence;
 mod example;
 mod judge;
 mod key_access;
+mod key_permissions;
 mod kms_actions;
 mod level;
 mod log_delivery;
@@ -37,6 +38,7 @@ pub use evidence::{
 pub use iam_policy::Witness;
 pub use judge::{Judgement, Verdict, judge, judge_account};
 pub use key_access::{How, KeyAccess};
+pub use key_permissions::AllowedBy;
 pub use level::Level;
 pub use outcome::{Outcome, Severity, Shortfall};
 pub use policy::{judge_bucket_policy, judge_bucket_policy_and_encryption, judge_key_policy};

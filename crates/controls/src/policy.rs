@@ -6,8 +6,8 @@ use crate::{
 };
 use facts::{
     AccountId, Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Key, KeyAdministration,
-    KeyArn, KeyLookup, KeyManager, KeyReference, KeyState, PolicyDocument, Tags, Unreadable,
-    UsedKey,
+    KeyArn, KeyLookup, KeyManager, KeyReference, KeyState, Permissions, PolicyDocument, Tags,
+    Unreadable, UsedKey,
 };
 use iam_policy::{Effect, Policy, Principal, Selection, Statement};
 use jiff::Timestamp;
@@ -142,9 +142,13 @@ fn used_key(reference: KeyReference, key: &KeyArn) -> UsedKey {
             spec: "SYMMETRIC_DEFAULT".to_owned(),
             usage: "ENCRYPT_DECRYPT".to_owned(),
             origin: "AWS_KMS".to_owned(),
+            created: Timestamp::UNIX_EPOCH,
+            material_expires: None,
+            related: Vec::new(),
             administration: Some(KeyAdministration {
-                policy: Fact::Unreadable(unknown()),
+                admissions: Permissions::of_key_policy(Fact::Unreadable(unknown())).into(),
                 rotation: Fact::Unreadable(unknown()),
+                rotated: Fact::Unreadable(unknown()),
             }),
         })),
     };

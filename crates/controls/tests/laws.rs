@@ -7,7 +7,8 @@
 use controls::{Outcome, Settings, judge};
 use facts::{
     Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Key, KeyAdministration, KeyLookup,
-    KeyManager, KeyState, KeyUser, PolicyDocument, Rotation, Tags, Unreadable, UsedKey,
+    KeyManager, KeyState, KeyUser, Permissions, PolicyDocument, Rotation, Tags, Unreadable,
+    UsedKey,
 };
 use jiff::Timestamp;
 use proptest::{prelude::*, sample::select};
@@ -132,9 +133,17 @@ fn bucket(facts: &Facts, refused: Refused) -> Bucket {
         spec: "SYMMETRIC_DEFAULT".into(),
         usage: "ENCRYPT_DECRYPT".into(),
         origin: "AWS_KMS".into(),
+        created: Timestamp::UNIX_EPOCH,
+        material_expires: None,
+        related: Vec::new(),
         administration: Some(KeyAdministration {
-            policy: read(document(facts.key_policy), refused.key_policy),
+            admissions: Permissions::of_key_policy(read(
+                document(facts.key_policy),
+                refused.key_policy,
+            ))
+            .into(),
             rotation: read(facts.rotation, refused.rotation),
+            rotated: Fact::Known(Vec::new()),
         }),
     };
     let used = |resolved| UsedKey {

@@ -1,6 +1,6 @@
 //! The facts of a KMS key that the controls need.
 
-use crate::{Fact, KeyArn, KeyReference, PolicyDocument};
+use crate::{Fact, KeyAdmissions, KeyArn, KeyReference};
 use jiff::Timestamp;
 
 /// The key of a bucket's default encryption: the name that the bucket gives it, and the key that
@@ -42,17 +42,29 @@ pub struct Key {
     pub usage: String,
     /// `AWS_KMS`, or another origin of the key's material.
     pub origin: String,
-    /// The policy and rotation that the owner set. `None` unless the key is customer-managed.
+    /// The time at which the key was created.
+    pub created: Timestamp,
+    /// The time at which [imported
+    /// material](https://docs.aws.amazon.com/kms/latest/developerguide/importing-keys.html) expires.
+    /// `None` if it does not expire, or was not imported.
+    pub material_expires: Option<Timestamp>,
+    /// The other keys with the same material: the primary and the replicas of a multi-Region key.
+    pub related: Vec<KeyArn>,
+    /// The access and the rotation that the owner set. `None` unless the key is customer-managed.
     pub administration: Option<KeyAdministration>,
 }
 
 /// The settings of a customer-managed key that its owner controls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyAdministration {
-    /// The key policy, which can be read only within the key's own account.
-    pub policy: Fact<PolicyDocument>,
-    /// The rotation of the key's material.
+    /// Every way into the key. Policies can be read only within the key's own account.
+    pub admissions: KeyAdmissions,
+    /// The automatic rotation of the key's material.
     pub rotation: Fact<Rotation>,
+    /// The times of all [rotations that took
+    /// place](https://docs.aws.amazon.com/kms/latest/APIReference/API_ListKeyRotations.html), latest
+    /// first: automatic ones and those on demand. Empty for a key that cannot be rotated.
+    pub rotated: Fact<Vec<Timestamp>>,
 }
 
 /// [Automatic rotation](https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html) of

@@ -5,7 +5,10 @@
 //! that ended. A bucket of another class may use the key, too. Those are not changes of the bucket,
 //! and no event announces them.
 
-use facts::{Bucket, Fact, Key, KeyAdministration, KeyLookup, KeyState, PolicyDocument, UsedKey};
+use facts::{
+    Admission, Bucket, Fact, Key, KeyAdministration, KeyGrant, KeyLookup, KeyState, PolicyDocument,
+    UsedKey,
+};
 use iam_policy::NotAPolicy;
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, fmt::Debug};
@@ -64,7 +67,7 @@ impl Reading {
     ///   deletion have one digest.
     fn add_key(&mut self, resolved: &KeyLookup, bucket: &Bucket) {
         let KeyLookup::Found(key) = resolved else { return self.add("key", resolved) };
-        let Key { arn, manager, state, spec, usage, origin, administration } = &**key;
+        let Key { arn, manager, state, spec, usage, origin, administration, .. } = &**key;
         if arn.account() != bucket.id.account() {
             return;
         }
@@ -76,11 +79,28 @@ impl Reading {
             state => format!("{state:?}"),
         };
         self.add("key", &(arn.as_str(), manager, state, spec, usage, origin));
-        if let Some(KeyAdministration { policy: Fact::Known(policy), .. }) = administration {
-            self.add("key policy", &in_order(policy));
-        }
-        if let Some(KeyAdministration { rotation: Fact::Known(rotation), .. }) = administration {
+        let Some(KeyAdministration { admissions, rotation, .. }) = administration else { return };
+        admissions.all().for_each(|admission| self.add_admission(admission));
+        if let Fact::Known(rotation) = rotation {
             self.add("key rotation", rotation);
+        }
+    }
+
+    /// Adds a way into a key, if an event announces its changes.
+    fn add_admission(&mut self, admission: Admission<'_>) {
+        match admission {
+            Admission::KeyPolicy(Fact::Known(policy)) => self.add("key policy", &in_order(policy)),
+            // The member rules leave out the grants of services, and what services do with others.
+            Admission::Grants(Fact::Known(grants)) => {
+                let allowed = |it: &KeyGrant| {
+                    (it.grantee.clone(), it.operations.clone(), it.constraints.clone())
+                };
+                self.add("key grants", &grants.others.iter().map(allowed).collect::<Vec<_>>());
+            }
+            // - AWS documents no event for the policy of a share.
+            // - A related key may lie in a region that is not watched.
+            Admission::SharedPolicy(_) | Admission::RelatedKey(_) => {}
+            Admission::KeyPolicy(Fact::Unreadable(_)) | Admission::Grants(Fact::Unreadable(_)) => {}
         }
     }
 
@@ -132,7 +152,10 @@ fn in_order(policy: &PolicyDocument) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use facts::{BucketEncryption, BucketId, DefaultEncryption, KeyManager, KeyState, Rotation};
+    use facts::{
+        BucketEncryption, BucketId, DefaultEncryption, GrantCollector, GrantConstraints,
+        KeyAdmissions, KeyManager, KeyState, Permissions, RelatedKey, Rotation,
+    };
     use jiff::Timestamp;
 
     fn reading(facts: &[(&str, &str)]) -> Reading {
@@ -165,9 +188,13 @@ mod tests {
             spec: "SYMMETRIC_DEFAULT".into(),
             usage: "ENCRYPT_DECRYPT".into(),
             origin: "AWS_KMS".into(),
+            created: Timestamp::UNIX_EPOCH,
+            material_expires: None,
+            related: Vec::new(),
             administration: Some(KeyAdministration {
-                policy: Fact::Known(text.parse()),
+                admissions: Permissions::of_key_policy(Fact::Known(text.parse())).into(),
                 rotation: Fact::Known(Rotation::Every(365)),
+                rotated: Fact::Known(Vec::new()),
             }),
         };
         let resolved = Fact::Known(KeyLookup::Found(Box::new(key)));
@@ -202,6 +229,7 @@ mod tests {
         let expected = [
             ("encryption", "21660425c26656ba2"),
             ("key", "26d4147fba55830eb"),
+            ("key grants", "24f53cda18c2baa0c"),
             ("key policy", "237bcc7d4e6d7d3c3"),
             ("key rotation", "21bcd329b9d866fc5"),
             ("policy", "249f76ca70f94e75b"),
@@ -229,19 +257,59 @@ mod tests {
         assert!(before.differs(&with(r#""111111111111""#, ["A", "B"])));
     }
 
+    fn key_of(bucket: &mut Bucket) -> &mut Key {
+        let Fact::Known(BucketEncryption { default: DefaultEncryption::Kms(used), .. }) =
+            &mut bucket.encryption
+        else {
+            panic!()
+        };
+        let Fact::Known(KeyLookup::Found(key)) = &mut used.resolved else { panic!() };
+        key
+    }
+
     #[test]
     fn facts_that_no_event_announces_are_left_out() {
         let of = |change: fn(&mut Key)| {
             let mut bucket = bucket();
-            let Fact::Known(BucketEncryption { default: DefaultEncryption::Kms(used), .. }) =
-                &mut bucket.encryption
-            else {
-                panic!()
-            };
-            let Fact::Known(KeyLookup::Found(key)) = &mut used.resolved else { panic!() };
-            change(key);
+            change(key_of(&mut bucket));
             Reading::of(&bucket, "class")
         };
+        // Grants of services, policies of shares, and other regions.
+        let admitting = |service: &str, to: &str, shared: bool| {
+            let mut grants = GrantCollector::default();
+            grants.add_service(service.to_owned());
+            let grant = KeyGrant {
+                id: shared.to_string(),
+                grantee: to.to_owned(),
+                operations: ["Decrypt".to_owned()].into(),
+                constraints: GrantConstraints::default(),
+            };
+            grants.add(grant, 0);
+            let document = || "{}".parse();
+            let permissions = Permissions::new(
+                Fact::Known(document()),
+                Fact::Known(shared.then(document)),
+                Fact::Known(grants.finish()),
+            );
+            let related = RelatedKey {
+                arn: "arn:aws:kms:eu-west-1:111111111111:key/1234".parse().unwrap(),
+                permissions: permissions.clone(),
+            };
+            let related = if shared { vec![related] } else { Vec::new() };
+            let admissions = KeyAdmissions::new(permissions, related);
+            let mut bucket = bucket();
+            key_of(&mut bucket).administration.as_mut().unwrap().admissions = admissions;
+            Reading::of(&bucket, "class")
+        };
+        let role = "arn:aws:iam::111111111111:role/app";
+        let granted = admitting("rds.amazonaws.com", role, false);
+        assert!(!granted.differs(&admitting("ec2-infrastructure", role, true)));
+        assert!(granted.differs(&admitting(
+            "rds.amazonaws.com",
+            "arn:aws:iam::111111111111:root",
+            false
+        )));
+
         let pending = of(|key| key.state = KeyState::PendingReplicaDeletion);
         assert!(!pending.differs(&of(|key| key.state = KeyState::PendingDeletion(None))));
         let connected = of(|key| {

@@ -11,11 +11,11 @@ use facts::{AliasArn, KeyArn, KeyReference, KeySubject, Malformed, Place};
 use findings::ApiCall;
 use queue::ReevaluateKeyUsers;
 
-/// The calls, and the two service events, that can change how the buckets of a key are judged. In
+/// The calls, and the service events, that can change how the buckets of a key are judged. In
 /// the region of a
 /// [replica](https://docs.aws.amazon.com/kms/latest/developerguide/ct-replicate-key.html),
 /// CreateKey reports that the key exists there.
-pub const KEY_CALLS: [&str; 15] = [
+pub const KEY_CALLS: [&str; 19] = [
     "CreateKey",
     "PutKeyPolicy",
     "ScheduleKeyDeletion",
@@ -25,12 +25,16 @@ pub const KEY_CALLS: [&str; 15] = [
     "EnableKey",
     "EnableKeyRotation",
     "DisableKeyRotation",
+    "RotateKey",
     "ImportKeyMaterial",
     "DeleteImportedKeyMaterial",
     "DeleteExpiredKeyMaterial",
     "CreateAlias",
     "UpdateAlias",
     "DeleteAlias",
+    "CreateGrant",
+    "RevokeGrant",
+    "RetireGrant",
 ];
 
 /// A key or an alias whose buckets must be evaluated, and the calls that are the reason.
@@ -40,7 +44,7 @@ pub struct KeyChange {
     pub users: ReevaluateKeyUsers,
     /// The calls that changed the key, or made another bucket use it.
     pub api_calls: Vec<ApiCall>,
-    /// True if the call changed the replicas of the key, too.
+    /// True if the buckets of the related keys depend on the call, too.
     pub has_replicas: bool,
 }
 
@@ -66,10 +70,22 @@ pub(crate) fn change(
     Ok(Some(KeyChange { users, api_calls, has_replicas }))
 }
 
-/// The calls on the primary of a multi-Region key that [change its replicas,
-/// too](https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html#multi-region-rotate).
-/// The replicas have no event of their own.
-const SHARED_BY_REPLICAS: [&str; 2] = ["EnableKeyRotation", "DisableKeyRotation"];
+/// The calls on a multi-Region key on which the buckets of its related keys depend.
+///
+/// - The replicas [share the rotation of their
+///   primary](https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html#multi-region-rotate),
+///   and have no event of their own.
+/// - A principal that may use one of the keys can read what the others encrypted.
+const SHARED_BY_REPLICAS: [&str; 8] = [
+    "EnableKeyRotation",
+    "DisableKeyRotation",
+    "RotateKey",
+    "CreateKey",
+    "PutKeyPolicy",
+    "CreateGrant",
+    "RevokeGrant",
+    "RetireGrant",
+];
 
 /// Returns the key, by its ARN among the resources, in the answer (since December 2022), or as the
 /// request names it.

@@ -1,5 +1,6 @@
-//! The control `key-policy-closed`: the key policy admits only the key's own account, and accounts
-//! or organizations that the settings trust.
+//! The control `key-policy-closed`: the key's policies and grants admit only the key's own account,
+//! and accounts or organizations that the settings trust. The same holds for the primary and the
+//! replicas of a multi-Region key.
 //!
 //! [Other
 //! accounts](https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-modifying-external-accounts.html)
@@ -12,15 +13,18 @@
 use crate::{
     Class, Control, Evidence, How, KeyAccess, Level, OrganizationId, Outcome, PolicyOf, Rule,
     Severity, Shortfall, Subject, call,
-    control::{customer_key, key_policy, too_complex},
+    control::{customer_key, too_complex},
     key_access::{
         ORGANIZATION, ORGANIZATION_PATHS, Uses, accesses, any_service, names_identities, request,
         witnessed,
     },
+    key_permissions::{self, AccessRule, KeyPolicies},
+    remedy,
 };
 use facts::{AccountId, Bucket, KeyArn};
 use iam_policy::{Caller, Given, Pattern, Policy, TooComplex};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// The control `key-policy-closed`.
 pub(crate) const KEY_POLICY_CLOSED: Control = Control {
@@ -28,7 +32,8 @@ pub(crate) const KEY_POLICY_CLOSED: Control = Control {
     level: Level::Cmk,
     severity: Severity::High,
     title: "The policy of an S3 bucket's KMS key should admit known accounts only",
-    holds_when: "the key policy admits only the key's account and trusted accounts or organizations",
+    holds_when: "the policies and grants of the key and its replicas admit only the key's account \
+          and trusted accounts or organizations",
     why: "A principal of an account that you do not control can use the key, and can prevent you \
           from revoking what was encrypted with it.",
     reference: "https://docs.aws.amazon.com/securityhub/latest/userguide/kms-controls.html#kms-5",
@@ -40,9 +45,9 @@ pub(crate) const KEY_POLICY_CLOSED: Control = Control {
     remediation: "Remove the statement from the key policy, or add the account or organization \
           to trusted-accounts or trusted-organizations of cmkwatch.toml. Or close the policy \
           with a Deny (kms:PutKeyPolicy).",
-    calls: &[call::KEY_POLICY, call::ENCRYPTION, call::ALIAS],
+    calls: &[call::KEY_POLICY, call::GRANTS, call::ENCRYPTION, call::ALIAS],
     statement: Some(statement),
-    adapt: None,
+    adapt: Some(remedy::by_way_in),
     exempts_log_buckets: false,
     rule: Rule::Bucket(check),
 };
@@ -76,29 +81,57 @@ const OPERATIONS: [&str; 20] = [
 ];
 
 fn check(bucket: &Bucket, class: &Class) -> Outcome {
-    let judged = customer_key(bucket).and_then(|(key, administration)| {
-        Ok(of_policy(key_policy(&administration.policy)?, &key.arn, class).0)
+    let judged = customer_key(bucket).map(|(key, administration)| {
+        key_permissions::judged::<Closed>(&key.arn, &administration.admissions, class)
     });
     super::decided(judged)
 }
 
-/// Judges a key policy. Returns the outcome and the uses that make it fail.
+/// The rule of this control.
+struct Closed;
+
+impl AccessRule for Closed {
+    fn of_policies(policies: &KeyPolicies, class: &Class) -> Outcome {
+        judge(policies, class).0
+    }
+
+    /// A grant is judged by the account of its principal.
+    fn of_grant(policies: &KeyPolicies, operations: &[&'static str], class: &Class) -> Outcome {
+        let across = operations.iter().copied().filter(|it| OPERATIONS.contains(it));
+        let asked = asked(across, &policies.key, class);
+        match outsiders(policies, &asked, class) {
+            Err(error) => too_complex(PolicyOf::Key, error),
+            Ok((found, doubtful)) => match outcome(&policies.all, &found, &doubtful) {
+                Outcome::Passed(_) => Outcome::Passed(Vec::new()),
+                outcome => outcome,
+            },
+        }
+    }
+
+    /// Services act for themselves.
+    fn of_services(_: &BTreeSet<String>) -> Option<Evidence> {
+        None
+    }
+}
+
+/// Judges a key policy alone. Returns the outcome and the uses that make it fail.
 pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> (Outcome, Vec<KeyAccess>) {
-    match outsiders(policy, key, class) {
-        Ok((accesses, doubtful)) => (outcome(policy, &accesses, &doubtful), accesses),
+    judge(&KeyPolicies::of(policy, key), class)
+}
+
+/// Judges the policies of a key as one. Returns the outcome and the uses that make it fail.
+fn judge(policies: &KeyPolicies, class: &Class) -> (Outcome, Vec<KeyAccess>) {
+    let asked = asked(OPERATIONS, &policies.key, class).also_by_anyone(&policies.all, class);
+    match outsiders(policies, &asked, class) {
+        Ok((accesses, doubtful)) => (outcome(&policies.all, &accesses, &doubtful), accesses),
         Err(error) => (too_complex(PolicyOf::Key, error), Vec::new()),
     }
 }
 
-/// Returns the uses by callers that are neither of the key's account nor trusted: those with a
-/// witness, and those without one.
-fn outsiders(
-    policy: &Policy,
-    key: &KeyArn,
-    class: &Class,
-) -> Result<(Vec<KeyAccess>, Vec<KeyAccess>), TooComplex> {
-    let uses = OPERATIONS.into_iter().flat_map(|o| [(o, How::Direct), (o, How::OtherService)]);
-    let asked = Uses::new(uses, |operation, how| {
+/// Returns the requests for these operations by callers of organizations that are not trusted.
+fn asked(operations: impl IntoIterator<Item = &'static str>, key: &KeyArn, class: &Class) -> Uses {
+    let uses = operations.into_iter().flat_map(|o| [(o, How::Direct), (o, How::OtherService)]);
+    Uses::new(uses, |operation, how| {
         let request = request(key, class, operation, how, any_service(key));
         let [organization, paths] = organizations(class);
         [(ORGANIZATION, organization), (ORGANIZATION_PATHS, paths)].into_iter().fold(
@@ -107,11 +140,19 @@ fn outsiders(
                 given.into_iter().fold(request, |r, given| r.with(name, given))
             },
         )
-    });
-    let asked = asked.also_by_anyone(policy, class);
-    let mut found = accesses(policy, key, &asked)?;
-    found.retain(|one| !is_trusted(&one.caller, key, class));
-    Ok(witnessed(policy, &asked, found))
+    })
+}
+
+/// Returns the uses by callers that are neither of the key's account nor trusted: those with a
+/// witness, and those without one.
+fn outsiders(
+    policies: &KeyPolicies,
+    asked: &Uses,
+    class: &Class,
+) -> Result<(Vec<KeyAccess>, Vec<KeyAccess>), TooComplex> {
+    let mut found = accesses(policies, asked)?;
+    found.retain(|one| !is_trusted(&one.caller, &policies.key, class));
+    Ok(witnessed(&policies.all, asked, found))
 }
 
 /// Returns the organization keys of a caller that is not trusted, `None` for a key that can have
@@ -186,13 +227,14 @@ mod tests {
     use super::*;
     use crate::example::{KEY_ARN, bucket, class, denied, key, kms};
     use facts::{
-        DefaultEncryption, Fact, Key, KeyAdministration, KeyLookup, KeyManager, PolicyDocument,
-        Rotation,
+        DefaultEncryption, Fact, Key, KeyAdministration, KeyLookup, KeyManager, Permissions,
+        PolicyDocument,
     };
 
     fn with_policy(policy: Fact<PolicyDocument>) -> Outcome {
+        let admissions = Permissions::of_key_policy(policy).into();
         let administration =
-            Some(KeyAdministration { policy, rotation: Fact::Known(Rotation::Off) });
+            Some(KeyAdministration { admissions, ..key(KEY_ARN).administration.unwrap() });
         of_key(Fact::Known(KeyLookup::Found(Box::new(Key { administration, ..key(KEY_ARN) }))))
     }
 

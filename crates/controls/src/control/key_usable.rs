@@ -1,7 +1,8 @@
 //! The control `key-usable`: S3 can use the key of the bucket's default encryption.
 //!
 //! The key must exist, be Enabled, be a symmetric encryption key, and be in the bucket's region. If
-//! AWS manages the key, it must also belong to the bucket's account.
+//! AWS manages the key, it must also belong to the bucket's account. If its material was imported,
+//! the material must not expire within 30 days. That is of high severity from 7 days on.
 //!
 //! Follows [the states of KMS
 //! keys](https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html) and
@@ -17,6 +18,7 @@ use crate::{
 use facts::{
     AccountId, Bucket, Fact, Key, KeyLookup, KeyManager, KeyReference, KeyState, Region, UsedKey,
 };
+use jiff::{SignedDuration, Timestamp};
 
 /// The control `key-usable`.
 pub(crate) const KEY_USABLE: Control = Control {
@@ -24,7 +26,8 @@ pub(crate) const KEY_USABLE: Control = Control {
     level: Level::Cmk,
     severity: Severity::High,
     title: "The KMS key of an S3 bucket's default encryption should be usable",
-    holds_when: "the key exists, is Enabled, a symmetric encryption key, and in the bucket's region",
+    holds_when: "the key exists, is Enabled, a symmetric encryption key, and in the bucket's region. \
+          Imported material is valid for more than 30 days",
     why: "While the key cannot be used, uploads fail and encrypted objects cannot be read. Once \
           the key is deleted, nobody can ever read them again.",
     reference: "https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html",
@@ -37,7 +40,8 @@ pub(crate) const KEY_USABLE: Control = Control {
           enable the key. Key disabled: enable it (kms:EnableKey), or give the bucket \
           another key. Key missing, in another region or not symmetric: set a \
           customer-managed symmetric key of the bucket's region as its default \
-          (s3:PutBucketEncryption).",
+          (s3:PutBucketEncryption). Material about to expire: import the same material again \
+          (kms:ImportKeyMaterial).",
     calls: &[call::KEY_STATE, call::ENCRYPTION, call::ALIAS],
     statement: None,
     adapt: None,
@@ -68,8 +72,16 @@ fn check_used(UsedKey { reference, resolved }: &UsedKey, bucket: &Bucket) -> Out
                 kind(key),
                 region(key.arn.region(), bucket),
                 owner(key, bucket),
+                material(key, bucket.read_at),
             ];
-            judged(key.arn.as_str(), faults.into_iter().flatten().collect())
+            match judged(key.arn.as_str(), faults.into_iter().flatten().collect()) {
+                Outcome::Passed(mut evidence) => {
+                    evidence
+                        .extend(key.material_expires.map(|at| Evidence::MaterialExpires { at }));
+                    Outcome::Passed(evidence)
+                }
+                other => other,
+            }
         }
         Fact::Known(KeyLookup::AwsManagedDefault) if named.iter().any(Option::is_some) => {
             judged(&reference.to_string(), named.into_iter().flatten().collect())
@@ -121,6 +133,24 @@ fn state(state: &KeyState) -> Fault {
         KeyState::Other(name) => (Severity::High, name.as_str(), None),
     };
     Some((severity, Evidence::KeyState { state: state.to_owned(), deletion }))
+}
+
+/// The time before the end of imported material from which on the control fails.
+const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// The time before the end of imported material from which on the failure is of high severity.
+const VERY_SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Returns a fault if imported material expires soon. Then the key [cannot be
+/// used](https://docs.aws.amazon.com/kms/latest/developerguide/importing-keys-conceptual.html) until
+/// the same material is imported again.
+fn material(key: &Key, now: Timestamp) -> Fault {
+    let at = key.material_expires?;
+    let severity = match at.duration_since(now) {
+        left if left <= VERY_SOON => Severity::High,
+        left if left <= SOON => Severity::Medium,
+        _ => return None,
+    };
+    Some((severity, Evidence::MaterialExpires { at }))
 }
 
 fn kind(key: &Key) -> Fault {
@@ -263,6 +293,32 @@ mod tests {
                 "{evidence:?}"
             );
         }
+    }
+
+    /// The time until imported material expires, in hours, and the severity.
+    #[test]
+    fn imported_material_fails_from_30_days_before_it_expires() {
+        for (hours, expected) in [
+            (-1, Some(Severity::High)),
+            (7 * 24, Some(Severity::High)),
+            (7 * 24 + 1, Some(Severity::Medium)),
+            (30 * 24, Some(Severity::Medium)),
+            (30 * 24 + 1, None),
+        ] {
+            let at = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(hours);
+            let outcome = of_key(Key { material_expires: Some(at), ..key(KEY_ARN) });
+            let (severity, evidence) = match outcome {
+                Outcome::Failed { severity, evidence } => (Some(severity), evidence),
+                Outcome::Passed(evidence) => (None, evidence),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(
+                (severity, evidence.last()),
+                (expected, Some(&Evidence::MaterialExpires { at }))
+            );
+        }
+        let Outcome::Passed(evidence) = of_key(key(KEY_ARN)) else { panic!() };
+        assert_eq!(evidence.len(), 1);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The control `key-used-only-via-s3`: principals that the key policy admits can use the key only
-//! through S3.
+//! The control `key-used-only-via-s3`: principals that the key's policies and grants admit can use
+//! the key only through S3.
 //!
 //! S3 calls KMS on behalf of the principal that reads or writes an object. In such a call,
 //! [`kms:ViaService`](https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service)
@@ -14,6 +14,11 @@
 //! under the same conditions administers the key and could give itself any access. So its
 //! CreateGrant does not count, but its Decrypt does.
 //!
+//! A
+//! [grant](https://docs.aws.amazon.com/kms/latest/developerguide/grants.html) cannot be limited to
+//! S3, so each grant of such an operation counts. Grants to AWS services are reported. The same
+//! holds for the primary and the replicas of a multi-Region key: they decrypt the same data.
+//!
 //! The control does not know the principals that the account's own IAM policies admit. A statement
 //! that leaves the key to IAM policies is reported. It fails only if the class says
 //! `root-delegation = "reject"`.
@@ -21,10 +26,11 @@
 use crate::{
     Class, Control, Evidence, How, KeyAccess, KeyPolicyVerdict, Level, Outcome, PolicyOf,
     RootDelegation, Rule, Severity, Shortfall, Subject, call,
-    control::{customer_key, key_policy, too_complex},
+    control::{customer_key, too_complex},
     key_access::{
         GRANT_IS_FOR_SERVICE, Uses, VIA_SERVICE, accesses, other_than_s3, request, witnessed,
     },
+    key_permissions::{self, AccessRule, KeyPolicies},
     remedy::through_s3,
 };
 use facts::{Bucket, KeyArn};
@@ -33,6 +39,7 @@ use iam_policy::{
     TooComplex,
 };
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// The control `key-used-only-via-s3`.
 pub(crate) const KEY_USED_ONLY_VIA_S3: Control = Control {
@@ -40,15 +47,15 @@ pub(crate) const KEY_USED_ONLY_VIA_S3: Control = Control {
     level: Level::Cmk,
     severity: Severity::Medium,
     title: "The policy of an S3 bucket's KMS key should admit use only through S3",
-    holds_when: "no principal that the key policy admits can use the key except through S3 \
-          (`kms:ViaService`)",
+    holds_when: "no principal that the key's policies and grants admit can use the key, or its \
+          replicas, except through S3 (`kms:ViaService`)",
     why: "A principal that can use the key without S3 can decrypt copied data keys and data. \
           Neither the policies nor the logs of S3 see it.",
     reference: "https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service",
     requirements: &["AWS Well-Architected SEC08-BP01", "NIST.800-53.r5 AC-6"],
     remediation: "Add a Deny to the key policy (kms:PutKeyPolicy). It overrides grants, so that \
           services such as EBS can no longer use the key.",
-    calls: &[call::KEY_POLICY, call::ENCRYPTION, call::ALIAS],
+    calls: &[call::KEY_POLICY, call::GRANTS, call::ENCRYPTION, call::ALIAS],
     statement: Some(statement),
     adapt: Some(through_s3::adapt),
     exempts_log_buckets: false,
@@ -64,6 +71,9 @@ pub(crate) const OPERATIONS: [&str; 6] = [
     "kms:ReEncryptFrom",
     "kms:ReEncryptTo",
 ];
+/// The operations that give the caller a pair of keys. A grant can name them one by one.
+const PAIR_OPERATIONS: [&str; 2] =
+    ["kms:GenerateDataKeyPair", "kms:GenerateDataKeyPairWithoutPlaintext"];
 pub(crate) const GRANT: &str = "kms:CreateGrant";
 const ADMINISTER: &str = "kms:PutKeyPolicy";
 const DECRYPT: &str = "kms:Decrypt";
@@ -72,31 +82,74 @@ const REPLICATE: &str = "kms:ReplicateKey";
 pub(crate) const MOST_LISTED: usize = 20;
 
 fn check(bucket: &Bucket, class: &Class) -> Outcome {
-    let judged = customer_key(bucket).and_then(|(key, administration)| {
-        Ok(of_policy(key_policy(&administration.policy)?, &key.arn, class).outcome)
+    let judged = customer_key(bucket).map(|(key, administration)| {
+        key_permissions::judged::<OnlyViaS3>(&key.arn, &administration.admissions, class)
     });
     super::decided(judged)
 }
 
-/// Judges a key policy.
+/// The rule of this control.
+struct OnlyViaS3;
+
+impl AccessRule for OnlyViaS3 {
+    fn of_policies(policies: &KeyPolicies, class: &Class) -> Outcome {
+        of_policies(policies, class).outcome
+    }
+
+    /// A grant cannot be limited to S3. So each grant of such an operation counts, unless a Deny
+    /// overrides it.
+    fn of_grant(policies: &KeyPolicies, operations: &[&'static str], class: &Class) -> Outcome {
+        let key = &policies.key;
+        let is_use = |operation: &&&str| {
+            OPERATIONS.contains(operation)
+                || PAIR_OPERATIONS.contains(operation)
+                || **operation == GRANT
+        };
+        let uses = operations.iter().filter(is_use);
+        let uses = uses.flat_map(|o| [(*o, How::Direct), (*o, How::OtherService)]);
+        let asked = Uses::new(uses, |o, how| asked_for(key, class, o, how));
+        match accesses(policies, &asked) {
+            Err(error) => too_complex(PolicyOf::Key, error),
+            Ok(found) => {
+                let (counted, doubtful) = witnessed(&policies.all, &asked, found);
+                match outcome(&counted, &doubtful, &[], Vec::new()) {
+                    Outcome::Passed(_) => Outcome::Passed(Vec::new()),
+                    outcome => outcome,
+                }
+            }
+        }
+    }
+
+    fn of_services(services: &BTreeSet<String>) -> Option<Evidence> {
+        Some(Evidence::GrantsToServices { services: services.clone() })
+    }
+}
+
+/// Judges a key policy alone.
 pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> KeyPolicyVerdict {
+    of_policies(&KeyPolicies::of(policy, key), class)
+}
+
+/// Judges the policies of a key as one.
+fn of_policies(policies: &KeyPolicies, class: &Class) -> KeyPolicyVerdict {
+    let key = &policies.key;
     let uses = OPERATIONS.into_iter().flat_map(|o| [(o, How::Direct), (o, How::OtherService)]);
     let asked =
         Uses::new(uses.chain([(GRANT, How::Direct)]), |o, how| asked_for(key, class, o, how));
-    let (outcome, delegates_to_iam, accesses) = match used(policy, key, class, &asked) {
+    let (outcome, delegates_to_iam, accesses) = match used(policies, class, &asked) {
         Err(error) => (too_complex(PolicyOf::Key, error), false, Vec::new()),
         Ok(all) => {
             let delegates = all.iter().any(|found| found.delegated);
             let accepts = class.root_delegation == RootDelegation::Accept;
             let (accepted, counted): (Vec<_>, Vec<_>) =
                 all.into_iter().partition(|found| found.delegated && accepts);
-            let (counted, doubtful) = witnessed(policy, &asked, counted);
-            let mut outcome = match services_without_region(policy, key, class) {
+            let (counted, doubtful) = witnessed(&policies.all, &asked, counted);
+            let mut outcome = match services_without_region(policies, class) {
                 Ok(mistakes) => outcome(&counted, &doubtful, &accepted, mistakes),
                 Err(error) => too_complex(PolicyOf::Key, error),
             };
             if let Outcome::Passed(evidence) = &mut outcome {
-                evidence.extend(replication(policy, key, class));
+                evidence.extend(replication(policies, class));
             }
             (outcome, delegates, counted)
         }
@@ -106,13 +159,9 @@ pub(crate) fn of_policy(policy: &Policy, key: &KeyArn, class: &Class) -> KeyPoli
 
 /// Returns every use that is not through S3, without the grants of principals that administer the
 /// key.
-fn used(
-    policy: &Policy,
-    key: &KeyArn,
-    class: &Class,
-    asked: &Uses,
-) -> Result<Vec<KeyAccess>, TooComplex> {
-    let mut found = accesses(policy, key, asked)?;
+fn used(policies: &KeyPolicies, class: &Class, asked: &Uses) -> Result<Vec<KeyAccess>, TooComplex> {
+    let (policy, key) = (&policies.all, &policies.key);
+    let mut found = accesses(policies, asked)?;
     let [grant, administer] =
         [GRANT, ADMINISTER].map(|operation| asked_for(key, class, operation, How::Direct));
     for one in found.iter_mut().filter(|one| one.operations.contains(&GRANT)) {
@@ -137,15 +186,16 @@ fn used(
 /// policy of the replica, so they administer the key. Only a [multi-Region
 /// key](https://docs.aws.amazon.com/kms/latest/APIReference/API_ReplicateKey.html) can be
 /// replicated.
-fn replication(policy: &Policy, key: &KeyArn, class: &Class) -> Vec<Evidence> {
-    if !key.id().starts_with("mrk-") {
+fn replication(policies: &KeyPolicies, class: &Class) -> Vec<Evidence> {
+    let key = &policies.key;
+    if !key.is_multi_region() {
         return Vec::new();
     }
     let asked = Uses::new([(REPLICATE, How::Direct)], |o, how| asked_for(key, class, o, how));
     let is_own =
         |one: &KeyAccess| !one.delegated && one.caller.account() == Some(key.account().as_str());
     // A policy that is too complex does not pass, and this is asked only about those that do.
-    let found = accesses(policy, key, &asked).unwrap_or_default();
+    let found = accesses(policies, &asked).unwrap_or_default();
     let own = found.into_iter().filter(is_own).take(MOST_LISTED);
     own.map(|access| Evidence::Administration { access }).collect()
 }
@@ -156,10 +206,10 @@ fn replication(policy: &Policy, key: &KeyArn, class: &Class) -> Vec<Evidence> {
 /// An Allow counts if it names identities that no other statement lets use the key through S3. A
 /// Deny counts if nobody can use the key through S3.
 fn services_without_region(
-    policy: &Policy,
-    key: &KeyArn,
+    policies: &KeyPolicies,
     class: &Class,
 ) -> Result<Vec<Evidence>, TooComplex> {
+    let (policy, key) = (&policies.all, &policies.key);
     let is_about_s3 = |condition: &&Condition| {
         condition.key.eq_ignore_ascii_case(VIA_SERVICE)
             && !condition.values.is_empty()
@@ -209,7 +259,7 @@ fn services_without_region(
     };
     let evidence = |(at, statement, value): (usize, &Statement, String)| {
         let witness = Box::new(witness(statement).filter(|_| is_decrypt(statement))?);
-        let (statement, expected) = (policy.name(at), expected.clone());
+        let (statement, expected) = (policies.name(at), expected.clone());
         Some(Evidence::ServiceWithoutRegion { statement, value, expected, witness })
     };
     Ok(wrong.into_iter().filter_map(evidence).collect())
@@ -281,13 +331,14 @@ mod tests {
     use super::*;
     use crate::example::{KEY_ARN, bucket, class, denied, key, kms};
     use facts::{
-        DefaultEncryption, Fact, Key, KeyAdministration, KeyLookup, KeyManager, PolicyDocument,
-        Rotation,
+        DefaultEncryption, Fact, Key, KeyAdministration, KeyLookup, KeyManager, Permissions,
+        PolicyDocument,
     };
 
     fn with_policy(policy: Fact<PolicyDocument>) -> Outcome {
+        let admissions = Permissions::of_key_policy(policy).into();
         let administration =
-            Some(KeyAdministration { policy, rotation: Fact::Known(Rotation::Off) });
+            Some(KeyAdministration { admissions, ..key(KEY_ARN).administration.unwrap() });
         of_key(Fact::Known(KeyLookup::Found(Box::new(Key { administration, ..key(KEY_ARN) }))))
     }
 

@@ -30,7 +30,7 @@ pub(crate) use uploads_use_cmk::{UPLOADS_USE_CMK, of_policy as uploads_use_cmk};
 
 use crate::{Evidence, ExpectedKey, KeyIdentity, Outcome, PolicyOf, PolicyProblem};
 use facts::{
-    Bucket, DefaultEncryption, Fact, Key, KeyAdministration, KeyLookup, KeyManager, PolicyDocument,
+    Bucket, DefaultEncryption, Key, KeyAdministration, KeyLookup, KeyManager, PolicyDocument,
     UsedKey,
 };
 use iam_policy::{NotAPolicy, Policy, TooComplex};
@@ -56,7 +56,7 @@ pub(crate) fn found_key(bucket: &Bucket) -> Option<&Key> {
     }
 }
 
-/// Returns the customer-managed key of the default encryption, with its policy and rotation.
+/// Returns the customer-managed key of the default encryption, with its access and rotation.
 ///
 /// If there is no such key, or that is not known, the error is the outcome of every control about
 /// such a key. Only `encrypted-with-cmk` fails because the key is not customer-managed.
@@ -91,12 +91,6 @@ pub(crate) fn policy_of(bucket: &Bucket) -> Result<Option<&Policy>, Outcome> {
         Some(document) => understood(document, PolicyOf::Bucket).map(Some),
         None => Ok(None),
     }
-}
-
-/// Returns the policy of a key. The error is the outcome if the policy could not be read or
-/// understood.
-fn key_policy(policy: &Fact<PolicyDocument>) -> Result<&Policy, Outcome> {
-    understood(policy.known().map_err(Outcome::unreadable)?, PolicyOf::Key)
 }
 
 /// Returns the policy of a document. The error is the outcome if it is not understood.

@@ -9,9 +9,9 @@ mod words;
 use crate::{ClassName, KeyAccess};
 use facts::{AccountId, DefaultEncryption, KeyArn, KeyUser, Region, Unreadable};
 use iam_policy::{Remainder, Witness};
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date};
 use serde::{Serialize, Serializer};
-use std::fmt::Display;
+use std::{collections::BTreeSet, fmt::Display};
 
 /// A fact that decided an outcome, with its value and the expected value.
 ///
@@ -64,12 +64,54 @@ pub enum Evidence {
         #[serde(serialize_with = "text")]
         account: AccountId,
     },
-    /// The rotation of the key.
+    /// Imported material that expires.
+    MaterialExpires {
+        /// The time at which the material expires.
+        #[serde(serialize_with = "text")]
+        at: Timestamp,
+    },
+    /// The automatic rotation of the key.
     KeyRotation {
         /// The period in days; `None` if the key is not rotated.
         every_days: Option<u32>,
         /// The longest period that the class allows, in days.
         at_most_days: u32,
+        /// The days of the rotations that took place, latest first. `None` if they could not be
+        /// read.
+        #[serde(skip_serializing_if = "has_no_days", serialize_with = "days")]
+        rotated: Option<Vec<Date>>,
+    },
+    /// The last rotation of a key that is rotated on demand only.
+    LastRotation {
+        /// The days of the rotations that took place, latest first.
+        #[serde(serialize_with = "days")]
+        rotated: Option<Vec<Date>>,
+        /// The day on which the key was created.
+        #[serde(serialize_with = "text")]
+        created: Date,
+        /// The greatest number of days since the last rotation that the class allows.
+        at_most_days: u32,
+    },
+    /// AWS services that may use the key by grants.
+    GrantsToServices {
+        /// The services. No instance or resource is named, so that the evidence seldom changes.
+        services: BTreeSet<String>,
+    },
+    /// A grant to a principal of a kind, or of an operation, that this version does not know.
+    UnknownGrant {
+        /// The principal, as KMS returns it.
+        grantee: String,
+    },
+    /// More grants than are looked at.
+    ManyGrants,
+    /// Evidence about another key with the same material: the primary or a replica of a
+    /// multi-Region key.
+    OfRelatedKey {
+        /// The other key.
+        #[serde(serialize_with = "text")]
+        key: KeyArn,
+        /// The evidence about it.
+        evidence: Box<Evidence>,
     },
     /// Access by a caller that is neither of the key's account nor trusted.
     OutsideAccess {
@@ -206,6 +248,7 @@ impl Evidence {
             Self::NoKeyArn { witness, .. } | Self::ServiceWithoutRegion { witness, .. } => {
                 Some(witness)
             }
+            Self::OfRelatedKey { evidence, .. } => evidence.witness(),
             _ => None,
         }
     }
@@ -213,7 +256,18 @@ impl Evidence {
     /// True if the witness is a request that is refused although it should not be.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        matches!(self, Self::NoKeyArn { .. } | Self::ServiceWithoutRegion { .. })
+        match self {
+            Self::OfRelatedKey { evidence, .. } => evidence.is_refused(),
+            _ => matches!(self, Self::NoKeyArn { .. } | Self::ServiceWithoutRegion { .. }),
+        }
+    }
+
+    /// True if the evidence shows grants to AWS services.
+    pub(crate) fn is_about_services(&self) -> bool {
+        match self {
+            Self::OfRelatedKey { evidence, .. } => evidence.is_about_services(),
+            _ => matches!(self, Self::GrantsToServices { .. }),
+        }
     }
 
     /// Returns the default encryption of a bucket as evidence for a control that expects SSE-KMS.
@@ -339,6 +393,8 @@ pub enum PolicyOf {
     Bucket,
     /// A key policy.
     Key,
+    /// The policy `AWS_RAM` of a shared key.
+    SharedKey,
 }
 
 /// The reason why a policy cannot be analysed.
@@ -372,6 +428,14 @@ fn optional_text<T: Display, S: Serializer>(
     value.as_ref().map(ToString::to_string).serialize(serializer)
 }
 
+fn has_no_days(days: &Option<Vec<Date>>) -> bool {
+    days.as_ref().is_none_or(Vec::is_empty)
+}
+
+fn days<S: Serializer>(days: &Option<Vec<Date>>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(days.iter().flatten().map(ToString::to_string))
+}
+
 fn users<S: Serializer>(users: &[KeyUser], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(users.iter().map(|user| (user.bucket.to_string(), &user.class)))
 }
@@ -387,15 +451,16 @@ pub(crate) fn unreadable<S: Serializer>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::How;
+    use crate::{AllowedBy, How};
     use iam_policy::Caller;
     use serde_json::json;
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeMap;
 
     fn access() -> KeyAccess {
         KeyAccess {
             index: 0,
             statement: "App".into(),
+            allowed_by: AllowedBy::KeyPolicy,
             principal: "*".into(),
             operations: vec!["kms:Decrypt"],
             how: How::Direct,
@@ -448,8 +513,32 @@ mod tests {
                 }),
             ),
             (
-                Evidence::KeyRotation { every_days: None, at_most_days: 365 },
+                Evidence::KeyRotation { every_days: None, at_most_days: 365, rotated: None },
                 json!({ "fact": "key-rotation", "every_days": null, "at_most_days": 365 }),
+            ),
+            (
+                Evidence::KeyRotation {
+                    every_days: Some(365),
+                    at_most_days: 365,
+                    rotated: Some(vec![Date::constant(2026, 1, 2)]),
+                },
+                json!({
+                    "fact": "key-rotation", "every_days": 365, "at_most_days": 365, "rotated": ["2026-01-02"],
+                }),
+            ),
+            (
+                Evidence::OfRelatedKey {
+                    key: key.clone(),
+                    evidence: Box::new(Evidence::DirectUse { access: None }),
+                },
+                json!({
+                    "fact": "of-related-key", "key": key.as_str(),
+                    "evidence": { "fact": "direct-use", "access": null },
+                }),
+            ),
+            (
+                Evidence::GrantsToServices { services: ["rds.amazonaws.com".to_owned()].into() },
+                json!({ "fact": "grants-to-services", "services": ["rds.amazonaws.com"] }),
             ),
             (
                 Evidence::OutsideAccess { access: Some(access()) },

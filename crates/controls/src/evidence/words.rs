@@ -7,8 +7,9 @@ use super::{
     PolicyProblem, ProbedRequest, Unrefused, UploadKey,
 };
 use crate::KeyAccess;
-use facts::{KeyUser, Unreadable};
+use facts::{KeyUser, MOST_GRANTS, Unreadable};
 use iam_policy::Remainder;
+use jiff::civil::Date;
 
 impl Evidence {
     /// Returns the name of the fact: `default encryption`.
@@ -21,7 +22,13 @@ impl Evidence {
             Self::KeySpec { .. } => "key spec",
             Self::KeyRegion { .. } => "key region",
             Self::KeyManager { .. } => "key manager",
+            Self::MaterialExpires { .. } => "imported key material",
             Self::KeyRotation { .. } => "rotation of the key",
+            Self::LastRotation { .. } => "last rotation of the key",
+            Self::GrantsToServices { .. } => "grants to AWS services",
+            Self::UnknownGrant { .. } => "grant",
+            Self::ManyGrants => "grants",
+            Self::OfRelatedKey { evidence, .. } => evidence.fact(),
             Self::OutsideAccess { .. } => "access to the key from outside",
             Self::DirectUse { .. } | Self::UseLeftToIam { .. } => "direct use of the key",
             Self::UseThroughAnotherService { .. } => "use of the key through another service",
@@ -36,6 +43,7 @@ impl Evidence {
             Self::SecurityHub { .. } => "Security Hub",
             Self::Policy { of: PolicyOf::Bucket, .. } => "bucket policy",
             Self::Policy { of: PolicyOf::Key, .. } => "key policy",
+            Self::Policy { of: PolicyOf::SharedKey, .. } => "key policy AWS_RAM",
             Self::PolicyVariable { .. } => "condition with a policy variable",
             Self::NoKeyArn { .. } => "key in a condition",
             Self::ServiceWithoutRegion { .. } => "name of S3 in a condition",
@@ -58,8 +66,30 @@ impl Evidence {
             Self::KeySpec { spec, usage } => format!("{spec} for {usage}"),
             Self::KeyRegion { region, .. } => region.to_string(),
             Self::KeyManager { account } => format!("AWS (for account {account})"),
-            Self::KeyRotation { every_days: Some(days), .. } => format!("on, every {days} days"),
-            Self::KeyRotation { every_days: None, .. } => "off".to_owned(),
+            Self::MaterialExpires { at } => format!("expires on {at}"),
+            Self::KeyRotation { every_days, rotated, .. } => {
+                let rotation = match every_days {
+                    Some(days) => format!("on, every {days} days"),
+                    None => "off".to_owned(),
+                };
+                match rotated.as_deref() {
+                    None => format!("{rotation}; the days of past rotations could not be read"),
+                    Some([]) => rotation,
+                    Some(days) => format!("{rotation}; rotated on {}", describe_days(days)),
+                }
+            }
+            Self::LastRotation { rotated, created, .. } => match rotated.as_deref() {
+                None | Some([]) => format!("never, since the key was created on {created}"),
+                Some(days) => format!("on {}", describe_days(days)),
+            },
+            Self::GrantsToServices { services } => {
+                services.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+            }
+            Self::UnknownGrant { grantee } => format!(
+                "to {grantee}: not an identity, an account or a service, or of an unknown operation"
+            ),
+            Self::ManyGrants => format!("more than {MOST_GRANTS} different ones"),
+            Self::OfRelatedKey { key, evidence } => format!("{} of {key}", evidence.value()),
             Self::OutsideAccess { access } | Self::DirectUse { access } => {
                 none_or(access, KeyAccess::describe)
             }
@@ -124,6 +154,14 @@ impl Evidence {
             Self::KeyRotation { at_most_days, .. } => {
                 return format!("on, every {at_most_days} days or more often");
             }
+            Self::MaterialExpires { .. } => "more than 30 days until it expires",
+            Self::LastRotation { at_most_days, .. } => {
+                return format!("within the last {at_most_days} days");
+            }
+            Self::GrantsToServices { .. } => "any",
+            Self::UnknownGrant { .. } => "a grant that is understood",
+            Self::ManyGrants => return format!("at most {MOST_GRANTS} different ones"),
+            Self::OfRelatedKey { evidence, .. } => return evidence.expected(),
             Self::OutsideAccess { .. }
             | Self::DirectUse { .. }
             | Self::UseThroughAnotherService { .. }
@@ -227,6 +265,15 @@ fn describe_user(user: &KeyUser) -> String {
         Some(class) => format!("{bucket} (account {}, class {class})", user.bucket.account()),
         None => format!("{bucket} of a class that could not be read"),
     }
+}
+
+/// The greatest number of days that a text lists.
+const MOST_DAYS: usize = 5;
+
+fn describe_days(days: &[Date]) -> String {
+    let listed: Vec<_> = days.iter().take(MOST_DAYS).map(ToString::to_string).collect();
+    let more = if days.len() > MOST_DAYS { " and before" } else { "" };
+    format!("{}{more}", listed.join(", "))
 }
 
 fn none_or<T>(value: &Option<T>, describe: impl Fn(&T) -> String) -> String {

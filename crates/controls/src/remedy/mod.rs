@@ -2,7 +2,7 @@
 
 pub(crate) mod through_s3;
 
-use crate::{Control, Evidence, Subject};
+use crate::{AllowedBy, Control, Evidence, KeyAccess, Subject};
 use iam_policy::Policy;
 use serde_json::Value;
 
@@ -53,6 +53,53 @@ impl Control {
         let policies = [&subject.bucket_policy, &subject.key_policy];
         policies.into_iter().flatten().fold(remedy, with_free_sid)
     }
+}
+
+/// Returns what to do about the ways into a key, other than its key policy, by which the evidence
+/// finds access. `None` if the key policy is the only one.
+pub(crate) fn of_other_ways(evidence: &[Evidence]) -> Option<String> {
+    let origins = || evidence.iter().filter_map(access_of).map(|access| &access.allowed_by);
+    let mut words = Vec::new();
+    if origins().any(|it| matches!(it, AllowedBy::Grant { .. })) {
+        words.push("Revoke the named grants (kms:RevokeGrant).");
+    }
+    if origins().any(|it| *it == AllowedBy::SharedPolicy) {
+        words.push("Change the resource share, which alone sets policy AWS_RAM (AWS RAM).");
+    }
+    if evidence.iter().any(is_failure_of_related_key) {
+        words.push("Change the policy or the grants of the named key in its own region, too.");
+    }
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// Puts the advice on other ways into a key before the remedy of a control, which is about the key
+/// policy.
+pub(crate) fn by_way_in(remedy: Remedy, _: &Subject, evidence: &[Evidence]) -> Remedy {
+    let Some(others) = of_other_ways(evidence) else { return remedy };
+    let is_of_key_policy =
+        |it: &Evidence| access_of(it).is_some_and(|it| it.allowed_by == AllowedBy::KeyPolicy);
+    let words = match evidence.iter().any(is_of_key_policy) {
+        true => format!("{others} {}", remedy.words),
+        false => others.clone(),
+    };
+    // A Deny of the key policy overrides grants and shares of this key, and no other key's.
+    let is_elsewhere = evidence.iter().all(|it| access_of(it).is_none());
+    let statement = remedy.statement.filter(|_| !is_elsewhere);
+    let brief = statement.is_some().then(|| format!("{others} Or add a Deny (kms:PutKeyPolicy)."));
+    Remedy { words, brief, statement, ..remedy }
+}
+
+/// Returns the access to the key itself that the evidence is about.
+fn access_of(evidence: &Evidence) -> Option<&KeyAccess> {
+    match evidence {
+        Evidence::DirectUse { access } | Evidence::OutsideAccess { access } => access.as_ref(),
+        Evidence::UseThroughAnotherService { access } => Some(access),
+        _ => None,
+    }
+}
+
+fn is_failure_of_related_key(evidence: &Evidence) -> bool {
+    matches!(evidence, Evidence::OfRelatedKey { evidence, .. } if !evidence.is_about_services())
 }
 
 /// Gives the statement of a remedy a Sid that no statement of the policy has. A Sid is unique in a

@@ -1,9 +1,9 @@
 //! The remedy of `key-used-only-via-s3`: a Deny that is as narrow as the evidence allows, and
 //! statements in place of those that admit direct use.
 
-use super::{Remedy, Replacement, free_sid};
+use super::{Remedy, Replacement, access_of, free_sid, of_other_ways};
 use crate::{
-    Evidence, How, KeyAccess, Subject,
+    AllowedBy, Evidence, How, KeyAccess, Subject,
     control::{GRANT, MOST_LISTED, OPERATIONS},
     key_access::{GRANT_IS_FOR_SERVICE, VIA_SERVICE},
     kms_actions,
@@ -18,11 +18,13 @@ use std::collections::BTreeSet;
 /// Narrows the Deny to the callers and operations of the evidence, and builds statements to put in
 /// place of the named ones.
 pub(crate) fn adapt(mut remedy: Remedy, subject: &Subject, evidence: &[Evidence]) -> Remedy {
-    let uses: Vec<_> = evidence.iter().filter_map(use_of).collect();
+    let uses: Vec<_> = evidence.iter().filter_map(access_of).collect();
+    let others = of_other_ways(evidence);
     if uses.is_empty() {
-        return match evidence.iter().find_map(corrected) {
-            Some(words) => Remedy { words, statement: None, ..remedy },
-            None => remedy,
+        let corrected = evidence.iter().find_map(corrected);
+        return match corrected.into_iter().chain(others).collect::<Vec<_>>().join(" ") {
+            words if words.is_empty() => remedy,
+            words => Remedy { words, statement: None, ..remedy },
         };
     }
     // The evidence is cut after so many uses, so that it does not show all callers.
@@ -30,7 +32,7 @@ pub(crate) fn adapt(mut remedy: Remedy, subject: &Subject, evidence: &[Evidence]
     let identities: Option<BTreeSet<_>> =
         uses.iter().map(|one| identity(one)).collect::<Option<_>>().filter(|_| is_whole);
     let limited = Limited {
-        data: uses.iter().any(|one| one.operations.iter().any(|it| OPERATIONS.contains(it))),
+        data: uses.iter().any(|one| one.operations.iter().any(|it| *it != GRANT)),
         grants: uses.iter().any(|one| one.operations.contains(&GRANT)),
     };
     if let Some(statement) = &mut remedy.statement {
@@ -49,7 +51,10 @@ pub(crate) fn adapt(mut remedy: Remedy, subject: &Subject, evidence: &[Evidence]
             }
         }
     }
-    if let (Some(policy), Some(key), true) = (&subject.key_policy, &subject.key, is_whole) {
+    // The replacements are for the key policy only.
+    let is_of_key_policy = uses.iter().all(|one| one.allowed_by == AllowedBy::KeyPolicy);
+    let may_replace = is_whole && is_of_key_policy && others.is_none();
+    if let (Some(policy), Some(key), true) = (&subject.key_policy, &subject.key, may_replace) {
         let statements: BTreeSet<_> = uses.iter().map(|one| one.index).collect();
         let replaced = |at: usize| {
             let mut of_statement = uses.iter().filter(|one| one.index == at);
@@ -58,16 +63,28 @@ pub(crate) fn adapt(mut remedy: Remedy, subject: &Subject, evidence: &[Evidence]
         };
         remedy.replacements = statements.into_iter().filter_map(replaced).collect();
     }
-    let others = subject.key_policy.as_ref().map(for_other_services).unwrap_or_default();
+    let by_services = evidence.iter().any(Evidence::is_about_services);
+    let for_services = subject.key_policy.as_ref().map(for_other_services).unwrap_or_default();
     let is_narrow = identities.is_some();
-    remedy.brief = match (is_narrow, &others[..]) {
+    remedy.brief = match (is_narrow, &for_services[..]) {
+        // The words say which grants and keys need a change beside the Deny.
+        _ if others.is_some() => None,
         (true, _) if limited.data => Some(format!("Add a Deny (kms:PutKeyPolicy). {NARROW}")),
         (true, _) => Some("Add a Deny (kms:PutKeyPolicy).".to_owned()),
-        (false, []) => Some(remedy.words),
+        (false, []) if !by_services => Some(remedy.words),
         (false, _) => None,
     };
-    let is_direct = uses.iter().any(|one| one.how == How::Direct);
-    remedy.words = words(subject, limited, is_direct, is_narrow, &others);
+    let of_policy: Vec<_> =
+        uses.iter().filter(|one| one.allowed_by == AllowedBy::KeyPolicy).collect();
+    let is_direct = of_policy.iter().any(|one| one.how == How::Direct);
+    let of_statements = match of_policy.is_empty() {
+        true => String::new(),
+        false => of_statements(subject, limited, is_direct),
+    };
+    let deny = deny(limited, is_narrow, &for_services, by_services);
+    let parts = [others.unwrap_or_default(), of_statements, deny];
+    let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    remedy.words = parts.join(" ");
     remedy
 }
 
@@ -80,14 +97,6 @@ const NARROW: &str = "The named identities can then no longer use the key throug
 struct Limited {
     data: bool,
     grants: bool,
-}
-
-fn use_of(evidence: &Evidence) -> Option<&KeyAccess> {
-    match evidence {
-        Evidence::DirectUse { access } => access.as_ref(),
-        Evidence::UseThroughAnotherService { access } => Some(access),
-        _ => None,
-    }
 }
 
 fn corrected(evidence: &Evidence) -> Option<String> {
@@ -107,16 +116,14 @@ fn identity(access: &KeyAccess) -> Option<&str> {
     Some(access.principal.as_str()).filter(is_identity)
 }
 
-/// Returns what to do, and which other uses of the key that would end. `is_direct` is true if the
-/// evidence has direct use, and `is_narrow` if the Deny is only for named identities. `others` are
-/// the statements for other services.
-fn words(
-    subject: &Subject,
-    limited: Limited,
-    is_direct: bool,
-    is_narrow: bool,
-    others: &[String],
-) -> String {
+/// Returns what to do about the statements that the evidence names. `is_direct` is true if it has
+/// direct use.
+fn of_statements(subject: &Subject, limited: Limited, is_direct: bool) -> String {
+    if !is_direct {
+        return "Take the other service out of the named statement (kms:PutKeyPolicy). If it needs \
+                a key, give it one of its own."
+            .to_owned();
+    }
     let region = subject.key.as_ref().map_or("REGION", |key| key.region().as_str());
     let data =
         format!("encryption and decryption only if kms:ViaService is s3.{region}.amazonaws.com");
@@ -126,26 +133,30 @@ fn words(
         (false, true) => grants.to_owned(),
         _ => data,
     };
-    let mut words = if is_direct {
-        format!("Let the named statement allow {limit} (kms:PutKeyPolicy). ")
-    } else {
-        "Take the other service out of the named statement (kms:PutKeyPolicy). If it needs a key, \
-         give it one of its own. "
-            .to_owned()
-    };
+    format!("Let the named statement allow {limit} (kms:PutKeyPolicy).")
+}
+
+/// Returns the advice to add a Deny, and which other uses of the key that would end. `is_narrow` is
+/// true if the Deny is only for named identities. `statements` are the statements for other
+/// services, and `by_grants` is true if services have grants.
+fn deny(limited: Limited, is_narrow: bool, statements: &[String], by_grants: bool) -> String {
     // A Deny of CreateGrant spares grants for AWS services.
-    if is_narrow || !limited.data {
-        words.push_str("Or add a Deny.");
-        return if limited.data { format!("{words} {NARROW}") } else { words };
+    if !limited.data {
+        return "Or add a Deny.".to_owned();
     }
-    words.push_str(
-        "Or add a Deny for all callers. It overrides grants, so that services such as EBS can no \
-         longer use the key.",
-    );
-    match others {
+    if is_narrow {
+        return format!("Or add a Deny. {NARROW}");
+    }
+    let mut words = "Or add a Deny for all callers. It overrides grants, so that services such as \
+                     EBS can no longer use the key."
+        .to_owned();
+    match statements {
         [] => {}
         [one] => words.push_str(&format!(" Statement {one} admits such use.")),
         many => words.push_str(&format!(" Statements {} admit such use.", many.join(" and "))),
+    }
+    if by_grants {
+        words.push_str(" Services have such grants now.");
     }
     words
 }

@@ -2,7 +2,7 @@
 //! working still do, or the words of the remedy say what it breaks.
 
 use crate::{
-    case::{BUCKET, Case, KEY},
+    case::{BUCKET, Case, KEY, WaysIn},
     evaluator::{Concrete, SecondOpinion},
 };
 use controls::{Control, Evidence, Outcome, Remedy, Subject};
@@ -175,6 +175,18 @@ fn of_bucket(policy: &Policy) -> Vec<Concrete> {
     all
 }
 
+/// True if a control does not fail any more, except for another key with the same material. Its
+/// policy is not the one that was remedied. Facts that could not be read are still unread.
+fn is_remedied(case: &Case, after: &Outcome) -> bool {
+    let is_of_related = |it: &Evidence| matches!(it, Evidence::OfRelatedKey { .. });
+    match after {
+        Outcome::Passed(_) => true,
+        Outcome::Undetermined(_) => case.key.as_ref().is_some_and(WaysIn::is_unread),
+        Outcome::Failed { evidence, .. } => evidence.iter().all(is_of_related),
+        Outcome::NotApplicable(_) => false,
+    }
+}
+
 /// Applies the remedies of the failing cases of a control. Returns the number of policies that were
 /// offered, by the way in which they were.
 fn check(slug: &str) -> BTreeMap<&'static str, usize> {
@@ -199,11 +211,7 @@ fn check(slug: &str) -> BTreeMap<&'static str, usize> {
         };
         for (offer, policy) in remedied(&case.policy, &remedy) {
             let after = case.judged(slug, &policy);
-            assert!(
-                matches!(after, Outcome::Passed(_)),
-                "{}: {offer}: {after:?}: {policy}",
-                case.case
-            );
+            assert!(is_remedied(&case, &after), "{}: {offer}: {after:?}: {policy}", case.case);
             let old = [statements(&case.policy), allow.clone()].concat();
             let new = [policy["Statement"].as_array().unwrap().clone(), allow.clone()].concat();
             let (old, new) = (SecondOpinion::new(&old), SecondOpinion::new(&new));

@@ -3,7 +3,7 @@
 use controls::{Settings, judge};
 use facts::{
     Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Key, KeyAdministration, KeyLookup,
-    KeyManager, KeyState, Rotation, Tags, Unreadable, UsedKey,
+    KeyManager, KeyState, Permissions, Rotation, Tags, Unreadable, UsedKey,
 };
 use findings::{
     About, ApiCall, Compliance, Finding, Held, Item, Looking, Observation, Plan, RecordState, Seen,
@@ -53,9 +53,13 @@ pub(crate) fn cmk(state: KeyState) -> Fact<DefaultEncryption> {
         spec: "SYMMETRIC_DEFAULT".into(),
         usage: "ENCRYPT_DECRYPT".into(),
         origin: "AWS_KMS".into(),
+        created: Timestamp::UNIX_EPOCH,
+        material_expires: None,
+        related: Vec::new(),
         administration: Some(KeyAdministration {
-            policy: Fact::Known(KEY_POLICY.parse()),
+            admissions: Permissions::of_key_policy(Fact::Known(KEY_POLICY.parse())).into(),
             rotation: Fact::Known(Rotation::Every(365)),
+            rotated: Fact::Known(Vec::new()),
         }),
     };
     Fact::Known(used("alias/acme", Fact::Known(KeyLookup::Found(Box::new(key)))))

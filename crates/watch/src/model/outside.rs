@@ -8,7 +8,7 @@ use crate::{
 use controls::judge;
 use facts::{
     Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, Key, KeyAdministration, KeyLookup,
-    KeyManager, KeyState, KeyUser, Place, Rotation, Tags, Unreadable, UsedKey,
+    KeyManager, KeyState, KeyUser, Permissions, Place, Rotation, Tags, Unreadable, UsedKey,
 };
 use findings::{
     About, Compliance, Finding, Held, Item, Neighbours, Observation, RecordState, Seen, StoredIn,
@@ -314,9 +314,13 @@ fn shared_key() -> UsedKey {
         spec: "SYMMETRIC_DEFAULT".into(),
         usage: "ENCRYPT_DECRYPT".into(),
         origin: "AWS_KMS".into(),
+        created: Timestamp::UNIX_EPOCH,
+        material_expires: None,
+        related: Vec::new(),
         administration: Some(KeyAdministration {
-            policy: Fact::Known(policy.parse()),
+            admissions: Permissions::of_key_policy(Fact::Known(policy.parse())).into(),
             rotation: Fact::Known(Rotation::Every(365)),
+            rotated: Fact::Known(Vec::new()),
         }),
     };
     UsedKey {
