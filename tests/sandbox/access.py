@@ -6,7 +6,7 @@ import re
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import iam, kms
 
-from . import accounts, authority, organization
+from . import accounts, authority, grants, organization
 
 _ROLE_SESSION = re.compile(r"arn:(aws[a-z-]*):sts::(\d{12}):assumed-role/([^/]+)/")
 _OF_ACCOUNTS = ("aws:principalaccount", "aws:principalarn", "aws:principalorgid", "kms:calleraccount")
@@ -84,6 +84,11 @@ def _patch_resource_arns():
         if service == "kms" and ":alias/" in arn and not headers.get("x-amz-target", "").endswith(_ALIAS_CALLS):
             key = kms._resolve_key(arn)
             return key["Arn"] if key else arn
+        # A grant that is retired by its token needs permission for the grant's key.
+        # https://docs.aws.amazon.com/kms/latest/developerguide/grant-delete.html
+        if service == "kms" and headers.get("x-amz-target", "").endswith(".RetireGrant"):
+            grant = grants.of_request(body, region)
+            return grant["KeyId"] if grant else arn
         # The ARN of a rule on the default bus contains no bus.
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
         if service == "events":

@@ -18,7 +18,7 @@ from ministack.core import iam_evaluator, responses, router
 from ministack.core.sigv4 import decode_header_value
 from ministack.services import kms
 
-from . import buckets, disorder, lag
+from . import buckets, disorder, grants, lag
 
 _S3_CALLS = {
     ("PUT", ""): "CreateBucket",
@@ -31,16 +31,19 @@ _S3_CALLS = {
     ("DELETE", "tagging"): "DeleteBucketTagging",
 }
 _KMS_CALLS = {
-    "CancelKeyDeletion", "CreateAlias", "CreateKey", "DeleteAlias", "DeleteImportedKeyMaterial", "DisableKey",
-    "DisableKeyRotation", "EnableKey", "EnableKeyRotation", "ImportKeyMaterial", "PutKeyPolicy", "ReplicateKey",
-    "ScheduleKeyDeletion", "UpdateAlias",
+    "CancelKeyDeletion", "CreateAlias", "CreateGrant", "CreateKey", "DeleteAlias", "DeleteImportedKeyMaterial",
+    "DisableKey", "DisableKeyRotation", "EnableKey", "EnableKeyRotation", "ImportKeyMaterial", "PutKeyPolicy",
+    "ReplicateKey", "RetireGrant", "RevokeGrant", "RotateKeyOnDemand", "ScheduleKeyDeletion", "UpdateAlias",
 }  # fmt: skip
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_TagResource.html
 _CONTROL, _TAGS = "/v20180820/", "/v20180820/tags/"
 _CONTROL_CALLS = {"POST": "TagResource", "DELETE": "UntagResource"}
-# Records contain neither the key material nor its token.
+# Records contain neither key material nor tokens.
 # https://docs.aws.amazon.com/kms/latest/developerguide/ct-importkeymaterial.html
-_KMS_SECRETS = {"encryptedKeyMaterial", "importToken"}
+# https://docs.aws.amazon.com/kms/latest/developerguide/ct-creategrant.html
+_KMS_SECRETS = {"encryptedKeyMaterial", "grantToken", "grantTokens", "importToken"}
+# A request with this header counts as one that a service makes for the caller.
+_INVOKED_BY = "x-sandbox-invoked-by"
 
 
 class CloudTrail:
@@ -88,7 +91,9 @@ class Call:
         self.account = self._account()
         self.kms_call = self.headers.get("x-amz-target", "").removeprefix("TrentService.")
         self.bucket, self.key = self._bucket()
-        self.bucket_before = self.key_before = None
+        self.bucket_before = self.key_before = self.grant_before = None
+        # Functions that put the events which follow the record of the call.
+        self.followers = []
 
     def _account(self):
         def resolve():
@@ -122,9 +127,16 @@ class Call:
         if self.kms_call == "DeleteAlias":
             alias = self._arn(_json(self.request).get("AliasName", ""))
             self.key_before = kms._aliases.get_scoped(self.account, self.region, alias)
+        if self.kms_call == "RetireGrant":
+            self.grant_before = grants.of_request(self.request, self.region)
 
     def record(self):
-        """Puts the record on the bus, if the call is recorded."""
+        """Puts the record on the bus, if the call is recorded, and then the events that follow."""
+        self._record()
+        for put in self.followers:
+            put()
+
+    def _record(self):
         if self.kms_call in _KMS_CALLS:
             self._record_kms()
         elif self.path.startswith(_TAGS) and self.method in _CONTROL_CALLS:
@@ -176,8 +188,11 @@ class Call:
     def _record_kms(self):
         answer, request = _json(self.response), _lowered(_json(self.request))
         detail = self._common(self.kms_call, "kms.amazonaws.com", self.account, self.region)
-        detail["requestParameters"] = {name: value for name, value in request.items() if name not in _KMS_SECRETS}
+        detail["requestParameters"] = _public(request)
+        if self.kms_call == "RetireGrant":
+            detail |= self._retirement()
         key = request.get("keyId") or request.get("targetKeyId") or self.key_before
+        key = self.grant_before["KeyId"] if self.grant_before else key
         key = self._arn(key) if key else answer.get("KeyMetadata", {}).get("Arn")
         resources = [self._arn(request["aliasName"])] if "aliasName" in request else []
         # - CreateAlias names the key first:
@@ -185,14 +200,37 @@ class Call:
         # - UpdateAlias names the alias first:
         #   https://docs.aws.amazon.com/kms/latest/developerguide/ct-updatealias.html
         resources.insert(0 if self.kms_call == "CreateAlias" else len(resources), key)
-        detail["resources"] = [_key_resource(self.account, arn) for arn in resources if arn]
+        detail["resources"] = [_key_resource(arn) for arn in resources if arn]
+        if self.status >= 300:
+            return self._put("aws.kms", detail, answer.get("__type"))
         # Entries "recorded on or after December 2022" have the key's ARN even if the call returns
         # nothing.
-        if self.status < 300:
-            detail["responseElements"] = _lowered(answer) | ({} if "KeyMetadata" in answer else {"keyId": key})
-        self._put("aws.kms", detail, answer.get("__type"))
-        if self.kms_call == "ReplicateKey" and self.status < 300:
+        named = {} if "KeyMetadata" in answer else {"keyId": key}
+        detail["responseElements"] = named | _public(_lowered(answer))
+        if key and (owner := key.split(":")[4]) != self.account:
+            detail |= self._put_owners_copy(owner, detail)
+        self._put("aws.kms", detail, None)
+        if self.kms_call == "ReplicateKey":
             self._record_replica(answer["ReplicaKeyMetadata"], detail)
+
+    def _retirement(self):
+        """Returns the fields that are special in a record of RetireGrant.
+
+        https://docs.aws.amazon.com/kms/latest/developerguide/ct-retire-grant.html
+        """
+        more = {"additionalEventData": {"grantId": self.grant_before["GrantId"]}} if self.grant_before else {}
+        return {"requestParameters": None, **more}
+
+    def _put_owners_copy(self, owner, detail):
+        """Puts the record of a call for a key of another account into that account.
+
+        Returns the field that both copies share. The owner's copy has no ARN of the caller.
+        https://docs.aws.amazon.com/kms/latest/developerguide/logging-using-cloudtrail.html
+        """
+        shared = {"sharedEventID": str(uuid.uuid4())}
+        theirs = {"recipientAccountId": owner, "eventID": str(uuid.uuid4()), "userIdentity": self._foreign_identity()}
+        self._put("aws.kms", {**detail, **shared, **theirs}, None)
+        return shared
 
     def _record_replica(self, metadata, detail):
         """Records that a key was created in the region of the replica.
@@ -204,7 +242,7 @@ class Call:
             "eventID": str(uuid.uuid4()),
             "awsRegion": metadata["Arn"].split(":")[3],
             "responseElements": {"keyMetadata": _lowered(metadata)},
-            "resources": [_key_resource(self.account, metadata["Arn"])],
+            "resources": [_key_resource(metadata["Arn"])],
         }
         self._put("aws.kms", {**detail, **created}, None)
 
@@ -217,8 +255,8 @@ class Call:
     def _common(self, name, source, account, region):
         return _record(name, source, account, region) | {
             "userIdentity": self._identity(),
-            "sourceIPAddress": "127.0.0.1",
-            "userAgent": self.headers.get("user-agent", ""),
+            "sourceIPAddress": self.headers.get(_INVOKED_BY, "127.0.0.1"),
+            "userAgent": self.headers.get(_INVOKED_BY) or self.headers.get("user-agent", ""),
             "requestID": uuid.uuid4().hex[:16].upper(),
             "eventType": "AwsApiCall",
         }
@@ -234,13 +272,20 @@ class Call:
         if not isinstance(principal, iam_evaluator.PrincipalInfo):
             return {"type": "Unknown"}
         kind = {"User": "IAMUser"}.get(principal.type, principal.type)
-        return {"type": kind, "arn": principal.arn, "accountId": principal.account, "accessKeyId": self.access_key}
+        known = {"type": kind, "arn": principal.arn, "accountId": principal.account, "accessKeyId": self.access_key}
+        return known | self._invoked_by()
+
+    def _invoked_by(self):
+        """Returns the field for the service that made the call for the caller, if there is one."""
+        service = self.headers.get(_INVOKED_BY)
+        return {"invokedBy": service} if service else {}
 
     def _foreign_identity(self):
         """Returns the caller's identity as the account that is called sees it."""
         principal = self.principal()
         session = principal.arn.rpartition("/")[2] if isinstance(principal, iam_evaluator.PrincipalInfo) else "caller"
-        return {"type": "AWSAccount", "principalId": f"AROASANDBOX:{session}", "accountId": self.account}
+        known = {"type": "AWSAccount", "principalId": f"AROASANDBOX:{session}", "accountId": self.account}
+        return known | self._invoked_by()
 
     def _put(self, source, detail, error):
         if detail["recipientAccountId"] is None:
@@ -253,7 +298,6 @@ class Call:
 def delete_key(arn):
     """Deletes a key at once, as if its waiting period had passed, and records that as KMS does.
 
-    The record names no caller.
     https://docs.aws.amazon.com/kms/latest/developerguide/ct-delete-key.html
     """
     _, _, _, region, account, resource = arn.split(":", 5)
@@ -264,17 +308,23 @@ def delete_key(arn):
         # https://docs.aws.amazon.com/kms/latest/developerguide/alias-delete.html
         for alias in [alias for alias, target in kms._aliases.items() if target == identifier]:
             del kms._aliases[alias]
-    detail = _record("DeleteKey", "kms.amazonaws.com", account, region) | {
+    grants.forget_key(arn)
+    put_service_event("DeleteKey", arn, responseElements={"keyId": arn})
+    return {}
+
+
+def put_service_event(name, arn, **fields):
+    """Records what KMS itself does with a key. The record names no caller."""
+    _, _, _, region, account, _ = arn.split(":", 5)
+    detail = _record(name, "kms.amazonaws.com", account, region) | {
         "userIdentity": {"accountId": account, "invokedBy": "AWS Internal"},
         "sourceIPAddress": "AWS Internal",
         "userAgent": "AWS Internal",
         "requestParameters": None,
-        "responseElements": {"keyId": arn},
-        "resources": [_key_resource(account, arn)],
+        "resources": [_key_resource(arn)],
         "eventType": "AwsServiceEvent",
     }
-    disorder.put(account, region, "aws.kms", "AWS Service Event via CloudTrail", detail)
-    return {}
+    disorder.put(account, region, "aws.kms", "AWS Service Event via CloudTrail", detail | fields)
 
 
 def _record(name, source, account, region):
@@ -295,16 +345,26 @@ def _record(name, source, account, region):
     }
 
 
-def _key_resource(account, arn):
+def _key_resource(arn):
     """Returns a resource of a record. Its type is a key, even for an alias."""
-    return {"accountId": account, "type": "AWS::KMS::Key", "ARN": arn}
+    return {"accountId": arn.split(":")[4], "type": "AWS::KMS::Key", "ARN": arn}
+
+
+def _public(fields):
+    return {name: value for name, value in fields.items() if name not in _KMS_SECRETS}
 
 
 def _lowered(fields):
-    """Returns the fields with names as CloudTrail writes them."""
+    """Returns the fields with names as CloudTrail writes them.
+
+    The pairs of an encryption context are the customer's and stay as they are.
+    """
     if not isinstance(fields, dict):
         return fields
-    return {name[:1].lower() + name[1:]: _lowered(value) for name, value in fields.items()}
+    return {
+        name[:1].lower() + name[1:]: value if name.startswith("EncryptionContext") else _lowered(value)
+        for name, value in fields.items()
+    }
 
 
 def _xml(body):

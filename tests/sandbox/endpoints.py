@@ -13,6 +13,12 @@
 - `PUT /_sandbox/denied` takes null, and clears that list.
 - `PUT /_sandbox/schedule` takes {name}, and fires the schedule now. It answers {invoked}.
 - `PUT /_sandbox/delete-key` takes {key}, and deletes the key as if its waiting period had passed.
+- `PUT /_sandbox/share-key` takes {key, policy}. The policy is the text of the key's policy
+  `AWS_RAM`, or null if the key is not shared any more.
+- `PUT /_sandbox/key-dates` takes {key, created, valid_to, rotations}, of which all but the key can
+  be absent. It sets the dates as if time had passed, in seconds since 1970. `valid_to` is the end
+  of imported material, or null if it does not expire. `rotations` is a list of [seconds, type], and
+  a type is `AUTOMATIC` or `ON_DEMAND`.
 - `PUT /_sandbox/delete-finding` takes {id}, and loses the finding.
 - `PUT /_sandbox/organization` takes {account, change, event}. The change of the account is `join`,
   `leave` or `close`. There is no event if `event` is false.
@@ -27,7 +33,7 @@ import json
 
 from ministack.core import lambda_runtime
 
-from . import authority, cloudtrail, disorder, lag, organization, schedules
+from . import authority, disorder, lag, material, organization, replicas, schedules, sharing
 from .securityhub import findings
 
 
@@ -45,7 +51,9 @@ class Endpoints:
             ("GET", "/_sandbox/denied"): lambda _asked: authority.denied(),
             ("PUT", "/_sandbox/denied"): authority.forget,
             ("PUT", "/_sandbox/schedule"): schedules.fire,
-            ("PUT", "/_sandbox/delete-key"): lambda asked: cloudtrail.delete_key(asked["key"]),
+            ("PUT", "/_sandbox/delete-key"): lambda asked: replicas.delete_key(asked["key"]),
+            ("PUT", "/_sandbox/share-key"): sharing.put,
+            ("PUT", "/_sandbox/key-dates"): material.put_dates,
             ("PUT", "/_sandbox/delete-finding"): findings.delete,
             ("PUT", "/_sandbox/organization"): organization.change,
             ("PUT", "/_sandbox/lag"): lag.put,

@@ -4,8 +4,10 @@ import json
 import random
 import re
 
-from ministack.core.responses import error_response_json, get_account_id, get_region
+from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, request_scope
 from ministack.services import kms
+
+from . import authority
 
 _KEY_OR_ALIAS = re.compile(r"arn:aws:kms:([a-z0-9-]+):(\d{12}):(key|alias)/(.+)")
 # The operations to which another account can be admitted. Admission to any other has no effect.
@@ -17,17 +19,68 @@ _ACROSS_ACCOUNTS = {
 }  # fmt: skip
 # "Specify the key ID or key ARN of the KMS key": aliases are refused.
 # https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyPolicy.html
-_BY_KEY_ALONE = {"DisableKeyRotation", "EnableKeyRotation", "GetKeyPolicy", "GetKeyRotationStatus", "PutKeyPolicy"}
+_BY_KEY_ALONE = {
+    "DeleteImportedKeyMaterial", "DisableKeyRotation", "EnableKeyRotation", "GetKeyPolicy", "GetKeyRotationStatus",
+    "GetParametersForImport", "ImportKeyMaterial", "ListKeyPolicies", "ListKeyRotations", "PutKeyPolicy", "ReplicateKey",
+    "RotateKeyOnDemand",
+}  # fmt: skip
+# The operations that MiniStack lacks, and their functions in its module.
+_ADDED = {"ListKeyRotations": "_list_key_rotations", "RotateKeyOnDemand": "_rotate_key_on_demand"}
 
 
 def install():
-    kms._get_key_policy = _shuffled(kms._get_key_policy)
+    kms._get_key_policy = shuffled(kms._get_key_policy)
+    kms._enable_key, kms._disable_key = _unless_pending(kms._enable_key), _unless_pending(kms._disable_key)
     _patch_foreign_keys()
     _patch_references()
     _patch_reserved_aliases()
 
 
-def _shuffled(get_key_policy):
+def stored(arn):
+    """Returns the record of a key. Raises LookupError if the key does not exist."""
+    _, _, _, region, account, resource = arn.split(":", 5)
+    key = kms._keys.get_scoped(account, region, resource.removeprefix("key/"))
+    if key is None:
+        raise LookupError(f"there is no key {arn}")
+    return key
+
+
+def scope(key):
+    """Returns the context of a request to the account and region of a key."""
+    _, _, _, region, account, _ = key["Arn"].split(":", 5)
+    return request_scope(account, region)
+
+
+def page(name, items, request, default):
+    """Returns the page of a list that a request asks for, of at most 1000 items.
+
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_ListKeyRotations.html
+    """
+    limit, marker = request.get("Limit", default), request.get("Marker", "0")
+    if not isinstance(limit, int) or not 1 <= limit <= 1000:
+        return error_response_json("ValidationException", "Limit must be between 1 and 1000.")
+    if not marker.isdecimal():
+        return error_response_json("InvalidMarkerException", "Invalid marker.")
+    start, end = int(marker), int(marker) + limit
+    answer = {name: items[start:end], "Truncated": end < len(items)}
+    return json_response(answer | ({"NextMarker": str(end)} if end < len(items) else {}))
+
+
+def _unless_pending(change):
+    """Refuses to enable or disable a key that waits for its deletion or for key material.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html#key-state-table
+    """
+
+    def operation(request):
+        key = kms._resolve_key(request.get("KeyId", ""))
+        wrong = kms._check_key_state(key) if key and key["KeyState"].startswith("Pending") else None
+        return wrong or change(request)
+
+    return operation
+
+
+def shuffled(get_key_policy):
     """Makes GetKeyPolicy return the principals of a statement in another order each time.
 
     https://github.com/aws/aws-cli/issues/9456
@@ -85,7 +138,12 @@ def _patch_references():
 
     async def handle_request(method, path, headers, body, query_params):
         operation = headers.get("x-amz-target", "").rpartition(".")[2]
-        return _refusal(operation, body) or await handle(method, path, headers, body, query_params)
+        authority.note_caller(headers, query_params)
+        if refusal := _refusal(operation, body):
+            return refusal
+        if operation in _ADDED:
+            return getattr(kms, _ADDED[operation])(json.loads(body))
+        return await handle(method, path, headers, body, query_params)
 
     kms.handle_request = handle_request
 
@@ -113,7 +171,9 @@ def _patch_reserved_aliases():
     describe, metadata = kms._describe_key, kms._key_metadata
 
     def key_metadata(key):
-        return {**metadata(key), "KeyManager": key.get("KeyManager", "CUSTOMER")}
+        # The related keys of a multi-Region key are of its own account, not of the caller's.
+        with scope(key):
+            return {**metadata(key), "KeyManager": key.get("KeyManager", "CUSTOMER")}
 
     def describe_key(request):
         name = request.get("KeyId", "")

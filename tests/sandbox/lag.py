@@ -16,7 +16,6 @@ import time
 from collections import defaultdict, deque
 
 from ministack.core import iam_evaluator
-from ministack.core.responses import get_account_id
 from ministack.services import kms, s3
 
 # `get_findings` is for findings of the requested region, `home_region` for those of linked regions.
@@ -26,7 +25,7 @@ _LAGS = dict.fromkeys(NAMES, 0.0)
 # The call that is being answered.
 _CALL = contextvars.ContextVar("sandbox_call", default=None)
 # The settings of a bucket or key before each write of the last hour, as (moment of the write,
-# settings).
+# settings). The settings of a key are its record and its grants.
 _BEFORE = defaultdict(deque)
 
 
@@ -48,6 +47,11 @@ def begin(call):
     _CALL.set(call)
 
 
+def call():
+    """Returns the call that is being answered, or `None` if there is none."""
+    return _CALL.get()
+
+
 def note_write(call):
     """Keeps the settings that a write will change. `call` is complete and not yet answered."""
     if not _LAGS["settings"] or call.method == "GET":
@@ -57,9 +61,29 @@ def note_write(call):
         if owner:
             _keep(("bucket", call.bucket), _bucket_settings(owner, call.bucket))
     elif call.kms_call and not call.kms_call.startswith(("Describe", "Get", "List")):
-        for (account, region, name), key in list(kms._keys._data.items()):
-            if (account, region) == (call.account, call.region) and name in call.request.decode(errors="replace"):
-                _keep(("key", account, region, name), copy.deepcopy(key))
+        for key in _keys_of(call.request.decode(errors="replace")):
+            note_write_of_key(key)
+
+
+def _keys_of(request):
+    """Returns the keys that a request names by id, ARN or grant token."""
+    retired = [grant["KeyId"] for grant in kms._grants.values() if any(token in request for token in grant["_tokens"])]
+    return [key for key in list(kms._keys._data.values()) if key["KeyId"] in request or key["Arn"] in retired]
+
+
+def note_write_of_key(key):
+    """Keeps the settings of a key that will change."""
+    if _LAGS["settings"]:
+        _keep(_subject(key), (copy.deepcopy(key), _grants(key)))
+
+
+def _subject(key):
+    _, _, _, region, account, _ = key["Arn"].split(":", 5)
+    return "key", account, region, key["KeyId"]
+
+
+def _grants(key):
+    return {name: grant for name, grant in kms._grants.items() if grant["KeyId"] == key["Arn"]}
 
 
 def _keep(subject, settings):
@@ -92,7 +116,14 @@ def _bucket_settings(owner, name):
 def install():
     for name in ("_get_bucket_encryption", "_get_bucket_policy", "_get_bucket_tagging"):
         setattr(s3, name, _of_bucket(getattr(s3, name)))
-    for name in ("_describe_key", "_get_key_policy", "_get_key_rotation_status"):
+    for name in (
+        "_describe_key",
+        "_get_key_policy",
+        "_get_key_rotation_status",
+        "_list_grants",
+        "_list_key_policies",
+        "_list_key_rotations",
+    ):
         setattr(kms, name, _of_key(getattr(kms, name)))
 
 
@@ -122,14 +153,22 @@ def _store(name, settings):
 def _of_key(read):
     def read_late(request):
         key = kms._resolve_key(request.get("KeyId", ""))
-        arn = key["Arn"].split(":", 5) if key else None
-        old = _old("key", arn[4], arn[3], key["KeyId"]) if arn and arn[4] == get_account_id() else None
+        old = _old(*_subject(key)) if key else None
         if old is None:
             return read(request)
-        kms._keys[key["KeyId"]] = old
+        now = (key, _grants(key))
+        _store_key(*old)
         try:
             return read(request)
         finally:
-            kms._keys[key["KeyId"]] = key
+            _store_key(*now)
 
     return read_late
+
+
+def _store_key(key, grants):
+    _, *place = _subject(key)
+    kms._keys.set_scoped(*place, key)
+    for name in _grants(key):
+        del kms._grants[name]
+    kms._grants.update(grants)

@@ -8,9 +8,11 @@ import shutil
 import socket
 import tempfile
 
+# Additions that patch the same function wrap each other in this order. `lag` is last, so that it
+# makes the answers of all others old.
 _ADDITIONS = (
-    "access", "accounts", "buckets", "encryption", "events", "formation", "functions", "keys", "lag", "metrics", "queues",
-    "rotation", "schedules", "securityhub", "tables", "tags", "topics",
+    "access", "accounts", "buckets", "encryption", "events", "formation", "functions", "grants", "keys", "material",
+    "metrics", "queues", "replicas", "rotation", "schedules", "securityhub", "sharing", "tables", "tags", "topics", "lag",
 )  # fmt: skip
 
 

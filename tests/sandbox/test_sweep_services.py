@@ -4,13 +4,12 @@ The rules are those of accounts.py, buckets.py, tags.py, cloudtrail.py, faults.p
 tests call over HTTP, with the credentials of a role.
 """
 
-import json
 import unittest
 import urllib.error
 import uuid
 
 from sandbox import deploy, organization
-from sandbox.testing import HOME, HUB, LINKED, MEMBER, OTHER, AsRole, ask, policy, setUpModule
+from sandbox.testing import HOME, HUB, LINKED, MEMBER, OTHER, AsRole, Records, ask, policy, setUpModule
 
 __all__ = ["setUpModule"]
 
@@ -220,29 +219,12 @@ class Faults(AsRole):
         self.assertIn(f"{MEMBER}/{HOME}/s3:PutObject", ask("GET", "calls"))
 
 
-class Records(unittest.TestCase):
-    """CloudTrail's records of KMS, as they arrive on the default bus."""
-
+class RecordsOfKms(unittest.TestCase):
     def setUp(self):
-        self.kms, sqs, rules = (deploy.client(service, MEMBER, LINKED) for service in ("kms", "sqs", "events"))
-        name = f"records-{uuid.uuid4()}"
-        self.queue = {"QueueUrl": sqs.create_queue(QueueName=name)["QueueUrl"]}
-        arn = sqs.get_queue_attributes(**self.queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        allowed = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage"}
-        document = {"Version": "2012-10-17", "Statement": [{**allowed, "Resource": arn}]}
-        sqs.set_queue_attributes(**self.queue, Attributes={"Policy": json.dumps(document)})
-        rules.put_rule(Name=name, EventPattern=json.dumps({"source": ["aws.kms"]}))
-        rules.put_targets(Rule=name, Targets=[{"Id": "records", "Arn": arn}])
-        self.addCleanup(rules.remove_targets, Rule=name, Ids=["records"])
-        self.sqs = sqs
+        self.kms = deploy.client("kms", MEMBER, LINKED)
+        self.records = Records(self, MEMBER, LINKED).take
         self.old, self.new = (self.kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
         self.records()
-
-    def records(self):
-        """Returns the events since the call before, as (detail-type, detail)."""
-        told = self.sqs.receive_message(**self.queue, MaxNumberOfMessages=10).get("Messages", [])
-        events = [json.loads(message["Body"]) for message in told]
-        return [(event["detail-type"], event["detail"]) for event in events]
 
     def record(self):
         ((kind, detail),) = self.records()

@@ -89,6 +89,27 @@ def upload_function(bucket, script):
     storage.put_object(Bucket=bucket, Key="code.zip", Body=code.getvalue())
 
 
+class Records:
+    """CloudTrail's records of KMS, as they arrive on the default bus of an account and region."""
+
+    def __init__(self, test, account, region):
+        self.sqs, rules = (deploy.client(service, account, region) for service in ("sqs", "events"))
+        name = f"records-{uuid.uuid4()}"
+        self.queue = {"QueueUrl": self.sqs.create_queue(QueueName=name)["QueueUrl"]}
+        arn = self.sqs.get_queue_attributes(**self.queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        allowed = statement({"Service": "events.amazonaws.com"}, "sqs:SendMessage", arn)
+        self.sqs.set_queue_attributes(**self.queue, Attributes={"Policy": policy(allowed)})
+        rules.put_rule(Name=name, EventPattern=json.dumps({"source": ["aws.kms"]}))
+        rules.put_targets(Rule=name, Targets=[{"Id": "records", "Arn": arn}])
+        test.addCleanup(rules.remove_targets, Rule=name, Ids=["records"])
+
+    def take(self):
+        """Returns the events since the call before, as (detail-type, detail)."""
+        found = self.sqs.receive_message(**self.queue, MaxNumberOfMessages=10).get("Messages", [])
+        events = [json.loads(message["Body"]) for message in found]
+        return [(event["detail-type"], event["detail"]) for event in events]
+
+
 class AsRole(unittest.TestCase):
     def wait(self, what, patience=20):
         deadline = time.monotonic() + patience
@@ -131,3 +152,32 @@ class Role:
     def deny(self, action):
         denied = {"Effect": "Deny", "Action": action, "Resource": "*"}
         self.iam.put_role_policy(RoleName=self.name, PolicyName="denied", PolicyDocument=policy(denied))
+
+
+class Keys(AsRole):
+    """Code for tests of KMS keys, which the root of their account makes."""
+
+    def setUp(self):
+        self.owner = deploy.client("kms", MEMBER)
+        self.there = deploy.client("kms", MEMBER, LINKED)
+
+    def make(self, *statements, **how):
+        """Makes a key with the default policy, or with the statements as its policy."""
+        put = {"Policy": policy(*statements)} if statements else {}
+        return self.owner.create_key(**put, **how)["KeyMetadata"]["Arn"]
+
+    def metadata(self, key, kms=None):
+        return (kms or self.owner).describe_key(KeyId=key)["KeyMetadata"]
+
+    def state(self, key, kms=None):
+        return self.metadata(key, kms)["KeyState"]
+
+    def actor(self, account, *actions):
+        """Makes a role that may perform the actions. Returns its ARN and its client of KMS."""
+        role = self.role(account, *actions)
+        return f"arn:aws:iam::{account}:role/{role.name}", role.client("kms")
+
+    def refuses_alias(self, call, key, **more):
+        alias = f"alias/{uuid.uuid4()}"
+        self.owner.create_alias(AliasName=alias, TargetKeyId=key)
+        self.refused("NotFoundException", call, KeyId=alias, **more)
