@@ -8,7 +8,7 @@
     reason = "a test may stop at the first thing that is not as expected, and this one tells what it measured"
 )]
 
-use cmkwatch_tests::{KeySetup, Place, sandbox};
+use cmkwatch_tests::{KeySetup, Place, RULES, sandbox};
 use futures_util::{StreamExt, stream};
 use std::{collections::BTreeMap, env, fs, time::Duration};
 
@@ -16,6 +16,9 @@ use std::{collections::BTreeMap, env, fs, time::Duration};
 const KEYS: usize = 20;
 /// The most calls that a bucket may cost if nothing changed.
 const MOST_CALLS: f64 = 2.1;
+/// The most calls that a key may cost a day: DescribeKey, GetKeyPolicy twice, GetKeyRotationStatus,
+/// ListGrants and ListKeyRotations.
+const MOST_CALLS_OF_A_KEY: u64 = 6;
 /// The most memory that a process of sweep-account may have used, in MB.
 const MOST_MEMORY: f64 = 128.0;
 
@@ -26,7 +29,7 @@ async fn a_steady_sweep_costs_few_calls_and_little_memory() {
     let (buckets, every) = (number("BUCKETS").unwrap_or(2000), number("EVERY").unwrap_or(1).max(1));
     let place = &sandbox().all_places().await[0];
     for place in sandbox().all_places().await {
-        for rule in ["cmkwatch-buckets", "cmkwatch-keys"] {
+        for rule in RULES {
             place.aws("events", &["disable-rule", "--name", rule]);
         }
     }
@@ -41,11 +44,14 @@ async fn a_steady_sweep_costs_few_calls_and_little_memory() {
     for (action, count) in &made {
         println!("{count:8} {action}");
     }
+    let of_keys: u64 = made.iter().filter(|(it, _)| it.starts_with("kms:")).map(|(_, n)| n).sum();
+    println!("{:.1} calls a key", of_keys as f64 / KEYS as f64);
     let each = total as f64 / buckets as f64;
     println!("{each:.3} calls a bucket");
     assert!(!made.contains_key("securityhub:BatchImportFindings"), "something was published");
     assert!(!made.contains_key("securityhub:GetFindings"), "Security Hub was asked for findings");
     assert!(each <= MOST_CALLS, "{each} calls a bucket");
+    assert!(of_keys <= MOST_CALLS_OF_A_KEY * KEYS as u64, "{of_keys} calls for {KEYS} keys");
 }
 
 /// Makes buckets. One in `every` has a key. The others have a class that requires nothing, and so

@@ -14,7 +14,7 @@
 
 mod steps;
 
-use cmkwatch_tests::{Alerts, KeySetup, MadeKey, Place, progress, sandbox};
+use cmkwatch_tests::{Alerts, KeySetup, MadeKey, Place, RULES, progress, sandbox};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -122,7 +122,7 @@ async fn until_killed() {
 
 /// Makes a place send its events to the hub, or not.
 fn switch_events(place: &Place, on: bool) {
-    for rule in ["cmkwatch-buckets", "cmkwatch-keys"] {
+    for rule in RULES {
         place.aws("events", &[if on { "enable-rule" } else { "disable-rule" }, "--name", rule]);
     }
 }

@@ -16,7 +16,7 @@ mod grant;
 mod member;
 mod resources;
 
-use cmkwatch_tests::{Place, sandbox};
+use cmkwatch_tests::{Place, RULES, sandbox};
 use functions::{Alert, OnChange, SweepAccount};
 use futures_util::future::join_all;
 use grant::{Grant, grants};
@@ -241,7 +241,7 @@ async fn run_functions(accounts: &[Place], grants: OfFunctions) -> Vec<Grant> {
 }
 
 fn switch_events(place: &Place, on: bool) {
-    for rule in ["cmkwatch-buckets", "cmkwatch-keys"] {
+    for rule in RULES {
         place.aws("events", &[if on { "enable-rule" } else { "disable-rule" }, "--name", rule]);
     }
 }

@@ -21,7 +21,7 @@ mod state;
 mod sweep;
 
 use aws_sdk_securityhub::types::AwsSecurityFinding;
-use cmkwatch_tests::{Place, folder, sandbox};
+use cmkwatch_tests::{Place, RULES, folder, sandbox};
 use std::{collections::BTreeMap, fs, time::Duration};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -68,7 +68,7 @@ pub(crate) async fn said(
 /// Makes members send their events to the hub, or not.
 pub(crate) async fn switch_events(on: bool) {
     for place in sandbox().all_places().await {
-        for rule in ["cmkwatch-buckets", "cmkwatch-keys"] {
+        for rule in RULES {
             place.aws("events", &[if on { "enable-rule" } else { "disable-rule" }, "--name", rule]);
         }
     }

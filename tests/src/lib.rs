@@ -30,6 +30,9 @@ pub use scenario::{
 
 use std::path::{Path, PathBuf};
 
+/// The rules that forward the changes of buckets and keys, in each account and region.
+pub const RULES: [&str; 3] = ["cmkwatch-buckets", "cmkwatch-keys", "cmkwatch-grants"];
+
 /// Returns the top folder of the workspace.
 #[must_use]
 pub fn root() -> PathBuf {

@@ -236,9 +236,16 @@ impl Place {
         request.set_operations(Some(operations)).send().await.unwrap().grant_id.unwrap()
     }
 
-    /// Revokes a grant of a key.
-    pub async fn revoke_grant(&self, key: &str, grant: &str) {
-        self.kms().revoke_grant().key_id(key).grant_id(grant).send().await.unwrap();
+    /// Revokes a grant of a key. `service` is the AWS service that makes the call for the caller,
+    /// or `None` if no service does.
+    pub async fn revoke_grant(&self, key: &str, grant: &str, service: Option<&'static str>) {
+        let request = self.kms().revoke_grant().key_id(key).grant_id(grant).customize();
+        let request = request.mutate_request(move |request| {
+            if let Some(service) = service {
+                request.headers_mut().insert("x-sandbox-invoked-by", service);
+            }
+        });
+        request.send().await.unwrap();
     }
 
     /// Lets another account describe a key, by the key's policy.

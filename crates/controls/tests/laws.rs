@@ -10,7 +10,7 @@ use facts::{
     KeyManager, KeyState, KeyUser, Permissions, PolicyDocument, Rotation, Tags, Unreadable,
     UsedKey,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use proptest::{prelude::*, sample::select};
 
 const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/1234";
@@ -46,7 +46,10 @@ struct Facts {
     blocks_sse_c: bool,
     policy: Option<&'static str>,
     key_policy: &'static str,
+    origin: &'static str,
     rotation: Rotation,
+    /// The days since the epoch on which the key was rotated.
+    rotated: Option<i64>,
     state: KeyState,
     users: Vec<KeyUser>,
 }
@@ -60,6 +63,7 @@ struct Refused {
     key: bool,
     key_policy: bool,
     rotation: bool,
+    rotated: bool,
     users: bool,
 }
 
@@ -75,11 +79,20 @@ fn facts() -> impl Strategy<Value = Facts> {
         [Rotation::Off, Rotation::Unsupported, Rotation::Every(365), Rotation::Every(999)];
     let states = vec![KeyState::Enabled, KeyState::Disabled, KeyState::PendingDeletion(None)];
     let users = proptest::collection::vec(select(&[None, Some("cmk"), Some("enforced")][..]), 0..3);
-    let of_key = (select(&KEY_POLICIES[..]), select(rotations.to_vec()), select(states), users);
+    let origin = select(&["AWS_KMS", "EXTERNAL"][..]);
+    let rotated = proptest::option::of(0_i64..2000);
+    let of_key = (
+        select(&KEY_POLICIES[..]),
+        origin,
+        select(rotations.to_vec()),
+        rotated,
+        select(states),
+        users,
+    );
     (of_bucket, of_key).prop_map(
         |(
             (class, default, bucket_key, blocks_sse_c, policy),
-            (key_policy, rotation, state, users),
+            (key_policy, origin, rotation, rotated, state, users),
         )| Facts {
             class,
             default,
@@ -87,11 +100,17 @@ fn facts() -> impl Strategy<Value = Facts> {
             blocks_sse_c,
             policy,
             key_policy,
+            origin,
             rotation,
+            rotated,
             state,
             users: users.into_iter().map(user).collect(),
         },
     )
+}
+
+fn day(days: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * days)
 }
 
 fn user(class: Option<&str>) -> KeyUser {
@@ -105,14 +124,15 @@ fn user(class: Option<&str>) -> KeyUser {
 
 fn refused() -> impl Strategy<Value = Refused> {
     let some = || prop::bool::weighted(0.3);
-    (some(), some(), some(), some(), some(), some(), some()).prop_map(
-        |(tags, encryption, policy, key, key_policy, rotation, users)| Refused {
+    (some(), some(), some(), some(), some(), some(), some(), some()).prop_map(
+        |(tags, encryption, policy, key, key_policy, rotation, rotated, users)| Refused {
             tags,
             encryption,
             policy,
             key,
             key_policy,
             rotation,
+            rotated,
             users,
         },
     )
@@ -132,7 +152,7 @@ fn bucket(facts: &Facts, refused: Refused) -> Bucket {
         state: facts.state.clone(),
         spec: "SYMMETRIC_DEFAULT".into(),
         usage: "ENCRYPT_DECRYPT".into(),
-        origin: "AWS_KMS".into(),
+        origin: facts.origin.into(),
         created: Timestamp::UNIX_EPOCH,
         material_expires: None,
         related: Vec::new(),
@@ -143,7 +163,7 @@ fn bucket(facts: &Facts, refused: Refused) -> Bucket {
             ))
             .into(),
             rotation: read(facts.rotation, refused.rotation),
-            rotated: Fact::Known(Vec::new()),
+            rotated: read(facts.rotated.map(day).into_iter().collect(), refused.rotated),
         }),
     };
     let used = |resolved| UsedKey {
@@ -168,7 +188,7 @@ fn bucket(facts: &Facts, refused: Refused) -> Bucket {
             "acme".parse().unwrap(),
         )
         .unwrap(),
-        read_at: Timestamp::UNIX_EPOCH,
+        read_at: day(2000),
         tags: read(tags, refused.tags),
         encryption: read(
             BucketEncryption { default, bucket_key, blocks_sse_c },
@@ -196,7 +216,8 @@ proptest! {
     #[test]
     fn unreadable_facts_neither_pass_nor_fail(facts in facts(), refused in refused()) {
         const NOTHING: Refused =
-            Refused { tags: false, encryption: false, policy: false, key: false, key_policy: false, rotation: false, users: false };
+            Refused { tags: false, encryption: false, policy: false, key: false, key_policy: false, rotation: false,
+                rotated: false, users: false };
         let settings: Settings = SETTINGS.parse().unwrap();
         let (all, some) = (judge(&bucket(&facts, NOTHING), &settings), judge(&bucket(&facts, refused), &settings));
         for (whole, partial) in all.verdicts.iter().zip(&some.verdicts) {

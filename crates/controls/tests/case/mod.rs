@@ -131,7 +131,7 @@ impl WaysIn {
 }
 
 /// Returns the verdict of a control on a bucket whose key has these admissions.
-fn of_key(slug: &str, admissions: KeyAdmissions, settings: &Settings) -> Outcome {
+pub(crate) fn of_key(slug: &str, admissions: KeyAdmissions, settings: &Settings) -> Outcome {
     let key = Key {
         arn: KEY.parse().unwrap(),
         manager: KeyManager::Customer,
