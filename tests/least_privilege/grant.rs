@@ -9,7 +9,7 @@ use std::fmt;
 /// is the role's own account. The [service authorization
 /// reference](https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html)
 /// says which actions have no resource.
-const WIDE: [(&str, &str, &str); 20] = [
+const WIDE: [(&str, &str, &str); 22] = [
     ("organizations:ListAccounts", "*", "has no resource"),
     ("s3:ListAllMyBuckets", "*", "has no resource"),
     ("tag:GetResources", "*", "has no resource"),
@@ -35,6 +35,12 @@ const WIDE: [(&str, &str, &str); 20] = [
     ),
     (
         "kms:GetKeyPolicy",
+        "arn:aws:kms:*:ACCOUNT:key/*",
+        "every key of the account may be a bucket's",
+    ),
+    ("kms:ListGrants", "arn:aws:kms:*:ACCOUNT:key/*", "every key of the account may be a bucket's"),
+    (
+        "kms:ListKeyRotations",
         "arn:aws:kms:*:ACCOUNT:key/*",
         "every key of the account may be a bucket's",
     ),

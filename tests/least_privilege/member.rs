@@ -11,6 +11,9 @@ pub(crate) struct Buckets {
     /// RESOLVED.
     drifted: String,
     key: MadeKey,
+    /// A bucket whose key has imported material. Its past rotations decide a control.
+    imported: String,
+    imported_key: MadeKey,
     /// A bucket that names the AWS-managed key by its alias, and has no tags.
     untagged: String,
     /// A bucket whose policy refuses its tags to cmkwatch.
@@ -20,16 +23,20 @@ pub(crate) struct Buckets {
 impl Buckets {
     /// Makes the bucket and the key that must exist, and be known, before the change.
     pub(crate) async fn new(place: &Place) -> Self {
-        let [drifted, untagged, hidden] =
-            ["drifted", "untagged", "hidden"].map(|what| place.bucket_name(what));
+        let [drifted, imported, untagged, hidden] =
+            ["drifted", "imported", "untagged", "hidden"].map(|what| place.bucket_name(what));
         let key = place.create_key(&KeySetup::default(), &drifted).await;
+        let setup = KeySetup { imported: true, ..KeySetup::default() };
+        let imported_key = place.create_key(&setup, &imported).await;
         place.create_bucket(&drifted, Some("restricted")).await;
-        Self { place: place.clone(), drifted, key, untagged, hidden }
+        Self { place: place.clone(), drifted, key, imported, imported_key, untagged, hidden }
     }
 
     /// Makes changes that cause cmkwatch to look at the buckets.
     pub(crate) async fn change(&self) {
         self.place.encrypt(&self.drifted, "aws:kms", Some(&self.key.arn)).await;
+        self.place.create_bucket(&self.imported, None).await;
+        self.place.encrypt(&self.imported, "aws:kms", Some(&self.imported_key.arn)).await;
         self.place.create_bucket(&self.untagged, None).await;
         self.place.encrypt(&self.untagged, "aws:kms", Some("alias/aws/s3")).await;
         self.place.create_bucket(&self.hidden, None).await;
@@ -51,9 +58,12 @@ impl Buckets {
     /// Returns status and workflow of each finding about the buckets and the account.
     pub(crate) async fn said(&self) -> BTreeMap<String, String> {
         let mut said = BTreeMap::new();
-        for (name, bucket) in
-            [("drifted", &self.drifted), ("untagged", &self.untagged), ("hidden", &self.hidden)]
-        {
+        for (name, bucket) in [
+            ("drifted", &self.drifted),
+            ("imported", &self.imported),
+            ("untagged", &self.untagged),
+            ("hidden", &self.hidden),
+        ] {
             for (control, finding) in self.place.findings(bucket).await {
                 said.extend(
                     progress(&finding).map(|progress| (format!("{name} {control}"), progress)),

@@ -198,7 +198,7 @@ proptest! {
         }
     }
 
-    /// What is read later can make a failure worse.
+    /// The facts that are read later can make a failure worse.
     #[test]
     fn a_way_in_that_was_not_read_neither_passes_nor_fails(own in one_key(), related in one_key()) {
         let whole = |key: &OneKey| OneKey { unread: [false; 3], ..key.clone() };
