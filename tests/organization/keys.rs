@@ -218,7 +218,8 @@ async fn the_policy_of_a_replica_concerns_the_buckets_of_its_primary() {
     let finding = place.findings(&bucket).await.remove(CLOSED).unwrap();
     assert_eq!(verdict(&finding).unwrap(), "FAILED CRITICAL");
     let description = finding.description.unwrap();
-    assert!(description.contains(&format!("(statement All) of {replica}")), "{description}");
+    assert!(description.contains(&format!("on {replica}: open to everyone: ")), "{description}");
+    assert!(description.contains("(statement All)"), "{description}");
     assert_eq!(finding.product_fields.unwrap()["cmkwatch/event-name"], "PutKeyPolicy");
     let own = open.replace(r#""*","Action"#, &format!(r#"{{"AWS":"{}"}},"Action"#, place.account));
     there.put_key_policy(&replica, &own).await;

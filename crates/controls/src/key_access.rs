@@ -437,12 +437,27 @@ impl KeyAccess {
         let principal = principal
             .strip_prefix('*')
             .map_or_else(|| principal.clone(), |who| format!("everyone{who}"));
-        let operations = operations.join(", ");
+        let operations = listed(operations);
         match allowed_by {
             AllowedBy::KeyPolicy | AllowedBy::SharedPolicy => {
                 format!("open to {principal}: {operations} (statement {statement})")
             }
             AllowedBy::Grant { id } => format!("open to {principal} by grant {id}: {operations}"),
         }
+    }
+}
+
+/// The number of operations up to which a text lists all of them.
+const ALL_LISTED: usize = 7;
+/// The number of operations that a text lists if there are more. The name of the statement, which
+/// follows, is then not cut off.
+const FEW_LISTED: usize = 5;
+
+fn listed(operations: &[&str]) -> String {
+    match operations.get(..FEW_LISTED) {
+        Some(first) if operations.len() > ALL_LISTED => {
+            format!("{} and {} more", first.join(", "), operations.len() - first.len())
+        }
+        _ => operations.join(", "),
     }
 }

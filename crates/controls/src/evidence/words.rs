@@ -89,7 +89,7 @@ impl Evidence {
                 "to {grantee}: not an identity, an account or a service, or of an unknown operation"
             ),
             Self::ManyGrants => format!("more than {MOST_GRANTS} different ones"),
-            Self::OfRelatedKey { key, evidence } => format!("{} of {key}", evidence.value()),
+            Self::OfRelatedKey { key, evidence } => format!("on {key}: {}", evidence.value()),
             Self::OutsideAccess { access } | Self::DirectUse { access } => {
                 none_or(access, KeyAccess::describe)
             }
