@@ -15,9 +15,9 @@ use cmkwatch_tests::{
 use controls::{OF_BUCKETS, Outcome, Settings, Verdict, judge};
 use facts::{
     Algorithm, Bucket, BucketEncryption, BucketId, EncryptionRule, Fact, GrantCollector,
-    GrantConstraints, Key, KeyAdministration, KeyAdmissions, KeyGrant, KeyLookup, KeyManager,
-    KeyReference, KeyState, KeyUser, Permissions, PolicyDocument, RelatedKey, Rotation, Tags,
-    Unreadable, UsedKey,
+    GrantConstraints, Key, KeyAdministration, KeyAdmissions, KeyArn, KeyGrant, KeyLookup,
+    KeyManager, KeyReference, KeyState, KeyUser, Permissions, PolicyDocument, RelatedKey, Rotation,
+    Tags, Unreadable, UsedKey,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{collections::BTreeMap, env, fs};
@@ -166,6 +166,9 @@ fn resolved(scenario: &Scenario, reference: &KeyReference) -> Fact<KeyLookup> {
             arn: arn(key).parse().unwrap(),
             manager: KeyManager::Customer,
             state: match key.state {
+                _ if key.expires_in_days.is_some_and(|days| days < 0) => {
+                    KeyState::Other("PendingImport".into())
+                }
                 State::Enabled => KeyState::Enabled,
                 State::Disabled => KeyState::Disabled,
                 State::PendingDeletion => KeyState::PendingDeletion(None),
@@ -174,7 +177,7 @@ fn resolved(scenario: &Scenario, reference: &KeyReference) -> Fact<KeyLookup> {
             usage: key.usage.clone(),
             origin: if key.imported { "EXTERNAL" } else { "AWS_KMS" }.into(),
             created: in_days(-key.created_days_ago),
-            material_expires: key.expires_in_days.map(in_days),
+            material_expires: key.expires_in_days.filter(|days| *days > 0).map(in_days),
             related: Vec::new(),
             administration: Some(administration(scenario, key)),
         })),
@@ -225,11 +228,12 @@ fn permissions(
     let document =
         |policy: &str| -> PolicyDocument { made_out(policy, BUCKET, Some(&arn(key))).parse() };
     let shared = key.shared_policy.as_deref().map(document);
-    let mut collected = GrantCollector::default();
+    let mut collected = GrantCollector::of(arn(key).parse::<KeyArn>().unwrap().account().clone());
     for GrantSetup { to, operations } in grants {
         let grant = KeyGrant {
             id: "grant".to_owned(),
             grantee: made_out(to, BUCKET, Some(&arn(key))),
+            by_service: false,
             operations: operations.iter().cloned().collect(),
             constraints: GrantConstraints::default(),
         };

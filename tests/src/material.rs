@@ -5,18 +5,12 @@ use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPublicEncryptingKey, PublicEncr
 use aws_sdk_kms::{
     Client,
     primitives::{Blob, DateTime},
-    types::{AlgorithmSpec, ExpirationModelType, ImportType, WrappingKeySpec},
+    types::{AlgorithmSpec, ExpirationModelType, WrappingKeySpec},
 };
 
 /// Imports 32 bytes as the material of a symmetric key. The material expires at `until`, a second
-/// since 1970, or never. `rotates` is true if the material is for the next rotation.
-pub(crate) async fn import(
-    kms: &Client,
-    key: &str,
-    material: [u8; 32],
-    until: Option<i64>,
-    rotates: bool,
-) {
+/// since 1970, or never.
+pub(crate) async fn import(kms: &Client, key: &str, material: [u8; 32], until: Option<i64>) {
     let request = kms.get_parameters_for_import().key_id(key);
     let parameters = request
         .wrapping_algorithm(AlgorithmSpec::RsaesOaepSha256)
@@ -38,6 +32,5 @@ pub(crate) async fn import(
         .encrypted_key_material(Blob::new(wrapped))
         .expiration_model(model)
         .set_valid_to(until.map(DateTime::from_secs));
-    let request = if rotates { request.import_type(ImportType::NewKeyMaterial) } else { request };
     request.send().await.unwrap();
 }

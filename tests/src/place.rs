@@ -187,8 +187,11 @@ impl Place {
         let alias = format!("alias/{alias}");
         kms.create_alias().alias_name(&alias).target_key_id(&id).send().await.unwrap();
         if setup.imported {
-            let until = setup.expires_in_days.map(in_days);
-            material::import(&kms, &id, [7; 32], until, false).await;
+            let until = setup.expires_in_days.map(|days| in_days(days.max(1)));
+            material::import(&kms, &id, [7; 32], until).await;
+            if let Some(days) = setup.expires_in_days.filter(|days| *days < 0) {
+                sandbox().set_material_expiry(&arn, in_days(days));
+            }
         } else if setup.rotation_days > 0 && setup.spec == "SYMMETRIC_DEFAULT" {
             let rotation =
                 kms.enable_key_rotation().key_id(&id).rotation_period_in_days(setup.rotation_days);

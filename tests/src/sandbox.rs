@@ -261,6 +261,11 @@ impl Sandbox {
         self.put("key-dates", &asked);
     }
 
+    /// Sets the second in which the material of a key expires, as if time had passed.
+    pub fn set_material_expiry(&self, arn: &str, until: i64) {
+        self.put("key-dates", &serde_json::json!({ "key": arn, "valid_to": until }));
+    }
+
     /// Sets the policy `AWS_RAM` of a key, as a resource share does. `None` ends the share.
     pub fn share_key(&self, arn: &str, policy: Option<&str>) {
         self.put("share-key", &serde_json::json!({ "key": arn, "policy": policy }));

@@ -156,7 +156,8 @@ pub struct KeySetup {
     pub replica: Option<ReplicaSetup>,
     /// True if the material of the key is imported.
     pub imported: bool,
-    /// The number of days until imported material expires, or `None` if it does not expire.
+    /// The number of days until imported material expires, or `None` if it does not expire. A
+    /// negative number is for material that has expired.
     pub expires_in_days: Option<i64>,
     /// The age of the key in days.
     pub created_days_ago: i64,

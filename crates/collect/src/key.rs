@@ -67,7 +67,7 @@ async fn governed(
     match resolved {
         Fact::Known(KeyLookup::Found(mut key)) if key.manager == KeyManager::Customer => {
             let known = keys.governed.cell(key.arn.clone());
-            let read = || key_administration::of_key(accounts, bucket, &key);
+            let read = || key_administration::of_key(accounts, bucket, &key, keys);
             key.administration = Some(known.get_or_try_init(read).await?.clone());
             Ok(Fact::Known(KeyLookup::Found(key)))
         }
@@ -178,28 +178,34 @@ async fn reserved(kms: &Client, reference: &KeyReference) -> Result<Fact<KeyLook
 fn from_metadata(metadata: KeyMetadata) -> Option<Key> {
     let deletion = metadata.deletion_date.and_then(moment);
     let arn = metadata.arn?.parse().ok()?;
+    let state = state(metadata.key_state?.as_str(), deletion);
     Some(Key {
         manager: manager(metadata.key_manager?.as_str()),
-        state: state(metadata.key_state?.as_str(), deletion),
         spec: metadata.key_spec?.as_str().to_owned(),
         usage: metadata.key_usage?.as_str().to_owned(),
         origin: metadata.origin?.as_str().to_owned(),
         created: moment(metadata.creation_date?)?,
-        material_expires: expiry(metadata.expiration_model, metadata.valid_to)?,
+        material_expires: expiry(&state, metadata.expiration_model, metadata.valid_to)?,
         related: multi_region::others(metadata.multi_region_configuration, &arn),
         administration: None,
         arn,
+        state,
     })
 }
 
 /// Returns the time at which imported material expires, or the inner `None` if it does not expire.
-/// The outer `None` means that the answer lacks the time.
+/// The outer `None` means that the answer lacks the time. A key that cannot be used may have no
+/// material, and then has no such time.
 fn expiry(
+    state: &KeyState,
     model: Option<ExpirationModelType>,
     until: Option<DateTime>,
 ) -> Option<Option<Timestamp>> {
+    let until = until.and_then(moment);
+    let is_usable = matches!(state, KeyState::Enabled | KeyState::Updating);
     match model {
-        Some(ExpirationModelType::KeyMaterialExpires) => until.and_then(moment).map(Some),
+        Some(ExpirationModelType::KeyMaterialExpires) if is_usable => until.map(Some),
+        Some(ExpirationModelType::KeyMaterialExpires) => Some(until),
         _ => Some(None),
     }
 }
@@ -277,7 +283,9 @@ mod tests {
         }
         let mut without = with("KEY_MATERIAL_EXPIRES");
         without.valid_to = None;
-        assert!(from_metadata(without).is_none());
+        assert!(from_metadata(without.clone()).is_none());
+        without.key_state = Some("PendingImport".into());
+        assert_eq!(from_metadata(without).unwrap().material_expires, None);
     }
 
     #[tokio::test]

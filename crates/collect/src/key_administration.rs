@@ -1,7 +1,7 @@
 //! Reads who has access to a customer-managed key, and its rotation.
 
 use crate::{
-    Accounts, CollectError,
+    Accounts, CollectError, KeyCache,
     error::{Question, code},
     key_grants,
 };
@@ -12,11 +12,17 @@ use facts::{
 };
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// The [policy of a shared
 /// key](https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyPolicy.html), beside
 /// `default`.
 const SHARED: &str = "AWS_RAM";
+/// The error of KMS for a key to which an operation does not apply.
+const UNSUPPORTED: &str = "UnsupportedOperationException";
+/// The time that the region of a related key has to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Reads access and rotation of a key in the key's own account, with the role of cmkwatch there. If
 /// that account gives cmkwatch no role, the automatic rotation is read from the bucket's account.
@@ -28,16 +34,15 @@ pub(crate) async fn of_key(
     accounts: &Accounts,
     bucket: &BucketId,
     key: &Key,
+    keys: &KeyCache,
 ) -> Result<KeyAdministration, CollectError> {
     let is_foreign = key.arn.account() != bucket.account();
     let kms = accounts.clients(&place(key.arn.account(), &key.arn)).await.kms;
-    let related = key.related.iter().map(|arn| related(accounts, arn, is_foreign));
-    let (own, related, rotation, rotated) = tokio::join!(
-        permissions(&kms, &key.arn, is_foreign),
-        try_join_all(related),
-        rotation(&kms, key),
-        rotated(&kms, key)
-    );
+    let related = key.related.iter().map(|arn| related(accounts, arn, is_foreign, keys));
+    let own = keys.permissions.cell(key.arn.clone());
+    let own = own.get_or_try_init(|| permissions(&kms, &key.arn, is_foreign));
+    let (own, related, rotation, rotated) =
+        tokio::join!(own, try_join_all(related), rotation(&kms, key), rotated(&kms, key));
     let rotation = match rotation {
         Err(error) if is_foreign && error.is_refused_role() => {
             let own = accounts.clients(&place(bucket.account(), &key.arn)).await.kms;
@@ -46,7 +51,7 @@ pub(crate) async fn of_key(
         rotation => rotation?,
     };
     let rotated = without_role(rotated, is_foreign, "kms:ListKeyRotations", &key.arn)?;
-    let admissions = KeyAdmissions::new(own?, related?);
+    let admissions = KeyAdmissions::new(own?.clone(), related?);
     Ok(KeyAdministration { admissions, rotation, rotated })
 }
 
@@ -60,21 +65,34 @@ async fn related(
     accounts: &Accounts,
     key: &KeyArn,
     is_foreign: bool,
+    keys: &KeyCache,
 ) -> Result<RelatedKey, CollectError> {
-    let kms = accounts.clients(&place(key.account(), key)).await.kms;
-    let permissions = match permissions(&kms, key, is_foreign).await {
-        Err(error) if error.is_unanswered() => {
-            let why = || Unreadable {
-                permission: "kms:GetKeyPolicy",
-                subject: format!("key {key}"),
-                code: format!("no answer from region {}", key.region()),
-            };
-            let unread = Fact::Unreadable(why());
-            Permissions::new(Fact::Unreadable(why()), Fact::Unreadable(why()), unread)
+    let read = async || {
+        let kms = accounts.clients(&place(key.account(), key)).await.kms;
+        match timeout(PATIENCE, permissions(&kms, key, is_foreign)).await {
+            Ok(Err(error)) if error.is_unanswered() => Ok(unanswered(key)),
+            Ok(permissions) => permissions,
+            Err(_) => Ok(unanswered(key)),
         }
-        permissions => permissions?,
     };
+    let known = keys.permissions.cell(key.clone());
+    let permissions = known.get_or_try_init(read).await?.clone();
     Ok(RelatedKey { arn: key.clone(), permissions })
+}
+
+/// Returns the permissions of a key whose region does not answer.
+fn unanswered(key: &KeyArn) -> Permissions {
+    let why = |permission| Unreadable {
+        permission,
+        subject: format!("key {key}"),
+        code: format!("no answer from region {}", key.region()),
+    };
+    let policy = "kms:GetKeyPolicy";
+    Permissions::new(
+        Fact::Unreadable(why(policy)),
+        Fact::Unreadable(why(policy)),
+        Fact::Unreadable(why("kms:ListGrants")),
+    )
 }
 
 /// Reads the policies and the grants of one key. `is_foreign` is true if the key belongs to another
@@ -161,7 +179,7 @@ async fn rotation(kms: &Client, key: &Key) -> Result<Fact<Rotation>, CollectErro
         }
         Ok(_) => Ok(Fact::Known(Rotation::Off)),
         Err(error) => match code(&error) {
-            Some("UnsupportedOperationException") => Ok(Fact::Known(Rotation::Unsupported)),
+            Some(UNSUPPORTED) => Ok(Fact::Known(Rotation::Unsupported)),
             _ => question.classify(error),
         },
     }
@@ -185,8 +203,17 @@ async fn rotated(kms: &Client, key: &Key) -> Result<Fact<Vec<Timestamp>>, Collec
         match rotation {
             // The first material has no date, and neither has one that is not used yet.
             Ok(rotation) => dates.extend(rotation.rotation_date),
-            Err(error) if code(&error) == Some("UnsupportedOperationException") => break,
-            Err(error) => return question.classify(error),
+            Err(error) => {
+                let refused = Unreadable {
+                    permission: question.permission,
+                    subject: question.subject.clone(),
+                    code: UNSUPPORTED.to_owned(),
+                };
+                return match code(&error) {
+                    Some(UNSUPPORTED) => Ok(Fact::Unreadable(refused)),
+                    _ => question.classify(error),
+                };
+            }
         }
     }
     let mut dates: Vec<_> =
@@ -310,8 +337,8 @@ mod tests {
             let read = || answer(200, include_str!("../tests/answers/rotations.json"));
             assert_eq!(rotated_of(origin, read).await.unwrap(), Fact::Known(dates.to_vec()));
         }
-        let none = rotated_of("EXTERNAL", || kms_error(400, "UnsupportedOperationException"));
-        assert_eq!(none.await.unwrap(), Fact::Known(Vec::new()));
+        let unsupported = rotated_of("EXTERNAL", || kms_error(400, UNSUPPORTED)).await.unwrap();
+        assert_eq!(unsupported.known().unwrap_err().code, UNSUPPORTED);
         let refused = rotated_of("AWS_KMS", || kms_error(400, "AccessDeniedException")).await;
         assert_eq!(refused.unwrap().known().unwrap_err().permission, "kms:ListKeyRotations");
         assert!(rotated_of("AWS_KMS", || kms_error(400, "ThrottlingException")).await.is_err());

@@ -1,6 +1,6 @@
 //! Keys that many buckets use. Each is read once.
 
-use facts::{Fact, KeyAdministration, KeyArn, KeyLookup, KeyReference};
+use facts::{Fact, KeyAdministration, KeyArn, KeyLookup, KeyReference, Permissions};
 use std::{
     collections::HashMap,
     hash::Hash,
@@ -14,6 +14,7 @@ use tokio::sync::OnceCell;
 pub struct KeyCache {
     pub(crate) resolved: Cells<String, Fact<KeyLookup>>,
     pub(crate) governed: Cells<KeyArn, KeyAdministration>,
+    pub(crate) permissions: Cells<KeyArn, Permissions>,
 }
 
 impl KeyCache {

@@ -11,25 +11,33 @@ use facts::{Fact, GrantCollector, GrantConstraints, KeyArn, KeyGrant, KeyGrants}
 /// [ListGrants](https://docs.aws.amazon.com/kms/latest/APIReference/API_ListGrants.html).
 const PAGE: i32 = 100;
 
-/// Reads the grants of a key. 1 call for each 100 grants: services can make thousands. A grant
-/// without a grantee or an id makes the answer incomplete.
+/// The most pages that are read, so that a key with more grants does not hold up its buckets.
+const MOST_PAGES: usize = 100;
+
+/// Reads the grants of a key. 1 call for each 100 grants: services can make thousands. Up to 10,000
+/// grants are read. A grant without a grantee or an id makes the answer incomplete.
 pub(crate) async fn of_key(kms: &Client, key: &KeyArn) -> Result<Fact<KeyGrants>, CollectError> {
     let question = Question { permission: "kms:ListGrants", subject: format!("key {key}") };
-    let mut pages =
-        kms.list_grants().key_id(key.as_str()).limit(PAGE).into_paginator().items().send();
-    let mut grants = GrantCollector::default();
-    while let Some(grant) = pages.next().await {
-        match grant {
-            Ok(GrantListEntry { grantee_service_principal: Some(service), .. }) => {
+    let mut pages = kms.list_grants().key_id(key.as_str()).limit(PAGE).into_paginator().send();
+    let mut grants = GrantCollector::of(key.account().clone());
+    for _ in 0..MOST_PAGES {
+        let page = match pages.next().await {
+            Some(Ok(page)) => page,
+            Some(Err(error)) => return question.classify(error),
+            None => return Ok(Fact::Known(grants.finish())),
+        };
+        for entry in page.grants.unwrap_or_default() {
+            if let GrantListEntry { grantee_service_principal: Some(service), .. } = entry {
                 grants.add_service(service);
+                continue;
             }
-            Ok(entry) => {
-                let created = entry.creation_date.map_or(i64::MAX, |date| date.secs());
-                let grant = read(entry).ok_or_else(|| question.clone().incomplete("a grantee"))?;
-                grants.add(grant, created);
-            }
-            Err(error) => return question.classify(error),
+            let created = entry.creation_date.map_or(i64::MAX, |date| date.secs());
+            let grant = read(entry).ok_or_else(|| question.clone().incomplete("a grantee"))?;
+            grants.add(grant, created);
         }
+    }
+    if pages.next().await.is_some() {
+        grants.leave_rest();
     }
     Ok(Fact::Known(grants.finish()))
 }
@@ -39,6 +47,7 @@ fn read(entry: GrantListEntry) -> Option<KeyGrant> {
     Some(KeyGrant {
         id: entry.grant_id?,
         grantee: entry.grantee_principal?,
+        by_service: false,
         operations: operations.iter().map(|operation| operation.as_str().to_owned()).collect(),
         constraints: entry.constraints.map(constraints).unwrap_or_default(),
     })

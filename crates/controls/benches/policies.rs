@@ -7,10 +7,15 @@
     reason = "a bench may stop at the first thing that is not as expected"
 )]
 
-use controls::{Class, Settings, judge_bucket_policy, judge_key_policy};
+use controls::{Class, Settings, judge, judge_bucket_policy, judge_key_policy};
 use divan::Bencher;
-use facts::KeyArn;
+use facts::{
+    Bucket, BucketEncryption, BucketId, DefaultEncryption, Fact, GrantCollector, GrantConstraints,
+    Key, KeyAdministration, KeyAdmissions, KeyArn, KeyGrant, KeyLookup, KeyManager, KeyState,
+    MOST_GRANTS, Permissions, Rotation, Tags, UsedKey,
+};
 use iam_policy::Policy;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -21,10 +26,14 @@ fn main() {
     divan::main();
 }
 
+fn settings() -> Settings {
+    "classification = { tag = \"t\", default = \"all\" }\nclass.all.level = \"enforced\""
+        .parse()
+        .unwrap()
+}
+
 fn class() -> Class {
-    let settings =
-        "classification = { tag = \"t\", default = \"all\" }\nclass.all.level = \"enforced\"";
-    settings.parse::<Settings>().unwrap().default
+    settings().default
 }
 
 /// Returns a policy of at most this size. `statement` makes its statements one after another.
@@ -162,4 +171,68 @@ fn bucket_with_hostile_wildcards(bencher: Bencher, kilobytes: usize) {
         json!({ "Effect": "Deny", "Principal": "*", "NotAction": [format!("s3:*{number}*"), "s3:*a*a*a*a*"], "NotResource": [pattern, format!("{BUCKET}/{}", "a".repeat(120))] })
     });
     judge_bucket(bencher, &text);
+}
+
+/// The greatest number of grants that are looked at, beside a key policy whose Deny statements
+/// close them. Its size in KB is the argument.
+#[divan::bench(args = [1, 8, 20])]
+fn key_with_grants_that_are_refused(bencher: Bencher, kilobytes: usize) {
+    let text = policy(kilobytes, |number| {
+        let other = json!({ "ArnEquals": { "aws:PrincipalArn": role(number) } });
+        let all = json!({ "StringNotEquals": { "kms:ViaService": "s3.us-east-1.amazonaws.com" } });
+        refuse("kms:*", &json!("*"), if number == 0 { &all } else { &other })
+    });
+    let mut grants = GrantCollector::of("111111111111".parse().unwrap());
+    for number in 0..MOST_GRANTS {
+        let grant = KeyGrant {
+            id: number.to_string(),
+            grantee: role(number),
+            by_service: false,
+            operations: ["Decrypt", "GenerateDataKey"].map(str::to_owned).into(),
+            constraints: GrantConstraints::default(),
+        };
+        grants.add(grant, 0);
+    }
+    let permissions = Permissions::new(
+        Fact::Known(text.parse()),
+        Fact::Known(None),
+        Fact::Known(grants.finish()),
+    );
+    let (bucket, settings) = (bucket(permissions.into()), settings());
+    bencher.bench(|| judge(&bucket, &settings));
+}
+
+/// Returns a bucket whose key has these admissions.
+fn bucket(admissions: KeyAdmissions) -> Bucket {
+    let key = Key {
+        arn: KEY.parse().unwrap(),
+        manager: KeyManager::Customer,
+        state: KeyState::Enabled,
+        spec: "SYMMETRIC_DEFAULT".into(),
+        usage: "ENCRYPT_DECRYPT".into(),
+        origin: "AWS_KMS".into(),
+        created: Timestamp::UNIX_EPOCH,
+        material_expires: None,
+        related: Vec::new(),
+        administration: Some(KeyAdministration {
+            admissions,
+            rotation: Fact::Known(Rotation::Off),
+            rotated: Fact::Known(Vec::new()),
+        }),
+    };
+    let resolved = Fact::Known(KeyLookup::Found(Box::new(key)));
+    let used = UsedKey { reference: KEY.parse().unwrap(), resolved };
+    let (account, region) = ("111111111111".parse().unwrap(), "us-east-1".parse().unwrap());
+    Bucket {
+        id: BucketId::new(account, region, "acme".parse().unwrap()).unwrap(),
+        read_at: Timestamp::UNIX_EPOCH,
+        tags: Fact::Known(Tags::new()),
+        encryption: Fact::Known(BucketEncryption {
+            default: DefaultEncryption::Kms(used),
+            bucket_key: true,
+            blocks_sse_c: true,
+        }),
+        policy: Fact::Known(None),
+        key_users: Some(Fact::Known(Vec::new())),
+    }
 }

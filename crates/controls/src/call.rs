@@ -11,8 +11,8 @@ pub(crate) const TAGS: &[&str] =
     &["PutBucketTagging", "DeleteBucketTagging", "TagResource", "UntagResource"];
 /// The calls that change the key that an alias leads to.
 pub(crate) const ALIAS: &[&str] = &["CreateAlias", "UpdateAlias", "DeleteAlias"];
-/// The calls that change the policy of a key.
-pub(crate) const KEY_POLICY: &[&str] = &["CreateKey", "PutKeyPolicy"];
+/// The calls that change the policy of a key, or of another key with the same material.
+pub(crate) const KEY_POLICY: &[&str] = &["CreateKey", "ReplicateKey", "PutKeyPolicy"];
 /// The calls that change the grants of a key.
 pub(crate) const GRANTS: &[&str] = &["CreateGrant", "RevokeGrant", "RetireGrant"];
 /// The calls that change the state of a key, on which its use depends.

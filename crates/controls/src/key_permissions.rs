@@ -5,14 +5,12 @@
 //! So no control can forget one.
 
 use crate::{
-    Class, Evidence, Outcome, PolicyOf, Severity, Shortfall,
+    Class, Evidence, Outcome, PolicyOf, PolicyProblem, Severity, Shortfall,
     control::{MOST_LISTED, understood},
     kms_actions,
 };
-use facts::{
-    Admission, GrantConstraints, KeyAdmissions, KeyArn, KeyGrant, KeyGrants, PolicyDocument,
-};
-use iam_policy::{Condition, Effect, Policy, Principal, Selection, Statement};
+use facts::{Admission, KeyAdmissions, KeyArn, KeyGrant, KeyGrants, PolicyDocument};
+use iam_policy::{Condition, Effect, Policy, Principal, Selection, Statement, Version};
 use std::collections::BTreeSet;
 
 /// A control about access to a key.
@@ -21,9 +19,19 @@ pub(crate) trait AccessRule {
     /// refuses.
     fn of_policies(policies: &KeyPolicies, class: &Class) -> Outcome;
 
-    /// Judges what a grant admits to somebody who is no AWS service. `policies` has the statements
-    /// of the grant, and each Deny of the key's policies, which overrides it.
-    fn of_grant(policies: &KeyPolicies, operations: &[&'static str], class: &Class) -> Outcome;
+    /// True if the control judges a grant of this kind.
+    fn looks_at(grant: &KeyGrant) -> bool;
+
+    /// Judges what grants admit. `policies` has the statements of the grants, and each Deny of the
+    /// key's policies, which overrides them. `operations` are those of the grants.
+    fn of_grants(
+        policies: &KeyPolicies,
+        operations: &BTreeSet<&'static str>,
+        class: &Class,
+    ) -> Outcome;
+
+    /// The worst severity of a failure by a grant.
+    const WORST: Severity;
 
     /// Returns the evidence of grants to AWS services, or `None` if the control does not show it.
     fn of_services(services: &BTreeSet<String>) -> Option<Evidence>;
@@ -66,17 +74,20 @@ impl KeyPolicies {
         self
     }
 
-    /// Returns each Deny, and the statements of a grant in place of each Allow.
-    fn with_grant(&self, id: &str, granted: Vec<Statement>) -> Self {
+    /// Returns each Deny, and the statements of grants in place of each Allow.
+    fn with_grants(&self, grants: &[Granted<'_>]) -> Self {
         let statements = self.all.statements.iter().zip(&self.origins);
         let refusing = statements.filter(|(statement, _)| statement.effect == Effect::Deny);
         let (statements, mut origins): (Vec<_>, Vec<_>) =
             refusing.map(|(statement, origin)| (statement.clone(), origin.clone())).unzip();
         let policy = Policy { version: self.all.version, statements };
-        let granted = Policy { version: iam_policy::Version::V2012, statements: granted };
-        let all = policy.joined_with(&granted);
-        origins.resize(all.statements.len(), AllowedBy::Grant { id: id.to_owned() });
-        Self { key: self.key.clone(), all, origins }
+        let statements = grants.iter().flat_map(|granted| granted.statements.clone()).collect();
+        let granted = Policy { version: Version::V2012, statements };
+        origins.extend(grants.iter().flat_map(|granted| {
+            let origin = AllowedBy::Grant { id: granted.grant.id.clone() };
+            granted.statements.iter().map(move |_| origin.clone())
+        }));
+        Self { key: self.key.clone(), all: policy.joined_with(&granted), origins }
     }
 
     /// Returns the policy or the grant that a statement belongs to.
@@ -163,33 +174,97 @@ fn shared_policy(document: &PolicyDocument) -> Result<&Policy, Outcome> {
     understood(document, PolicyOf::SharedKey)
 }
 
+/// The number of grants that are judged together.
+const AT_ONCE: usize = 100;
+
+/// Judges grants. Stops when the worst is found, because more of them say nothing new.
 fn of_grants<R: AccessRule>(
     grants: &KeyGrants,
     policies: &KeyPolicies,
     class: &Class,
 ) -> Vec<Outcome> {
-    let judge = |grant: &KeyGrant| match granted(grant) {
-        Ok((operations, statements)) => {
-            R::of_grant(&policies.with_grant(&grant.id, statements), &operations, class)
+    let (mut all, mut unknown) = (Vec::new(), Vec::new());
+    for grant in grants.others.iter().filter(|grant| R::looks_at(grant)) {
+        match granted(grant) {
+            Some(granted) => all.push(granted),
+            None => {
+                let evidence = Evidence::UnknownGrant { grantee: grant.grantee.clone() };
+                unknown.push(Shortfall::NotUnderstood(evidence));
+            }
         }
-        Err(evidence) => Outcome::not_understood(evidence),
-    };
+    }
+    unknown.truncate(MOST_LISTED);
+    if grants.more {
+        unknown.push(Shortfall::NotUnderstood(Evidence::ManyGrants));
+    }
+    let (for_resources, plain): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|granted| granted.grant.constraints.source_arn.is_some());
     let mut outcomes = Vec::new();
-    let is_failed = |it: &&Outcome| matches!(it, Outcome::Failed { .. });
-    for grant in &grants.others {
-        // More of them say nothing new.
-        if outcomes.iter().filter(is_failed).count() == MOST_LISTED {
+    let is_worst = |outcome: &Outcome| matches!(outcome, Outcome::Failed { severity, .. } if *severity == R::WORST);
+    for some in plain.chunks(AT_ONCE) {
+        outcomes.extend(judge_grants::<R>(some, policies, class));
+        if outcomes.iter().any(is_worst) {
             break;
         }
-        outcomes.push(judge(grant));
     }
-    if grants.more {
-        outcomes.push(Outcome::not_understood(Evidence::ManyGrants));
+    // AWS does not say whether a call that an identity makes can have a source ARN.
+    for some in for_resources.chunks(AT_ONCE) {
+        outcomes.extend(judge_grants::<R>(some, policies, class).into_iter().map(doubtful));
+    }
+    if !unknown.is_empty() {
+        outcomes.push(Outcome::Undetermined(unknown));
     }
     if !grants.services.is_empty() {
         outcomes.extend(R::of_services(&grants.services).map(|it| Outcome::Passed(vec![it])));
     }
     outcomes
+}
+
+/// Judges grants together, or in halves if that is too complex.
+fn judge_grants<R: AccessRule>(
+    grants: &[Granted<'_>],
+    policies: &KeyPolicies,
+    class: &Class,
+) -> Vec<Outcome> {
+    let operations = grants.iter().flat_map(|granted| granted.operations.clone()).collect();
+    let outcome = R::of_grants(&policies.with_grants(grants), &operations, class);
+    match grants.split_at_checked(grants.len() / 2) {
+        Some((first, second)) if is_too_complex(&outcome) && !first.is_empty() => {
+            let mut outcomes = judge_grants::<R>(first, policies, class);
+            outcomes.extend(judge_grants::<R>(second, policies, class));
+            outcomes
+        }
+        // The evidence of a pass is that there is none.
+        _ if matches!(outcome, Outcome::Passed(_)) => Vec::new(),
+        _ => vec![outcome],
+    }
+}
+
+fn is_too_complex(outcome: &Outcome) -> bool {
+    let problem = |shortfall: &Shortfall| {
+        let Shortfall::NotUnderstood(Evidence::Policy { problem, .. }) = shortfall else {
+            return false;
+        };
+        matches!(problem, PolicyProblem::TooComplex { .. })
+    };
+    matches!(outcome, Outcome::Undetermined(shortfalls) if shortfalls.iter().any(problem))
+}
+
+/// Makes a failure undetermined.
+fn doubtful(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Failed { evidence, .. } => {
+            Outcome::Undetermined(evidence.into_iter().map(Shortfall::NotUnderstood).collect())
+        }
+        outcome => outcome,
+    }
+}
+
+/// A grant as Allow statements.
+struct Granted<'a> {
+    grant: &'a KeyGrant,
+    operations: Vec<&'static str>,
+    statements: Vec<Statement>,
 }
 
 /// The operations that encrypt and decrypt, to which the encryption context of a grant applies.
@@ -204,38 +279,43 @@ const WITH_CONTEXT: [&str; 8] = [
     "kms:ReEncryptTo",
 ];
 
-/// Returns the actions that a grant allows, and Allow statements that mean the same as the grant.
-/// The error is the evidence of a grantee or an operation that is not known.
-fn granted(grant: &KeyGrant) -> Result<(Vec<&'static str>, Vec<Statement>), Evidence> {
-    let unknown = || Evidence::UnknownGrant { grantee: grant.grantee.clone() };
+/// Returns Allow statements that mean the same as a grant, apart from a source ARN. `None` if the
+/// grantee or an operation is not known.
+fn granted(grant: &KeyGrant) -> Option<Granted<'_>> {
     let principal = match Principal::aws(grant.grantee.clone()) {
-        Ok(known @ (Principal::Account(_) | Principal::Identity { .. })) => known,
-        _ => return Err(unknown()),
+        Ok(known @ Principal::Account(_)) => known,
+        // A role of AWS itself, of which nothing is documented.
+        Ok(Principal::Identity { arn, .. }) if is_role_of_aws(&arn) => return None,
+        Ok(known @ Principal::Identity { .. }) => known,
+        _ => return None,
     };
     let action = |operation: &String| {
         let action = format!("kms:{operation}");
         kms_actions::IN_GRANTS.into_iter().find(|known| *known == action)
     };
-    let actions: Option<Vec<_>> = grant.operations.iter().map(action).collect();
-    let actions = actions.ok_or_else(unknown)?;
+    let operations: Option<Vec<_>> = grant.operations.iter().map(action).collect();
+    let operations = operations.filter(|all| !all.is_empty())?;
     let (data, others): (Vec<_>, Vec<_>) =
-        actions.iter().partition(|action| WITH_CONTEXT.contains(action));
-    let GrantConstraints { encryption_context, source_arn } = &grant.constraints;
-    let source = source_arn.iter().map(|arn| ("aws:SourceArn".to_owned(), arn));
-    let context = encryption_context.iter();
+        operations.iter().partition(|action| WITH_CONTEXT.contains(action));
+    let context = grant.constraints.encryption_context.iter();
     let context = context.map(|(name, value)| (format!("kms:EncryptionContext:{name}"), value));
-    let statement = |actions: Vec<&str>, conditions: Vec<(String, &String)>| Statement {
+    let context = context.filter_map(|(key, value)| equals(&key, value)).collect();
+    let statement = |actions: Vec<&str>, conditions| Statement {
         sid: None,
         effect: Effect::Allow,
         principals: Selection::Only(vec![principal.clone()]),
         actions: Selection::Only(actions.into_iter().map(str::to_owned).collect()),
         resources: Selection::Only(vec!["*".to_owned()]),
-        conditions: conditions.into_iter().filter_map(|(key, value)| equals(&key, value)).collect(),
+        conditions,
     };
-    let data = statement(data, source.clone().chain(context).collect());
-    let others = statement(others, source.collect());
+    let statements = [statement(data, context), statement(others, Vec::new())];
     let is_empty = |it: &Statement| it.actions.named().is_empty();
-    Ok((actions, [data, others].into_iter().filter(|it| !is_empty(it)).collect()))
+    let statements = statements.into_iter().filter(|it| !is_empty(it)).collect();
+    Some(Granted { grant, operations, statements })
+}
+
+fn is_role_of_aws(arn: &str) -> bool {
+    arn.splitn(6, ':').nth(5).is_some_and(|resource| resource.starts_with("assumed-role/aws:"))
 }
 
 /// Returns the condition that a key has exactly this value. The value has no variables.

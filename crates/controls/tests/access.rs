@@ -16,8 +16,8 @@ mod case;
 use case::{KEY, of_key};
 use controls::{Outcome, Settings, Severity};
 use facts::{
-    Fact, GrantCollector, GrantConstraints, KeyAdmissions, KeyGrant, KeyGrants, Permissions,
-    PolicyDocument, RelatedKey, Unreadable,
+    Fact, GrantCollector, GrantConstraints, KeyAdmissions, KeyGrant, KeyGrants, MOST_GRANTS,
+    Permissions, PolicyDocument, RelatedKey, Unreadable,
 };
 use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
@@ -93,6 +93,7 @@ fn grant() -> impl Strategy<Value = KeyGrant> {
     (grantees, operations, tenant).prop_map(|(grantee, operations, tenant)| KeyGrant {
         id: "grant".to_owned(),
         grantee: grantee.to_owned(),
+        by_service: false,
         operations: operations.into_iter().map(str::to_owned).collect(),
         constraints: GrantConstraints {
             encryption_context: tenant
@@ -126,7 +127,7 @@ fn read<T>(value: T, is_unread: bool) -> Fact<T> {
 }
 
 fn collected(grants: &[KeyGrant]) -> KeyGrants {
-    let mut all = GrantCollector::default();
+    let mut all = GrantCollector::of("111111111111".parse().unwrap());
     grants.iter().for_each(|grant| all.add(grant.clone(), 0));
     all.finish()
 }
@@ -161,6 +162,41 @@ fn failure(outcome: &Outcome) -> Option<Severity> {
 
 fn passes(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Passed(_))
+}
+
+fn granted_to(grantee: String) -> KeyGrant {
+    KeyGrant {
+        id: "grant".to_owned(),
+        grantee,
+        by_service: false,
+        operations: ["Decrypt".to_owned()].into(),
+        constraints: GrantConstraints::default(),
+    }
+}
+
+/// A Deny closes the grants to roles whose names begin with `a`. One more grant fails, also if
+/// there are more than are judged together, or more than are kept.
+#[test]
+fn a_failing_grant_is_found_among_many() {
+    let deny = json!({
+        "Effect": "Deny", "Principal": "*", "Action": "kms:*", "Resource": "*",
+        "Condition": { "ArnLike": { "aws:PrincipalArn": "arn:aws:iam::111111111111:role/a*" } },
+    });
+    let nobody = OneKey { policy: vec![], shared: None, grants: vec![], unread: [false; 3] };
+    let outside = "arn:aws:iam::999999999999:role/z";
+    for (count, other, [via_s3, closed]) in [
+        (130, PRINCIPALS[0].replace("app", "z"), [Some(Severity::Medium), None]),
+        (130, outside.to_owned(), [Some(Severity::Medium), Some(Severity::High)]),
+        (MOST_GRANTS + 1, outside.to_owned(), [Some(Severity::Medium), Some(Severity::High)]),
+    ] {
+        let roles = (0..count).map(|at| PRINCIPALS[0].replace("app", &format!("a{at}")));
+        let key = |grants| OneKey { policy: vec![deny.clone()], grants, ..nobody.clone() };
+        let without: Vec<_> = roles.map(granted_to).collect();
+        let with = [&without[..], &[granted_to(other)]].concat();
+        assert_eq!(judged(&key(with), &nobody).each_ref().map(failure), [via_s3, closed]);
+        let before = judged(&key(without), &nobody);
+        assert!(before.iter().all(|it| passes(it) == (count <= MOST_GRANTS)), "{before:?}");
+    }
 }
 
 proptest! {

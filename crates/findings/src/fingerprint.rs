@@ -45,7 +45,7 @@ impl<'a> ClassJudged<'a> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Grounds<'a> {
-    Evidence(&'a [Evidence]),
+    Evidence(Vec<&'a Evidence>),
     Shortfalls(&'a [Shortfall]),
 }
 
@@ -64,10 +64,12 @@ impl<'a> Judged<'a> {
             key_alias: None,
             grounds: match outcome {
                 Outcome::Passed(evidence) | Outcome::Failed { evidence, .. } => {
-                    Grounds::Evidence(evidence)
+                    // Services make and end grants all the time, and no verdict depends on them.
+                    let decides = |it: &&Evidence| !it.is_about_services();
+                    Grounds::Evidence(evidence.iter().filter(decides).collect())
                 }
                 Outcome::Undetermined(shortfalls) => Grounds::Shortfalls(shortfalls),
-                Outcome::NotApplicable(_) => Grounds::Evidence(&[]),
+                Outcome::NotApplicable(_) => Grounds::Evidence(Vec::new()),
             },
         }
     }

@@ -6,8 +6,7 @@
 //! and no event announces them.
 
 use facts::{
-    Admission, Bucket, Fact, Key, KeyAdministration, KeyGrant, KeyLookup, KeyState, PolicyDocument,
-    UsedKey,
+    Admission, Bucket, Fact, Key, KeyAdministration, KeyLookup, KeyState, PolicyDocument, UsedKey,
 };
 use iam_policy::NotAPolicy;
 use sha2::{Digest, Sha256};
@@ -90,17 +89,11 @@ impl Reading {
     fn add_admission(&mut self, admission: Admission<'_>) {
         match admission {
             Admission::KeyPolicy(Fact::Known(policy)) => self.add("key policy", &in_order(policy)),
-            // The member rules leave out the grants of services, and what services do with others.
-            Admission::Grants(Fact::Known(grants)) => {
-                let allowed = |it: &KeyGrant| {
-                    (it.grantee.clone(), it.operations.clone(), it.constraints.clone())
-                };
-                self.add("key grants", &grants.others.iter().map(allowed).collect::<Vec<_>>());
-            }
+            Admission::KeyPolicy(Fact::Unreadable(_)) => {}
             // - AWS documents no event for the policy of a share.
+            // - A service can end any grant, and the member rules leave out what services do.
             // - A related key may lie in a region that is not watched.
-            Admission::SharedPolicy(_) | Admission::RelatedKey(_) => {}
-            Admission::KeyPolicy(Fact::Unreadable(_)) | Admission::Grants(Fact::Unreadable(_)) => {}
+            Admission::SharedPolicy(_) | Admission::Grants(_) | Admission::RelatedKey(_) => {}
         }
     }
 
@@ -153,8 +146,8 @@ fn in_order(policy: &PolicyDocument) -> Vec<String> {
 mod tests {
     use super::*;
     use facts::{
-        BucketEncryption, BucketId, DefaultEncryption, GrantCollector, GrantConstraints,
-        KeyAdmissions, KeyManager, KeyState, Permissions, RelatedKey, Rotation,
+        BucketEncryption, BucketId, DefaultEncryption, GrantCollector, KeyAdmissions, KeyManager,
+        KeyState, Permissions, RelatedKey, Rotation,
     };
     use jiff::Timestamp;
 
@@ -229,7 +222,6 @@ mod tests {
         let expected = [
             ("encryption", "21660425c26656ba2"),
             ("key", "26d4147fba55830eb"),
-            ("key grants", "24f53cda18c2baa0c"),
             ("key policy", "237bcc7d4e6d7d3c3"),
             ("key rotation", "21bcd329b9d866fc5"),
             ("policy", "249f76ca70f94e75b"),
@@ -274,41 +266,28 @@ mod tests {
             change(key_of(&mut bucket));
             Reading::of(&bucket, "class")
         };
-        // Grants of services, policies of shares, and other regions.
-        let admitting = |service: &str, to: &str, shared: bool| {
-            let mut grants = GrantCollector::default();
-            grants.add_service(service.to_owned());
-            let grant = KeyGrant {
-                id: shared.to_string(),
-                grantee: to.to_owned(),
-                operations: ["Decrypt".to_owned()].into(),
-                constraints: GrantConstraints::default(),
-            };
-            grants.add(grant, 0);
+        let admitting = |is_open: bool| {
+            let mut grants = GrantCollector::of("111111111111".parse().unwrap());
+            if is_open {
+                grants.add_service("rds.amazonaws.com".to_owned());
+            }
             let document = || "{}".parse();
             let permissions = Permissions::new(
                 Fact::Known(document()),
-                Fact::Known(shared.then(document)),
+                Fact::Known(is_open.then(document)),
                 Fact::Known(grants.finish()),
             );
             let related = RelatedKey {
                 arn: "arn:aws:kms:eu-west-1:111111111111:key/1234".parse().unwrap(),
                 permissions: permissions.clone(),
             };
-            let related = if shared { vec![related] } else { Vec::new() };
+            let related = if is_open { vec![related] } else { Vec::new() };
             let admissions = KeyAdmissions::new(permissions, related);
             let mut bucket = bucket();
             key_of(&mut bucket).administration.as_mut().unwrap().admissions = admissions;
             Reading::of(&bucket, "class")
         };
-        let role = "arn:aws:iam::111111111111:role/app";
-        let granted = admitting("rds.amazonaws.com", role, false);
-        assert!(!granted.differs(&admitting("ec2-infrastructure", role, true)));
-        assert!(granted.differs(&admitting(
-            "rds.amazonaws.com",
-            "arn:aws:iam::111111111111:root",
-            false
-        )));
+        assert_eq!(admitting(false), admitting(true));
 
         let pending = of(|key| key.state = KeyState::PendingReplicaDeletion);
         assert!(!pending.differs(&of(|key| key.state = KeyState::PendingDeletion(None))));

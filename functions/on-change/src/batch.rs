@@ -152,7 +152,7 @@ impl OnChange {
         let call = latest.map(|api_call| api_call.event_name.as_str()).unwrap_or_default();
         let key = users.subject.as_str();
         let asked = async {
-            if group.has_replicas {
+            if group.concerns_related {
                 self.watch.revisit_users_of_related(&users.subject, &group.api_calls).await?;
             }
             self.watch.revisit_users(&users, &group.api_calls, time.evaluate_until).await

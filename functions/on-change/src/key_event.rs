@@ -15,8 +15,9 @@ use queue::ReevaluateKeyUsers;
 /// the region of a
 /// [replica](https://docs.aws.amazon.com/kms/latest/developerguide/ct-replicate-key.html),
 /// CreateKey reports that the key exists there.
-pub const KEY_CALLS: [&str; 19] = [
+pub const KEY_CALLS: [&str; 20] = [
     "CreateKey",
+    "ReplicateKey",
     "PutKeyPolicy",
     "ScheduleKeyDeletion",
     "CancelKeyDeletion",
@@ -44,8 +45,9 @@ pub struct KeyChange {
     pub users: ReevaluateKeyUsers,
     /// The calls that changed the key, or made another bucket use it.
     pub api_calls: Vec<ApiCall>,
-    /// True if the buckets of the related keys depend on the call, too.
-    pub has_replicas: bool,
+    /// True if the buckets of the related keys depend on the call, too: of the primary and the
+    /// replicas.
+    pub concerns_related: bool,
 }
 
 /// Returns the change that a call of [`KEY_CALLS`] made, or `None` if no bucket can depend on it.
@@ -66,8 +68,8 @@ pub(crate) fn change(
     }
     let users = ReevaluateKeyUsers { subject, after: None, because_of: None };
     let api_calls = vec![record.api_call(call)];
-    let has_replicas = is_multi_region && SHARED_BY_REPLICAS.contains(&call);
-    Ok(Some(KeyChange { users, api_calls, has_replicas }))
+    let concerns_related = is_multi_region && CONCERNS_RELATED.contains(&call);
+    Ok(Some(KeyChange { users, api_calls, concerns_related }))
 }
 
 /// The calls on a multi-Region key on which the buckets of its related keys depend.
@@ -76,11 +78,12 @@ pub(crate) fn change(
 ///   primary](https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html#multi-region-rotate),
 ///   and have no event of their own.
 /// - A principal that may use one of the keys can read what the others encrypted.
-const SHARED_BY_REPLICAS: [&str; 8] = [
+const CONCERNS_RELATED: [&str; 9] = [
     "EnableKeyRotation",
     "DisableKeyRotation",
     "RotateKey",
     "CreateKey",
+    "ReplicateKey",
     "PutKeyPolicy",
     "CreateGrant",
     "RevokeGrant",

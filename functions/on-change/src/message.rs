@@ -67,7 +67,7 @@ fn asked(event: &EventBridgeEvent) -> Result<Option<ChangeMessage>, QueueError> 
         return Ok(Some(ChangeMessage::Account(change)));
     }
     let users = ReevaluateKeyUsers::read(source, kind, detail)?;
-    let change = |(users, api_calls)| KeyChange { users, api_calls, has_replicas: false };
+    let change = |(users, api_calls)| KeyChange { users, api_calls, concerns_related: false };
     Ok(users.map(|users| ChangeMessage::Key(Box::new(change(users)))))
 }
 

@@ -28,8 +28,8 @@ pub(crate) struct Group {
     /// The version that was published before the evaluations which the second looks follow: the
     /// earliest one.
     pub(crate) since: Option<u64>,
-    /// True if one of the messages reports a change of the key's replicas, too.
-    pub(crate) has_replicas: bool,
+    /// True if one of the messages reports a change on which the buckets of related keys depend.
+    pub(crate) concerns_related: bool,
     pub(crate) receipts: Vec<Receipt>,
 }
 
@@ -61,9 +61,9 @@ pub(crate) fn sort(records: Vec<SqsMessage>, settings: &Settings) -> Sorted {
         match parse(record.body.as_deref().unwrap_or_default()) {
             Ok(ChangeMessage::Buckets(revisit)) => sorted.add_buckets(revisit, &id, settings),
             Ok(ChangeMessage::Key(change)) => {
-                let KeyChange { users, api_calls, has_replicas } = *change;
+                let KeyChange { users, api_calls, concerns_related } = *change;
                 let group = add(&mut sorted.keys, users, api_calls, Receipt { id, is_alone: true });
-                group.has_replicas |= has_replicas;
+                group.concerns_related |= concerns_related;
             }
             Ok(ChangeMessage::Account(change)) if settings.excludes(&change.account) => {
                 sorted.dropped += 1

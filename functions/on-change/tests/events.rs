@@ -58,8 +58,8 @@ fn outcome(body: &str) -> Value {
         Ok(ChangeMessage::Key(change)) => {
             let (by, through) = calls(&change.api_calls);
             let mut outcome = json!({ "key": change.users.subject.as_str(), "changed_by": by, "invoked_by": through });
-            if change.has_replicas {
-                outcome["has_replicas"] = json!(true);
+            if change.concerns_related {
+                outcome["concerns_related"] = json!(true);
             }
             outcome
         }

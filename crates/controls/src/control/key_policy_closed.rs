@@ -21,7 +21,7 @@ use crate::{
     key_permissions::{self, AccessRule, KeyPolicies},
     remedy,
 };
-use facts::{AccountId, Bucket, KeyArn};
+use facts::{AccountId, Bucket, KeyArn, KeyGrant};
 use iam_policy::{Caller, Given, Pattern, Policy, TooComplex};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -31,7 +31,7 @@ pub(crate) const KEY_POLICY_CLOSED: Control = Control {
     slug: "key-policy-closed",
     level: Level::Cmk,
     severity: Severity::High,
-    title: "The policy of an S3 bucket's KMS key should admit known accounts only",
+    title: "The KMS key of an S3 bucket should admit known accounts only",
     holds_when: "the policies and grants of the key and its replicas admit only the key's account \
           and trusted accounts or organizations",
     why: "A principal of an account that you do not control can use the key, and can prevent you \
@@ -95,20 +95,28 @@ impl AccessRule for Closed {
         judge(policies, class).0
     }
 
+    /// The services of another account use the key for that account.
+    fn looks_at(_: &KeyGrant) -> bool {
+        true
+    }
+
     /// A grant is judged by the account of its principal.
-    fn of_grant(policies: &KeyPolicies, operations: &[&'static str], class: &Class) -> Outcome {
+    fn of_grants(
+        policies: &KeyPolicies,
+        operations: &BTreeSet<&'static str>,
+        class: &Class,
+    ) -> Outcome {
         let across = operations.iter().copied().filter(|it| OPERATIONS.contains(it));
         let asked = asked(across, &policies.key, class);
         match outsiders(policies, &asked, class) {
             Err(error) => too_complex(PolicyOf::Key, error),
-            Ok((found, doubtful)) => match outcome(&policies.all, &found, &doubtful) {
-                Outcome::Passed(_) => Outcome::Passed(Vec::new()),
-                outcome => outcome,
-            },
+            Ok((found, doubtful)) => outcome(&policies.all, &found, &doubtful),
         }
     }
 
-    /// Services act for themselves.
+    const WORST: Severity = KEY_POLICY_CLOSED.severity;
+
+    /// Services of the key's account are no access from outside.
     fn of_services(_: &BTreeSet<String>) -> Option<Evidence> {
         None
     }

@@ -89,8 +89,14 @@ fn check_key(
             let last = rotated.first().unwrap_or(&key.created);
             let age = now.duration_since(*last);
             let holds = age <= SignedDuration::from_hours(i64::from(at_most_days) * 24);
+            let is_never = rotated.is_empty();
             let (rotated, created) = (Some(days(rotated)), day(&key.created));
-            Ok(outcome(holds, Evidence::LastRotation { rotated, created, at_most_days }))
+            let evidence = Evidence::LastRotation { rotated, created, at_most_days };
+            // A replica is younger than its material, which came from the primary.
+            if holds && is_never && key.arn.is_multi_region() {
+                return Err(Outcome::not_understood(evidence));
+            }
+            Ok(outcome(holds, evidence))
         }
         (spec, origin) => none(format!("KMS rotates no {spec} key of origin {origin}")),
     }
@@ -196,6 +202,13 @@ mod tests {
             let outcome = of(Fact::Known(Rotation::Unsupported), Fact::Known(rotated), imported);
             assert_eq!(described(&outcome), expected);
         }
+        let replica = |key: &mut Key| {
+            key.origin = "EXTERNAL".into();
+            key.arn = "arn:aws:kms:us-east-1:111111111111:key/mrk-1234".parse().unwrap();
+            key.created += SignedDuration::from_hours(24);
+        };
+        let young = of(Fact::Known(Rotation::Unsupported), Fact::Known(vec![]), replica);
+        assert!(matches!(young, Outcome::Undetermined(_)), "{young:?}");
         let why = denied("kms:ListKeyRotations");
         let imported = |key: &mut Key| key.origin = "EXTERNAL".into();
         let unread =

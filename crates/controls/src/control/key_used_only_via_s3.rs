@@ -33,7 +33,7 @@ use crate::{
     key_permissions::{self, AccessRule, KeyPolicies},
     remedy::through_s3,
 };
-use facts::{Bucket, KeyArn};
+use facts::{Bucket, KeyArn, KeyGrant};
 use iam_policy::{
     Caller, Condition, Effect, Given, Pattern, Policy, Principal, Request, Selection, Statement,
     TooComplex,
@@ -46,7 +46,7 @@ pub(crate) const KEY_USED_ONLY_VIA_S3: Control = Control {
     slug: "key-used-only-via-s3",
     level: Level::Cmk,
     severity: Severity::Medium,
-    title: "The policy of an S3 bucket's KMS key should admit use only through S3",
+    title: "The KMS key of an S3 bucket should be used only through S3",
     holds_when: "no principal that the key's policies and grants admit can use the key, or its \
           replicas, except through S3 (`kms:ViaService`)",
     why: "A principal that can use the key without S3 can decrypt copied data keys and data. \
@@ -96,9 +96,18 @@ impl AccessRule for OnlyViaS3 {
         of_policies(policies, class).outcome
     }
 
+    /// Services that act for themselves do not use the key directly.
+    fn looks_at(grant: &KeyGrant) -> bool {
+        !grant.by_service
+    }
+
     /// A grant cannot be limited to S3. So each grant of such an operation counts, unless a Deny
     /// overrides it.
-    fn of_grant(policies: &KeyPolicies, operations: &[&'static str], class: &Class) -> Outcome {
+    fn of_grants(
+        policies: &KeyPolicies,
+        operations: &BTreeSet<&'static str>,
+        class: &Class,
+    ) -> Outcome {
         let key = &policies.key;
         let is_use = |operation: &&&str| {
             OPERATIONS.contains(operation)
@@ -112,13 +121,12 @@ impl AccessRule for OnlyViaS3 {
             Err(error) => too_complex(PolicyOf::Key, error),
             Ok(found) => {
                 let (counted, doubtful) = witnessed(&policies.all, &asked, found);
-                match outcome(&counted, &doubtful, &[], Vec::new()) {
-                    Outcome::Passed(_) => Outcome::Passed(Vec::new()),
-                    outcome => outcome,
-                }
+                outcome(&counted, &doubtful, &[], Vec::new())
             }
         }
     }
+
+    const WORST: Severity = KEY_USED_ONLY_VIA_S3.severity;
 
     fn of_services(services: &BTreeSet<String>) -> Option<Evidence> {
         Some(Evidence::GrantsToServices { services: services.clone() })

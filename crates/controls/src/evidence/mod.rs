@@ -78,7 +78,7 @@ pub enum Evidence {
         at_most_days: u32,
         /// The days of the rotations that took place, latest first. `None` if they could not be
         /// read.
-        #[serde(skip_serializing_if = "has_no_days", serialize_with = "days")]
+        #[serde(skip_serializing_if = "is_no_day", serialize_with = "days")]
         rotated: Option<Vec<Date>>,
     },
     /// The last rotation of a key that is rotated on demand only.
@@ -92,9 +92,9 @@ pub enum Evidence {
         /// The greatest number of days since the last rotation that the class allows.
         at_most_days: u32,
     },
-    /// AWS services that may use the key by grants.
+    /// AWS services that may use the key by grants. It is not part of a fingerprint.
     GrantsToServices {
-        /// The services. No instance or resource is named, so that the evidence seldom changes.
+        /// The services.
         services: BTreeSet<String>,
     },
     /// A grant to a principal of a kind, or of an operation, that this version does not know.
@@ -262,8 +262,9 @@ impl Evidence {
         }
     }
 
-    /// True if the evidence shows grants to AWS services.
-    pub(crate) fn is_about_services(&self) -> bool {
+    /// True if the evidence shows grants to AWS services, which decide no verdict.
+    #[must_use]
+    pub fn is_about_services(&self) -> bool {
         match self {
             Self::OfRelatedKey { evidence, .. } => evidence.is_about_services(),
             _ => matches!(self, Self::GrantsToServices { .. }),
@@ -428,12 +429,13 @@ fn optional_text<T: Display, S: Serializer>(
     value.as_ref().map(ToString::to_string).serialize(serializer)
 }
 
-fn has_no_days(days: &Option<Vec<Date>>) -> bool {
-    days.as_ref().is_none_or(Vec::is_empty)
+fn is_no_day(days: &Option<Vec<Date>>) -> bool {
+    days.as_ref().is_some_and(Vec::is_empty)
 }
 
 fn days<S: Serializer>(days: &Option<Vec<Date>>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(days.iter().flatten().map(ToString::to_string))
+    let days = days.as_ref().map(|days| days.iter().map(ToString::to_string).collect::<Vec<_>>());
+    days.serialize(serializer)
 }
 
 fn users<S: Serializer>(users: &[KeyUser], serializer: S) -> Result<S::Ok, S::Error> {
@@ -513,7 +515,11 @@ mod tests {
                 }),
             ),
             (
-                Evidence::KeyRotation { every_days: None, at_most_days: 365, rotated: None },
+                Evidence::KeyRotation {
+                    every_days: None,
+                    at_most_days: 365,
+                    rotated: Some(vec![]),
+                },
                 json!({ "fact": "key-rotation", "every_days": null, "at_most_days": 365 }),
             ),
             (

@@ -88,7 +88,7 @@ impl Evidence {
             Self::UnknownGrant { grantee } => format!(
                 "to {grantee}: not an identity, an account or a service, or of an unknown operation"
             ),
-            Self::ManyGrants => format!("more than {MOST_GRANTS} different ones"),
+            Self::ManyGrants => "more than were looked at".to_owned(),
             Self::OfRelatedKey { key, evidence } => format!("on {key}: {}", evidence.value()),
             Self::OutsideAccess { access } | Self::DirectUse { access } => {
                 none_or(access, KeyAccess::describe)
@@ -160,7 +160,11 @@ impl Evidence {
             }
             Self::GrantsToServices { .. } => "any",
             Self::UnknownGrant { .. } => "a grant that is understood",
-            Self::ManyGrants => return format!("at most {MOST_GRANTS} different ones"),
+            Self::ManyGrants => {
+                return format!(
+                    "at most {MOST_GRANTS} different grants to identities and accounts"
+                );
+            }
             Self::OfRelatedKey { evidence, .. } => return evidence.expected(),
             Self::OutsideAccess { .. }
             | Self::DirectUse { .. }

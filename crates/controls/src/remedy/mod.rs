@@ -67,25 +67,34 @@ pub(crate) fn of_other_ways(evidence: &[Evidence]) -> Option<String> {
         words.push("Change the resource share, which alone sets policy AWS_RAM (AWS RAM).");
     }
     if evidence.iter().any(is_failure_of_related_key) {
-        words.push("Change the policy or the grants of the named key in its own region, too.");
+        words.push(
+            "In the region of the named key, change its policy (kms:PutKeyPolicy) or revoke the \
+             grants (kms:RevokeGrant).",
+        );
     }
     (!words.is_empty()).then(|| words.join(" "))
 }
 
-/// Puts the advice on other ways into a key before the remedy of a control, which is about the key
-/// policy.
+/// Puts the advice on other ways into a key before the remedy of `key-policy-closed`, which is
+/// about the key policy.
 pub(crate) fn by_way_in(remedy: Remedy, _: &Subject, evidence: &[Evidence]) -> Remedy {
+    const TRUST: &str = "Or add the account to trusted-accounts of cmkwatch.toml.";
     let Some(others) = of_other_ways(evidence) else { return remedy };
     let is_of_key_policy =
         |it: &Evidence| access_of(it).is_some_and(|it| it.allowed_by == AllowedBy::KeyPolicy);
-    let words = match evidence.iter().any(is_of_key_policy) {
-        true => format!("{others} {}", remedy.words),
-        false => others.clone(),
-    };
     // A Deny of the key policy overrides grants and shares of this key, and no other key's.
     let is_elsewhere = evidence.iter().all(|it| access_of(it).is_none());
     let statement = remedy.statement.filter(|_| !is_elsewhere);
-    let brief = statement.is_some().then(|| format!("{others} Or add a Deny (kms:PutKeyPolicy)."));
+    let deny = statement.is_some().then_some("Or add a Deny (kms:PutKeyPolicy).");
+    let words = match evidence.iter().any(is_of_key_policy) {
+        true => format!("{others} {}", remedy.words),
+        false => [Some(others.as_str()), Some(TRUST), deny]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" "),
+    };
+    let brief = deny.map(|deny| format!("{others} {deny}"));
     Remedy { words, brief, statement, ..remedy }
 }
 

@@ -90,7 +90,7 @@ impl WaysIn {
     }
 
     fn permissions(&self, policy: &Value) -> Permissions {
-        let mut grants = GrantCollector::default();
+        let mut grants = GrantCollector::of("111111111111".parse().unwrap());
         for (at, grant) in self.grants.iter().enumerate() {
             let constraints = GrantConstraints {
                 encryption_context: grant.context.clone(),
@@ -99,6 +99,7 @@ impl WaysIn {
             let grant = KeyGrant {
                 id: format!("grant-{at}"),
                 grantee: grant.to.clone(),
+                by_service: false,
                 operations: grant.operations.iter().cloned().collect(),
                 constraints,
             };
