@@ -1,4 +1,4 @@
-"""Tests the event patterns, with moto's EventPattern, and rules that AWS does not check."""
+"""Tests the event patterns, with MiniStack's matcher, and rules that AWS does not check."""
 
 import json
 import pathlib
@@ -7,14 +7,14 @@ import unittest
 
 from awscli.customizations.cloudformation.yamlhelper import yaml_parse
 from cfnlint.decode import cfn_yaml
-from moto.events.models import EventPattern
+from ministack.services import eventbridge
 
 from infra.deploy import preconditions
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RECORDS = sorted((ROOT / "functions" / "on-change" / "tests" / "records").glob("*.json"))
 DEAD = {"Fn::GetAtt": ["ForwardDead", "Arn"]}
-MEMBER_RULES = ("BucketsRule", "KeysRule", "AccountsRule")
+MEMBER_RULES = ("BucketsRule", "KeysRule", "GrantsRule", "AccountsRule")
 
 
 def template(name):
@@ -27,7 +27,22 @@ def rule(of, name):
 
 
 def matches(pattern, event):
-    return EventPattern.load(json.dumps(pattern)).matches_event(event)
+    """Returns true if a pattern matches an event, as TestEventPattern does.
+
+    https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_TestEventPattern.html
+    """
+    text = re.sub(r'{"Fn::Sub": ("[^"]*")}', r"\1", json.dumps(pattern)).replace("${AWS::Partition}", "aws")
+    status, _, body = eventbridge._test_event_pattern({"Event": json.dumps(event), "EventPattern": text})
+    if status != 200:
+        raise ValueError(body)
+    return json.loads(body)["Result"]
+
+
+def event_names(pattern):
+    """The event names that a pattern lists, in the alternatives of `$or` too."""
+    detail = pattern["detail"]
+    alternatives = [detail, *detail.get("$or", [])]
+    return {name for one in alternatives for name in one.get("eventName", [])}
 
 
 class Patterns(unittest.TestCase):
@@ -53,7 +68,7 @@ class Patterns(unittest.TestCase):
             event = json.loads(path.read_text())["event"]
             for name in self.of(event):
                 seen.setdefault(name, set()).add(event["detail"]["eventName"])
-        listened = {name: set(pattern["detail"]["eventName"]) for name, pattern in self.members.items()}
+        listened = {name: event_names(pattern) for name, pattern in self.members.items()}
         self.assertEqual(seen, listened)
 
     def test_failed_and_unrelated_calls_are_not_forwarded(self):
@@ -61,6 +76,44 @@ class Patterns(unittest.TestCase):
             (path,) = [path for path in RECORDS if path.stem == name]
             with self.subTest(name):
                 self.assertEqual(self.of(json.loads(path.read_text())["event"]), [])
+
+    def grant(self, name, **changes):
+        """The rules that forward a record of a grant with other fields."""
+        (path,) = [path for path in RECORDS if path.stem == name]
+        event = json.loads(path.read_text())["event"]
+        for field, value in changes.items():
+            event["detail"][field] = (event["detail"][field] or {}) | value
+        return self.of(event)
+
+    def test_grants_to_services_are_not_forwarded(self):
+        account = "111122223333"
+        for grantee, forwarded in (
+            (f"arn:aws:iam::{account}:role/app", True),
+            (f"arn:aws:iam::{account}:root", True),
+            (f"arn:aws:sts::{account}:assumed-role/app/me", True),
+            ("AIDAEXAMPLEEXAMPLE", True),
+            # Customers choose the names of users and roles.
+            (f"arn:aws:iam::{account}:user/rds.amazonaws.com", True),
+            (f"arn:aws:iam::{account}:role/a:assumed-role/aws:b/c", True),
+            ("rds.amazonaws.com", False),
+            ("ec2.amazonaws.com.cn", False),
+            (f"{account}:aws:ec2-infrastructure:i-81e2f56c", False),
+            (f"arn:aws:sts::{account}:assumed-role/aws:ec2-infrastructure/i-81e2f56c", False),
+        ):
+            with self.subTest(grantee):
+                rules = self.grant("create-grant", requestParameters={"granteePrincipal": grantee})
+                self.assertEqual(rules, ["GrantsRule"] if forwarded else [])
+
+    def test_ends_of_grants_by_services_are_not_forwarded(self):
+        role = "arn:aws:sts::111122223333:assumed-role"
+        for name in ("revoke-grant", "retire-grant"):
+            for identity, forwarded in (
+                ({"arn": f"{role}/app/me"}, True),
+                ({"invokedBy": "ec2.amazonaws.com"}, False),
+                ({"arn": f"{role}/aws:ec2-infrastructure/i-81e2f56c"}, False),
+            ):
+                with self.subTest(name, identity=identity):
+                    self.assertEqual(self.grant(name, userIdentity=identity), ["GrantsRule"] if forwarded else [])
 
 
 class Statements(unittest.TestCase):

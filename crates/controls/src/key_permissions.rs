@@ -9,7 +9,7 @@ use crate::{
     control::{MOST_LISTED, understood},
     kms_actions,
 };
-use facts::{Admission, KeyAdmissions, KeyArn, KeyGrant, KeyGrants, PolicyDocument};
+use facts::{Admission, Fact, KeyAdmissions, KeyArn, KeyGrant, KeyGrants, PolicyDocument};
 use iam_policy::{Condition, Effect, Policy, Principal, Selection, Statement, Version};
 use std::collections::BTreeSet;
 
@@ -139,34 +139,42 @@ fn of_each<'a, R: AccessRule>(
             }
         }
     }
-    let mut outcomes = Vec::new();
-    if let (Some(policy), Some(shared), Some(grants)) = (policy, shared, grants) {
-        match policy
-            .known()
-            .map_err(Outcome::unreadable)
-            .and_then(|it| understood(it, PolicyOf::Key))
-        {
-            // A Deny of this policy could override everything else.
-            Err(undetermined) => outcomes.push(undetermined),
-            Ok(policy) => {
-                let mut policies = KeyPolicies::of(policy, key);
-                let shared = shared.known().map_err(Outcome::unreadable);
-                match shared.and_then(|it| it.as_ref().map(shared_policy).transpose()) {
-                    Ok(Some(shared)) => policies = policies.joined_with_shared(shared),
-                    Ok(None) => {}
-                    // A resource share has no Deny: "Effect: must be set to ALLOW"
-                    // (https://docs.aws.amazon.com/ram/latest/APIReference/API_CreatePermission.html).
-                    Err(undetermined) => outcomes.push(undetermined),
-                }
-                outcomes.push(R::of_policies(&policies, class));
-                match grants.known() {
-                    Ok(grants) => outcomes.extend(of_grants::<R>(grants, &policies, class)),
-                    Err(why) => outcomes.push(Outcome::unreadable(why)),
-                }
-            }
-        }
-    }
+    let (Some(policy), Some(shared), Some(grants)) = (policy, shared, grants) else {
+        return of_related;
+    };
+    let mut outcomes = of_permissions::<R>(key, policy, shared, grants, class);
     outcomes.extend(of_related);
+    outcomes
+}
+
+/// Judges the policies and the grants of one key.
+fn of_permissions<R: AccessRule>(
+    key: &KeyArn,
+    policy: &Fact<PolicyDocument>,
+    shared: &Fact<Option<PolicyDocument>>,
+    grants: &Fact<KeyGrants>,
+    class: &Class,
+) -> Vec<Outcome> {
+    let policy = policy.known().map_err(Outcome::unreadable);
+    let policy = match policy.and_then(|policy| understood(policy, PolicyOf::Key)) {
+        Ok(policy) => policy,
+        // A Deny of this policy could override everything else.
+        Err(undetermined) => return vec![undetermined],
+    };
+    let (mut policies, mut outcomes) = (KeyPolicies::of(policy, key), Vec::new());
+    let shared = shared.known().map_err(Outcome::unreadable);
+    match shared.and_then(|shared| shared.as_ref().map(shared_policy).transpose()) {
+        Ok(Some(shared)) => policies = policies.joined_with_shared(shared),
+        Ok(None) => {}
+        // A resource share has no Deny: "Effect: must be set to ALLOW"
+        // (https://docs.aws.amazon.com/ram/latest/APIReference/API_CreatePermission.html).
+        Err(undetermined) => outcomes.push(undetermined),
+    }
+    outcomes.push(R::of_policies(&policies, class));
+    match grants.known() {
+        Ok(grants) => outcomes.extend(of_grants::<R>(grants, &policies, class)),
+        Err(why) => outcomes.push(Outcome::unreadable(why)),
+    }
     outcomes
 }
 
@@ -354,8 +362,9 @@ fn of_related_key(outcome: Outcome, key: &KeyArn) -> Outcome {
 }
 
 /// Returns one outcome for all ways in. It fails if one of them fails, and passes if all of them
-/// pass. Otherwise it is undetermined.
+/// pass. Otherwise it is undetermined, also if nothing was judged.
 fn combined(outcomes: Vec<Outcome>) -> Outcome {
+    let is_empty = outcomes.is_empty();
     let mut worst: Option<Severity> = None;
     let (mut passed, mut failed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     for outcome in outcomes {
@@ -378,7 +387,7 @@ fn combined(outcomes: Vec<Outcome>) -> Outcome {
             let evidence = failed.into_iter().chain(of_services).collect();
             Outcome::Failed { severity, evidence }
         }
-        None if missing.is_empty() => Outcome::Passed(passed),
+        None if missing.is_empty() && !is_empty => Outcome::Passed(passed),
         None => Outcome::Undetermined(missing),
     }
 }
