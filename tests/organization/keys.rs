@@ -229,7 +229,7 @@ async fn the_policy_of_a_replica_concerns_the_buckets_of_its_primary() {
 }
 
 /// AWS documents no event of a share. The sweep finds it, and does not count it as a lost event.
-/// The same holds for what an earlier version did not look at.
+/// So the messages are like those after an update, when the sweep looks at more than before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sweep_finds_a_shared_key_and_reports_all_its_buckets_in_few_messages() {
     const BUCKETS: usize = 60;

@@ -186,7 +186,7 @@ fn from_metadata(metadata: KeyMetadata) -> Option<Key> {
         origin: metadata.origin?.as_str().to_owned(),
         created: moment(metadata.creation_date?)?,
         material_expires: expiry(&state, metadata.expiration_model, metadata.valid_to)?,
-        related: multi_region::others(metadata.multi_region_configuration, &arn),
+        related: multi_region::others(metadata.multi_region_configuration, &arn)?,
         administration: None,
         arn,
         state,

@@ -26,7 +26,7 @@ pub(crate) async fn of_key(kms: &Client, key: &KeyArn) -> Result<Fact<KeyGrants>
             Some(Err(error)) => return question.classify(error),
             None => return Ok(Fact::Known(grants.finish())),
         };
-        for entry in page.grants.unwrap_or_default() {
+        for entry in page.grants.ok_or_else(|| question.clone().incomplete("the grants"))? {
             if let GrantListEntry { grantee_service_principal: Some(service), .. } = entry {
                 grants.add_service(service);
                 continue;
@@ -125,6 +125,7 @@ mod tests {
         assert!(read(|| kms_error(400, "ThrottlingException"), unasked).await.is_err());
         let nobody = read(|| answer(200, r#"{"Grants": [{"GrantId": "1"}]}"#), unasked).await;
         assert!(matches!(nobody, Err(CollectError::Incomplete { .. })));
+        assert!(read(|| answer(200, "{}"), unasked).await.is_err());
         let none = read(|| answer(200, r#"{"Grants": []}"#), unasked).await.unwrap();
         assert_eq!(none, Fact::Known(KeyGrants::default()));
     }

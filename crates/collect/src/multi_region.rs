@@ -34,19 +34,25 @@ async fn ask(kms: &Client, key: &KeyArn) -> Result<Fact<Vec<KeyArn>>, CollectErr
     };
     let configuration =
         answer.key_metadata.and_then(|metadata| metadata.multi_region_configuration);
-    Ok(Fact::Known(others(configuration, key)))
+    let others = others(configuration, key);
+    others.map(Fact::Known).ok_or_else(|| question.incomplete("the ARN of a related key"))
 }
 
-/// Returns the primary and the replicas that a key's metadata lists, without the key itself.
-pub(crate) fn others(configuration: Option<MultiRegionConfiguration>, key: &KeyArn) -> Vec<KeyArn> {
+/// Returns the primary and the replicas that a key's metadata lists, without the key itself. `None`
+/// if one of them has no ARN: a key that is left out would not be judged.
+pub(crate) fn others(
+    configuration: Option<MultiRegionConfiguration>,
+    key: &KeyArn,
+) -> Option<Vec<KeyArn>> {
     let all = configuration.into_iter().flat_map(|configuration| {
         let replicas = configuration.replica_keys.unwrap_or_default();
         configuration.primary_key.into_iter().chain(replicas)
     });
     let arn = |key: MultiRegionKey| key.arn?.parse().ok();
-    let mut others: Vec<_> = all.filter_map(arn).filter(|related| related != key).collect();
+    let mut others = all.map(arn).collect::<Option<Vec<KeyArn>>>()?;
+    others.retain(|related| related != key);
     others.sort_unstable();
-    others
+    Some(others)
 }
 
 #[cfg(test)]
@@ -75,6 +81,15 @@ mod tests {
         };
         let regions: Vec<_> = keys.iter().map(|key| key.region().as_str()).collect();
         assert_eq!(regions, ["ap-southeast-2", "eu-west-1"]);
+    }
+
+    #[tokio::test]
+    async fn a_related_key_without_an_arn_makes_the_answer_incomplete() {
+        let unnamed = related(|| {
+            let text = include_str!("../tests/answers/key-multi-region.json");
+            answer(200, &text.replace("arn:aws:kms:eu-west-1", "arn:aws:s3:eu-west-1"))
+        });
+        assert!(matches!(unnamed.await, Err(CollectError::Incomplete { .. })));
     }
 
     #[tokio::test]
